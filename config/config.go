@@ -1,0 +1,192 @@
+// Package config reads the configuration file: strictly, with every mistake
+// named by file, line and key, and with what is allowed there.
+package config
+
+import (
+	"time"
+)
+
+// Config is a whole configuration file, with defaults filled in, variables
+// replaced, secrets read and relative paths made absolute.
+type Config struct {
+	DataDirectory string                `yaml:"data_directory"`
+	Server        Server                `yaml:"server"`
+	Connectors    map[string]*Connector `yaml:"connectors"`
+}
+
+// Server is where the status pages, the inter-app API and the metrics are served.
+type Server struct {
+	Listen       string   `yaml:"listen"`
+	TLS          TLS      `yaml:"tls"`
+	Tokens       []Token  `yaml:"tokens"`
+	ReplyToAllow []string `yaml:"reply_to_allow"`
+}
+
+// TLS names the files of a certificate and its key, in PEM; both or neither.
+type TLS struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// Enabled reports whether TLS is configured.
+func (t TLS) Enabled() bool { return t.Certificate != "" }
+
+// Scope is what a token allows.
+type Scope string
+
+// The scopes of a token.
+const (
+	ScopeRead      Scope = "read"
+	ScopeRequest   Scope = "request"
+	ScopeApply     Scope = "apply"
+	ScopeConfigure Scope = "configure"
+)
+
+// Token lets a program use the API.
+type Token struct {
+	Name   string  `yaml:"name"`
+	Token  Secret  `yaml:"token"` // or token_file
+	Scopes []Scope `yaml:"scopes"`
+}
+
+// Direction is which way a connector copies.
+type Direction string
+
+// The directions of a connector.
+const (
+	Download Direction = "download"
+	Upload   Direction = "upload"
+)
+
+// Connector is one element: where it reads, where it writes, and when.
+type Connector struct {
+	Name      string    `yaml:"-"` // its key in the file
+	Direction Direction `yaml:"direction"`
+	SFTP      SFTP      `yaml:"sftp"`
+	Files     Files     `yaml:"files"`
+	Sync      Schedule  `yaml:"automatic_sftp_file_sync"`
+	TimeZone  TimeZone  `yaml:"time_zone"`
+	InterApp  InterApp  `yaml:"interapp"`
+	Retention Duration  `yaml:"retention"`
+}
+
+// Authentication is how a connector logs in.
+type Authentication string
+
+// The ways to log in.
+const (
+	Credentials Authentication = "credentials"
+	KeyPairs    Authentication = "key-pairs"
+)
+
+// The values of sftp.host_key that are not a fingerprint.
+const (
+	HostKeyKnownHosts = "known-hosts"
+	HostKeyAcceptNew  = "accept-new"
+)
+
+// SFTP is the "SFTP Configuration" of a connector.
+type SFTP struct {
+	Host               string         `yaml:"host"`
+	Port               int            `yaml:"port"`
+	Username           string         `yaml:"username"`
+	Authentication     Authentication `yaml:"authentication"`
+	Password           Secret         `yaml:"password"` // or password_file
+	KeyPairsPath       string         `yaml:"key_pairs_path"`
+	KeyPairsPassphrase Secret         `yaml:"key_pairs_passphrase"` // or key_pairs_passphrase_file
+	HostKey            string         `yaml:"host_key"`             // known-hosts, accept-new or SHA256:…
+	KnownHostsPath     string         `yaml:"known_hosts_path"`
+	Connections        int            `yaml:"connections"` // 0: start with one and grow where it pays
+	ProxyJump          string         `yaml:"proxy_jump"`  // user@host:port
+	LegacyAlgorithms   bool           `yaml:"legacy_algorithms"`
+}
+
+// Symlinks says what happens to symbolic links of the source.
+type Symlinks string
+
+// The treatments of symbolic links.
+const (
+	FollowSymlinks Symlinks = "follow"
+	SkipSymlinks   Symlinks = "skip"
+)
+
+// OnConflict says what happens to a destination file that is not ours.
+type OnConflict string
+
+// The treatments of a conflict.
+const (
+	FailOnConflict      OnConflict = "fail"
+	OverwriteOnConflict OnConflict = "overwrite"
+)
+
+// Layout says how names at the destination are made.
+type Layout string
+
+// The layouts of a destination.
+const (
+	Tree Layout = "tree"
+	Flat Layout = "flat"
+)
+
+// Files is the "File Handling Overview" of a connector.
+type Files struct {
+	SourceDirectoryPath      string     `yaml:"source_directory_path"`
+	DestinationDirectoryPath string     `yaml:"destination_directory_path"`
+	SystemUsername           string     `yaml:"system_username"`
+	SystemPassword           Secret     `yaml:"system_password"` // or system_password_file
+	Include                  []string   `yaml:"include"`
+	Exclude                  []string   `yaml:"exclude"`
+	MinimumAge               Duration   `yaml:"minimum_age"`
+	Settle                   Duration   `yaml:"settle"`
+	MaximumFileSize          Size       `yaml:"maximum_file_size"` // 0: none
+	Symlinks                 Symlinks   `yaml:"symlinks"`
+	AfterCopy                AfterCopy  `yaml:"after_copy"`
+	OnConflict               OnConflict `yaml:"on_conflict"`
+	Layout                   Layout     `yaml:"layout"`
+	BandwidthLimit           Rate       `yaml:"bandwidth_limit"` // bytes a second; 0: none
+}
+
+// AfterCopy is what becomes of an original once its copy is safe.
+type AfterCopy struct {
+	Action AfterAction
+	MoveTo string // the directory on the server, for Move
+}
+
+// AfterAction is the first word of after_copy.
+type AfterAction string
+
+// The actions after a copy.
+const (
+	Leave  AfterAction = "leave"
+	Delete AfterAction = "delete"
+	Move   AfterAction = "move"
+)
+
+// Schedule is automatic_sftp_file_sync: never, an interval, or a cron expression.
+// At most one of Interval and Cron is set; the zero Schedule is N/A.
+type Schedule struct {
+	Text     string // as it was written
+	Interval time.Duration
+	Cron     string
+}
+
+// TimeZone is a named zone of the tz database; the zero TimeZone is UTC.
+type TimeZone struct{ *time.Location }
+
+// InterApp names the classes of DataMiner messages.
+type InterApp struct {
+	RequestClass string `yaml:"request_class"`
+	ReplyClass   string `yaml:"reply_class"`
+}
+
+// Duration is a length of time, written as in Go (1h30m) or in days (90d).
+type Duration time.Duration
+
+// Size is a number of bytes, written 100MB (10⁶) or 100MiB (2²⁰).
+type Size int64
+
+// Rate is a number of bytes a second, written 20MB/s.
+type Rate int64
+
+// Secret is a string that never prints itself. Reveal gives it.
+type Secret string

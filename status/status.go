@@ -1,0 +1,157 @@
+// Package status holds the words of the Connection Status, the hint that goes
+// with each, and the error type that carries one from the place where a
+// connection or a pass failed up to the place that reports it.
+//
+// It is a leaf: every other package may import it, and it imports none of them.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Word is a Connection Status as users see it on a page, in a table and in JSON.
+type Word string
+
+// The words of the Connection Status. The first three need no hint.
+const (
+	NotChecked                Word = "Not Checked"
+	Checking                  Word = "Checking"
+	ConnectionValid           Word = "Connection Valid"
+	HostNotFound              Word = "Host Not Found"
+	ConnectionRefused         Word = "Connection Refused"
+	ConnectionTimedOut        Word = "Connection Timed Out"
+	NotAnSSHServer            Word = "Not An SSH Server"
+	NoCommonAlgorithm         Word = "No Common Algorithm"
+	HostKeyUnknown            Word = "Host Key Unknown"
+	HostKeyVerificationFailed Word = "Host Key Verification Failed"
+	AuthenticationFailed      Word = "Authentication Failed"
+	SFTPUnavailable           Word = "SFTP Unavailable"
+	SourceDirectoryNotFound   Word = "Source Directory Not Found"
+	PermissionDenied          Word = "Permission Denied"
+	DestinationUnavailable    Word = "Destination Unavailable"
+	ConnectionLost            Word = "Connection Lost"
+)
+
+// Words lists every word in the order of the stages that they belong to.
+func Words() []Word {
+	return []Word{
+		NotChecked, Checking, ConnectionValid, HostNotFound, ConnectionRefused,
+		ConnectionTimedOut, NotAnSSHServer, NoCommonAlgorithm, HostKeyUnknown,
+		HostKeyVerificationFailed, AuthenticationFailed, SFTPUnavailable,
+		SourceDirectoryNotFound, PermissionDenied, DestinationUnavailable, ConnectionLost,
+	}
+}
+
+// Hint is one sentence that says what to check next, or "" for a word that
+// calls for nothing.
+func (w Word) Hint() string {
+	switch w {
+	case HostNotFound:
+		return "Check the spelling of sftp.host, and that this machine's DNS resolves it."
+	case ConnectionRefused:
+		return "Check sftp.port, your firewall settings, and that the SFTP server is running."
+	case ConnectionTimedOut:
+		return "Check that a firewall lets this machine reach sftp.host and sftp.port, and that the server is not overloaded."
+	case NotAnSSHServer:
+		return "Something else answers at sftp.host and sftp.port: SFTP runs over SSH, usually on port 22, and is not FTP or FTPS."
+	case NoCommonAlgorithm:
+		return "The server offers only algorithms that are off by default: have it updated, or set sftp.legacy_algorithms: true if you accept their weakness."
+	case HostKeyUnknown:
+		return "Run 'sftp-connector trust NAME' and compare the fingerprint with the one that the server's administrator gives you."
+	case HostKeyVerificationFailed:
+		return "The server's key is not the one that is trusted: ask its administrator whether it was changed before you run 'sftp-connector trust NAME'."
+	case AuthenticationFailed:
+		return "Verify sftp.username and its password or key, and that they haven't expired; the server does not say which of them is wrong."
+	case SFTPUnavailable:
+		return "The login works but the server offers no SFTP to this user: have its administrator enable the sftp subsystem."
+	case SourceDirectoryNotFound:
+		return "Check files.source_directory_path: it is a directory on the server, as this user sees it after the login."
+	case PermissionDenied:
+		return "Have the server's administrator give this user read access to the source directory (and write access, if files are deleted or moved after the copy)."
+	case DestinationUnavailable:
+		return "Check that files.destination_directory_path exists or its parent does, is writable, is mounted and has space left."
+	case ConnectionLost:
+		return "The connection broke while it was in use: check the network, and the server's log for the reason; the next pass tries again."
+	default:
+		return ""
+	}
+}
+
+// Error is a failure that is one of the words. Op says what was being done and
+// Target to what (an address, a path); Err is the cause, which may be nil.
+type Error struct {
+	Word   Word
+	Op     string
+	Target string
+	Err    error
+}
+
+// Error gives "op target: cause", in the manner of fs.PathError.
+func (e *Error) Error() string {
+	s := e.Op
+	if e.Target != "" {
+		s += " " + e.Target
+	}
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", s, e.Err)
+	}
+	return fmt.Sprintf("%s: %s", s, e.Word)
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Of gives the word that an error stands for: ConnectionValid for nil, the word
+// of the outermost *Error in its chain, ConnectionTimedOut for an expired
+// deadline, and otherwise ConnectionLost.
+func Of(err error) Word {
+	if err == nil {
+		return ConnectionValid
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Word
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ConnectionTimedOut
+	}
+	return ConnectionLost
+}
+
+// Is reports whether err carries the word w.
+func Is(err error, w Word) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Word == w
+}
+
+// The stages of a check, in their order.
+const (
+	StageResolve      = "resolve"
+	StageConnect      = "connect"
+	StageHandshake    = "handshake"
+	StageHostKey      = "host-key"
+	StageAuthenticate = "authenticate"
+	StageSFTP         = "sftp"
+	StageList         = "list"
+	StageDestination  = "destination"
+)
+
+// Stage is one finished step of a check.
+type Stage struct {
+	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination" doc:"What was tried"`
+	OK     bool   `json:"ok"`
+	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
+	Detail string `json:"detail" doc:"What was found, or why it failed"`
+}
+
+// Observer is told of each stage as it ends. It is called from one goroutine
+// at a time and must not block. A nil Observer hears nothing.
+type Observer func(Stage)
+
+// Report tells the observer of a stage; on a nil one it does nothing.
+func (o Observer) Report(s Stage) {
+	if o != nil {
+		o(s)
+	}
+}

@@ -1,0 +1,152 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"time"
+)
+
+// Entry is what a store says of one file or directory.
+type Entry struct {
+	// Name is the slash-separated path below the store's root, never rooted,
+	// never with "." or "..". A Lister hands over what the server sent; the
+	// walk drops names that ValidName refuses.
+	Name    string
+	Size    int64       // bytes; negative when the server did not say
+	ModTime time.Time   // whole seconds over SFTP 3; zero when the server did not say
+	Mode    fs.FileMode // the type bits and the permissions
+}
+
+// SameVersion reports whether both entries are the same version of a file:
+// equal size and equal modification time to the second, which is all that
+// SFTP 3 can tell apart.
+func (e Entry) SameVersion(o Entry) bool {
+	return e.Size == o.Size && e.ModTime.Unix() == o.ModTime.Unix()
+}
+
+// Lister streams the entries of one directory, in no given order, without "."
+// and "..". An error is the last thing that it yields. The names it yields are
+// paths below the root, and are as the far side sent them: the caller checks them.
+type Lister interface {
+	List(ctx context.Context, dir string) iter.Seq2[Entry, error]
+}
+
+// Source is where files come from. Its methods may be called concurrently.
+// Errors of the connection carry a *status.Error; errors of one file satisfy
+// errors.Is with fs.ErrNotExist or fs.ErrPermission where the server says so.
+type Source interface {
+	Lister
+	// Stat looks at names again, following symbolic links, and answers with one
+	// Look for each, in their order. The error is one of the whole source.
+	Stat(ctx context.Context, names []string) ([]Look, error)
+	// Fetch reads the bytes [from, e.Size) of e into w, in any order, and
+	// returns what the open handle reports after the last byte. A file that
+	// turns out shorter than e.Size is ErrChanged.
+	Fetch(ctx context.Context, e Entry, from int64, w io.WriterAt) (Entry, error)
+	Close() error
+}
+
+// Look is one answer of a Stat.
+type Look struct {
+	Entry Entry
+	Err   error // fs.ErrNotExist when there is nothing of that name
+}
+
+// Linker is a Source with symbolic links.
+type Linker interface {
+	// Resolve follows the link e to its end and returns the entry that it
+	// points to, under e's own name, and that entry's path below the root
+	// with every link resolved. ErrOutside when it leaves the root.
+	Resolve(ctx context.Context, e Entry) (target Entry, real string, err error)
+}
+
+// Consumer is a Source whose originals may go.
+type Consumer interface {
+	// RemoveIf removes the file if it is still the version e, and answers
+	// ErrChanged if it is another; fs.ErrNotExist if there is none.
+	RemoveIf(ctx context.Context, e Entry) error
+	// MoveIf does the same for a move to the directory dir, a path on the
+	// server. What stands there under the same name is never overwritten.
+	MoveIf(ctx context.Context, e Entry, dir string) error
+}
+
+// Destination is where files go. Its methods may be called concurrently.
+// An error that concerns the whole destination (unreachable, full) carries a
+// *status.Error; any other is one file's.
+type Destination interface {
+	// Stat says what stands under each of the names, in their order.
+	Stat(ctx context.Context, names []string) ([]Look, error)
+	// Open opens a file that stands at the destination for reading.
+	Open(ctx context.Context, name string) (File, error)
+	// Begin starts a file that is to have e's name, size and time. The
+	// directories above it are made. With resume it goes on with the pending
+	// file of that Checkpoint, and fails with fs.ErrNotExist when that is gone.
+	Begin(ctx context.Context, e Entry, resume *Checkpoint) (Pending, error)
+	// Sync makes the contents and times of the batch durable. It answers
+	// with one error for each, nil where all is well.
+	Sync(ctx context.Context, batch []Pending) []error
+	// Publish gives each pending file its name, durably. The standing file is
+	// replaced only if it is the one that the publication expects; else
+	// ErrConflict for that one.
+	Publish(ctx context.Context, batch []Publication) []error
+	// Sweep removes the pending files that passes before this one left
+	// behind, but for those that keep names by their id.
+	Sweep(ctx context.Context, keep func(id string) bool) error
+	// Probe checks that files can be written here, and leaves nothing behind.
+	Probe(ctx context.Context) error
+	// FoldsCase reports whether names that differ only in case are one file here.
+	FoldsCase() bool
+	Close() error
+}
+
+// File is an open file of a destination.
+type File interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Pending is a file that is being written, invisible under its own name until
+// it is published. WriteAt may be called concurrently for different ranges.
+type Pending interface {
+	io.WriterAt
+	// ID tells this pending file from all others of its destination, now and later.
+	ID() string
+	// Checkpoint makes the bytes [0, prefix) durable, so that a later Begin
+	// can go on from there. The caller knows that they were all written.
+	Checkpoint(ctx context.Context, prefix int64) (Checkpoint, error)
+	// Finish ends the writing: the file has e's size and gets its time.
+	Finish(ctx context.Context) error
+	// Abort removes the pending file.
+	Abort(ctx context.Context) error
+	// Keep closes the pending file and leaves it for a later Begin with its Checkpoint.
+	Keep() error
+}
+
+// Checkpoint names an interrupted copy and the prefix of it that is durable.
+type Checkpoint struct {
+	ID     string
+	Prefix int64 // bytes
+}
+
+// Publication is one finished file on its way to its name.
+type Publication struct {
+	Pending Pending
+	// Replaces is what stands under the name and may be replaced; nil when
+	// nothing may stand there.
+	Replaces *Entry
+}
+
+// Errors on which a pass decides.
+var (
+	// ErrChanged: the file is no longer the version that was listed.
+	ErrChanged = errors.New("changed while it was copied")
+	// ErrConflict: a file that is not ours stands under the name.
+	ErrConflict = errors.New("another file stands at the destination under this name")
+	// ErrOutside: a symbolic link leaves the source directory.
+	ErrOutside = errors.New("the symbolic link leaves the source directory")
+	// ErrLimit: a listing went past what one directory or one tree may hold.
+	ErrLimit = errors.New("past the limit")
+)
