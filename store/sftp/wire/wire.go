@@ -1,0 +1,345 @@
+// Package wire is a client's codec of SFTP version 3
+// (draft-ietf-secsh-filexfer-02) for listing and reading, built for speed: any
+// number of requests may be under way on one channel, each is answered on a Go
+// channel of the caller's choice, and the bytes of a READ are copied once, into
+// the caller's buffer.
+//
+// It trusts nothing that the server sends: a packet that is too long, cut
+// short, of the wrong type or of an unknown id ends the session with an error.
+package wire
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// maxPacket is the longest answer taken, without its length field: OpenSSH's
+	// bound of 256 KiB, and some room for servers that leave the header out of it.
+	maxPacket = 256<<10 + 1024
+
+	// DefaultRead is the longest READ that every server has to take: the draft
+	// asks for packets of 34000 bytes, of which 32 KiB are data.
+	DefaultRead = 32 << 10
+
+	// longestRead keeps an answer below OpenSSH's 256 KiB.
+	longestRead = 255 << 10
+
+	// maxText bounds a path or handle that is sent: servers end the session
+	// when a packet is longer than the 34000 bytes that they must take.
+	maxText = 32 << 10
+
+	// inputBuffer is small, so that the data of a large READ goes past it.
+	inputBuffer = 4 << 10
+)
+
+// ErrClosed is the error of a session that was closed by its user.
+var ErrClosed = errors.New("the session is closed")
+
+// ProtocolError says what a server sent that SFTP does not allow. It ends the session.
+type ProtocolError struct{ What string }
+
+func (e *ProtocolError) Error() string { return "SFTP protocol error: " + e.What }
+
+// Session is one SFTP conversation on a channel. Its methods may be called
+// concurrently and none of those that send a request wait for the network.
+type Session struct {
+	rwc        io.ReadWriteCloser
+	in         *bufio.Reader
+	extensions map[string]string
+	maxRead    int
+
+	wake chan struct{} // has room for one: there is something in out
+	done chan struct{} // closed when the session has ended
+
+	mu     sync.Mutex
+	nextID uint32
+	calls  map[uint32]*Call // under way, by id; nil when the session has ended
+	out    []byte           // requests to be written
+	err    error            // why the session has ended
+}
+
+// New starts a session on a channel to an SFTP server and learns what the
+// server can do. When ctx ends before that, or it fails, rwc is closed.
+// The session owns rwc, whose Close must make its Read and Write return.
+func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
+	s := &Session{
+		rwc:     rwc,
+		in:      bufio.NewReaderSize(rwc, inputBuffer),
+		maxRead: DefaultRead,
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		calls:   make(map[uint32]*Call),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = rwc.Close() })
+	err := s.negotiate()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = rwc.Close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("start the SFTP session: %w", err)
+	}
+	go s.receive()
+	go s.transmit()
+	if err := s.askLimits(ctx); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("start the SFTP session: %w", err)
+	}
+	return s, nil
+}
+
+// negotiate exchanges INIT and VERSION.
+func (s *Session) negotiate() error {
+	if _, err := s.rwc.Write([]byte{0, 0, 0, 5, typeInit, 0, 0, 0, version}); err != nil {
+		return err
+	}
+	var head [5]byte
+	if _, err := io.ReadFull(s.in, head[:]); err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint32(head[:])
+	if head[4] != typeVersion || length < 5 || length > maxPacket {
+		return &ProtocolError{"no VERSION packet came first"}
+	}
+	payload := make([]byte, length-1)
+	if _, err := io.ReadFull(s.in, payload); err != nil {
+		return err
+	}
+	r := reader{b: payload}
+	if v := r.uint32(); v != version {
+		return &ProtocolError{fmt.Sprintf("the server speaks SFTP version %d, not %d", v, version)}
+	}
+	s.extensions = make(map[string]string)
+	for len(r.b) > 0 && !r.bad {
+		name := string(r.text())
+		s.extensions[name] = string(r.text())
+	}
+	if r.bad {
+		return &ProtocolError{"a malformed VERSION packet"}
+	}
+	return nil
+}
+
+// askLimits learns the longest READ by limits@openssh.com (OpenSSH's PROTOCOL,
+// section 4.8), where the server has it.
+func (s *Session) askLimits(ctx context.Context) error {
+	if _, ok := s.extensions[limitsExtension]; !ok {
+		return nil
+	}
+	c := &Call{Done: make(chan *Call, 1)}
+	s.request(c, kindExtended, typeExtended, limitsExtension, nil)
+	if err := c.Wait(ctx); err != nil {
+		if _, refused := errors.AsType[*StatusError](err); refused {
+			return nil
+		}
+		return err
+	}
+	if c.maxRead >= DefaultRead {
+		s.maxRead = int(min(c.maxRead, longestRead))
+	}
+	return nil
+}
+
+// Extensions gives the extensions that the server announced, with their data.
+// The map must not be changed.
+func (s *Session) Extensions() map[string]string { return s.extensions }
+
+// MaxRead is the longest READ, in bytes, that the server says it answers whole,
+// and DefaultRead if it says nothing.
+func (s *Session) MaxRead() int { return s.maxRead }
+
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err says why the session has ended; nil before.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close ends the session and the channel; calls under way end with ErrClosed.
+func (s *Session) Close() error {
+	s.fail(ErrClosed)
+	return nil
+}
+
+// Waiting gives the number of calls under way and when the oldest was sent.
+func (s *Session) Waiting() (n int, oldest time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		if oldest.IsZero() || c.sent.Before(oldest) {
+			oldest = c.sent
+		}
+	}
+	return len(s.calls), oldest
+}
+
+// request queues one request: its type, the next id, a path or handle, and
+// what follows that.
+func (s *Session) request(c *Call, k kind, typ byte, text string, tail []byte) {
+	c.kind, c.Err, c.N = k, nil, 0
+	if len(text) > maxText {
+		c.finish(errTooLong)
+		return
+	}
+	s.mu.Lock()
+	if s.calls == nil {
+		err := s.err
+		s.mu.Unlock()
+		c.finish(err)
+		return
+	}
+	s.nextID++
+	c.sent = time.Now()
+	s.calls[s.nextID] = c
+	b := binary.BigEndian.AppendUint32(s.out, uint32(1+4+4+len(text)+len(tail)))
+	b = append(b, typ)
+	b = binary.BigEndian.AppendUint32(b, s.nextID)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(text)))
+	b = append(b, text...)
+	s.out = append(b, tail...)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// transmit writes what is queued, all of it at once, until the session ends.
+func (s *Session) transmit() {
+	var spare []byte
+	for {
+		select {
+		case <-s.wake:
+		case <-s.done:
+			return
+		}
+		s.mu.Lock()
+		batch := s.out
+		s.out = spare[:0]
+		s.mu.Unlock()
+		if len(batch) > 0 {
+			if _, err := s.rwc.Write(batch); err != nil {
+				s.fail(err)
+				return
+			}
+		}
+		spare = batch
+	}
+}
+
+// receive reads answers until the session ends.
+func (s *Session) receive() {
+	head := make([]byte, 9) // length, type, id
+	var scratch []byte
+	for {
+		if _, err := io.ReadFull(s.in, head); err != nil {
+			s.fail(err)
+			return
+		}
+		length := binary.BigEndian.Uint32(head)
+		typ, id := head[4], binary.BigEndian.Uint32(head[5:])
+		if length < 5 || length > maxPacket {
+			s.fail(&ProtocolError{fmt.Sprintf("a packet of %d bytes", length)})
+			return
+		}
+		s.mu.Lock()
+		c := s.calls[id]
+		delete(s.calls, id)
+		s.mu.Unlock()
+		if c == nil {
+			s.fail(&ProtocolError{"an answer to no question"})
+			return
+		}
+		var err error
+		if c.kind == kindRead && typ == typeData {
+			err = s.readData(c, int(length)-5)
+		} else {
+			scratch, err = s.readAnswer(c, typ, int(length)-5, scratch)
+		}
+		if err != nil {
+			s.fail(err)
+			c.finish(err)
+			return
+		}
+		c.finish(c.Err)
+	}
+}
+
+// readData reads the rest of a DATA packet into the call's own buffer.
+func (s *Session) readData(c *Call, length int) error {
+	var head [4]byte
+	if length < len(head) {
+		return &ProtocolError{"a DATA packet that is cut short"}
+	}
+	p, err := s.in.Peek(len(head)) // not ReadFull, which would put head on the heap
+	if err != nil {
+		return err
+	}
+	copy(head[:], p)
+	_, _ = s.in.Discard(len(head))
+	n := int64(binary.BigEndian.Uint32(head[:]))
+	if n != int64(length-len(head)) {
+		return &ProtocolError{"a DATA packet whose lengths disagree"}
+	}
+	if n > int64(len(c.Buf)) {
+		return &ProtocolError{"more DATA than was asked for"}
+	}
+	if _, err := io.ReadFull(s.in, c.Buf[:n]); err != nil {
+		return err
+	}
+	c.N = int(n)
+	return nil
+}
+
+// readAnswer reads the rest of any other packet and hands it to its call. The
+// buffer of a NAME packet becomes the call's, whose old one comes back for the next.
+func (s *Session) readAnswer(c *Call, typ byte, length int, scratch []byte) ([]byte, error) {
+	if cap(scratch) < length {
+		scratch = make([]byte, length)
+	}
+	scratch = scratch[:length]
+	if _, err := io.ReadFull(s.in, scratch); err != nil {
+		return scratch, err
+	}
+	if err := c.parse(typ, scratch); err != nil {
+		return scratch, err
+	}
+	if c.kind == kindNames && typ == typeName {
+		scratch, c.names = c.names, scratch
+	}
+	return scratch, nil
+}
+
+// fail ends the session, once; later errors change nothing.
+func (s *Session) fail(err error) {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // an io.EOF of a session must not pass for the end of a file
+	}
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = err
+	calls := s.calls
+	s.calls, s.out = nil, nil
+	s.mu.Unlock()
+	close(s.done)
+	_ = s.rwc.Close()
+	for _, c := range calls {
+		c.finish(err)
+	}
+}
