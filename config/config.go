@@ -2,9 +2,7 @@
 // named by file, line and key, and with what is allowed there.
 package config
 
-import (
-	"time"
-)
+import "reflect"
 
 // Config is a whole configuration file, with defaults filled in, variables
 // replaced, secrets read and relative paths made absolute.
@@ -146,47 +144,24 @@ type Files struct {
 	BandwidthLimit           Rate       `yaml:"bandwidth_limit"` // bytes a second; 0: none
 }
 
-// AfterCopy is what becomes of an original once its copy is safe.
-type AfterCopy struct {
-	Action AfterAction
-	MoveTo string // the directory on the server, for Move
-}
-
-// AfterAction is the first word of after_copy.
-type AfterAction string
-
-// The actions after a copy.
-const (
-	Leave  AfterAction = "leave"
-	Delete AfterAction = "delete"
-	Move   AfterAction = "move"
-)
-
-// Schedule is automatic_sftp_file_sync: never, an interval, or a cron expression.
-// At most one of Interval and Cron is set; the zero Schedule is N/A.
-type Schedule struct {
-	Text     string // as it was written
-	Interval time.Duration
-	Cron     string
-}
-
-// TimeZone is a named zone of the tz database; the zero TimeZone is UTC.
-type TimeZone struct{ *time.Location }
-
 // InterApp names the classes of DataMiner messages.
 type InterApp struct {
 	RequestClass string `yaml:"request_class"`
 	ReplyClass   string `yaml:"reply_class"`
 }
 
-// Duration is a length of time, written as in Go (1h30m) or in days (90d).
-type Duration time.Duration
-
-// Size is a number of bytes, written 100MB (10⁶) or 100MiB (2²⁰).
-type Size int64
-
-// Rate is a number of bytes a second, written 20MB/s.
-type Rate int64
-
-// Secret is a string that never prints itself. Reveal gives it.
-type Secret string
+// Equal reports whether both have the same settings, the secrets from files
+// and from the environment included; a reload leaves an equal connector alone.
+// What stands in a key pair's file or in known_hosts is not a setting.
+func (c *Connector) Equal(o *Connector) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	a, b := *c, *o
+	// A zone is loaded anew with each file and keeps a cache: its name decides.
+	if a.TimeZone.String() != b.TimeZone.String() {
+		return false
+	}
+	a.TimeZone, b.TimeZone = TimeZone{}, TimeZone{}
+	return reflect.DeepEqual(a, b)
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func (c *Config) setDefaults() {
+	c.DataDirectory = "./data"
+	c.Server.Listen = "127.0.0.1:8022"
+	c.Server.ReplyToAllow = []string{"http://127.0.0.1:*"}
+}
+
+func (c *Connector) setDefaults() {
+	c.Direction = Download
+	c.SFTP.Port = 22
+	c.SFTP.Authentication = Credentials
+	c.SFTP.HostKey = HostKeyKnownHosts
+	c.Files.Include = []string{"**"}
+	c.Files.Settle = Duration(5 * time.Second)
+	c.Files.Symlinks = FollowSymlinks
+	c.Files.AfterCopy = AfterCopy{Action: Leave}
+	c.Files.OnConflict = FailOnConflict
+	c.Files.Layout = Tree
+	c.Sync = Schedule{Text: notApplicable}
+	c.TimeZone = TimeZone{time.UTC}
+	c.InterApp = InterApp{RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse"}
+	c.Retention = Duration(90 * day)
+}
+
+// complete makes the local paths absolute, below dir, and fills in what follows
+// from other keys.
+func (c *Config) complete(dir string, top *place) {
+	complete := func(path *string, at *place) {
+		if *path == "" || isShare(*path) {
+			return
+		}
+		resolved, err := resolve(dir, *path)
+		if err != nil {
+			at.refuse("%v", err)
+			return
+		}
+		*path = resolved
+	}
+	complete(&c.DataDirectory, top.at("data_directory"))
+	tls := top.at("server", "tls")
+	complete(&c.Server.TLS.Certificate, tls.at("certificate"))
+	complete(&c.Server.TLS.Key, tls.at("key"))
+	for _, name := range c.names(top.at("connectors")) {
+		connector := c.Connectors[name]
+		connector.Name = name
+		at := top.at("connectors", name)
+		complete(&connector.SFTP.KeyPairsPath, at.at("sftp", "key_pairs_path"))
+		complete(&connector.SFTP.KnownHostsPath, at.at("sftp", "known_hosts_path"))
+		complete(&connector.Files.DestinationDirectoryPath, at.at("files", "destination_directory_path"))
+		if connector.SFTP.KnownHostsPath == "" {
+			connector.SFTP.KnownHostsPath = filepath.Join(c.DataDirectory, "known_hosts")
+		}
+	}
+}
+
+// resolve makes a path of the file absolute: a relative one starts at dir. On
+// Windows, so does \dir at dir's drive; C:dir has no certain meaning.
+func resolve(dir, path string) (string, error) {
+	switch {
+	case strings.ContainsRune(path, 0):
+		return "", errors.New("holds a NUL character; allowed: a path")
+	case path == "~" || strings.HasPrefix(path, "~/") || strings.HasPrefix(path, `~\`):
+		return "", errors.New("~ is not expanded; write the home directory out, or use ${HOME}")
+	case filepath.IsAbs(path):
+		return filepath.Clean(path), nil
+	case filepath.VolumeName(path) != "":
+		return "", errors.New(`a drive needs a whole path; allowed: C:\dir or the like`)
+	case filepath.VolumeName(dir) != "" && strings.ContainsAny(path[:1], `/\`):
+		return filepath.Clean(filepath.VolumeName(dir) + path), nil
+	}
+	return filepath.Join(dir, path), nil
+}

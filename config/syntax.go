@@ -1,0 +1,115 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// parseYAML gives the one document of text, or nil and a mistake in found.
+func parseYAML(text []byte, found *report) *yaml.Node {
+	if line, problem := checkEncoding(text); problem != "" {
+		found.add(line, "", problem)
+		return nil
+	}
+	documents, err := readDocuments(text)
+	switch {
+	case err != nil:
+		line, problem := explainSyntax(text, err)
+		found.add(line, "", problem)
+	case len(documents) == 0 || isNull(documents[0].Content[0]):
+		found.add(1, "", "the file is empty; it needs at least one connector (see config.example.yaml)")
+	case len(documents) > 1:
+		found.add(documents[1].Line, "", "a second YAML document starts here; allowed: one in a file")
+	default:
+		return documents[0].Content[0]
+	}
+	return nil
+}
+
+// checkEncoding refuses what is not UTF-8, which YAML readers explain badly.
+func checkEncoding(text []byte) (line int, problem string) {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return 1, "the file is UTF-16; save it as UTF-8"
+	}
+	for rest := text; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 {
+			before := text[:len(text)-len(rest)]
+			return 1 + bytes.Count(before, []byte("\n")), "not UTF-8 text; save the file as UTF-8"
+		}
+		rest = rest[size:]
+	}
+	return 0, ""
+}
+
+// readDocuments gives the first two documents of text.
+func readDocuments(text []byte) ([]*yaml.Node, error) {
+	var documents []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for len(documents) < 2 {
+		document := new(yaml.Node)
+		err := decoder.Decode(document)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, document)
+	}
+	return documents, nil
+}
+
+// maxLinesSearched bounds the search of explainSyntax, which is quadratic.
+const maxLinesSearched = 5000
+
+// explainSyntax gives the line and the text of a YAML error. yaml.v3 often names
+// the line where a block began, or none; the first line without which the text
+// before it can be read is nearer to the mistake.
+func explainSyntax(text []byte, err error) (line int, problem string) {
+	problem = strings.TrimPrefix(err.Error(), "yaml: ")
+	line = 1
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(problem); m != nil {
+		problem = strings.TrimPrefix(problem, m[0])
+		if named, err := strconv.Atoi(m[1]); err == nil {
+			line = named
+		}
+	}
+	// The name of the anchor may be a password that starts with '*'.
+	if strings.HasPrefix(problem, "unknown anchor") {
+		problem = "an alias without its anchor; put quotes around a value that starts with *"
+	}
+	if before := readableLines(text); before >= line {
+		line = before + 1
+	}
+	return line, fmt.Sprintf("not valid YAML: %s", problem)
+}
+
+// readableLines is the number of lines at the start of text that are YAML by themselves.
+func readableLines(text []byte) int {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if len(lines) > maxLinesSearched {
+		return 0
+	}
+	end := len(text)
+	for n := len(lines) - 1; n > 0; n-- {
+		end -= len(lines[n])
+		if _, err := readDocuments(text[:end]); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// isNull reports whether a node is nothing: "", ~ or null, without quotes.
+func isNull(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}

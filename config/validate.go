@@ -1,0 +1,144 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// validate reports values that are well-formed and cannot be right. The paths
+// are absolute by now.
+func (c *Config) validate(top *place) {
+	if c.DataDirectory == "" {
+		top.at("data_directory").fail("empty; allowed: a directory for the ledger and known_hosts")
+	}
+	c.Server.validate(top.at("server"))
+	connectors := top.at("connectors")
+	if len(c.Connectors) == 0 {
+		connectors.fail("at least one connector is required")
+	}
+	folded := make(map[string]string)
+	for _, name := range c.names(connectors) {
+		at := connectors.at(name)
+		c.Connectors[name].validate(at)
+		validateName(name, at, folded, connectors)
+	}
+}
+
+// names are the connectors in the order of the file, so that mistakes that
+// share a line come in the same order each time.
+func (c *Config) names(connectors *place) []string {
+	return slices.SortedFunc(maps.Keys(c.Connectors), func(a, b string) int {
+		if byLine := connectors.at(a).line - connectors.at(b).line; byLine != 0 {
+			return byLine
+		}
+		return strings.Compare(a, b)
+	})
+}
+
+// validate checks the server's keys.
+func (s Server) validate(at *place) {
+	local, err := loopback(s.Listen)
+	switch {
+	case err != "":
+		at.at("listen").refuse("%s", err)
+	case !local && len(s.Tokens) == 0:
+		at.at("listen").refuse("reaches beyond this machine, which needs at least one of server.tokens; allowed without: 127.0.0.1, [::1] or localhost")
+	}
+	tls := at.at("tls")
+	if s.TLS.Certificate != "" && s.TLS.Key == "" {
+		tls.at("key").fail("required with a certificate; allowed: both or neither")
+	}
+	if s.TLS.Certificate == "" && s.TLS.Key != "" {
+		tls.at("certificate").fail("required with a key; allowed: both or neither")
+	}
+	names := make(map[string]bool)
+	secrets := make(map[Secret]string)
+	for i, token := range s.Tokens {
+		item := at.at("tokens", "["+strconv.Itoa(i)+"]")
+		token.validate(item)
+		if token.Name != "" && names[token.Name] {
+			item.at("name").refuse("another token has this name; allowed: a name of its own")
+		}
+		names[token.Name] = true
+		if other, ok := secrets[token.Token]; ok && token.Token != "" {
+			item.at("token").fail("the same as the token %s; allowed: one of its own", quote(other))
+		}
+		secrets[token.Token] = token.Name
+	}
+	for i, text := range s.ReplyToAllow {
+		if !allowsReplies(text) {
+			at.at("reply_to_allow", "["+strconv.Itoa(i)+"]").fail("not understood; allowed: http:// or https://, a host, and a port or :*, such as http://127.0.0.1:*")
+		}
+	}
+}
+
+// minToken is the least length of a token, in characters.
+const minToken = 16
+
+// validate checks one token by itself.
+func (t Token) validate(at *place) {
+	if t.Name == "" {
+		at.at("name").fail("required; allowed: a name for the program that uses the token")
+	}
+	secret := at.at("token")
+	switch text := t.Token.Reveal(); {
+	case text == "":
+		secret.fail("required; allowed: at least %d characters, here or in a token_file", minToken)
+	case len(text) < minToken:
+		secret.fail("too short; allowed: at least %d characters", minToken)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		secret.fail("has characters that an HTTP header cannot carry; allowed: visible ASCII without spaces")
+	}
+	if len(t.Scopes) == 0 {
+		at.at("scopes").fail("required; allowed: one or more of read, request, apply, configure")
+	}
+	for i, scope := range t.Scopes {
+		if scope == "" {
+			at.at("scopes", "["+strconv.Itoa(i)+"]").fail("empty; allowed: read, request, apply, configure")
+		}
+	}
+}
+
+// loopback reports whether a listen address is reached from this machine only.
+// A name other than localhost may resolve to any address.
+func loopback(listen string) (local bool, problem string) {
+	const allowed = "allowed: HOST:PORT, such as 127.0.0.1:8022"
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false, "not an address to listen on; " + allowed
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(number, 10) != port {
+		return false, "the port must be a number from 0 (any free one) to 65535; " + allowed
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback(), ""
+	}
+	if host != "" && checkHost(host) != "" {
+		return false, "not an address to listen on; " + allowed
+	}
+	return strings.EqualFold(host, "localhost"), ""
+}
+
+// allowsReplies reports whether text is an item of reply_to_allow: an origin
+// whose port may be *.
+func allowsReplies(text string) bool {
+	origin, _ := strings.CutSuffix(text, ":*")
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if origin != text && u.Port() != "" {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return false
+		}
+	}
+	return u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !strings.Contains(u.Host, "*")
+}

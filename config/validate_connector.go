@@ -1,0 +1,266 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/netip"
+	"path"
+	"path/filepath"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// The bounds of a connector's numbers.
+const (
+	maxName        = 100 // bytes of a connector's name
+	maxConnections = 64
+	maxSettle      = 24 * time.Hour
+	minRetention   = time.Hour
+)
+
+// validateName checks a connector's name, after which its files are named.
+// folded maps the names so far, as a file system that folds case sees them.
+func validateName(name string, at *place, folded map[string]string, connectors *place) {
+	at.bad = false // a mistake in the value says nothing about the name
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+	}
+	fold := strings.TrimRight(strings.ToLower(name), ".") // Windows drops dots at the end
+	switch other, taken := folded[fold]; {
+	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }):
+		at.fail("not a connector's name; allowed: letters, digits, '-', '_' and '.'")
+	case len(name) > maxName:
+		at.fail("the name is too long; allowed: %d characters", maxName)
+	case fold == "" || !filepath.IsLocal(name):
+		at.fail("not a connector's name, since files are named after it; allowed: another name")
+	case taken:
+		at.fail("the same file name as the connector %s of line %d on some systems; allowed: a name that differs in more than its case", quote(other), connectors.at(other).line)
+	default:
+		folded[fold] = name
+	}
+}
+
+// validate checks one connector by itself.
+func (c *Connector) validate(at *place) {
+	c.SFTP.validate(at.at("sftp"))
+	c.Files.validate(at.at("files"))
+	if c.Retention.Std() < minRetention {
+		at.at("retention").refuse("too short; allowed: 1h and more")
+	}
+	interapp := at.at("interapp")
+	validateClass(c.InterApp.RequestClass, interapp.at("request_class"))
+	validateClass(c.InterApp.ReplyClass, interapp.at("reply_class"))
+}
+
+// validateClass checks the name of a .NET class. A comma would end it in a $type.
+func validateClass(class string, at *place) {
+	foreign := func(r rune) bool { return r <= ' ' || strings.ContainsRune(`,[]"`, r) }
+	if class == "" || strings.ContainsFunc(class, foreign) {
+		at.refuse("not a class name; allowed: a name such as GetFilesRequest or Acme.Sftp.GetFilesRequest")
+	}
+}
+
+// validate checks the "SFTP Configuration".
+func (s SFTP) validate(at *place) {
+	if s.Host == "" {
+		at.at("host").fail("required; allowed: the name or the address of the SFTP server")
+	} else if problem := checkHost(s.Host); problem != "" {
+		at.at("host").fail("%s", problem)
+	}
+	if s.Port < 1 || s.Port > 65535 {
+		at.at("port").refuse("out of range; allowed: 1 to 65535")
+	}
+	if s.Username == "" {
+		at.at("username").fail("required; allowed: the name to log in with")
+	}
+	s.validateLogin(at)
+	if !validHostKey(s.HostKey) {
+		at.at("host_key").refuse("not understood; allowed: known-hosts, accept-new, or a fingerprint SHA256:… with 43 characters, as ssh-keygen -l prints it")
+	}
+	if s.Connections < 0 || s.Connections > maxConnections {
+		at.at("connections").refuse("out of range; allowed: 0 (as many as pay) to %d", maxConnections)
+	}
+	if s.ProxyJump != "" {
+		if _, _, _, err := parseJump(s.ProxyJump); err != nil {
+			at.at("proxy_jump").fail("%v", err)
+		}
+	}
+}
+
+// validateLogin checks that there is what the authentication takes, and nothing else.
+func (s SFTP) validateLogin(at *place) {
+	password, key, passphrase := at.at("password"), at.at("key_pairs_path"), at.at("key_pairs_passphrase")
+	switch s.Authentication {
+	case KeyPairs:
+		if s.KeyPairsPath == "" {
+			key.fail("required with authentication: key-pairs; allowed: the path of a private key")
+		}
+		if s.Password != "" {
+			password.fail("not used: authentication is key-pairs, which takes key_pairs_path; remove it, or write authentication: credentials")
+		}
+	case Credentials:
+		if s.Password == "" && s.KeyPairsPath != "" {
+			key.fail("not used: authentication is credentials, which takes password; write authentication: key-pairs")
+			return
+		}
+		if s.Password == "" {
+			password.fail("required with authentication: credentials; allowed: a password, here or in a password_file")
+		}
+		if s.KeyPairsPath != "" {
+			key.fail("not used: authentication is credentials, which takes password; remove it, or write authentication: key-pairs")
+		}
+		if s.KeyPairsPassphrase != "" {
+			passphrase.fail("not used: authentication is credentials, which takes password; remove it, or write authentication: key-pairs")
+		}
+	}
+}
+
+// checkHost gives what is wrong with the name or address of a server, or "".
+// The text may hold a password that was put into a URL: it is not repeated.
+func checkHost(host string) string {
+	const allowed = "; allowed: a name, an IPv4 address, or an IPv6 address without brackets"
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	switch {
+	case strings.Contains(host, "://"):
+		return "a URL" + allowed
+	case strings.Contains(host, "@"):
+		return "has a user in it; the key username takes it" + allowed
+	case strings.Count(host, ":") == 1:
+		return "has a port in it; the key port takes it" + allowed
+	case host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || strings.ContainsRune("[]:/\\,\x7f", r) }):
+		return "not a host" + allowed
+	}
+	return ""
+}
+
+// validHostKey reports whether text is a way to check a host key. A fingerprint
+// is that of ssh-keygen -l: SHA-256 in base64 without padding.
+func validHostKey(text string) bool {
+	if text == HostKeyKnownHosts || text == HostKeyAcceptNew {
+		return true
+	}
+	fingerprint, ok := strings.CutPrefix(text, "SHA256:")
+	if !ok || len(fingerprint) != 43 || strings.ContainsAny(fingerprint, "\r\n") {
+		return false
+	}
+	_, err := base64.RawStdEncoding.Strict().DecodeString(fingerprint)
+	return err == nil
+}
+
+// Jump gives the parts of proxy_jump, [user@]host[:port]. The user is the
+// connector's own when none is written, and the port 22. ok is false when
+// there is no jump host.
+func (s SFTP) Jump() (user, host string, port int, ok bool) {
+	user, host, port, err := parseJump(s.ProxyJump)
+	if err != nil {
+		return "", "", 0, false
+	}
+	if user == "" {
+		user = s.Username
+	}
+	return user, host, port, true
+}
+
+// parseJump reads [user@]host[:port]. As in OpenSSH, the last @ ends the user
+// and an IPv6 address stands in brackets.
+func parseJump(text string) (user, host string, port int, err error) {
+	wrong := errors.New("not understood; allowed: one jump host as user@host:port, an IPv6 address in brackets, and the port from 1 to 65535")
+	address := text
+	if at := strings.LastIndex(text, "@"); at >= 0 {
+		user, address = text[:at], text[at+1:]
+		if user == "" || strings.ContainsAny(user, ":/ ") {
+			return "", "", 0, wrong
+		}
+	}
+	port = 22
+	host = address
+	if strings.Contains(strings.TrimSuffix(address, "]"), ":") && !strings.HasSuffix(address, "]") {
+		var digits string
+		if host, digits, err = net.SplitHostPort(address); err != nil {
+			return "", "", 0, wrong
+		}
+		number, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil || number == 0 {
+			return "", "", 0, wrong
+		}
+		port = int(number)
+	} else if inner, bracketed := strings.CutPrefix(address, "["); bracketed {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	if checkHost(host) != "" {
+		return "", "", 0, wrong
+	}
+	return user, host, port, nil
+}
+
+// validate checks the "File Handling Overview".
+func (f Files) validate(at *place) {
+	source := at.at("source_directory_path")
+	switch {
+	case f.SourceDirectoryPath == "":
+		source.fail("required; allowed: the directory on the SFTP server that holds the files")
+	case strings.HasPrefix(f.SourceDirectoryPath, "~"):
+		source.refuse("~ is not expanded; a relative path starts at the login directory, and \".\" is that directory")
+	case strings.ContainsRune(f.SourceDirectoryPath, 0):
+		source.fail("holds a NUL character; allowed: a path")
+	}
+	if f.DestinationDirectoryPath == "" {
+		at.at("destination_directory_path").fail("required; allowed: the local directory that gets the files")
+	}
+	include := at.at("include")
+	if len(f.Include) == 0 {
+		include.fail("nothing would be copied; allowed: patterns such as \"*.csv\", or \"**\" for every file")
+	}
+	validatePatterns(f.Include, include)
+	validatePatterns(f.Exclude, at.at("exclude"))
+	if f.Settle.Std() > maxSettle {
+		at.at("settle").refuse("out of range; allowed: 0s (off) to 24h")
+	}
+	if f.AfterCopy.Action == Move && f.SourceDirectoryPath != "" && path.Clean(f.AfterCopy.MoveTo) == path.Clean(f.SourceDirectoryPath) {
+		at.at("after_copy").refuse("the source directory itself; allowed: another directory on the server")
+	}
+}
+
+func validatePatterns(patterns []string, at *place) {
+	for i, pattern := range patterns {
+		if problem := checkPattern(pattern); problem != "" {
+			at.at("["+strconv.Itoa(i)+"]").refuse("%s", problem)
+		}
+	}
+}
+
+// checkPattern gives what is wrong with a pattern of include or exclude, or "".
+func checkPattern(pattern string) string {
+	if expression, ok := strings.CutPrefix(pattern, "regex:"); ok {
+		_, err := regexp.Compile(expression)
+		if cause := (*syntax.Error)(nil); errors.As(err, &cause) {
+			return "not a regular expression, " + string(cause.Code) + "; allowed: Go's syntax (RE2)"
+		}
+		if err != nil {
+			return "not a regular expression; allowed: Go's syntax (RE2)"
+		}
+		return ""
+	}
+	const allowed = "; allowed: a glob such as *.csv or results/**/*.csv, or regex:EXPRESSION"
+	if pattern == "" || !doublestar.ValidatePattern(pattern) {
+		return "not a glob" + allowed
+	}
+	if !strings.Contains(pattern, "/") {
+		return ""
+	}
+	// A / in front only says that the pattern starts at the source directory.
+	for element := range strings.SplitSeq(strings.TrimPrefix(pattern, "/"), "/") {
+		if element == "" || element == "." || element == ".." {
+			return "matches nothing: a pattern with / is compared with the path below the source directory, as in a/b.csv" + allowed
+		}
+	}
+	return ""
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// choose sets dst to the one of the allowed words that text is.
+func choose[T ~string](dst *T, text []byte, allowed ...T) error {
+	names := make([]string, len(allowed))
+	for i, word := range allowed {
+		if string(word) == string(text) {
+			*dst = word
+			return nil
+		}
+		names[i] = string(word)
+	}
+	return errors.New("not known" + meant(string(text), names) + "; allowed: " + strings.Join(names, ", "))
+}
+
+// UnmarshalText reads one of the scopes.
+func (s *Scope) UnmarshalText(text []byte) error {
+	return choose(s, text, ScopeRead, ScopeRequest, ScopeApply, ScopeConfigure)
+}
+
+// UnmarshalText reads one of the ways to log in.
+func (a *Authentication) UnmarshalText(text []byte) error {
+	return choose(a, text, Credentials, KeyPairs)
+}
+
+// UnmarshalText reads one of the treatments of symbolic links.
+func (s *Symlinks) UnmarshalText(text []byte) error {
+	return choose(s, text, FollowSymlinks, SkipSymlinks)
+}
+
+// UnmarshalText reads one of the treatments of a conflict.
+func (o *OnConflict) UnmarshalText(text []byte) error {
+	return choose(o, text, FailOnConflict, OverwriteOnConflict)
+}
+
+// UnmarshalText reads one of the layouts.
+func (l *Layout) UnmarshalText(text []byte) error {
+	return choose(l, text, Tree, Flat)
+}
+
+// AfterCopy is what becomes of an original once its copy is safe, written
+// leave, delete or move:DIRECTORY.
+type AfterCopy struct {
+	Action AfterAction
+	MoveTo string // the directory on the server, for Move
+}
+
+// AfterAction is the first word of after_copy.
+type AfterAction string
+
+// The actions after a copy.
+const (
+	Leave  AfterAction = "leave"
+	Delete AfterAction = "delete"
+	Move   AfterAction = "move"
+)
+
+// String is the value as a file has it.
+func (a AfterCopy) String() string {
+	if a.Action == Move {
+		return string(Move) + ":" + a.MoveTo
+	}
+	return string(a.Action)
+}
+
+// MarshalText is String.
+func (a AfterCopy) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads leave, delete or move:DIRECTORY.
+func (a *AfterCopy) UnmarshalText(text []byte) error {
+	dir, move := strings.CutPrefix(string(text), string(Move)+":")
+	switch {
+	case string(text) == string(Leave), string(text) == string(Delete):
+		*a = AfterCopy{Action: AfterAction(text)}
+	case !move:
+		return errors.New("not known; allowed: leave, delete, move:/a/directory/on/the/server")
+	case dir == "" || strings.HasPrefix(dir, "~") || strings.ContainsRune(dir, 0):
+		return errors.New("needs a directory on the server, with ~ written out; allowed: move:/archive or the like")
+	default:
+		*a = AfterCopy{Action: Move, MoveTo: dir}
+	}
+	return nil
+}
+
+// TimeZone is a named zone of the tz database; the zero TimeZone is UTC.
+type TimeZone struct{ *time.Location }
+
+// MarshalText gives the zone's name.
+func (z TimeZone) MarshalText() ([]byte, error) { return []byte(z.String()), nil }
+
+// UnmarshalText looks a zone up by its name; "Local" is the machine's own.
+func (z *TimeZone) UnmarshalText(text []byte) error {
+	location, err := time.LoadLocation(string(text))
+	if err != nil || len(text) == 0 {
+		return errors.New("not a known time zone; allowed: UTC, Local, or a name such as Europe/Brussels")
+	}
+	z.Location = location
+	return nil
+}
