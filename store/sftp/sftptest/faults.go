@@ -1,0 +1,172 @@
+package sftptest
+
+import (
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Silence is a point at which a connection falls silent: it stays open, and
+// nothing more comes.
+type Silence int
+
+// The points of Silence, in the order in which a connection passes them.
+const (
+	Talkative         Silence = iota
+	SilentFromAccept          // not even the version banner comes
+	SilentInHandshake         // after the version banner
+	SilentInLogin             // a login is never answered
+	SilentAfterLogin          // nothing at all is answered, keepalives included
+)
+
+// Faults are the switches of a Faulty server. The zero value is a server
+// without faults. Fields with zero are off. Those of the connection, the login
+// and the channels hold for what is opened after they are set; all others at once.
+type Faults struct {
+	// Of the connection.
+	MaxConnections int // further ones are closed at once
+	Silent         Silence
+	HostKeys       []Key      // shown instead of HostKeys(tb); KnownHosts keeps the old ones
+	Algorithms     ssh.Config // key exchanges, ciphers and MACs on offer; empty: the library's
+
+	// Of the login.
+	AuthMethods []string // of "password", "keyboard-interactive", "publickey"; nil: all; empty: no login succeeds
+	// Rounds are the questions of keyboard-interactive, each to be answered
+	// with the password; a round may have none. nil: one round, one question.
+	Rounds [][]string
+
+	// Of the channels.
+	MaxChannels int  // session channels for each connection; further ones are refused
+	NoSFTP      bool // the sftp subsystem is refused
+
+	// Of the protocol.
+	NoExtensions    bool
+	MaxRead         int  // bytes: an answer to READ is never longer
+	RefuseReadOver  int  // bytes: a longer READ fails
+	MaxOpenFiles    int  // for each connection; one more OPEN fails
+	ShuffleReads    bool // answers to READs that are under way together come in another order
+	NoAttributes    bool // READDIR gives names alone
+	LexicalRealpath bool // REALPATH does not look at the disk
+
+	// Of time. Delay is slept before each answer on a channel, so that requests
+	// queue up behind it; for latency without that, see package relay.
+	Delay     time.Duration
+	Bandwidth int64 // bytes of file data a second, for each channel
+
+	// The nth SFTP request of a connection, counted from 1, and the end of it.
+	SilentAtRequest int   // it and all later ones are never answered; SSH itself goes on
+	FreezeAtRequest int   // the whole connection freezes, keepalives included
+	DieAtRequest    int   // the TCP connection is closed instead of an answer
+	DieAfterBytes   int64 // ... as soon as so many bytes of file data were sent
+	Deaths          int   // so many connections die, counted from the last Set; 0: every one
+
+	// Of files.
+	EOFAt  int64                       // READ finds the end of every file here at the latest, whatever STAT says
+	OnOpen func(path string)           // called before a file is opened for reading
+	OnRead func(path string, at int64) // called before each READ
+	// Fail answers a request with a status of its own; StatusOK: go on. path is
+	// absolute, as the client wrote it; for requests on a handle, the one opened.
+	Fail func(op Op, path string) Status
+
+	// Of listings. The keys and values that are paths are directories below Root.
+	Inject         map[string][]Injected // names added to the listing of a directory, which exists or is itself injected
+	EndlessListing string                // this directory's listing never ends
+	EndlessTree    string                // below this one, each directory has a directory "deeper" and a file "leaf.csv"
+}
+
+// Injected is a file or directory that a listing claims to hold, under any name
+// whatever: it is sent as it is. Opening it works too, by that name, by its
+// last element, and by the path that a careless client makes of both.
+type Injected struct {
+	Name    string
+	Dir     bool
+	Content []byte
+	Size    int64     // what attributes say; 0: the length of Content
+	ModTime time.Time // zero: 2020-01-01
+}
+
+// HostileNames are names that no client may use as they are.
+func HostileNames() []string {
+	long := make([]byte, 10<<10)
+	for i := range long {
+		long[i] = 'n'
+	}
+	return []string{
+		"..", "/", "", ".", "/etc/passwd", "../outside.csv", "a/b.csv", "a/../../outside.csv", "/outside.csv",
+		"nul\x00.csv", `back\slash.csv`, `..\outside.csv`, `C:\outside.csv`, "invalid\xff\xfe.csv", string(long) + ".csv",
+	}
+}
+
+// InjectNames makes a file of each name, for Faults.Inject.
+func InjectNames(names ...string) []Injected {
+	var in []Injected
+	for _, n := range names {
+		in = append(in, Injected{Name: n, Content: []byte("hostile")})
+	}
+	return in
+}
+
+// Op is the type of a request (draft-ietf-secsh-filexfer-02, section 3).
+type Op byte
+
+// The requests that a Faulty server answers.
+const (
+	OpInit     Op = 1
+	OpOpen     Op = 3
+	OpClose    Op = 4
+	OpRead     Op = 5
+	OpWrite    Op = 6
+	OpLstat    Op = 7
+	OpFstat    Op = 8
+	OpSetstat  Op = 9
+	OpFsetstat Op = 10
+	OpOpendir  Op = 11
+	OpReaddir  Op = 12
+	OpRemove   Op = 13
+	OpMkdir    Op = 14
+	OpRmdir    Op = 15
+	OpRealpath Op = 16
+	OpStat     Op = 17
+	OpRename   Op = 18
+	OpReadlink Op = 19
+	OpSymlink  Op = 20
+	OpExtended Op = 200
+)
+
+// Status is the code of an SSH_FXP_STATUS answer (section 7 of the same draft).
+type Status uint32
+
+// The codes of SFTP 3.
+const (
+	StatusOK               Status = 0
+	StatusEOF              Status = 1
+	StatusNoSuchFile       Status = 2
+	StatusPermissionDenied Status = 3
+	StatusFailure          Status = 4
+	StatusBadMessage       Status = 5
+	StatusOpUnsupported    Status = 8
+)
+
+// Deny makes a Fail that refuses permission for the paths, whatever the request.
+func Deny(paths ...string) func(Op, string) Status {
+	return func(_ Op, path string) Status {
+		for _, p := range paths {
+			if p == path {
+				return StatusPermissionDenied
+			}
+		}
+		return StatusOK
+	}
+}
+
+// Refuse makes a Fail that answers s to the given kinds of request.
+func Refuse(s Status, ops ...Op) func(Op, string) Status {
+	return func(op Op, _ string) Status {
+		for _, o := range ops {
+			if o == op {
+				return s
+			}
+		}
+		return StatusOK
+	}
+}
