@@ -1,0 +1,252 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"sftpconnector/status"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// ErrNoChannel: the server takes no further channel on this connection.
+var ErrNoChannel = errors.New("the server refuses another channel")
+
+// Connection is a login on a server. Its methods may be called concurrently.
+type Connection struct {
+	client   *ssh.Client
+	t        *transport
+	addr     string
+	timeouts Timeouts
+	done     chan struct{}
+	once     sync.Once
+	mu       sync.Mutex
+	cause    error // the first reason that was given for the end
+	err      error // set before done is closed
+}
+
+// Channel is a byte stream to the server's SFTP subsystem. Close does not wait
+// for the server.
+type Channel interface {
+	io.Reader
+	io.WriteCloser
+}
+
+// newConnection watches over a client that has logged in.
+func newConnection(client *ssh.Client, t *transport, cfg Config) *Connection {
+	c := &Connection{client: client, t: t, addr: cfg.addr(), timeouts: cfg.Timeouts, done: make(chan struct{})}
+	go func() {
+		c.ended(client.Wait())
+	}()
+	go c.keepAlive()
+	return c
+}
+
+// ended settles why the connection is gone.
+func (c *Connection) ended(err error) {
+	c.once.Do(func() {
+		if cut := c.t.abortCause(); cut != nil {
+			err = cut
+		}
+		c.t.Close()
+		c.mu.Lock()
+		if c.cause != nil {
+			err = c.cause
+		}
+		c.err = lostError(c.addr, err)
+		c.mu.Unlock()
+		close(c.done)
+	})
+}
+
+// Abort cuts the connection at once; Err then gives err, if no other reason
+// came first. It does not block.
+func (c *Connection) Abort(err error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = err
+	}
+	c.mu.Unlock()
+	c.t.abort(err)
+}
+
+// Close cuts the connection at once, and with it all channels. It does not block.
+func (c *Connection) Close() error {
+	c.Abort(errClosed)
+	return nil
+}
+
+var errClosed = errors.New("it was closed on our side")
+
+// Done is closed when the connection is gone, for whatever reason.
+func (c *Connection) Done() <-chan struct{} { return c.done }
+
+// Err is why the connection is gone, a *status.Error; nil while it stands.
+func (c *Connection) Err() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+// ServerVersion is how the server introduced itself, as in
+// "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3".
+func (c *Connection) ServerVersion() string { return string(c.client.ServerVersion()) }
+
+// keepAlive asks the server whether it is there, so that a dead one is noticed
+// between operations too, and so that firewalls see traffic. Any byte that
+// comes counts as an answer: a busy line may delay the one to this question.
+func (c *Connection) keepAlive() {
+	tick := time.NewTicker(c.timeouts.Keepalive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+		}
+		if !c.ping() {
+			return
+		}
+	}
+}
+
+// ping asks once; false ends the watch.
+func (c *Connection) ping() bool {
+	sent := time.Now()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		// The answer is mostly "no such request" (RFC 4254, section 4), which will do.
+		c.client.SendRequest("keepalive@openssh.com", true, nil)
+	}()
+	patience := time.NewTimer(c.timeouts.Operation)
+	defer patience.Stop()
+	for {
+		select {
+		case <-c.done:
+			return false
+		case <-answered:
+			return true
+		case <-patience.C:
+			heard := c.t.lastHeard()
+			if heard.Before(sent) {
+				heard = sent
+			}
+			left := c.timeouts.Operation - time.Since(heard)
+			if left <= 0 {
+				c.Abort(c.silent("no answer"))
+				return false
+			}
+			patience.Reset(left)
+		}
+	}
+}
+
+// silent is the loss of a server that does not answer.
+func (c *Connection) silent(what string) error {
+	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: c.addr,
+		Err: &silence{c.timeouts.Operation, what}}
+}
+
+// OpenSFTP opens a channel and starts the SFTP subsystem on it, within
+// Timeouts.Operation. A server that refuses one more channel gives ErrNoChannel;
+// one that has no SFTP for this user a *status.Error with SFTPUnavailable. A ctx
+// that ends leaves the connection as it is.
+func (c *Connection) OpenSFTP(ctx context.Context) (Channel, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeouts.Operation, c.silent("no answer to the opening of a channel"))
+	defer cancel()
+	type result struct {
+		ch  *channel
+		err error
+	}
+	opened := make(chan result)
+	go func() {
+		ch, err := c.openSFTP()
+		select {
+		case opened <- result{ch, err}:
+		case <-ctx.Done():
+			if ch != nil {
+				ch.Close()
+			}
+		}
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, r.err
+		}
+		return r.ch, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-c.done:
+		return nil, c.err
+	}
+}
+
+func (c *Connection) openSFTP() (*channel, error) {
+	ch, requests, err := c.client.OpenChannel("session", nil)
+	if err != nil {
+		if refused, ok := errors.AsType[*ssh.OpenChannelError](err); ok {
+			return nil, fmt.Errorf("%w: %s", ErrNoChannel, printable([]byte(refused.Message)))
+		}
+		return nil, c.lostBy(err)
+	}
+	go ssh.DiscardRequests(requests)
+	// What the server writes beside the stream would fill the channel's window.
+	go io.Copy(io.Discard, ch.Stderr())
+	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	if err == nil && ok {
+		return &channel{Channel: ch}, nil
+	}
+	(&channel{Channel: ch}).Close()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, c.lostBy(err)
+	}
+	if err := c.goneSoon(); err != nil {
+		return nil, err
+	}
+	return nil, &status.Error{Word: status.SFTPUnavailable, Op: "start SFTP on", Target: c.addr,
+		Err: errors.New("the server refuses the subsystem sftp")}
+}
+
+// goneGrace is how long the end of a connection may take to be settled after
+// an operation on it has failed.
+const goneGrace = 200 * time.Millisecond
+
+// goneSoon is the end of the connection, if it has ended.
+func (c *Connection) goneSoon() error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-time.After(goneGrace):
+		return nil
+	}
+}
+
+// lostBy is the end of the connection, or err where it is not settled yet.
+func (c *Connection) lostBy(err error) error {
+	if gone := c.goneSoon(); gone != nil {
+		return gone
+	}
+	return lostError(c.addr, err)
+}
+
+// channel is an SSH channel whose Close does not wait: the message for it may
+// have to queue behind writes that a frozen server does not take.
+type channel struct {
+	ssh.Channel
+	once sync.Once
+}
+
+// Close ends the stream. It always gives nil.
+func (ch *channel) Close() error {
+	ch.once.Do(func() { go ch.Channel.Close() })
+	return nil
+}
