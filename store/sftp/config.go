@@ -36,7 +36,13 @@ type Config struct {
 	Root        string // the directory on the server that the names of entries start from
 	Connections int    // how many channels at most; 0: as many as pay
 
+	Limits *Limits // what was learnt about the server; nil: nothing, and nobody is told
+
 	Timeouts Timeouts
+
+	// Limits keeps what is learnt about the server from one Source to the next;
+	// nil: it is forgotten.
+	Limits *Limits
 
 	// Prompt is asked whether an unknown key shall be trusted and remembered;
 	// nil: it is refused. It is called from another goroutine, must obey its

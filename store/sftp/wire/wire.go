@@ -47,6 +47,14 @@ type ProtocolError struct{ What string }
 
 func (e *ProtocolError) Error() string { return "SFTP protocol error: " + e.What }
 
+// EndError is the error of every call of a session that has ended, and says why it has.
+type EndError struct{ Err error }
+
+func (e *EndError) Error() string { return "the SFTP session ended: " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *EndError) Unwrap() error { return e.Err }
+
 // Session is one SFTP conversation on a channel. Its methods may be called
 // concurrently and none of those that send a request wait for the network.
 type Session struct {
@@ -161,14 +169,14 @@ func (s *Session) MaxRead() int { return s.maxRead }
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err says why the session has ended; nil before.
+// Err is the *EndError of a session that has ended; nil before.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// Close ends the session and the channel; calls under way end with ErrClosed.
+// Close ends the session, the calls under way, and the channel.
 func (s *Session) Close() error {
 	s.fail(ErrClosed)
 	return nil
@@ -271,7 +279,7 @@ func (s *Session) receive() {
 		}
 		if err != nil {
 			s.fail(err)
-			c.finish(err)
+			c.finish(s.Err())
 			return
 		}
 		c.finish(c.Err)
@@ -328,6 +336,7 @@ func (s *Session) fail(err error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // an io.EOF of a session must not pass for the end of a file
 	}
+	err = &EndError{err}
 	s.mu.Lock()
 	if s.err != nil {
 		s.mu.Unlock()

@@ -1,0 +1,143 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/pkg/sftp"
+
+	filesync "sftpconnector/sync"
+)
+
+// maxNames is how many names are tried for a file that is moved to where
+// others of its name stand.
+const maxNames = 1000
+
+var (
+	errIsLink = errors.New("is a symbolic link; its original is left")
+	errNoFile = errors.New("is not a regular file")
+)
+
+// RemoveIf removes the file if it is still the version e: ErrChanged if it is
+// another, fs.ErrNotExist if there is none. Links and directories are left.
+func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
+	err := s.still(ctx, e)
+	if err == nil {
+		// Client.Remove tries RMDIR after REMOVE; still has seen that it is no directory.
+		err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Remove(s.path(e.Name)) })
+	}
+	return s.consumed("remove", e.Name, err)
+}
+
+// MoveIf moves the file to the directory dir if it is still the version e. Its
+// path below the root is kept below dir, whose missing directories are made; a
+// relative dir starts at the root. What stands there is never overwritten: the
+// file gets a number, "x (2).csv". It relies on the server for the moment
+// between the look and the RENAME: OpenSSH and the draft refuse to overwrite.
+func (s *Source) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
+	return s.consumed("move", e.Name, s.move(ctx, e, dir))
+}
+
+func (s *Source) move(ctx context.Context, e filesync.Entry, dir string) error {
+	if err := s.still(ctx, e); err != nil {
+		return err
+	}
+	if !path.IsAbs(dir) {
+		dir = s.prefix + dir
+	}
+	to := strings.TrimRight(dir, "/") + "/" + e.Name
+	if err := s.makeDirs(ctx, path.Dir(to)); err != nil {
+		return fmt.Errorf("make the directory %s: %w", shown(path.Dir(to)), err)
+	}
+	var refused error
+	for n := 1; n <= maxNames; n++ {
+		name := numbered(to, n)
+		_, err := s.control.lstat(ctx, name)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Rename(s.path(e.Name), name) })
+		if err == nil || !isFailure(err) {
+			return err
+		}
+		// Another may have taken the name meanwhile; else that was not the reason.
+		refused = err
+		if _, err := s.control.lstat(ctx, name); err != nil {
+			return refused
+		}
+	}
+	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNames, shown(dir)))
+}
+
+// still looks again whether the file is the version e.
+func (s *Source) still(ctx context.Context, e filesync.Entry) error {
+	a, err := s.control.lstat(ctx, s.path(e.Name))
+	switch {
+	case err != nil:
+		return err
+	case a.mode&fs.ModeSymlink != 0:
+		return errIsLink
+	case a.typed && !a.mode.IsRegular():
+		return errNoFile
+	case !entry(e.Name, a).SameVersion(e):
+		return filesync.ErrChanged
+	}
+	return nil
+}
+
+// makeDirs makes a directory and those above it, where they are missing.
+func (s *Source) makeDirs(ctx context.Context, dir string) error {
+	a, err := s.control.statPath(ctx, dir)
+	if err == nil && a.typed && !a.mode.IsDir() {
+		return errors.New("a file stands there")
+	}
+	if err == nil || !errors.Is(err, fs.ErrNotExist) || dir == "/" || dir == "." {
+		return err
+	}
+	if err := s.makeDirs(ctx, path.Dir(dir)); err != nil {
+		return err
+	}
+	err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Mkdir(dir) })
+	if err != nil {
+		// Another move may have made it.
+		if a, again := s.control.statPath(ctx, dir); again == nil && a.mode.IsDir() {
+			return nil
+		}
+	}
+	return err
+}
+
+// numbered gives a path's n-th name: "x.csv", "x (2).csv", "x (3).csv".
+func numbered(p string, n int) string {
+	if n == 1 {
+		return p
+	}
+	dir, base := path.Split(p)
+	ext := path.Ext(base)
+	if ext == base { // ".profile" is all name
+		ext = ""
+	}
+	return fmt.Sprintf("%s%s (%d)%s", dir, strings.TrimSuffix(base, ext), n, ext)
+}
+
+// consumed gives an error its operation and path.
+func (s *Source) consumed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if named := s.failure(op, name, err); named != err || isContext(err) {
+		return named
+	}
+	return fmt.Errorf("%s %s: %w", op, shown(name), err)
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,222 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+const (
+	// largeFile is from where on one file is worth more than one channel.
+	largeFile = 8 << 20
+	// rateInterval is how long the rate of a large copy is measured before
+	// channels are added.
+	rateInterval = 250 * time.Millisecond
+	// worthwhile is the gain in rate by which added channels pay.
+	worthwhile = 1.15
+)
+
+// copies counts the large files that are being read.
+type copies struct{ n atomic.Int32 }
+
+// Fetch reads the bytes [from, e.Size) of e into w, in any order, and returns
+// what the open handle reports after the last byte. A file up to a packet's
+// size (255 KiB) takes two round trips on OpenSSH and three on others. An error
+// of w is returned as it is.
+func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	if e.Size < 0 || from < 0 || from > e.Size {
+		return filesync.Entry{}, fmt.Errorf("read %s: no range [%d, %d)", shown(e.Name), from, e.Size)
+	}
+	l := s.pool.take()
+	defer s.pool.give(l)
+	a, err := s.fetch(ctx, l, e, from, w)
+	if err != nil {
+		return filesync.Entry{}, s.failure("read", e.Name, err)
+	}
+	return entry(e.Name, a), nil
+}
+
+func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt) (attrs, error) {
+	path, size := s.path(e.Name), e.Size
+	f, err := s.open(ctx, l, path)
+	if err != nil {
+		return attrs{}, err
+	}
+	if size-from <= int64(bufferSizes[len(bufferSizes)-1]) {
+		a, done, closed, err := f.last(ctx, from, int(size-from), w, s.gate.leave)
+		if !closed && err != nil {
+			f.close(s.gate.leave)
+		}
+		if err != nil || done {
+			return a, errors.Join(err, shorter(a, size, err))
+		}
+		if closed {
+			if f, err = s.open(ctx, l, path); err != nil {
+				return attrs{}, err
+			}
+		}
+	}
+	defer f.close(s.gate.leave)
+	b := newBlocks(from, size)
+	if size-from < largeFile || s.limits.noFstat.Load() {
+		err = f.copy(ctx, b, w)
+	} else {
+		err = s.copyWide(ctx, l, f, e, b, w)
+	}
+	if err != nil {
+		return attrs{}, err
+	}
+	a, err := s.lookAtOpen(ctx, l, f, path)
+	return a, errors.Join(err, shorter(a, size, err))
+}
+
+// shorter is the error of a file that ends before the size that was listed,
+// although all its bytes came.
+func shorter(a attrs, size int64, err error) error {
+	if err == nil && a.size >= 0 && a.size < size {
+		return filesync.ErrChanged
+	}
+	return nil
+}
+
+// open opens a file. A server that fails for no reason while other files are
+// open gets another chance without them: if that helps, it is remembered how
+// many it can take.
+func (s *Source) open(ctx context.Context, p port, path string) (file, error) {
+	if err := s.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	f, err := p.open(ctx, path)
+	if err == nil {
+		return f, nil
+	}
+	others := s.gate.others()
+	s.gate.leave()
+	if !isFailure(err) || others == 0 {
+		return nil, err
+	}
+	if err := s.gate.enterAlone(ctx); err != nil {
+		return nil, err
+	}
+	if f, err = p.open(ctx, path); err != nil {
+		s.gate.leave()
+		return nil, err
+	}
+	s.limits.openFiles.Store(int32(others))
+	s.gate.share()
+	return f, nil
+}
+
+// lookAtOpen asks the open handle, and the path where the server cannot do that.
+func (s *Source) lookAtOpen(ctx context.Context, p port, f file, path string) (attrs, error) {
+	if !s.limits.noFstat.Load() {
+		a, err := f.stat(ctx)
+		if err == nil && a.size >= 0 {
+			return a, nil
+		}
+		if e, ok := errors.AsType[*wire.StatusError](err); ok && e.Code == wire.CodeUnsupported {
+			s.limits.noFstat.Store(true)
+		} else if err != nil && !isFailure(err) {
+			return attrs{}, err
+		}
+	}
+	return statByPath(ctx, p, path)
+}
+
+// copyWide copies a large file over one channel and then over more, as long as
+// that makes it faster: x/crypto's window allows a channel no more than 2 MiB
+// for each round trip.
+func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry, b *blocks, w io.WriterAt) error {
+	s.copies.n.Add(1)
+	defer s.copies.n.Add(-1)
+	g, ctx := errgroup.WithContext(ctx)
+	widening, stop := context.WithCancel(ctx)
+	g.Go(func() error {
+		defer stop() // there is nothing more to be taken
+		return f.copy(ctx, b, w)
+	})
+	g.Go(func() error {
+		s.widen(widening, b, l, func(more *lane) {
+			g.Go(func() error {
+				defer s.pool.give(more)
+				return s.copyBeside(ctx, more, e, b, w)
+			})
+		})
+		return nil
+	})
+	return g.Wait()
+}
+
+// widen doubles the number of channels of a copy while the rate grows with them.
+func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*lane)) {
+	used := []*lane{first}
+	best := 0.0
+	for {
+		rate, ok := measure(ctx, b)
+		if !ok || len(used) > 1 && rate < best*worthwhile {
+			return
+		}
+		best = rate
+		// Files side by side share the channels.
+		want := min(2*len(used), maxChannels/int(max(1, s.copies.n.Load())))
+		grown := false
+		for len(used) < want && b.left() > 0 {
+			more := s.pool.beside(ctx, used)
+			if more == nil {
+				break
+			}
+			used, grown = append(used, more), true
+			add(more)
+		}
+		if !grown {
+			return
+		}
+		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
+			return
+		}
+	}
+}
+
+// measure gives the rate of a copy in bytes a second; ok is false when ctx ended.
+func measure(ctx context.Context, b *blocks) (rate float64, ok bool) {
+	start, had := time.Now(), b.done.Load()
+	timer := time.NewTimer(rateInterval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return float64(b.done.Load()-had) / time.Since(start).Seconds(), true
+	case <-ctx.Done():
+		return 0, false
+	}
+}
+
+// copyBeside helps with a copy over another channel, if the server lets it
+// open the file once more. What it opens may be another file that was given
+// the name meanwhile, so that the version counts after the last byte.
+func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt) error {
+	if !s.gate.tryEnter() {
+		return nil
+	}
+	f, err := p.open(ctx, s.path(e.Name))
+	if err != nil {
+		s.gate.leave()
+		return nil
+	}
+	defer f.close(s.gate.leave)
+	if err := f.copy(ctx, b, w); err != nil {
+		return err
+	}
+	a, err := f.stat(ctx)
+	if err == nil && !entry(e.Name, a).SameVersion(e) {
+		err = filesync.ErrChanged
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package sftp
+
+import (
+	"context"
+	"sync"
+)
+
+// gate counts the files that are open, for servers that allow only so many: a
+// further OPEN fails there with nothing but SSH_FX_FAILURE.
+type gate struct {
+	limits *Limits
+
+	mu      sync.Mutex
+	open    int
+	alone   bool          // the one that is in wants nobody beside it
+	queued  int           // how many wait to be alone; they go first
+	changed chan struct{} // closed and replaced when somebody has left
+}
+
+func newGate(l *Limits) *gate { return &gate{limits: l, changed: make(chan struct{})} }
+
+// enter waits until one more file may be opened.
+func (g *gate) enter(ctx context.Context) error {
+	return g.await(ctx, func() bool {
+		limit := int(g.limits.openFiles.Load())
+		return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit)
+	})
+}
+
+// tryEnter enters only if that is possible now.
+func (g *gate) tryEnter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.alone || g.queued > 0 || g.limits.openFiles.Load() > 0 {
+		return false
+	}
+	g.open++
+	return true
+}
+
+// enterAlone waits until no file is open, and keeps all others out.
+func (g *gate) enterAlone(ctx context.Context) error {
+	g.mu.Lock()
+	g.queued++
+	g.mu.Unlock()
+	err := g.await(ctx, func() bool { return g.open == 0 })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.queued--
+	g.alone = err == nil
+	g.signal()
+	return err
+}
+
+// await waits until allowed, which is asked under the lock, and counts one in.
+func (g *gate) await(ctx context.Context, allowed func() bool) error {
+	for {
+		g.mu.Lock()
+		if allowed() {
+			g.open++
+			g.mu.Unlock()
+			return nil
+		}
+		changed := g.changed
+		g.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// share lets others in beside the one that was alone.
+func (g *gate) share() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alone = false
+	g.signal()
+}
+
+// leave counts one out. Its file is closed, or was never open.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	if g.open == 0 {
+		g.alone = false
+	}
+	g.signal()
+}
+
+// others is how many are in besides the one that asks.
+func (g *gate) others() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open - 1
+}
+
+func (g *gate) signal() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}

@@ -1,0 +1,136 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// maxHops is how many links one path may lead through.
+const maxHops = 16
+
+var errLoop = errors.New("too many levels of symbolic links")
+
+// Resolve follows the link e to its end and returns what it points to, under
+// e's own name, and that entry's path below the root with every link resolved:
+// "" for the root itself. ErrOutside when it leaves the root, fs.ErrNotExist
+// when there is nothing at its end.
+//
+// A server whose REALPATH follows links is asked for the end; with one whose
+// REALPATH only tidies up a path, each component is looked at. There, a link
+// that leads back into the root by the name of another link above it counts as outside.
+func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync.Entry, real string, err error) {
+	a, real, err := s.resolve(ctx, e.Name)
+	if err != nil {
+		if errors.Is(err, errLoop) {
+			err = fmt.Errorf("follow %s: %w", shown(e.Name), err)
+		}
+		return filesync.Entry{}, "", s.failure("follow", e.Name, err)
+	}
+	return entry(e.Name, a), real, nil
+}
+
+func (s *Source) resolve(ctx context.Context, name string) (attrs, string, error) {
+	root, err := s.root(ctx)
+	if err != nil {
+		return attrs{}, "", err
+	}
+	end, err := s.control.realPath(ctx, s.path(name))
+	if err == nil && end != slash(root)+name {
+		if real, inside := below(root, end); !inside {
+			return attrs{}, "", filesync.ErrOutside
+		} else if a, err := s.control.lstat(ctx, end); err != nil {
+			return attrs{}, "", err
+		} else if a.mode&fs.ModeSymlink == 0 {
+			return a, real, nil
+		}
+	} else if _, refused := errors.AsType[*wire.StatusError](err); err != nil && !refused {
+		return attrs{}, "", err
+	}
+	return s.walk(ctx, root, name)
+}
+
+// root gives the root's real path, as far as the server resolves it.
+func (s *Source) root(ctx context.Context) (string, error) {
+	s.realMu.Lock()
+	defer s.realMu.Unlock()
+	if s.realRoot != "" {
+		return s.realRoot, nil
+	}
+	root, err := s.control.realPath(ctx, s.path(""))
+	if err != nil {
+		return "", err
+	}
+	if !path.IsAbs(root) {
+		return "", errors.New("the server gives no absolute path for the source directory")
+	}
+	s.realRoot = path.Clean(root)
+	return s.realRoot, nil
+}
+
+// walk follows a path below the root component by component, and never leaves it.
+func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, error) {
+	todo := strings.Split(name, "/")
+	var real []string // resolved, below the root
+	for hops := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if len(real) == 0 {
+				return attrs{}, "", filesync.ErrOutside
+			}
+			real = real[:len(real)-1]
+			continue
+		}
+		at := slash(root) + strings.Join(append(slices.Clone(real), part), "/")
+		a, err := s.control.lstat(ctx, at)
+		if err != nil {
+			return attrs{}, "", err
+		}
+		if a.mode&fs.ModeSymlink == 0 {
+			real = append(real, part)
+			continue
+		}
+		if hops++; hops > maxHops {
+			return attrs{}, "", errLoop
+		}
+		link, err := s.control.readLink(ctx, at)
+		if err != nil {
+			return attrs{}, "", err
+		}
+		if path.IsAbs(link) {
+			inside := false
+			if link, inside = below(root, path.Clean(link)); !inside {
+				return attrs{}, "", filesync.ErrOutside
+			}
+			real = real[:0]
+		}
+		todo = append(strings.Split(link, "/"), todo...)
+	}
+	// The last component that was looked at need not be the end: "a/..".
+	end := strings.Join(real, "/")
+	at := root
+	if end != "" {
+		at = slash(root) + end
+	}
+	a, err := s.control.lstat(ctx, at)
+	return a, end, err
+}
+
+// below gives an absolute path's part below the root, "" for the root itself.
+func below(root, p string) (rest string, inside bool) {
+	if p == root {
+		return "", true
+	}
+	return strings.CutPrefix(p, slash(root))
+}

@@ -1,0 +1,119 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+const (
+	// maxChannels is how many data channels pay: with one for control they
+	// stay below the ten that OpenSSH, ProFTPD and AWS Transfer allow.
+	maxChannels = 8
+	// crowded is how many uses of each channel make another one pay.
+	crowded = 4
+)
+
+// lane is a port and how much it is used.
+type lane struct {
+	port
+	meter *meter
+	uses  int
+}
+
+// pool has the data channels: one at first, and more where they pay.
+type pool struct {
+	dial   func(context.Context) (*lane, error) // opens one more
+	limits *Limits
+	max    int
+	life   context.Context // ends with the Source
+
+	mu      sync.Mutex
+	lanes   []*lane
+	opening bool
+}
+
+// take gives the lane that is used least, and has another one opened if all
+// are crowded.
+func (p *pool) take() *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.idlest(nil)
+	l.uses++
+	if l.uses > crowded && p.mayGrow() {
+		p.opening = true
+		go func() { _, _ = p.grow(p.life) }()
+	}
+	return l
+}
+
+// beside gives a lane other than those that are used already, a new one if
+// need be; nil when there is none.
+func (p *pool) beside(ctx context.Context, used []*lane) *lane {
+	p.mu.Lock()
+	l := p.idlest(used)
+	if l == nil && p.mayGrow() {
+		p.opening = true
+		p.mu.Unlock()
+		l, _ = p.grow(ctx)
+		p.mu.Lock()
+	}
+	defer p.mu.Unlock()
+	if l != nil {
+		l.uses++
+	}
+	return l
+}
+
+// give takes a lane back.
+func (p *pool) give(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.uses--
+}
+
+// all gives the lanes there are.
+func (p *pool) all() []*lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.lanes)
+}
+
+func (p *pool) idlest(used []*lane) (best *lane) {
+	for _, l := range p.lanes {
+		if !slices.Contains(used, l) && (best == nil || l.uses < best.uses) {
+			best = l
+		}
+	}
+	return best
+}
+
+func (p *pool) mayGrow() bool {
+	limit, known := p.limits.dataChannels()
+	return !p.opening && len(p.lanes) < p.max && (!known || len(p.lanes) < limit)
+}
+
+// grow opens one more lane; opening is set. A server that refuses is not asked again.
+func (p *pool) grow(ctx context.Context) (*lane, error) {
+	l, err := p.dial(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opening = false
+	if err == nil {
+		p.limits.dropped.Store(0)
+		p.lanes = append(p.lanes, l)
+		return l, nil
+	}
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, errDropped):
+		// Chance, once; twice, it is what this server does to one channel more.
+		if p.limits.dropped.Add(1) > 1 {
+			p.limits.setDataChannels(len(p.lanes))
+		}
+	default:
+		p.limits.setDataChannels(len(p.lanes))
+	}
+	return nil, err
+}

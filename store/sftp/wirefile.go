@@ -1,0 +1,239 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	filesync "sftpconnector/sync"
+
+	"sftpconnector/store/sftp/wire"
+)
+
+const (
+	// window is how much x/crypto lets a channel have under way: 2 MiB, fixed.
+	window = 2 << 20
+	// leastReads keeps the server busy while answers are on their way.
+	leastReads = 16
+)
+
+// wireFile is a file that is open on a data channel.
+type wireFile struct {
+	*wirePort
+	h wire.Handle
+}
+
+func (f *wireFile) close(then func()) { f.session.CloseHandle(f.h, then) }
+
+func (f *wireFile) stat(ctx context.Context) (attrs, error) {
+	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	f.session.Fstat(c, f.h)
+	if err := c.Wait(ctx); err != nil {
+		return attrs{}, err
+	}
+	return attrsOf(c.Attr), nil
+}
+
+// last takes the second of a small file's two round trips. It relies on a
+// server that works through a channel's requests in their order.
+func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a attrs, done, closed bool, err error) {
+	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n > f.readSize() {
+		return attrs{}, false, false, nil
+	}
+	buf, err := f.buffers.get(ctx, max(n, 1), true)
+	if err != nil {
+		return attrs{}, false, false, err
+	}
+	answers := make(chan *wire.Call, 2)
+	read := &wire.Call{Done: answers, Buf: (*buf)[:n]}
+	look := &wire.Call{Done: answers}
+	asked := 1
+	if n > 0 {
+		f.session.Read(read, f.h, off)
+		asked = 2
+	}
+	f.session.Fstat(look, f.h)
+	f.session.CloseHandle(f.h, then)
+	for left := asked; left > 0; left-- {
+		select {
+		case c := <-answers:
+			if c == look && left == 2 {
+				f.limits.outOfOrder.Store(true)
+			}
+		case <-ctx.Done():
+			go func() {
+				for ; left > 0; left-- {
+					<-answers
+				}
+				f.buffers.put(buf)
+			}()
+			return attrs{}, false, true, context.Cause(ctx)
+		}
+	}
+	defer f.buffers.put(buf)
+	if read.Err != nil && !errors.Is(read.Err, io.EOF) {
+		return attrs{}, false, true, read.Err
+	}
+	if look.Err != nil || read.N < n || f.limits.outOfOrder.Load() {
+		return attrs{}, false, true, nil // the long way tells what is the matter
+	}
+	if n > 0 {
+		if _, err := w.WriteAt(read.Buf, off); err != nil {
+			return attrs{}, false, true, err
+		}
+	}
+	return attrsOf(look.Attr), true, true, nil
+}
+
+// part is one READ under way and what of its range is still to come.
+type part struct {
+	call  wire.Call
+	buf   *[]byte
+	rest  []byte // where the bytes still to come go
+	short int    // how many bytes a short answer had; 0: none was
+}
+
+// copying is one file's copy over one channel.
+type copying struct {
+	*wireFile
+	blocks  *blocks
+	w       io.WriterAt
+	answers chan *wire.Call
+	parts   []*part // by Call.Tag
+	idle    []*part
+	asked   int
+}
+
+func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
+	reads := max(leastReads, window/f.readSize()+4)
+	c := &copying{wireFile: f, blocks: b, w: w, answers: make(chan *wire.Call, reads)}
+	defer c.release()
+	for {
+		if err := c.fill(ctx); err != nil {
+			return err
+		}
+		if c.asked == 0 {
+			return nil
+		}
+		select {
+		case call := <-c.answers:
+			c.asked--
+			if err := c.take(c.parts[call.Tag]); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// fill keeps as many READs under way as the window and the memory allow.
+func (c *copying) fill(ctx context.Context) error {
+	for c.asked < cap(c.answers) {
+		left := c.blocks.left()
+		if left == 0 {
+			return nil
+		}
+		size := int(min(int64(c.readSize()), left))
+		buf, err := c.buffers.get(ctx, size, c.asked == 0)
+		if err != nil || buf == nil {
+			return err
+		}
+		off, n := c.blocks.take(size)
+		if n == 0 {
+			c.buffers.put(buf)
+			return nil
+		}
+		p := c.part()
+		p.buf, p.rest, p.short = buf, (*buf)[:n], 0
+		p.call.Off = off
+		c.ask(p)
+	}
+	return nil
+}
+
+// part gives a part that nothing is under way for.
+func (c *copying) part() *part {
+	if n := len(c.idle); n > 0 {
+		p := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		return p
+	}
+	p := &part{call: wire.Call{Done: c.answers, Tag: len(c.parts)}}
+	c.parts = append(c.parts, p)
+	return p
+}
+
+// ask sends a READ for the rest of a part.
+func (c *copying) ask(p *part) {
+	p.call.Buf = p.rest[:min(len(p.rest), c.readSize())]
+	c.asked++
+	c.session.Read(&p.call, c.h, p.call.Off)
+}
+
+// take writes what came for a part, and asks again for what is missing of it.
+func (c *copying) take(p *part) error {
+	call := &p.call
+	if err := call.Err; err != nil || call.N == 0 {
+		if c.tooLong(p) {
+			c.ask(p)
+			return nil
+		}
+		c.putBack(p)
+		if err == nil || errors.Is(err, io.EOF) {
+			return filesync.ErrChanged // the file ends before the size that was listed
+		}
+		return err
+	}
+	if p.short > 0 && p.short >= wire.DefaultRead {
+		c.limits.shrinkReads(p.short) // more was there, so it was not the file's end
+	}
+	p.short = 0
+	if call.N < len(call.Buf) {
+		p.short = call.N
+	}
+	if _, err := c.w.WriteAt(call.Buf[:call.N], call.Off); err != nil {
+		c.putBack(p)
+		return err
+	}
+	c.blocks.done.Add(int64(call.N))
+	p.rest = p.rest[call.N:]
+	call.Off += int64(call.N)
+	if len(p.rest) > 0 {
+		c.ask(p)
+		return nil
+	}
+	c.putBack(p)
+	return nil
+}
+
+// tooLong reports whether a READ failed that was longer than every server has
+// to take, and makes all that follow no longer than that.
+func (c *copying) tooLong(p *part) bool {
+	_, refused := errors.AsType[*wire.StatusError](p.call.Err)
+	if !refused || len(p.call.Buf) <= wire.DefaultRead {
+		return false
+	}
+	c.limits.shrinkReads(wire.DefaultRead)
+	return true
+}
+
+func (c *copying) putBack(p *part) {
+	c.buffers.put(p.buf)
+	p.buf, p.rest = nil, nil
+	c.idle = append(c.idle, p)
+}
+
+// release leaves READs that are still under way to a goroutine that waits for
+// their buffers; it ends with the session at the latest.
+func (c *copying) release() {
+	if c.asked == 0 {
+		return
+	}
+	go func() {
+		for ; c.asked > 0; c.asked-- {
+			p := c.parts[(<-c.answers).Tag]
+			c.buffers.put(p.buf)
+		}
+	}()
+}
