@@ -100,3 +100,11 @@ func must(tb testing.TB, err error) {
 		tb.Fatalf("sftptest: %v", err)
 	}
 }
+
+// writeFile writes a file of its own for the test, and gives its path.
+func writeFile(tb testing.TB, name string, content []byte) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	must(tb, os.WriteFile(path, content, 0o600))
+	return path
+}
