@@ -92,6 +92,9 @@ type Destination interface {
 	// replaced only if it is the one that the publication expects; else
 	// ErrConflict for that one.
 	Publish(ctx context.Context, batch []Publication) []error
+	// Persist makes files that stand at the destination already durable,
+	// with their names. It answers with one error for each.
+	Persist(ctx context.Context, names []string) []error
 	// Sweep removes the pending files that passes before this one left
 	// behind, but for those that keep names by their id.
 	Sweep(ctx context.Context, keep func(id string) bool) error

@@ -1,0 +1,125 @@
+package local
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+)
+
+// maxIdle is how many directories are kept open that nobody uses at the moment.
+const maxIdle = 64
+
+// directory is an open directory of the destination. Working relative to it
+// saves the walk from the root for every file.
+type directory struct {
+	name    string
+	root    *os.Root
+	handle  *os.File // for fsync, renameat2 and syncfs
+	device  uint64
+	created bool // its parents do not know of it durably
+	users   int
+}
+
+// directories keeps directories open while they are of use.
+type directories struct {
+	root *os.Root
+
+	mu   sync.Mutex
+	open map[string]*directory
+	idle []*directory // the longest unused first; those in use again are passed over
+}
+
+func newDirectories(root *os.Root) (*directories, error) {
+	t := &directories{root: root, open: map[string]*directory{}}
+	// The root stays open: it has a user for good.
+	if _, err := t.acquire(".", false); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// acquire opens a directory, and makes it and those above it if make is set.
+// It has to be released.
+func (t *directories) acquire(name string, make bool) (*directory, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.open[name]; d != nil {
+		d.users++
+		return d, nil
+	}
+	created := false
+	root, err := t.root.OpenRoot(name)
+	if make && errors.Is(err, fs.ErrNotExist) {
+		if err = t.root.MkdirAll(name, 0o777); err == nil {
+			created = true
+			root, err = t.root.OpenRoot(name)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	handle, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	d := &directory{name: name, root: root, handle: handle, device: device(handle), created: created, users: 1}
+	t.open[name] = d
+	return d, nil
+}
+
+// release gives a directory back; nil is none.
+func (t *directories) release(d *directory) {
+	if d == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.users--; d.users > 0 {
+		return
+	}
+	t.idle = append(t.idle, d)
+	for len(t.idle) > maxIdle {
+		last := t.idle[0]
+		t.idle = t.idle[1:]
+		if last.users == 0 && t.open[last.name] == last && !last.created {
+			delete(t.open, last.name)
+			last.handle.Close()
+			last.root.Close()
+		}
+	}
+}
+
+// takeCreated gives the directories above those of the batch whose entries are
+// not durable yet, and takes them for durable from now on.
+func (t *directories) takeCreated(batch []*directory) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	seen := map[string]bool{}
+	for _, d := range batch {
+		if !d.created {
+			continue
+		}
+		d.created = false
+		for up := d.name; up != "." && !seen[up]; {
+			seen[up] = true
+			up = path.Dir(up)
+			names = append(names, up)
+		}
+	}
+	return names
+}
+
+func (t *directories) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.open {
+		d.handle.Close()
+		d.root.Close()
+	}
+	clear(t.open)
+	return t.root.Close()
+}

@@ -1,0 +1,58 @@
+package local
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// syncDevice makes all that was written to the file system of f durable. It
+// trusts syncfs(2) only on file systems that are known to wait for the disk:
+// network and FUSE file systems need not.
+func syncDevice(f *os.File) bool {
+	ok := false
+	control(f, func(fd int) {
+		var s unix.Statfs_t
+		if unix.Fstatfs(fd, &s) != nil {
+			return
+		}
+		switch uint32(s.Type) {
+		case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC,
+			unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
+			ok = unix.Syncfs(fd) == nil
+		}
+	})
+	return ok
+}
+
+// renameNew renames within dir, and fails with fs.ErrExist when to stands.
+func renameNew(dir *directory, from, to string) error {
+	var err error
+	control(dir.handle, func(fd int) {
+		err = unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return renameLooking(dir, from, to)
+	}
+	return err
+}
+
+// device tells the file systems below a destination apart.
+func device(f *os.File) uint64 {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return s.Dev
+	}
+	return 0
+}
+
+func control(f *os.File, do func(fd int)) {
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { do(int(fd)) })
+	}
+}

@@ -1,0 +1,45 @@
+//go:build !windows
+
+package local
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// syncFile makes the contents and times of a file durable. fsync works on any
+// descriptor of the file, not only on the one that wrote it.
+func syncFile(root *os.Root, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncHandle makes the entries of an open directory durable. File systems
+// that cannot sync a directory say EINVAL, and have nothing to sync.
+func syncHandle(f *os.File) error {
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+func syncDirectory(path string) {
+	if f, err := os.Open(path); err == nil {
+		f.Sync()
+		f.Close()
+	}
+}
+
+// full reports whether the whole destination takes no more.
+func full(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE, syscall.ENODEV, syscall.ENOTCONN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

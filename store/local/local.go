@@ -1,0 +1,209 @@
+// Package local is a destination in a local directory. Everything happens
+// through an os.Root, so that no name, link or race leads out of it.
+//
+// Durability rests on POSIX: contents are synced before a file is renamed, and
+// its directory afterwards. On Linux one syncfs(2) serves a whole batch on the
+// file systems where that is known to wait for the disk.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// Destination is a directory that files are delivered to. It may be used concurrently.
+type Destination struct {
+	path  string
+	owner string
+	dirs  *directories
+}
+
+var _ filesync.Destination = (*Destination)(nil)
+
+// Open opens the directory path, and makes it if its parent exists. owner
+// marks our pending files among those of other programs: 8 hexadecimal digits.
+func Open(path, owner string) (*Destination, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		// Only the last directory: with the rest missing, a disk or a share is
+		// not mounted, and what stands in its place must not be filled.
+		if err := os.Mkdir(path, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, unavailable("make destination directory", path, err)
+		}
+		syncDirectory(filepath.Dir(path))
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, unavailable("open destination directory", path, err)
+	}
+	dirs, err := newDirectories(root)
+	if err != nil {
+		root.Close()
+		return nil, unavailable("open destination directory", path, err)
+	}
+	return &Destination{path: path, owner: owner, dirs: dirs}, nil
+}
+
+func unavailable(op, target string, err error) error {
+	return &status.Error{Word: status.DestinationUnavailable, Op: op, Target: target, Err: cause(err)}
+}
+
+// cause strips the operation and path that an os error repeats.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}
+
+// failed wraps an error with the operation and the name, and tells one of the
+// whole destination from one of the file.
+func (d *Destination) failed(op, name string, err error) error {
+	if full(err) {
+		return unavailable(op, name, err)
+	}
+	if _, rerr := os.Stat(d.path); rerr != nil {
+		return unavailable(op, d.path, rerr)
+	}
+	return fmt.Errorf("%s %s: %w", op, name, cause(err))
+}
+
+// FoldsCase implements sync.Destination. The usual file systems of Windows and
+// macOS do; where they do not, the rule is only stricter than it had to be.
+func (d *Destination) FoldsCase() bool {
+	return runtime.GOOS == "windows" || runtime.GOOS == "darwin"
+}
+
+// Close implements sync.Destination.
+func (d *Destination) Close() error { return d.dirs.close() }
+
+// Stat implements sync.Destination. Symbolic links are not followed.
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+	looks := make([]filesync.Look, len(names))
+	var dir *directory
+	var err error
+	for i, name := range names {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if dir == nil || dir.name != path.Dir(name) {
+			d.dirs.release(dir)
+			dir, err = d.dirs.acquire(path.Dir(name), false)
+		}
+		if err != nil {
+			looks[i].Err = d.statError(name, err)
+			dir = nil
+			continue
+		}
+		info, err := dir.root.Lstat(path.Base(name))
+		if err != nil {
+			looks[i].Err = d.statError(name, err)
+			continue
+		}
+		looks[i].Entry = entry(name, info)
+	}
+	d.dirs.release(dir)
+	return looks, nil
+}
+
+func (d *Destination) statError(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrNotExist
+	}
+	return d.failed("stat", name, err)
+}
+
+func entry(name string, info fs.FileInfo) filesync.Entry {
+	return filesync.Entry{Name: name, Size: info.Size(), ModTime: info.ModTime(), Mode: info.Mode()}
+}
+
+// Open implements sync.Destination.
+func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
+	dir, err := d.dirs.acquire(path.Dir(name), false)
+	if err != nil {
+		return nil, d.failed("open", name, err)
+	}
+	defer d.dirs.release(dir)
+	f, err := dir.root.Open(path.Base(name))
+	if err != nil {
+		return nil, d.failed("open", name, err)
+	}
+	return f, nil
+}
+
+// Persist implements sync.Destination.
+func (d *Destination) Persist(ctx context.Context, names []string) []error {
+	errs := make([]error, len(names))
+	for i, name := range names {
+		if errs[i] = d.persist(name); errs[i] != nil {
+			errs[i] = d.failed("sync", name, errs[i])
+		}
+	}
+	return errs
+}
+
+func (d *Destination) persist(name string) error {
+	dir, err := d.dirs.acquire(path.Dir(name), false)
+	if err != nil {
+		return err
+	}
+	defer d.dirs.release(dir)
+	if err := syncFile(dir.root, path.Base(name)); err != nil {
+		return err
+	}
+	for up := name; up != "."; {
+		up = path.Dir(up)
+		if err := d.syncNamed(up); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Probe implements sync.Destination.
+func (d *Destination) Probe(ctx context.Context) error {
+	name := pendingName("probe", newID(d.owner))
+	root := d.dirs.root
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return unavailable("write to", d.path, err)
+	}
+	_, err = f.WriteString("x")
+	err = errors.Join(err, f.Sync(), f.Close(), root.Remove(name))
+	if err != nil {
+		return unavailable("write to", d.path, err)
+	}
+	return nil
+}
+
+// Sweep implements sync.Destination. It looks through the whole directory.
+func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
+	return fs.WalkDir(d.dirs.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil || e.IsDir():
+			return nil // what cannot be read holds nothing that we wrote
+		}
+		id, ok := pendingID(e.Name())
+		if !ok || !strings.HasPrefix(id, d.owner) || keep(id) {
+			return nil
+		}
+		if err := d.dirs.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return d.failed("remove", name, err)
+		}
+		return nil
+	})
+}

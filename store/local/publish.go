@@ -1,0 +1,156 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	filesync "sftpconnector/sync"
+)
+
+// From so many files on, one syncfs is cheaper than an fsync each. Below it,
+// the fsyncs run side by side, which lets the file system join them.
+const (
+	syncAllFrom = 12
+	syncers     = 8
+)
+
+// Sync implements sync.Destination.
+func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []error {
+	errs := make([]error, len(batch))
+	dirs := make([]*directory, len(batch))
+	for i, p := range batch {
+		dirs[i] = p.(*pending).dir
+	}
+	if len(batch) >= syncAllFrom && syncDevices(dirs) {
+		return errs
+	}
+	var g errgroup.Group
+	g.SetLimit(syncers)
+	for i, each := range batch {
+		p := each.(*pending)
+		g.Go(func() error {
+			if err := syncFile(p.dir.root, p.name); err != nil {
+				errs[i] = d.failed("sync", p.entry.Name, err)
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	return errs
+}
+
+// syncDevices makes everything on the devices of the directories durable with
+// one call each; false when that is not to be trusted there, or failed.
+func syncDevices(dirs []*directory) bool {
+	done := map[uint64]bool{}
+	for _, dir := range dirs {
+		if done[dir.device] {
+			continue
+		}
+		if !syncDevice(dir.handle) {
+			return false
+		}
+		done[dir.device] = true
+	}
+	return true
+}
+
+// Publish implements sync.Destination.
+func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication) []error {
+	errs := make([]error, len(batch))
+	var dirs []*directory
+	seen := map[*directory]bool{}
+	for i, each := range batch {
+		p := each.Pending.(*pending)
+		if errs[i] = p.publish(each.Replaces); errs[i] == nil && !seen[p.dir] {
+			seen[p.dir] = true
+			dirs = append(dirs, p.dir)
+		}
+	}
+	if err := d.persistNames(dirs); err != nil {
+		for i := range errs {
+			if errs[i] == nil {
+				errs[i] = unavailable("sync directory of", batch[i].Pending.(*pending).entry.Name, err)
+			}
+		}
+	}
+	for i, each := range batch {
+		if errs[i] == nil {
+			each.Pending.(*pending).release()
+		}
+	}
+	return errs
+}
+
+// publish renames the file, unless something stands there that the
+// publication does not expect.
+func (p *pending) publish(replaces *filesync.Entry) error {
+	base := path.Base(p.entry.Name)
+	if replaces == nil {
+		err := renameNew(p.dir, p.name, base)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
+		}
+		if err != nil {
+			return p.d.failed("publish", p.entry.Name, err)
+		}
+		return nil
+	}
+	info, err := p.dir.root.Lstat(base)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // its reader took it meanwhile
+	case err != nil:
+		return p.d.failed("publish", p.entry.Name, err)
+	case info.IsDir() || !entry(base, info).SameVersion(*replaces):
+		return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
+	}
+	if err := p.dir.root.Rename(p.name, base); err != nil {
+		return p.d.failed("publish", p.entry.Name, err)
+	}
+	return nil
+}
+
+// persistNames makes the renames in these directories durable, and the
+// directories themselves where they are new.
+func (d *Destination) persistNames(dirs []*directory) error {
+	above := d.dirs.takeCreated(dirs)
+	if len(dirs)+len(above) >= syncAllFrom && syncDevices(dirs) {
+		return nil
+	}
+	for _, dir := range dirs {
+		if err := syncHandle(dir.handle); err != nil {
+			return err
+		}
+	}
+	for _, name := range above {
+		if err := d.syncNamed(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Destination) syncNamed(name string) error {
+	dir, err := d.dirs.acquire(name, false)
+	if err != nil {
+		return err
+	}
+	defer d.dirs.release(dir)
+	return syncHandle(dir.handle)
+}
+
+// renameLooking is a rename that looks first. Something that appears between
+// the two is overwritten; the file systems that can prevent that are asked to.
+func renameLooking(dir *directory, from, to string) error {
+	if _, err := dir.root.Lstat(to); err == nil {
+		return fs.ErrExist
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return dir.root.Rename(from, to)
+}

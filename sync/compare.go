@@ -1,0 +1,374 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"sftpconnector/status"
+)
+
+// candidate is a ready file on its way to a decision about its target.
+type candidate struct {
+	e         Entry
+	rec       Record
+	target    string // the name at the destination
+	key       string // what the target must not share; "" where names cannot collide
+	delivered bool   // and Apply makes sure that it still stands there
+}
+
+// compare decides about listed files. With await, a file that has to stand
+// still a little longer is put aside for the second look.
+func (p *Pass) compare(ctx context.Context, entries []Entry, await bool) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name
+	}
+	recs, err := p.ledger.Find(ctx, names)
+	if err != nil {
+		return err
+	}
+	var cands []candidate
+	var owed []Record
+	for i, e := range entries {
+		rec := recs[i]
+		p.rows.Add(rec)
+		c, ok := p.sift(e, rec, await)
+		if ok {
+			cands = append(cands, c)
+		}
+		if rec.Delivered(e) && rec.After == AfterNone && p.o.AfterCopy.any() && p.o.Filter.Excluded(e) == "" {
+			owed = append(owed, rec)
+		}
+	}
+	if err := p.owe(ctx, owed); err != nil {
+		return err
+	}
+	return p.aim(ctx, cands)
+}
+
+// sift takes out the files that need nothing now. It answers true for one
+// whose target has to be looked at.
+func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
+	now := time.Now()
+	c := candidate{e: e, rec: rec, delivered: rec.Delivered(e)}
+	if reason := p.o.Filter.Excluded(e); reason != "" {
+		p.exclude(e, reason)
+		return c, false
+	}
+	if c.delivered && p.o.Mode != Apply {
+		p.present.Add(1)
+		p.decide(e, stateOf(rec), "delivered "+rec.Delivery.At.UTC().Format(time.RFC3339))
+		return c, false
+	}
+	if !c.delivered {
+		if p.held(e, rec, now) {
+			return c, false
+		}
+		if young := p.o.Filter.TooYoung(e, now); young > 0 {
+			p.wait(e, fmt.Sprintf("modified %s ago, files.minimum_age asks for %s more", now.Sub(e.ModTime).Round(time.Second), young.Round(time.Second)))
+			return c, false
+		}
+		ready, wait, reason := p.looks.ready(e, p.o.Settle)
+		if !ready && await && wait > 0 {
+			p.second.add(e, wait)
+			return c, false
+		}
+		if !ready {
+			p.wait(e, reason)
+			return c, false
+		}
+	}
+	c.target = e.Name
+	if p.o.Flat {
+		c.target = path.Base(e.Name)
+	}
+	if p.o.Flat || p.dst.FoldsCase() {
+		c.key = c.target
+		if p.dst.FoldsCase() {
+			c.key = strings.ToLower(c.key)
+		}
+	}
+	return c, true
+}
+
+func stateOf(rec Record) State {
+	if rec.Delivery.Adopted {
+		return StatePresent
+	}
+	return StateDelivered
+}
+
+// held counts a file that failed before and is not tried now.
+func (p *Pass) held(e Entry, rec Record, now time.Time) bool {
+	f := rec.Failure
+	if rec.FailureID == 0 || f.Conflict || !f.Source.SameVersion(e) {
+		return false
+	}
+	switch {
+	case f.Quarantined:
+		p.quarantined.Add(1)
+		p.list(e.Name, "quarantined: "+f.Error, "Mend the cause, then release it with 'sftp-connector retry'.")
+		p.decide(e, StateQuarantined, fmt.Sprintf("failed %d times: %s", f.Tries, f.Error))
+		return true
+	case p.o.Mode != Apply && now.Before(f.Next):
+		p.failed.Add(1)
+		p.list(e.Name, f.Error, "It is tried again at "+f.Next.UTC().Format(time.RFC3339)+", or on Apply.")
+		p.decide(e, StateFailed, fmt.Sprintf("tried %d times, next at %s: %s", f.Tries, f.Next.UTC().Format(time.RFC3339), f.Error))
+		return true
+	}
+	return false
+}
+
+func (p *Pass) wait(e Entry, reason string) {
+	p.tally.waiting.Add(1)
+	p.decide(e, StateWaiting, reason)
+}
+
+// aim looks at what stands at the destination under the candidates' targets.
+func (p *Pass) aim(ctx context.Context, cands []candidate) error {
+	if len(cands) == 0 {
+		return nil
+	}
+	targets := make([]string, len(cands))
+	keys := make([]string, len(cands))
+	for i, c := range cands {
+		targets[i], keys[i] = c.target, c.key
+	}
+	standing, err := p.dst.Stat(ctx, targets)
+	if err != nil {
+		return err
+	}
+	owners := make([]Record, len(cands))
+	if keys[0] != "" {
+		if owners, err = p.ledger.Owners(ctx, keys); err != nil {
+			return err
+		}
+	}
+	var adopted []Delivery
+	for i, c := range cands {
+		j, verdict, err := p.judge(c, standing[i], owners[i])
+		switch verdict {
+		case copyIt:
+			if err := p.enqueue(ctx, j, c); err != nil {
+				return err
+			}
+			continue
+		case adoptIt:
+			p.present.Add(1)
+			p.decide(c.e, StatePresent, "the same name, size and time stand at the destination")
+			adopted = append(adopted, p.adoption(c, standing[i].Entry))
+		case standsIt:
+			p.present.Add(1)
+			p.decide(c.e, stateOf(c.rec), "stands at the destination")
+		case conflictIt:
+			if err := p.clash(ctx, c, err); err != nil {
+				return err
+			}
+		case failIt:
+			p.fail(ctx, c.e, err)
+		case dropIt:
+		}
+		p.claims.release(j.claim, c.e.Name)
+	}
+	return p.adopt(ctx, adopted)
+}
+
+// verdict is what is to be done about one candidate.
+type verdict int
+
+const (
+	copyIt verdict = iota
+	adoptIt
+	standsIt
+	conflictIt
+	failIt
+	dropIt // another listing of the same file has it
+)
+
+// judge decides about one candidate by what stands under its target and who
+// owns that name.
+func (p *Pass) judge(c candidate, standing Look, owner Record) (job, verdict, error) {
+	claim := c.key
+	if claim == "" {
+		claim = c.target
+	}
+	j := job{e: c.e, target: c.target, key: c.key}
+	holder, mine := p.claims.take(claim, c.e.Name)
+	switch {
+	case holder == c.e.Name && !mine:
+		return j, dropIt, nil
+	case !mine:
+		return j, failIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, holder)
+	}
+	j.claim = claim
+	if standing.Err != nil && !errors.Is(standing.Err, fs.ErrNotExist) {
+		return j, failIt, fmt.Errorf("look at the destination: %w", standing.Err)
+	}
+	if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name && !owner.Gone && owner.After != AfterDone {
+		return j, failIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, owner.Delivery.Source.Name)
+	}
+	if standing.Err != nil {
+		return j, copyIt, nil
+	}
+	s := standing.Entry
+	ours := wrote(c.rec, c.target, s) || wrote(owner, c.target, s)
+	switch {
+	case s.Mode.IsDir():
+		return j, conflictIt, fmt.Errorf("a directory: %w", ErrConflict)
+	case ours && c.delivered:
+		return j, standsIt, nil
+	case !ours && !c.delivered && s.Mode.IsRegular() && s.SameVersion(c.e):
+		return j, adoptIt, nil
+	case !ours && !p.o.Overwrite:
+		return j, conflictIt, fmt.Errorf("%w (%d bytes of %s)", ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))
+	}
+	j.replaces = &s
+	return j, copyIt, nil
+}
+
+// wrote reports whether the record explains what stands under target: we
+// wrote, or adopted, this very version of it.
+func wrote(r Record, target string, standing Entry) bool {
+	return r.ID != 0 && r.Delivery.Target.Name == target && standing.Mode.IsRegular() && r.Delivery.Target.SameVersion(standing)
+}
+
+// enqueue hands a job to the copiers.
+func (p *Pass) enqueue(ctx context.Context, j job, c candidate) error {
+	p.filesFound.Add(1)
+	p.bytesFound.Add(c.e.Size)
+	state, reason := StateNew, "not delivered yet"
+	switch {
+	case c.delivered:
+		reason = "delivered before, missing at the destination"
+		if j.replaces != nil {
+			reason = "edited at the destination, and files.on_conflict is overwrite"
+		}
+	case c.rec.ID != 0 && c.rec.After != AfterDone:
+		state, reason = StateChanged, "its size or time changed since it was delivered"
+	}
+	p.decide(c.e, state, reason)
+	if p.o.Mode == Survey {
+		p.claims.release(j.claim, c.e.Name)
+		return nil
+	}
+	select {
+	case p.jobs <- j:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// clash counts a conflict, and records it once.
+func (p *Pass) clash(ctx context.Context, c candidate, err error) error {
+	p.conflict.Add(1)
+	p.list(c.e.Name, err.Error(), hint(err))
+	p.decide(c.e, StateConflict, err.Error())
+	if f := c.rec.Failure; p.o.Mode == Survey || c.rec.FailureID != 0 && f.Conflict && f.Source.SameVersion(c.e) {
+		return nil
+	}
+	p.o.Log.Warn("file conflicts", "file", c.e.Name, "error", err)
+	return p.record(ctx, Failure{Source: c.e, Conflict: true, Error: err.Error(), At: time.Now()})
+}
+
+func (p *Pass) adoption(c candidate, standing Entry) Delivery {
+	standing.Name = c.target
+	return Delivery{Source: c.e, Target: standing, Key: c.key, Adopted: true, Pass: p.o.ID, At: time.Now(), After: p.owes(true)}
+}
+
+// owes is the after_copy that a delivery of this pass owes.
+func (p *Pass) owes(adopted bool) After {
+	switch {
+	case !p.o.AfterCopy.any():
+		return AfterNone
+	case adopted:
+		return AfterCompare
+	}
+	return AfterOwed
+}
+
+// adopt records files that stood at the destination already.
+func (p *Pass) adopt(ctx context.Context, batch []Delivery) error {
+	if len(batch) == 0 || p.o.Mode == Survey {
+		return nil
+	}
+	ids, err := p.ledger.Commit(ctx, 0, batch)
+	if err != nil {
+		return err
+	}
+	return p.delivered(ctx, ids, batch, nil)
+}
+
+// unavailable reports whether err concerns the whole destination or the whole
+// source, so that going on with other files makes no sense.
+func unavailable(err error) bool {
+	_, ok := errors.AsType[*status.Error](err)
+	return ok
+}
+
+// claims are the target names that files of this pass are on their way to.
+type claims struct {
+	mu sync.Mutex
+	by map[string]string // target or its key → path
+}
+
+// take claims a name for a path. It answers with who holds it, and whether
+// this call is what made it so.
+func (c *claims) take(name, path string) (holder string, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if holder, taken := c.by[name]; taken {
+		return holder, false
+	}
+	c.by[name] = path
+	return path, true
+}
+
+func (c *claims) release(name, path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by[name] == path {
+		delete(c.by, name)
+	}
+}
+
+// waiting are the files that are looked at a second time, all at once.
+type waiting struct {
+	mu      sync.Mutex
+	entries []Entry
+	until   time.Time
+}
+
+func (w *waiting) add(e Entry, wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.entries = append(w.entries, e)
+	if t := time.Now().Add(wait); t.After(w.until) {
+		w.until = t
+	}
+}
+
+// take gives the files, and how long they have to be left alone from now.
+func (w *waiting) take() ([]Entry, time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	entries := w.entries
+	w.entries = nil
+	return entries, max(0, time.Until(w.until))
+}
+
+// asleep reports whether the pass has reason to wait.
+func (w *waiting) asleep() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Before(w.until)
+}

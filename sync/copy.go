@@ -1,0 +1,315 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+)
+
+// How an interrupted copy is kept. Below keepFrom it is cheaper to read the
+// file again; checkpointStep bounds what a kill costs of a large one, and how
+// much the last fsync has to write.
+const (
+	keepFrom       = 8 << 20
+	checkpointStep = 256 << 20
+	lastWords      = 5 * time.Second // for what is done after a pass was cancelled
+)
+
+// job is one file to be copied.
+type job struct {
+	e        Entry
+	target   string
+	key      string
+	claim    string
+	replaces *Entry
+}
+
+// finished is a file that is copied whole and waits for its name.
+type finished struct {
+	job
+	pending  Pending
+	delivery Delivery
+	started  time.Time
+}
+
+// copyAll is one of the copiers.
+func (p *Pass) copyAll(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case j, ok := <-p.jobs:
+			if !ok {
+				return nil
+			}
+			if err := p.copyOne(ctx, j); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// copyOne copies a file into a pending one and hands that to the committer.
+// Its error ends the pass; what is the file's own is recorded.
+func (p *Pass) copyOne(ctx context.Context, j job) error {
+	if j.e.Size >= largeFile {
+		select {
+		case p.large <- struct{}{}:
+			defer func() { <-p.large }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	p.at("copying " + j.e.Name)
+	f := finished{job: j, started: time.Now()}
+	f.delivery = Delivery{Source: j.e, Target: j.e, Key: j.key, Pass: p.o.ID, After: p.owes(false)}
+	f.delivery.Target.Name = j.target
+	if j.e.ModTime.IsZero() {
+		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
+	}
+	w, err := p.begin(ctx, &f)
+	if err == nil {
+		if err = p.fill(ctx, j.e, w); err == nil {
+			err = f.pending.Finish(ctx)
+		}
+		if err != nil {
+			p.giveUp(ctx, f, w, err)
+		}
+	}
+	if err == nil {
+		select {
+		case p.done <- f:
+			return nil
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+			p.giveUp(ctx, f, w, err)
+		}
+	}
+	p.claims.release(j.claim, j.e.Name)
+	return p.copyFailed(ctx, j.e, err)
+}
+
+// begin opens the pending file: that of an interrupted copy of the same
+// version if there is one.
+func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
+	var err error
+	if last, ok := p.resume[f.e.Name]; ok && last.Source.SameVersion(f.e) {
+		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, &last.Checkpoint)
+		if err == nil {
+			p.o.Log.Info("copy goes on", "file", f.e.Name, "from", last.Checkpoint.Prefix)
+			f.delivery.PendingID = f.pending.ID()
+			return newExtents(p, f, last.Checkpoint.Prefix), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if f.pending, err = p.dst.Begin(ctx, f.delivery.Target, nil); err != nil {
+		return nil, err
+	}
+	f.delivery.PendingID = f.pending.ID()
+	return newExtents(p, f, 0), nil
+}
+
+// fill reads the file until every byte of it is written, over more than one
+// connection if need be, and verifies that it is still the listed version.
+func (p *Pass) fill(ctx context.Context, e Entry, w *extents) error {
+	var to io.WriterAt = w
+	if p.limiter != nil {
+		to = &limited{WriterAt: w, ctx: ctx, limiter: p.limiter}
+	}
+	stop := w.checkpoints(ctx)
+	defer stop()
+	for {
+		got, err := p.src.Fetch(ctx, e, w.restart(), to)
+		switch {
+		case errors.Is(err, errReopened):
+			continue
+		case errors.Is(err, ErrChanged):
+			return p.explain(ctx, e, err)
+		case err != nil:
+			return err
+		case !got.SameVersion(e):
+			return fmt.Errorf("%w: it was %d bytes of %s, and is %d bytes of %s", ErrChanged,
+				e.Size, e.ModTime.UTC().Format(time.RFC3339), got.Size, got.ModTime.UTC().Format(time.RFC3339))
+		case w.whole() != e.Size:
+			return fmt.Errorf("only %d of %d bytes arrived", w.whole(), e.Size)
+		}
+		p.src.arrived()
+		return nil
+	}
+}
+
+// explain tells a file that became shorter from a server that ends one early:
+// the first waits, the second is a failure.
+func (p *Pass) explain(ctx context.Context, e Entry, err error) error {
+	looks, serr := p.src.Stat(ctx, []string{e.Name})
+	if serr == nil && looks[0].Err == nil && looks[0].Entry.SameVersion(e) {
+		return fmt.Errorf("the server ended the file early and still says that it has %d bytes (%v)", e.Size, err)
+	}
+	return err
+}
+
+// giveUp removes the pending file, or keeps it for the next pass if it is not
+// the file that is at fault and much of it is there.
+func (p *Pass) giveUp(ctx context.Context, f finished, w *extents, err error) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if prefix := w.whole(); prefix >= keepFrom && (ctx.Err() != nil || unavailable(err)) {
+		c, cerr := f.pending.Checkpoint(late, prefix)
+		if cerr == nil {
+			cerr = p.ledger.SaveCheckpoint(late, f.e.Name, f.e, c)
+		}
+		if cerr == nil && f.pending.Keep() == nil {
+			return
+		}
+	}
+	w.discard()
+	if aerr := f.pending.Abort(late); aerr != nil {
+		p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", aerr)
+	}
+	if w.checkpointed() {
+		if derr := p.ledger.DropCheckpoint(late, f.e.Name); derr != nil {
+			p.o.Log.Warn("checkpoint not dropped", "file", f.e.Name, "error", derr)
+		}
+	}
+}
+
+// copyFailed sorts an error: of the pass, of a file that changed, of the file.
+func (p *Pass) copyFailed(ctx context.Context, e Entry, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, ErrChanged):
+		p.looks.forget(e.Name)
+		p.wait(e, err.Error())
+		p.o.Log.Info("file waits", "file", e.Name, "reason", err)
+		return nil
+	case unavailable(err):
+		return fmt.Errorf("copy %s: %w", e.Name, err)
+	}
+	p.fail(ctx, e, err)
+	return nil
+}
+
+// extents passes writes on to a pending file and knows which of its bytes are
+// there. A source may write concurrently and in any order, each byte once
+// between two restarts.
+type extents struct {
+	p       *Pass
+	pending Pending
+	source  Entry
+
+	mu     sync.Mutex
+	prefix int64           // [0, prefix) is written
+	ahead  map[int64]int64 // written ranges behind a gap: start → end
+	mark   chan int64      // asks for a checkpoint
+	marked int64
+	saved  bool // the ledger has a checkpoint
+}
+
+func newExtents(p *Pass, f *finished, from int64) *extents {
+	p.bytesWritten.Add(from)
+	return &extents{p: p, pending: f.pending, source: f.e, prefix: from, marked: from, saved: from > 0, mark: make(chan int64, 1)}
+}
+
+// WriteAt refuses what lies outside the file's listed size.
+func (x *extents) WriteAt(b []byte, off int64) (int, error) {
+	if off < 0 || off > x.source.Size-int64(len(b)) {
+		return 0, fmt.Errorf("%d bytes at %d: %w", len(b), off, ErrChanged)
+	}
+	n, err := x.pending.WriteAt(b, off)
+	if n > 0 {
+		x.note(off, off+int64(n))
+	}
+	return n, err
+}
+
+func (x *extents) note(start, end int64) {
+	x.p.bytesWritten.Add(end - start)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if start != x.prefix {
+		if x.ahead == nil {
+			x.ahead = map[int64]int64{}
+		}
+		x.ahead[start] = end
+		return
+	}
+	for ok := true; ok; end, ok = x.ahead[x.prefix] {
+		delete(x.ahead, x.prefix)
+		x.prefix = end
+	}
+	if x.prefix-x.marked >= checkpointStep {
+		x.marked = x.prefix
+		select {
+		case x.mark <- x.prefix:
+		default:
+		}
+	}
+}
+
+// restart forgets what lies behind a gap and says where to go on.
+func (x *extents) restart() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for start, end := range x.ahead {
+		x.p.bytesWritten.Add(start - end)
+	}
+	clear(x.ahead)
+	return x.prefix
+}
+
+// discard takes the bytes out of the progress again.
+func (x *extents) discard() { x.p.bytesWritten.Add(-x.restart()) }
+
+// whole is the length of the prefix that is there.
+func (x *extents) whole() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.prefix
+}
+
+func (x *extents) checkpointed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.saved
+}
+
+// checkpoints saves checkpoints of a large file as it grows, so that a kill
+// does not cost all of it.
+func (x *extents) checkpoints(ctx context.Context) (stop func()) {
+	if x.source.Size < 2*checkpointStep {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case prefix := <-x.mark:
+				c, err := x.pending.Checkpoint(ctx, prefix)
+				if err == nil {
+					err = x.p.ledger.SaveCheckpoint(ctx, x.source.Name, x.source, c)
+				}
+				if err != nil {
+					x.p.o.Log.Warn("checkpoint not saved", "file", x.source.Name, "error", err)
+					continue
+				}
+				x.mu.Lock()
+				x.saved = true
+				x.mu.Unlock()
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}

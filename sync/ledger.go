@@ -1,0 +1,125 @@
+package sync
+
+import (
+	"context"
+	"time"
+)
+
+// Ledger is one connector's memory: what was delivered, what failed, and what
+// was about to happen when a pass was killed. Every method that writes has made
+// its change durable when it returns. Methods may be called concurrently.
+type Ledger interface {
+	// Find answers with one Record for each path, in their order; a path that
+	// the ledger has nothing of has the zero Record.
+	Find(ctx context.Context, paths []string) ([]Record, error)
+	// Owners answers with the delivered files that own the target names, given
+	// by their keys, in their order; a name that nobody owns has the zero Record.
+	Owners(ctx context.Context, keys []string) ([]Record, error)
+
+	// Intend journals deliveries that are about to get their names.
+	Intend(ctx context.Context, batch []Delivery) (intent int64, err error)
+	// Intents gives the batches that were journaled and neither committed nor dropped.
+	Intents(ctx context.Context) (map[int64][]Delivery, error)
+	// Commit records the deliveries, releases the failures of their paths, and
+	// ends the intent (0: there is none), all at once. It gives their rows' ids.
+	Commit(ctx context.Context, intent int64, batch []Delivery) (ids []int64, err error)
+
+	// Fail records files that could not be delivered; an older failure of the
+	// same path is replaced. It gives their rows' ids.
+	Fail(ctx context.Context, batch []Failure) (ids []int64, err error)
+
+	// SaveCheckpoint remembers an interrupted copy; Checkpoints gives all of them.
+	SaveCheckpoint(ctx context.Context, path string, e Entry, c Checkpoint) error
+	DropCheckpoint(ctx context.Context, path string) error
+	Checkpoints(ctx context.Context) (map[string]Interrupted, error)
+
+	// Outstanding gives up to limit delivered files whose after_copy is owed
+	// and not done, in the order of their rows, behind the row from.
+	Outstanding(ctx context.Context, from int64, limit int) ([]Record, error)
+	// SetAfter records how far after_copy has come for these rows.
+	SetAfter(ctx context.Context, rows []int64, after After) error
+
+	// Gone marks every row that is not among the seen as gone from the source,
+	// and forgets the failures that are not. Only a pass whose listing was
+	// complete may call it.
+	Gone(ctx context.Context, seen *Seen, at time.Time) error
+}
+
+// Record is what the ledger knows of one path. The zero Record knows nothing.
+type Record struct {
+	// ID is the row of the last delivery; 0 when the path was never delivered.
+	ID       int64
+	Delivery Delivery
+	// After is how far after_copy has come for that delivery.
+	After After
+	// Gone says that the last complete listing did not have the file.
+	Gone bool
+	// FailureID is the row of Failure; 0 when the path is not failing.
+	FailureID int64
+	Failure   Failure
+}
+
+// Delivered reports whether the record holds this version of the file as
+// delivered. A delivery whose original we removed is closed: the same version
+// coming again is a new file.
+func (r Record) Delivered(e Entry) bool {
+	return r.ID != 0 && r.After != AfterDone && r.Delivery.Source.SameVersion(e)
+}
+
+// Delivery is one file version at the destination.
+type Delivery struct {
+	Source Entry // as it was listed; Source.Name is the path
+	// Target is the standing file: its name below the destination, size, time.
+	Target Entry
+	// Key is what other files must not share: the folded target name where
+	// names can collide (flat layout, a destination that folds case), else "".
+	Key string
+	// Adopted says that the file stood at the destination already.
+	Adopted bool
+	Pass    string
+	At      time.Time
+	// PendingID names the pending file of an intent.
+	PendingID string
+	// After is the after_copy that is owed for it.
+	After After
+}
+
+// After says how far after_copy has come.
+type After int
+
+// The steps of after_copy.
+const (
+	AfterNone    After = iota // nothing is owed
+	AfterOwed                 // to be done; not tried yet, or surely not done
+	AfterTrying               // was being done: uncertain until somebody looks
+	AfterDone                 // the original is gone; the row is closed
+	AfterCompare              // owed, but contents must be compared first (an adopted file)
+	AfterRefused              // will not be done: the contents differ
+)
+
+// Failure is a file version that could not be delivered.
+type Failure struct {
+	Source      Entry
+	Tries       int
+	Next        time.Time // when an automatic pass tries again
+	Quarantined bool
+	Conflict    bool
+	Error       string
+	At          time.Time
+}
+
+// Interrupted is a copy that can go on.
+type Interrupted struct {
+	Source     Entry
+	Checkpoint Checkpoint
+}
+
+// MaxTries is how often a file is tried before it is quarantined.
+const MaxTries = 5
+
+// retryAfter is how long an automatic pass leaves a file alone after its
+// n-th failure, n from 1.
+func retryAfter(n int) time.Duration {
+	d := time.Minute << min(n-1, 6)
+	return min(d, time.Hour)
+}

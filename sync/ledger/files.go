@@ -1,0 +1,329 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// A *Connector is the memory of a pass.
+var _ filesync.Ledger = (*Connector)(nil)
+
+const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone"
+
+// scanFile reads fileColumns.
+func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
+	var r filesync.Record
+	d := &r.Delivery
+	var mtime, targetTime, pass, at, gone int64
+	err := row.Scan(&r.ID, &d.Source.Name, &d.Source.Size, &mtime, &d.Target.Name, &targetTime, &d.Key,
+		&d.Adopted, &r.After, &pass, &at, &gone)
+	if d.Target.Name == "" {
+		d.Target.Name = d.Source.Name
+	}
+	d.Target.Size = d.Source.Size
+	d.Source.ModTime, d.Target.ModTime = seconds(mtime), seconds(targetTime)
+	d.Pass, d.At, d.After = strconv.FormatInt(pass, 10), millis(at), r.After
+	r.Gone = gone > 0
+	return r, err
+}
+
+const failureColumns = "id, path, size, mtime, tries, next, quarantined, conflict, error, at"
+
+// scanFailure reads failureColumns.
+func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, error) {
+	var id, mtime, next, at int64
+	var f filesync.Failure
+	err := row.Scan(&id, &f.Source.Name, &f.Source.Size, &mtime, &f.Tries, &next, &f.Quarantined, &f.Conflict, &f.Error, &at)
+	f.Source.ModTime, f.Next, f.At = seconds(mtime), millis(next), millis(at)
+	return id, f, err
+}
+
+// Find implements sync.Ledger.
+func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record, error) {
+	found := make([]filesync.Record, len(paths))
+	index := make(map[string]int, len(paths))
+	for i, p := range paths {
+		index[p] = i
+	}
+	list, err := json.Marshal(paths)
+	if err != nil {
+		return nil, err
+	}
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+		func(rows *sql.Rows) error {
+			r, err := scanFile(rows)
+			found[index[r.Delivery.Source.Name]] = r
+			return err
+		}, c.id, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: find files: %w", err)
+	}
+	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+		func(rows *sql.Rows) error {
+			id, f, err := scanFailure(rows)
+			r := &found[index[f.Source.Name]]
+			r.FailureID, r.Failure = id, f
+			return err
+		}, c.id, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: find failures: %w", err)
+	}
+	return found, nil
+}
+
+// Owners implements sync.Ledger.
+func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Record, error) {
+	owners := make([]filesync.Record, len(keys))
+	byKey := map[string]filesync.Record{}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, err
+	}
+	// The living row of a name comes last, and so stays in the map.
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, at",
+		func(rows *sql.Rows) error {
+			r, err := scanFile(rows)
+			byKey[r.Delivery.Key] = r
+			return err
+		}, c.id, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: find owners: %w", err)
+	}
+	for i, k := range keys {
+		owners[i] = byKey[k]
+	}
+	return owners, nil
+}
+
+// Intend implements sync.Ledger.
+func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
+	text, err := json.Marshal(batch)
+	if err != nil {
+		return 0, err
+	}
+	var id int64
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "INSERT INTO intents (connector, batch) VALUES (?, ?) RETURNING id", c.id, string(text)).Scan(&id)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: intend: %w", err)
+	}
+	return id, nil
+}
+
+// Intents implements sync.Ledger.
+func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
+	intents := map[int64][]filesync.Delivery{}
+	err := c.each(ctx, "SELECT id, batch FROM intents WHERE connector = ?", func(rows *sql.Rows) error {
+		var id int64
+		var text string
+		if err := rows.Scan(&id, &text); err != nil {
+			return err
+		}
+		var batch []filesync.Delivery
+		if err := json.Unmarshal([]byte(text), &batch); err != nil {
+			return err
+		}
+		intents[id] = batch
+		return nil
+	}, c.id)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: intents: %w", err)
+	}
+	return intents, nil
+}
+
+// Commit implements sync.Ledger.
+func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
+	ids := make([]int64, len(batch))
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		if err := c.insert(ctx, tx, batch, ids); err != nil {
+			return err
+		}
+		if intent == 0 {
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM intents WHERE id = ?", intent)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: commit: %w", err)
+	}
+	return ids, nil
+}
+
+func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	put, err := tx.PrepareContext(ctx, `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at)
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?)
+		ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
+			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
+			pass = excluded.pass, at = excluded.at, gone = 0
+		RETURNING id`)
+	if err != nil {
+		return err
+	}
+	defer put.Close()
+	paths := make([]string, len(batch))
+	for i, d := range batch {
+		paths[i] = d.Source.Name
+		target := d.Target.Name
+		if target == d.Source.Name {
+			target = ""
+		}
+		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
+		err := put.QueryRowContext(ctx, c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), target, unix(d.Target.ModTime),
+			d.Key, d.Adopted, d.After, pass, d.At.UnixMilli()).Scan(&ids[i])
+		if err != nil {
+			return err
+		}
+	}
+	list, err := json.Marshal(paths)
+	if err != nil {
+		return err
+	}
+	for _, table := range []string{"failures", "checkpoints"} {
+		_, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fail implements sync.Ledger.
+func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64, error) {
+	ids := make([]int64, len(batch))
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		for i, f := range batch {
+			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, error, at)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
+					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, error = excluded.error, at = excluded.at
+				RETURNING id`,
+				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Error, f.At.UnixMilli()).Scan(&ids[i])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: fail: %w", err)
+	}
+	return ids, nil
+}
+
+// SaveCheckpoint implements sync.Ledger.
+func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
+	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix) VALUES (?, ?, ?, ?, ?, ?)",
+		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix)
+}
+
+// DropCheckpoint implements sync.Ledger.
+func (c *Connector) DropCheckpoint(ctx context.Context, path string) error {
+	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ?", c.id, path)
+}
+
+// Checkpoints implements sync.Ledger.
+func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
+	all := map[string]filesync.Interrupted{}
+	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
+		var k filesync.Interrupted
+		var mtime int64
+		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix)
+		k.Source.ModTime = seconds(mtime)
+		all[k.Source.Name] = k
+		return err
+	}, c.id)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: checkpoints: %w", err)
+	}
+	return all, nil
+}
+
+// Outstanding implements sync.Ledger.
+func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
+	var recs []filesync.Record
+	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND id > ? AND after IN (1, 2, 4) ORDER BY id LIMIT ?",
+		func(rows *sql.Rows) error {
+			r, err := scanFile(rows)
+			recs = append(recs, r)
+			return err
+		}, c.id, from, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: outstanding: %w", err)
+	}
+	return recs, nil
+}
+
+// SetAfter implements sync.Ledger.
+func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
+}
+
+// each runs a query and calls f for each row.
+func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
+	rows, err := c.ledger.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (c *Connector) exec(ctx context.Context, what, query string, args ...any) error {
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+// Times in the ledger are whole numbers since 1970; a time that the server did
+// not give is the smallest of them.
+const noTime = -1 << 62
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return noTime
+	}
+	return t.Unix()
+}
+
+func seconds(s int64) time.Time {
+	if s == noTime {
+		return time.Time{}
+	}
+	return time.Unix(s, 0).UTC()
+}
+
+func millis(ms int64) time.Time {
+	if ms <= 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,158 @@
+// Package ledger keeps in one SQLite file what every connector has delivered,
+// what failed, and what was about to happen when a pass was killed. A
+// Connector of it implements sync.Ledger.
+//
+// SQLite is modernc.org/sqlite, which is pure Go and so builds everywhere. The
+// journal is a write-ahead log that is synced with every commit: what a method
+// wrote is durable when it returns. Several processes may have the file open;
+// one pass at a time for a connector is the callers' promise.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+//go:embed schema.sql
+var schema string
+
+// version is the schema's, kept in PRAGMA user_version.
+const version = 1
+
+// Ledger is an open ledger file. It may be used concurrently.
+type Ledger struct {
+	path  string
+	owner string
+	// SQLite takes one writer at a time: writers queue for the one connection
+	// here, where waiting is fair and obeys ctx.
+	write *sql.DB
+	read  *sql.DB
+}
+
+// Open opens the ledger file in dir, and makes it if there is none.
+func Open(ctx context.Context, dir string) (*Ledger, error) {
+	path := filepath.Join(dir, "ledger.db")
+	l, err := open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func open(ctx context.Context, path string) (*Ledger, error) {
+	// The file holds names and times of files, which are nobody else's business.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	l := &Ledger{path: path}
+	if l.write, err = connect(path, "immediate", 1); err != nil {
+		return nil, err
+	}
+	if l.read, err = connect(path, "deferred", 4); err != nil {
+		l.write.Close()
+		return nil, err
+	}
+	if err := l.migrate(ctx); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func connect(path, lock string, connections int) (*sql.DB, error) {
+	q := url.Values{"_txlock": {lock}, "_pragma": {
+		"busy_timeout(30000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "cache_size(-4096)", "temp_store(memory)",
+	}}
+	dsn := url.URL{Scheme: "file", Opaque: filepath.ToSlash(path), RawQuery: q.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// migrate makes the schema of a new file, and refuses one of a later version.
+func (l *Ledger) migrate(ctx context.Context) error {
+	return l.update(ctx, func(tx *sql.Tx) error {
+		var have int
+		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+			return err
+		}
+		switch {
+		case have > version:
+			return fmt.Errorf("it is of version %d and this program knows version %d: use a newer program", have, version)
+		case have == version:
+			return tx.QueryRowContext(ctx, "SELECT id FROM owner").Scan(&l.owner)
+		}
+		id := make([]byte, 4)
+		rand.Read(id)
+		l.owner = hex.EncodeToString(id)
+		if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE owner (id TEXT NOT NULL);"); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", l.owner); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+		return err
+	})
+}
+
+// Owner tells this ledger from all others: 8 hexadecimal digits, for the names
+// of pending files.
+func (l *Ledger) Owner() string { return l.owner }
+
+// Close closes the file.
+func (l *Ledger) Close() error {
+	return errors.Join(l.read.Close(), l.write.Close())
+}
+
+// update runs f in a transaction of the one writer.
+func (l *Ledger) update(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := l.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Connector opens one connector's part, and makes it if there is none.
+func (l *Ledger) Connector(ctx context.Context, name string) (*Connector, error) {
+	c := &Connector{ledger: l, name: name}
+	err := l.read.QueryRowContext(ctx, "SELECT id FROM connectors WHERE name = ?", name).Scan(&c.id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = l.update(ctx, func(tx *sql.Tx) error {
+			return tx.QueryRowContext(ctx,
+				"INSERT INTO connectors (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id", name).Scan(&c.id)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger of connector %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// Connector is one connector's part of a ledger. It may be used concurrently.
+type Connector struct {
+	ledger *Ledger
+	id     int64
+	name   string
+}

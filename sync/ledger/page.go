@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+
+	filesync "sftpconnector/sync"
+)
+
+// File is one row of the ledger as the API and the history show it.
+type File struct {
+	ID     string
+	Record filesync.Record
+	State  filesync.State
+}
+
+// Query selects rows of files. The zero Query selects all.
+type Query struct {
+	State  filesync.State // delivered, present, failed, quarantined or conflict; "" for all
+	Name   string         // a part of the path, or a pattern with * and ?
+	Pass   string
+	Cursor string // of the page before; "" for the first
+	Limit  int    // 1 to 1000; 0 for 100
+}
+
+// Files gives a page of rows, newest first, and the cursor of the next page, or "".
+// Files that fail come before those that were delivered.
+func (c *Connector) Files(ctx context.Context, q Query) (page []File, next string, err error) {
+	if q.Limit <= 0 || q.Limit > 1000 {
+		q.Limit = 100
+	}
+	table, from, err := parseCursor(q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	if table == "f" && q.Pass == "" {
+		if page, err = c.failing(ctx, q, from); err != nil {
+			return nil, "", err
+		}
+		if len(page) == q.Limit {
+			return page, "f" + page[len(page)-1].ID, nil
+		}
+		from = 1 << 62
+	}
+	rest := q
+	rest.Limit -= len(page)
+	done, err := c.delivered(ctx, rest, from)
+	if err != nil {
+		return nil, "", err
+	}
+	page = append(page, done...)
+	if len(done) == rest.Limit {
+		next = "d" + done[len(done)-1].ID
+	}
+	return page, next, nil
+}
+
+// parseCursor splits a cursor: the table, and the row behind which it goes on.
+func parseCursor(s string) (table string, from int64, err error) {
+	if s == "" {
+		return "f", 1 << 62, nil
+	}
+	n, err := strconv.ParseInt(s[1:], 10, 64)
+	if err != nil || s[0] != 'f' && s[0] != 'd' {
+		return "", 0, fmt.Errorf("cursor %q is not one of ours", s)
+	}
+	return s[:1], n, nil
+}
+
+// failing pages through the failures.
+func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, error) {
+	where, args := c.where(q, from)
+	switch q.State {
+	case "":
+	case filesync.StateFailed:
+		where += " AND NOT quarantined AND NOT conflict"
+	case filesync.StateQuarantined, filesync.StateConflict:
+		where += " AND " + string(q.State)
+	default:
+		return nil, nil
+	}
+	var page []File
+	err := c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+		id, f, err := scanFailure(rows)
+		state := filesync.StateFailed
+		switch {
+		case f.Quarantined:
+			state = filesync.StateQuarantined
+		case f.Conflict:
+			state = filesync.StateConflict
+		}
+		page = append(page, File{ID: strconv.FormatInt(id, 10), State: state, Record: filesync.Record{FailureID: id, Failure: f}})
+		return err
+	}, append(args, q.Limit)...)
+	return page, err
+}
+
+// delivered pages through the delivered files.
+func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File, error) {
+	where, args := c.where(q, from)
+	switch q.State {
+	case "":
+	case filesync.StateDelivered:
+		where += " AND NOT adopted"
+	case filesync.StatePresent:
+		where += " AND adopted"
+	default:
+		return nil, nil
+	}
+	if q.Pass != "" {
+		where += " AND pass = ?"
+		args = append(args, q.Pass)
+	}
+	var page []File
+	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+		r, err := scanFile(rows)
+		state := filesync.StateDelivered
+		if r.Delivery.Adopted {
+			state = filesync.StatePresent
+		}
+		page = append(page, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
+		return err
+	}, append(args, q.Limit)...)
+	return page, err
+}
+
+// where is what both tables have in common.
+func (c *Connector) where(q Query, from int64) (string, []any) {
+	where, args := "connector = ? AND id < ?", []any{c.id, from}
+	if q.Name != "" {
+		name := q.Name
+		if !strings.ContainsAny(name, "*?") {
+			name = "*" + name + "*"
+		}
+		// GLOB reads [ as the start of a set: a name is taken literally.
+		where += " AND path GLOB ?"
+		args = append(args, strings.ReplaceAll(name, "[", "[[]"))
+	}
+	return where, args
+}

@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// Pass is one pass as the ledger remembers it.
+type Pass struct {
+	ID       string
+	Mode     filesync.Mode
+	State    filesync.Outcome
+	Started  time.Time
+	Finished time.Time // zero while it runs
+	Status   status.Word
+	Error    string
+	Files    filesync.Counts
+}
+
+// StartPass records that a pass starts. unclean says that the one before it
+// never ended, so that its pending files may lie about at the destination;
+// that one is recorded as cancelled.
+func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time) (id string, unclean bool, err error) {
+	var n int64
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		left, err := tx.ExecContext(ctx, "UPDATE passes SET state = 'cancelled', error = 'the program ended while it ran' WHERE connector = ? AND state = 'running'", c.id)
+		if err != nil {
+			return err
+		}
+		count, err := left.RowsAffected()
+		unclean = count > 0
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "INSERT INTO passes (connector, mode, state, started) VALUES (?, ?, 'running', ?) RETURNING id",
+			c.id, mode, at.UnixMilli()).Scan(&n)
+	})
+	if err != nil {
+		return "", false, fmt.Errorf("ledger: start pass: %w", err)
+	}
+	return strconv.FormatInt(n, 10), unclean, nil
+}
+
+// FinishPass records how a pass ended.
+func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result, word status.Word) error {
+	counts, err := json.Marshal(r.Files)
+	if err != nil {
+		return err
+	}
+	text := ""
+	if r.Err != nil {
+		text = r.Err.Error()
+	}
+	return c.exec(ctx, "finish pass", "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ? WHERE connector = ? AND id = ?",
+		r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), c.id, id)
+}
+
+const passColumns = "id, mode, state, started, finished, status, error, counts"
+
+func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
+	var p Pass
+	var started, finished int64
+	var counts string
+	if err := row.Scan(&p.ID, &p.Mode, &p.State, &started, &finished, &p.Status, &p.Error, &counts); err != nil {
+		return p, err
+	}
+	p.Started, p.Finished = millis(started), millis(finished)
+	return p, json.Unmarshal([]byte(counts), &p.Files)
+}
+
+// Passes gives the last passes, newest first.
+func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
+	passes := []Pass{}
+	err := c.each(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+		p, err := scanPass(rows)
+		passes = append(passes, p)
+		return err
+	}, c.id, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: passes: %w", err)
+	}
+	return passes, nil
+}
+
+// Gone implements sync.Ledger.
+func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, at time.Time) error {
+	gone, err := c.unseen(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) bool {
+		return seen.Row(id) == (gone > 0) // it went, or it came back
+	})
+	if err != nil {
+		return err
+	}
+	released, err := c.unseen(ctx, "SELECT id, 0 FROM failures WHERE connector = ?", func(id, _ int64) bool { return !seen.Failure(id) })
+	if err != nil {
+		return err
+	}
+	const most = 10_000 // rows of one statement
+	for ; len(gone) > 0; gone = gone[min(most, len(gone)):] {
+		list, _ := json.Marshal(gone[:min(most, len(gone))])
+		if err := c.exec(ctx, "gone files", "UPDATE files SET gone = CASE gone WHEN 0 THEN ? ELSE 0 END WHERE id IN (SELECT value FROM json_each(?))",
+			at.UnixMilli(), string(list)); err != nil {
+			return err
+		}
+	}
+	for ; len(released) > 0; released = released[min(most, len(released)):] {
+		list, _ := json.Marshal(released[:min(most, len(released))])
+		if err := c.exec(ctx, "gone failures", "DELETE FROM failures WHERE id IN (SELECT value FROM json_each(?))", string(list)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unseen gives the ids of the rows that want a change.
+func (c *Connector) unseen(ctx context.Context, query string, want func(id, gone int64) bool) ([]int64, error) {
+	var ids []int64
+	err := c.each(ctx, query, func(rows *sql.Rows) error {
+		var id, gone int64
+		if err := rows.Scan(&id, &gone); err != nil {
+			return err
+		}
+		if want(id, gone) {
+			ids = append(ids, id)
+		}
+		return nil
+	}, c.id)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: gone: %w", err)
+	}
+	return ids, nil
+}
+
+// Forget removes what is older than the retention: passes, and rows of files
+// that were gone from the source since then.
+func (c *Connector) Forget(ctx context.Context, before time.Time) error {
+	ms := before.UnixMilli()
+	if err := c.exec(ctx, "forget", "DELETE FROM files WHERE connector = ? AND gone > 0 AND gone < ?", c.id, ms); err != nil {
+		return err
+	}
+	return c.exec(ctx, "forget", "DELETE FROM passes WHERE connector = ? AND started < ? AND state <> 'running'", c.id, ms)
+}
+
+// Retry releases quarantined files: the named ones, or all for none. Their
+// tries start anew. It gives the names that were released.
+func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error) {
+	released := []string{}
+	list, err := json.Marshal(paths)
+	if err != nil {
+		return nil, err
+	}
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `DELETE FROM failures WHERE connector = ? AND quarantined
+			AND (? = 0 OR path IN (SELECT value FROM json_each(?))) RETURNING path`, c.id, len(paths), string(list))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var p string
+			if err := rows.Scan(&p); err != nil {
+				return err
+			}
+			released = append(released, p)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: retry: %w", err)
+	}
+	return released, nil
+}
+
+// Schedule gives the automatic_sftp_file_sync that was set by SetSchedule, or
+// "" when none was, or when the file says something else than it did then.
+func (c *Connector) Schedule(ctx context.Context, file string) (string, error) {
+	var set, over string
+	err := c.ledger.read.QueryRowContext(ctx, "SELECT schedule, schedule_over FROM connectors WHERE id = ?", c.id).Scan(&set, &over)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("ledger: schedule: %w", err)
+	}
+	if over != file {
+		return "", nil
+	}
+	return set, nil
+}
+
+// SetSchedule keeps a schedule that takes the place of the file's until the
+// file changes.
+func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
+	return c.exec(ctx, "set schedule", "UPDATE connectors SET schedule = ?, schedule_over = ? WHERE id = ?", set, file, c.id)
+}

@@ -1,0 +1,76 @@
+CREATE TABLE connectors (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    -- automatic_sftp_file_sync as set through the API, and what the file said then
+    schedule TEXT NOT NULL DEFAULT '',
+    schedule_over TEXT NOT NULL DEFAULT ''
+);
+
+CREATE TABLE passes (
+    id         INTEGER PRIMARY KEY,
+    connector  INTEGER NOT NULL REFERENCES connectors,
+    mode       TEXT    NOT NULL,
+    state      TEXT    NOT NULL, -- running until it ends
+    started    INTEGER NOT NULL, -- unix milliseconds
+    finished   INTEGER NOT NULL DEFAULT 0,
+    status     TEXT    NOT NULL DEFAULT '', -- the connection status at its end
+    error      TEXT    NOT NULL DEFAULT '',
+    counts     TEXT    NOT NULL DEFAULT '{}' -- JSON
+);
+CREATE INDEX passes_by_connector ON passes (connector, id);
+
+-- One row a path: the last version that was delivered.
+CREATE TABLE files (
+    id          INTEGER PRIMARY KEY,
+    connector   INTEGER NOT NULL,
+    path        TEXT    NOT NULL,
+    size        INTEGER NOT NULL,
+    mtime       INTEGER NOT NULL, -- unix seconds, as SFTP 3 gives them
+    target      TEXT    NOT NULL, -- '' when it is the path
+    target_time INTEGER NOT NULL, -- unix seconds of the standing file
+    key         TEXT,             -- of a target name that others must not share
+    adopted     INTEGER NOT NULL,
+    after       INTEGER NOT NULL,
+    pass        INTEGER NOT NULL,
+    at          INTEGER NOT NULL, -- unix milliseconds
+    gone        INTEGER NOT NULL DEFAULT 0 -- unix milliseconds of the listing that missed it
+);
+CREATE UNIQUE INDEX files_by_path ON files (connector, path);
+CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
+CREATE INDEX files_by_after ON files (connector, id)  WHERE after IN (1, 2, 4);
+CREATE INDEX files_by_gone  ON files (connector, gone); -- covers the scan of a pass's end
+
+-- One row a path that cannot be delivered now.
+CREATE TABLE failures (
+    id          INTEGER PRIMARY KEY,
+    connector   INTEGER NOT NULL,
+    path        TEXT    NOT NULL,
+    size        INTEGER NOT NULL,
+    mtime       INTEGER NOT NULL,
+    tries       INTEGER NOT NULL,
+    next        INTEGER NOT NULL, -- unix milliseconds
+    quarantined INTEGER NOT NULL,
+    conflict    INTEGER NOT NULL,
+    error       TEXT    NOT NULL,
+    at          INTEGER NOT NULL,
+    UNIQUE (connector, path)
+);
+
+-- Batches that are about to get their names.
+CREATE TABLE intents (
+    id        INTEGER PRIMARY KEY,
+    connector INTEGER NOT NULL,
+    batch     TEXT    NOT NULL -- JSON
+);
+CREATE INDEX intents_by_connector ON intents (connector);
+
+-- Interrupted copies that can go on.
+CREATE TABLE checkpoints (
+    connector INTEGER NOT NULL,
+    path      TEXT    NOT NULL,
+    size      INTEGER NOT NULL,
+    mtime     INTEGER NOT NULL,
+    pending   TEXT    NOT NULL,
+    prefix    INTEGER NOT NULL,
+    PRIMARY KEY (connector, path)
+) WITHOUT ROWID;

@@ -1,0 +1,75 @@
+package sync
+
+import (
+	"errors"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// TemporaryNames are the base names that uploaders and editors give to files
+// that are not finished. A pass leaves them alone. They are compared without case.
+func TemporaryNames() []string {
+	return []string{
+		"*.filepart", "*.part", "*.partial", "*.tmp", "*.temp", "*.crdownload",
+		"*.download", "*.uploading", "*.inprogress", "*.lftp-pget-status",
+		".*.swp", ".*.swx", "*~", ".~*", "~$*", ".nfs*", ".in.*.",
+	}
+}
+
+// Why a name is unsafe.
+var (
+	errNameEmpty     = errors.New("the name is empty")
+	errNameDots      = errors.New("the name is . or ..")
+	errNameSlash     = errors.New("the name has a slash")
+	errNameBackslash = errors.New("the name has a backslash, which separates directories on Windows and network shares")
+	errNameNUL       = errors.New("the name has a NUL byte")
+	errNameUTF8      = errors.New("the name is not UTF-8")
+	errNameLong      = errors.New("the name is longer than 255 bytes")
+)
+
+// checkName says why one component of a path, as a server sent it, must not
+// become a name at any destination; nil when it may. The rules are the
+// strictest of all destinations, so that a tree means the same on each.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errNameEmpty
+	case name == "." || name == "..":
+		return errNameDots
+	case strings.IndexByte(name, '/') >= 0:
+		return errNameSlash
+	case strings.IndexByte(name, '\\') >= 0:
+		return errNameBackslash
+	case strings.IndexByte(name, 0) >= 0:
+		return errNameNUL
+	case len(name) > 255:
+		return errNameLong
+	case !utf8.ValidString(name):
+		return errNameUTF8
+	}
+	return nil
+}
+
+// checkBelow checks that name, as a Lister yielded it, is one component below dir.
+func checkBelow(dir, name string) error {
+	if dir == "." || dir == "" {
+		return checkName(name)
+	}
+	rest, ok := strings.CutPrefix(name, dir+"/")
+	if !ok {
+		return errNameSlash
+	}
+	return checkName(rest)
+}
+
+// join puts name below dir, where "." is the root.
+func join(dir, name string) string {
+	if dir == "." || dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// parent is the directory of a path, "." for the root's own entries.
+func parent(name string) string { return path.Dir(name) }

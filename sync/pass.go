@@ -1,0 +1,356 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"sftpconnector/status"
+)
+
+// Mode says what a pass makes sure of.
+type Mode string
+
+// The modes of a pass.
+const (
+	// Automatic copies every ready version that was not delivered before.
+	Automatic Mode = "automatic"
+	// Apply also brings back what is missing at the destination, and tries
+	// failed files at once.
+	Apply Mode = "apply"
+	// Survey decides about each file and does nothing.
+	Survey Mode = "survey"
+)
+
+// AfterCopy is what becomes of originals.
+type AfterCopy struct {
+	Remove bool
+	MoveTo string // a directory on the server; "" for none
+}
+
+func (a AfterCopy) any() bool { return a.Remove || a.MoveTo != "" }
+
+// Options are the settings of a pass.
+type Options struct {
+	ID     string // of the pass
+	Mode   Mode
+	Filter *Filter
+	// Settle is how long a file has to stand still; AwaitSettle lets the pass
+	// wait for the second look, once for all files.
+	Settle      time.Duration
+	AwaitSettle bool
+	FollowLinks bool
+	// Skip is a directory below the source that is never walked; "" for none.
+	Skip      string
+	Flat      bool // all files in one directory at the destination
+	Overwrite bool // replace files at the destination that are not ours
+	AfterCopy AfterCopy
+	// BytesPerSecond limits the reading; 0 for no limit.
+	BytesPerSecond int64
+	// Sweep removes what a killed pass left at the destination.
+	Sweep bool
+	// Stall ends a pass that makes no progress for so long; 0 for the default.
+	Stall time.Duration
+	Log   *slog.Logger
+	// OnDelivered and OnDecision may be nil. They are called from several
+	// goroutines and must not block.
+	OnDelivered func(Delivered)
+	OnDecision  func(Decision)
+}
+
+// How much a pass does side by side. Listing and copying wait for the far
+// side most of the time, so these are many; large files are few, as each is
+// split over the connection's channels by itself.
+const (
+	listers      = 8
+	comparers    = 2
+	copiers      = 64
+	largeCopies  = 4
+	largeFile    = 8 << 20
+	removers     = 16
+	chunkSize    = 512
+	defaultStall = 5 * time.Minute
+)
+
+// Pass is one pass over a source. Make one with New and Run it once.
+type Pass struct {
+	o       Options
+	src     *reopening
+	dst     Destination
+	ledger  Ledger
+	looks   *Looks
+	limiter *rate.Limiter
+
+	tally
+	rows       *Seen       // of the ledger, that the listing came across
+	incomplete atomic.Bool // the listing missed something
+	resume     map[string]Interrupted
+	claims     claims
+	second     waiting
+
+	chunks chan []Entry
+	jobs   chan job
+	done   chan finished
+	after  chan []Record
+	large  chan struct{}
+	abort  context.CancelCauseFunc // ends the pass
+}
+
+// New makes a pass. The first source is open already; open makes another one
+// when that is lost. looks is the connector's, kept from pass to pass.
+func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *Looks, o Options) *Pass {
+	if o.Stall == 0 {
+		o.Stall = defaultStall
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Pass{
+		o: o, src: newReopening(first, open), dst: dst, ledger: ledger, looks: looks,
+		limiter: newLimiter(o.BytesPerSecond),
+		rows:    NewSeen(),
+		claims:  claims{by: map[string]string{}},
+		chunks:  make(chan []Entry, 2*listers),
+		jobs:    make(chan job, 4*copiers),
+		done:    make(chan finished, maxBatch),
+		after:   make(chan []Record, 4),
+		large:   make(chan struct{}, largeCopies),
+	}
+}
+
+// Progress is a look at the pass from outside; it may be called at any time.
+func (p *Pass) Progress() Progress { return p.progress() }
+
+// Run does the pass. It closes the source, and nothing else that it was given.
+// When ctx ends, it stops at the next safe point: what was copied whole is
+// committed, a large interrupted copy is kept for the next pass.
+func (p *Pass) Run(ctx context.Context) Result {
+	started := time.Now()
+	defer p.src.Close()
+	ctx, p.abort = context.WithCancelCause(ctx)
+	defer p.abort(nil)
+	stop := p.watch(ctx)
+
+	err := p.run(ctx)
+	stop()
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), Failures: p.failures, Err: err}
+	switch {
+	case err == nil && r.Files.clean():
+		r.Outcome = Succeeded
+	case err == nil:
+		r.Outcome = Partial
+	case errors.Is(err, context.Canceled):
+		r.Outcome = Cancelled
+	default:
+		r.Outcome = Failed
+	}
+	return r
+}
+
+// run is the pass, step by step.
+func (p *Pass) run(ctx context.Context) error {
+	if p.o.Mode != Survey {
+		if err := p.recoverLast(ctx); err != nil {
+			return err
+		}
+		if err := p.afterEarlier(ctx); err != nil {
+			return err
+		}
+	}
+	p.looks.begin()
+	if err := p.stages(ctx); err != nil {
+		return err
+	}
+	if p.o.Mode == Survey || p.incomplete.Load() {
+		return nil
+	}
+	p.looks.end()
+	return p.ledger.Gone(ctx, p.rows, time.Now())
+}
+
+// stages runs the steps side by side, each fed by the one before:
+//
+//	walk → chunks → compare → jobs → copy → done → commit → after
+func (p *Pass) stages(ctx context.Context) error {
+	// The back half outlives a cancelled front half for a moment, so that what
+	// was copied whole is committed.
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+
+	var back errgroup.Group
+	back.Go(func() error {
+		defer close(p.after)
+		return p.commitAll(late)
+	})
+	back.Go(func() error { return p.afterAll(ctx, late) })
+
+	front, fctx := errgroup.WithContext(ctx)
+	front.Go(func() error {
+		defer close(p.jobs)
+		if err := p.listAndCompare(fctx); err != nil {
+			return err
+		}
+		p.listed.Store(true)
+		return p.secondLook(fctx)
+	})
+	for range copiers {
+		front.Go(func() error { return p.copyAll(fctx) })
+	}
+	err := front.Wait()
+	close(p.done)
+	return errors.Join(err, back.Wait())
+}
+
+func (p *Pass) listAndCompare(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(p.chunks)
+		return p.walk(ctx)
+	})
+	for range comparers {
+		g.Go(func() error {
+			for entries := range p.chunks {
+				if err := p.compare(ctx, entries, p.o.AwaitSettle); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// secondLook waits until the files of this pass had time to stand still, looks
+// at all of them again, and takes those that did.
+func (p *Pass) secondLook(ctx context.Context) error {
+	entries, wait := p.second.take()
+	if len(entries) == 0 {
+		return nil
+	}
+	p.at(fmt.Sprintf("waiting %s for %d files to stand still", wait.Round(time.Millisecond), len(entries)))
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(wait):
+	}
+	for len(entries) > 0 {
+		n := min(chunkSize, len(entries))
+		batch := entries[:n]
+		entries = entries[n:]
+		names := make([]string, n)
+		for i, e := range batch {
+			names[i] = e.Name
+		}
+		p.at("looking again at " + names[0])
+		looks, err := p.src.Stat(ctx, names)
+		if err != nil {
+			return fmt.Errorf("look again: %w", err)
+		}
+		again := batch[:0]
+		for i, k := range looks {
+			switch {
+			case k.Err == nil:
+				k.Entry.Name = names[i]
+				again = append(again, k.Entry)
+			case errors.Is(k.Err, fs.ErrNotExist):
+				p.looks.forget(names[i])
+			default:
+				p.fail(ctx, batch[i], k.Err)
+			}
+		}
+		if err := p.compare(ctx, again, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch ends a pass that makes no progress.
+func (p *Pass) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		tick := time.NewTicker(p.o.Stall / 8)
+		defer tick.Stop()
+		last, since := p.pulse(), time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if now := p.pulse(); now != last || p.second.asleep() {
+				last, since = now, time.Now()
+				continue
+			}
+			if time.Since(since) >= p.o.Stall {
+				p.abort(&status.Error{Word: status.ConnectionTimedOut, Op: "pass",
+					Err: fmt.Errorf("no progress for %s; it stood at: %s", p.o.Stall, last.progress.Doing)})
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-finished }
+}
+
+// fail records that a file could not be done: its state, its try, its place
+// in the result. What is not the file's own fault is not a try.
+func (p *Pass) fail(ctx context.Context, e Entry, err error) {
+	p.failed.Add(1)
+	p.list(e.Name, err.Error(), hint(err))
+	p.decide(e, StateFailed, err.Error())
+	if p.o.Mode == Survey {
+		return
+	}
+	p.o.Log.Warn("file failed", "file", e.Name, "error", err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	p.try(ctx, e, err)
+}
+
+// try counts a try of the file in the ledger.
+func (p *Pass) try(ctx context.Context, e Entry, err error) {
+	found, ferr := p.ledger.Find(ctx, []string{e.Name})
+	if ferr != nil {
+		p.abort(ferr)
+		return
+	}
+	f := Failure{Source: e, Tries: 1, Error: err.Error(), At: time.Now()}
+	if last := found[0]; last.FailureID != 0 && !last.Failure.Conflict && last.Failure.Source.SameVersion(e) {
+		f.Tries += last.Failure.Tries
+	}
+	f.Quarantined = f.Tries >= MaxTries
+	f.Next = f.At.Add(retryAfter(f.Tries))
+	if ferr := p.record(ctx, f); ferr != nil {
+		p.abort(ferr)
+	}
+}
+
+// record writes a failure and notes that its file was seen.
+func (p *Pass) record(ctx context.Context, f Failure) error {
+	ids, err := p.ledger.Fail(ctx, []Failure{f})
+	if err != nil {
+		return err
+	}
+	p.rows.AddFailures(ids)
+	return nil
+}
+
+// decide tells the observer of a decision.
+func (p *Pass) decide(e Entry, s State, reason string) {
+	if p.o.OnDecision != nil {
+		p.o.OnDecision(Decision{Entry: e, State: s, Reason: reason})
+	}
+}

@@ -1,0 +1,209 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"sftpconnector/status"
+)
+
+// maxReopens is how often in a row a lost connection is opened again before
+// the pass gives up. A file that arrives starts the count anew.
+const maxReopens = 3
+
+// OpenSource opens a source.
+type OpenSource func(ctx context.Context) (Source, error)
+
+// reopening is a Source that opens another one when the connection is lost.
+// Stat, RemoveIf and the others are asked again; Fetch and List are not, as
+// their callers know how far they came: they see ErrLost only once the new
+// connection stands.
+type reopening struct {
+	open OpenSource
+
+	mu   sync.Mutex
+	cur  Source
+	gen  int
+	left int
+	err  error // why no further connection can be had
+}
+
+func newReopening(first Source, open OpenSource) *reopening {
+	return &reopening{open: open, cur: first, left: maxReopens}
+}
+
+// lost reports whether err says that the connection, not the file, is at fault.
+func lost(err error) bool {
+	return status.Is(err, status.ConnectionLost) || status.Is(err, status.ConnectionTimedOut)
+}
+
+func (r *reopening) source() (Source, int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cur, r.gen, r.err
+}
+
+// arrived notes that the connection is of use.
+func (r *reopening) arrived() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = maxReopens
+}
+
+// reopen replaces the connection of generation gen, once for all who lost it.
+// It answers with why none can be had.
+func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return r.err
+	}
+	if r.gen != gen {
+		return nil
+	}
+	r.cur.Close()
+	for wait := time.Second; ; wait *= 2 {
+		if r.left == 0 {
+			r.err = why
+			return why
+		}
+		r.left--
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+		s, err := r.open(ctx)
+		if err == nil {
+			r.cur, r.gen = s, r.gen+1
+			return nil
+		}
+		if !retriable(err) {
+			r.err = err
+			return err
+		}
+		why = err
+	}
+}
+
+// retriable reports whether dialling again soon may help; a refused password
+// or an unknown host key is never tried again in the same pass.
+func retriable(err error) bool {
+	switch status.Of(err) {
+	case status.ConnectionLost, status.ConnectionTimedOut, status.ConnectionRefused:
+		return true
+	}
+	return false
+}
+
+// do runs f, and once more on a new connection each time it is lost.
+func (r *reopening) do(ctx context.Context, f func(Source) error) error {
+	for {
+		s, gen, err := r.source()
+		if err != nil {
+			return err
+		}
+		err = f(s)
+		if !lost(err) || ctx.Err() != nil {
+			return err
+		}
+		if err := r.reopen(ctx, gen, err); err != nil {
+			return err
+		}
+	}
+}
+
+// List lists dir on the connection that stands. When that is lost midway, the
+// error is errReopened if another one stands now, so that the caller may list again.
+func (r *reopening) List(ctx context.Context, dir string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		s, gen, err := r.source()
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		for e, err := range s.List(ctx, dir) {
+			if lost(err) && ctx.Err() == nil {
+				if err = r.reopen(ctx, gen, err); err == nil {
+					err = errReopened
+				}
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// errReopened: the connection was lost, and another one stands.
+var errReopened = errors.New("the connection was lost and opened again")
+
+// Fetch is like List: errReopened asks the caller to go on from where it is.
+func (r *reopening) Fetch(ctx context.Context, e Entry, from int64, w io.WriterAt) (Entry, error) {
+	s, gen, err := r.source()
+	if err != nil {
+		return Entry{}, err
+	}
+	got, err := s.Fetch(ctx, e, from, w)
+	if lost(err) && ctx.Err() == nil {
+		if err = r.reopen(ctx, gen, err); err == nil {
+			err = errReopened
+		}
+	}
+	return got, err
+}
+
+func (r *reopening) Stat(ctx context.Context, names []string) (looks []Look, err error) {
+	err = r.do(ctx, func(s Source) error {
+		looks, err = s.Stat(ctx, names)
+		return err
+	})
+	return looks, err
+}
+
+func (r *reopening) Resolve(ctx context.Context, e Entry) (target Entry, real string, err error) {
+	err = r.do(ctx, func(s Source) error {
+		l, ok := s.(Linker)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		target, real, err = l.Resolve(ctx, e)
+		return err
+	})
+	return target, real, err
+}
+
+// RemoveIf and MoveIf are tried once: after a lost connection nobody knows
+// whether they were done, and only the next listing can tell.
+func (r *reopening) RemoveIf(ctx context.Context, e Entry) error {
+	return r.consume(ctx, func(c Consumer) error { return c.RemoveIf(ctx, e) })
+}
+
+func (r *reopening) MoveIf(ctx context.Context, e Entry, dir string) error {
+	return r.consume(ctx, func(c Consumer) error { return c.MoveIf(ctx, e, dir) })
+}
+
+func (r *reopening) consume(ctx context.Context, f func(Consumer) error) error {
+	s, gen, err := r.source()
+	if err != nil {
+		return err
+	}
+	c, ok := s.(Consumer)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	if err = f(c); lost(err) && ctx.Err() == nil {
+		r.reopen(ctx, gen, err) // for those that come after
+	}
+	return err
+}
+
+func (r *reopening) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cur.Close()
+}

@@ -1,0 +1,182 @@
+package sync
+
+import (
+	"errors"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sftpconnector/status"
+)
+
+// State is what a pass found of one file.
+type State string
+
+// The states of a file.
+const (
+	StateNew         State = "new"
+	StateChanged     State = "changed"
+	StateWaiting     State = "waiting"
+	StateCopying     State = "copying"
+	StateDelivered   State = "delivered"
+	StatePresent     State = "present"
+	StateFailed      State = "failed"
+	StateQuarantined State = "quarantined"
+	StateConflict    State = "conflict"
+	StateExcluded    State = "excluded"
+	StateUnsafe      State = "unsafe"
+)
+
+// Outcome is how a pass ended.
+type Outcome string
+
+// The outcomes of a pass. A pass under way is Running.
+const (
+	Running   Outcome = "running"
+	Succeeded Outcome = "succeeded"
+	Partial   Outcome = "partial" // some files failed, are quarantined, in conflict or unsafe, or a directory could not be read
+	Failed    Outcome = "failed"  // could not run
+	Cancelled Outcome = "cancelled"
+)
+
+// Counts are the files of a pass by what became of them.
+type Counts struct {
+	Seen        int64 `json:"seen" doc:"Files in the source directory"`
+	Copied      int64 `json:"copied"`
+	Present     int64 `json:"present" doc:"Delivered before, or found at the destination"`
+	Waiting     int64 `json:"waiting" doc:"Not ready: they still change, or are too young"`
+	Excluded    int64 `json:"excluded"`
+	Failed      int64 `json:"failed" doc:"Files that could not be copied, and directories that could not be read"`
+	Conflict    int64 `json:"conflict"`
+	Quarantined int64 `json:"quarantined"`
+	Unsafe      int64 `json:"unsafe"`
+	Bytes       int64 `json:"bytes" doc:"Bytes of the copied files"`
+}
+
+// FileFailure is one file, or directory, that a pass could not do.
+type FileFailure struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+// maxFailures bounds the failures that a result lists; the counts have them all.
+const maxFailures = 1000
+
+// Result is what a pass did. Err says why it failed or was cancelled.
+type Result struct {
+	Outcome  Outcome
+	Started  time.Time
+	Finished time.Time
+	Files    Counts
+	Failures []FileFailure
+	Err      error
+}
+
+// Delivered is told of each delivered file.
+type Delivered struct {
+	Delivery Delivery
+	Took     time.Duration // from the start of the copy to the commit; 0 when adopted
+}
+
+// Decision is what a pass thinks of one file, and why.
+type Decision struct {
+	Entry  Entry
+	State  State
+	Reason string
+}
+
+// Progress is a moment of a pass under way.
+type Progress struct {
+	Seen        int64  `json:"seen"`
+	FilesDone   int64  `json:"files_done"`
+	FilesFound  int64  `json:"files_found" doc:"Files to copy that were found so far"`
+	BytesDone   int64  `json:"bytes_done"`
+	BytesFound  int64  `json:"bytes_found"`
+	ListingDone bool   `json:"listing_done"`
+	Doing       string `json:"doing" doc:"What the pass is at"`
+}
+
+// tally counts what becomes of files. It may be used concurrently.
+type tally struct {
+	seen, copied, present, waiting, excluded    atomic.Int64
+	failed, conflict, quarantined, unsafe       atomic.Int64
+	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
+	compared                                    atomic.Int64 // bytes of adopted files
+	listed                                      atomic.Bool
+
+	mu       sync.Mutex
+	failures []FileFailure
+	doing    string
+}
+
+func (t *tally) counts() Counts {
+	return Counts{
+		Seen: t.seen.Load(), Copied: t.copied.Load(), Present: t.present.Load(),
+		Waiting: t.waiting.Load(), Excluded: t.excluded.Load(), Failed: t.failed.Load(),
+		Conflict: t.conflict.Load(), Quarantined: t.quarantined.Load(), Unsafe: t.unsafe.Load(),
+		Bytes: t.bytes.Load(),
+	}
+}
+
+func (t *tally) progress() Progress {
+	t.mu.Lock()
+	doing := t.doing
+	t.mu.Unlock()
+	return Progress{
+		Seen: t.seen.Load(), FilesDone: t.copied.Load(), FilesFound: t.filesFound.Load(),
+		BytesDone: t.bytesWritten.Load(), BytesFound: t.bytesFound.Load(),
+		ListingDone: t.listed.Load(), Doing: doing,
+	}
+}
+
+// pulse is all that moves while a pass makes progress.
+type pulse struct {
+	progress Progress
+	compared int64
+}
+
+func (t *tally) pulse() pulse { return pulse{t.progress(), t.compared.Load()} }
+
+// at says what the pass is doing, for the watchdog and the pages.
+func (t *tally) at(doing string) {
+	t.mu.Lock()
+	t.doing = doing
+	t.mu.Unlock()
+}
+
+func (t *tally) list(name, text, hint string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failures) < maxFailures {
+		t.failures = append(t.failures, FileFailure{Name: name, Error: text, Hint: hint})
+	}
+}
+
+// clean reports whether nothing went wrong with any file.
+func (c Counts) clean() bool {
+	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
+}
+
+// hint says what to do about one file's failure.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "Have the server's administrator let this user read the file."
+	case errors.Is(err, fs.ErrNotExist):
+		return "The file went away while the pass ran; nothing needs to be done."
+	case errors.Is(err, ErrConflict):
+		return "Remove or rename the file at the destination, or set files.on_conflict: overwrite."
+	case errors.Is(err, ErrOutside):
+		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
+	case errors.Is(err, ErrLimit):
+		return "Split the directory, or exclude it."
+	case errors.Is(err, ErrChanged):
+		return "It is copied once it stands still."
+	}
+	if w, ok := errors.AsType[*status.Error](err); ok {
+		return w.Word.Hint()
+	}
+	return "See the error; it is tried again on its own."
+}

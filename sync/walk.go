@@ -1,0 +1,279 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"sftpconnector/status"
+)
+
+// Bounds on what one listing may hold, so that an endless one ends.
+const (
+	maxDepth       = 128
+	maxLinkDepth   = 8         // symbolic links to directories within one path
+	maxEntries     = 5_000_000 // in one directory
+	maxDirectories = 500_000   // known and not yet listed
+	maxRelists     = 5         // of one directory whose connection was lost midway
+)
+
+// directory is one that is to be listed. real is its path with all symbolic
+// links resolved, by which a loop is told from a long path.
+type directory struct {
+	name, real   string
+	depth, links int
+}
+
+// tree is the stack of directories to be listed, shared by the listers. Last
+// in, first out, so that it stays short on a deep tree.
+type tree struct {
+	mu     sync.Mutex
+	wake   *sync.Cond
+	stack  []directory
+	active int
+	ended  bool
+}
+
+func newTree() *tree {
+	t := &tree{stack: []directory{{name: ".", real: "."}}}
+	t.wake = sync.NewCond(&t.mu)
+	return t
+}
+
+// next waits for a directory; false when the whole tree is listed.
+func (t *tree) next() (directory, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.stack) == 0 && t.active > 0 && !t.ended {
+		t.wake.Wait()
+	}
+	if t.ended || len(t.stack) == 0 {
+		return directory{}, false
+	}
+	d := t.stack[len(t.stack)-1]
+	t.stack = t.stack[:len(t.stack)-1]
+	t.active++
+	return d, true
+}
+
+func (t *tree) push(d directory) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.stack) >= maxDirectories {
+		return false
+	}
+	t.stack = append(t.stack, d)
+	t.wake.Signal()
+	return true
+}
+
+func (t *tree) finish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.active--
+	if t.active == 0 && len(t.stack) == 0 {
+		t.wake.Broadcast()
+	}
+}
+
+func (t *tree) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	t.wake.Broadcast()
+}
+
+// walk lists the whole source and sends its files on in chunks.
+func (p *Pass) walk(ctx context.Context) error {
+	t := newTree()
+	defer context.AfterFunc(ctx, t.end)()
+	g, ctx := errgroup.WithContext(ctx)
+	for range listers {
+		g.Go(func() error {
+			for {
+				d, ok := t.next()
+				if !ok {
+					return context.Cause(ctx)
+				}
+				err := p.listOne(ctx, t, d)
+				t.finish()
+				if err != nil {
+					t.end()
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// listOne lists one directory. Only what ends the pass is an error: the
+// source's root that cannot be read, and a connection that cannot be had again.
+func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
+	p.at("listing " + d.name)
+	for relists := 0; ; relists++ {
+		err := p.listEntries(ctx, t, d)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errReopened) && relists < maxRelists:
+			continue // what it yielded already is claimed, and not copied twice
+		case ctx.Err() != nil || lost(err) || errors.Is(err, errReopened):
+			return fmt.Errorf("list %s: %w", d.name, err)
+		case d.name == ".":
+			return rootError(err)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // it went away since its parent was listed
+		}
+		p.unreadable(d.name, err)
+		return nil
+	}
+}
+
+// rootError gives the status of a source directory that cannot be listed.
+func rootError(err error) error {
+	if _, ok := errors.AsType[*status.Error](err); ok {
+		return err
+	}
+	word := status.ConnectionLost
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		word = status.SourceDirectoryNotFound
+	case errors.Is(err, fs.ErrPermission):
+		word = status.PermissionDenied
+	case errors.Is(err, ErrLimit):
+		return err
+	}
+	return &status.Error{Word: word, Op: "list source directory", Err: err}
+}
+
+// unreadable counts a directory whose files this pass does not know.
+func (p *Pass) unreadable(name string, err error) {
+	p.incomplete.Store(true)
+	p.failed.Add(1)
+	p.list(name, err.Error(), hint(err))
+	p.o.Log.Warn("directory not read", "directory", name, "error", err)
+}
+
+func (p *Pass) listEntries(ctx context.Context, t *tree, d directory) error {
+	entries := 0
+	chunk := make([]Entry, 0, chunkSize)
+	send := func() error {
+		if len(chunk) == 0 {
+			return nil
+		}
+		select {
+		case p.chunks <- chunk:
+			chunk = make([]Entry, 0, chunkSize)
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for e, err := range p.src.List(ctx, d.name) {
+		if err != nil {
+			return errors.Join(err, send())
+		}
+		if entries++; entries > maxEntries {
+			return fmt.Errorf("more than %d entries: %w", maxEntries, ErrLimit)
+		}
+		if err := checkBelow(d.name, e.Name); err != nil {
+			p.refuse(e, err)
+			continue
+		}
+		file, ok := p.classify(ctx, t, d, e)
+		if !ok {
+			continue
+		}
+		p.tally.seen.Add(1)
+		if chunk = append(chunk, file); len(chunk) == chunkSize {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	return send()
+}
+
+// classify puts a directory on the stack and follows a link; it answers with
+// the entry if that is, or leads to, a file to be compared.
+func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Entry, bool) {
+	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), depth: d.depth + 1, links: d.links}
+	if e.Mode&fs.ModeSymlink != 0 {
+		if !p.o.FollowLinks {
+			p.exclude(e, "a symbolic link, and files.symlinks is skip")
+			return e, false
+		}
+		target, real, err := p.src.Resolve(ctx, e)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.exclude(e, "a symbolic link to nothing")
+			return e, false
+		case errors.Is(err, ErrOutside):
+			p.refuse(e, err)
+			return e, false
+		case err != nil:
+			if ctx.Err() == nil {
+				p.unreadable(e.Name, fmt.Errorf("symbolic link: %w", err))
+			}
+			return e, false
+		}
+		e, child.real = target, real
+		child.links++
+		if e.Mode.IsDir() && (within(d.real, real) || child.links > maxLinkDepth) {
+			p.exclude(e, "a symbolic link to a directory above it")
+			return e, false
+		}
+	}
+	switch {
+	case e.Mode.IsDir():
+		p.descend(t, child)
+		return e, false
+	case !e.Mode.IsRegular():
+		p.exclude(e, "not a regular file")
+		return e, false
+	case e.Size < 0:
+		p.unreadable(e.Name, errors.New("the server gives no size for it"))
+		return e, false
+	}
+	return e, true
+}
+
+func (p *Pass) descend(t *tree, d directory) {
+	switch {
+	case p.o.Skip != "" && (d.name == p.o.Skip || d.real == p.o.Skip):
+		return
+	case d.depth > maxDepth:
+		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, ErrLimit))
+	case !t.push(d):
+		p.unreadable(d.name, fmt.Errorf("more than %d directories wait to be listed: %w", maxDirectories, ErrLimit))
+	}
+}
+
+// exclude counts a file that is not for this connector.
+func (p *Pass) exclude(e Entry, reason string) {
+	p.excluded.Add(1)
+	p.decide(e, StateExcluded, reason)
+}
+
+// refuse counts an entry that must not come near the destination.
+func (p *Pass) refuse(e Entry, err error) {
+	p.unsafe.Add(1)
+	p.list(e.Name, err.Error(), hint(err))
+	p.decide(e, StateUnsafe, err.Error())
+}
+
+// within reports whether dir is real or lies below it.
+func within(dir, real string) bool {
+	return real == "." || dir == real || strings.HasPrefix(dir, real+"/")
+}
+
+// baseLen is the length of the last component of a path.
+func baseLen(name string) int {
+	return len(name) - 1 - strings.LastIndexByte(name, '/')
+}
