@@ -37,7 +37,7 @@ func newControl(ctx context.Context, ch Channel) (*control, error) {
 	m := newMeter(ch)
 	c := &control{meter: m, names: &nameFilter{r: m}, ops: make(map[int]time.Time), listMu: make(chan struct{}, 1)}
 	stop := context.AfterFunc(ctx, func() { _ = ch.Close() })
-	client, err := sftp.NewClientPipe(c.names, ch)
+	client, err := sftp.NewClientPipe(c.names, m)
 	if !stop() || err != nil {
 		_ = ch.Close()
 		if ctx.Err() != nil {

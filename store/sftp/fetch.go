@@ -55,8 +55,11 @@ func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int6
 		if !closed && err != nil {
 			f.close(s.gate.leave)
 		}
-		if err != nil || done {
-			return a, errors.Join(err, shorter(a, size, err))
+		if err != nil {
+			return attrs{}, err
+		}
+		if done {
+			return a, shorter(a, size)
 		}
 		if closed {
 			if f, err = s.open(ctx, l, path); err != nil {
@@ -75,13 +78,16 @@ func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int6
 		return attrs{}, err
 	}
 	a, err := s.lookAtOpen(ctx, l, f, path)
-	return a, errors.Join(err, shorter(a, size, err))
+	if err != nil {
+		return attrs{}, err
+	}
+	return a, shorter(a, size)
 }
 
 // shorter is the error of a file that ends before the size that was listed,
 // although all its bytes came.
-func shorter(a attrs, size int64, err error) error {
-	if err == nil && a.size >= 0 && a.size < size {
+func shorter(a attrs, size int64) error {
+	if a.size >= 0 && a.size < size {
 		return filesync.ErrChanged
 	}
 	return nil
@@ -211,6 +217,9 @@ func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *bl
 		return nil
 	}
 	defer f.close(s.gate.leave)
+	if _, err := f.stat(ctx); err != nil {
+		return nil // the version could not be told
+	}
 	if err := f.copy(ctx, b, w); err != nil {
 		return err
 	}

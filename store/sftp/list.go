@@ -38,7 +38,10 @@ func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry,
 			}
 			return true
 		})
-		if err = errors.Join(failed, err); err != nil && !stopped {
+		if failed != nil {
+			err = failed
+		}
+		if err != nil && !stopped {
 			yield(filesync.Entry{}, s.failure("list", dir, err))
 		}
 	}
@@ -91,7 +94,10 @@ func statByPath(ctx context.Context, p port, path string) (attrs, error) {
 	var a attrs
 	var failed error
 	err := p.stat(ctx, []string{path}, true, func(_ int, got attrs, err error) { a, failed = got, err })
-	return a, errors.Join(err, failed)
+	if err == nil {
+		err = failed
+	}
+	return a, err
 }
 
 // isFailure reports whether a server said no without a reason.

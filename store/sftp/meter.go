@@ -1,6 +1,8 @@
 package sftp
 
 import (
+	"errors"
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -19,7 +21,21 @@ func (m *meter) Read(p []byte) (int, error) {
 	if n > 0 {
 		m.heard.Store(int64(time.Since(m.start)))
 	}
-	return n, err
+	return n, notEOF(err)
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	n, err := m.Channel.Write(p)
+	return n, notEOF(err)
+}
+
+// notEOF keeps the end of a channel from passing for the end of a file, which
+// pkg/sftp would make of it: x/crypto answers io.EOF to a Write on a dead one too.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // slowest is how many times the time for an answer a single one may take while
