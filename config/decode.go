@@ -70,7 +70,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at *place) {
 		case !ok && laterKey(t, e.key):
 			at.put(e.key, e.line).fail("not available in this version")
 		case !ok:
-			at.put(e.key, e.line).fail("%s", unknownKey(t, e.key))
+			unknownKey(t, e, at)
 		case f.twin:
 			twins = append(twins, e)
 		default:
@@ -193,6 +193,9 @@ func readSecret(dir, path string) (string, error) {
 		return "", err
 	}
 	unreadable := func(err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("there is none")
+		}
 		if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
 			err = cause.Err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Error is one mistake in a configuration file. It holds no secret.
@@ -110,7 +111,8 @@ func (p *place) refuse(format string, args ...any) {
 
 // joinKey puts a key behind its parent's; "[0]" is an item of a list.
 func joinKey(parent, key string) string {
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ':' }) || len(key) > shown {
+	odd := func(r rune) bool { return r <= ' ' || r == ':' || !unicode.IsPrint(r) }
+	if strings.Trim(key, ".") == "" || strings.ContainsFunc(key, odd) || len(key) > shown {
 		key = quote(key)
 	}
 	if parent == "" || strings.HasPrefix(key, "[") {

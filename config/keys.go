@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,40 +34,35 @@ func fieldsOf(t reflect.Type) []field {
 	return fields
 }
 
-// unknownKey explains a key that the type t has not.
-func unknownKey(t reflect.Type, key string) string {
+// unknownKey reports a key that the mapping at, of type t, has not.
+func unknownKey(t reflect.Type, e entry, at *place) {
 	var keys []string
 	for _, f := range fieldsOf(t) {
 		keys = append(keys, f.key)
 	}
-	where := meant(key, keys)
-	if where == "" {
-		if home := homeOf(reflect.TypeFor[Config](), key, ""); home != "" {
-			where = "; it belongs under " + home
+	wrong := at.put(e.key, e.line)
+	if near := nearest(e.key, keys); near != "" {
+		wrong.fail("unknown key; did you mean %q? (allowed: %s)", near, strings.Join(keys, ", "))
+		if _, given := at.parts[near]; !given {
+			at.at(near).bad = true // it is not missing but misspelled
 		}
+		return
 	}
-	if where == "" {
-		return "unknown key; allowed: " + strings.Join(keys, ", ")
+	if home := homeOf(e.key, at.key); home != "" {
+		wrong.fail("unknown key; it belongs under %s (allowed: %s)", home, strings.Join(keys, ", "))
+		return
 	}
-	return fmt.Sprintf("unknown key%s (allowed: %s)", where, strings.Join(keys, ", "))
+	wrong.fail("unknown key; allowed: %s", strings.Join(keys, ", "))
 }
 
-// homeOf finds the mapping below t that has the key, for one that was indented wrongly.
-func homeOf(t reflect.Type, key, path string) string {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return homeOf(t.Elem(), key, path)
-	case reflect.Map:
-		return homeOf(t.Elem(), key, joinKey(path, "NAME"))
-	case reflect.Slice:
-		return homeOf(t.Elem(), key, path)
-	case reflect.Struct:
-		fields := fieldsOf(t)
-		if path != "" && slices.ContainsFunc(fields, func(f field) bool { return f.key == key }) {
-			return path
-		}
-		for _, f := range fields {
-			if home := homeOf(t.Field(f.index).Type, key, joinKey(path, f.key)); home != "" {
+// homeOf finds where a key belongs that was indented wrongly: in the same
+// top-level mapping as the place where it stands, or in any from the top.
+func homeOf(key, stands string) string {
+	within, _, _ := strings.Cut(stands, ".")
+	root := reflect.TypeFor[Config]()
+	for _, f := range fieldsOf(root) {
+		if within == "" || within == f.key {
+			if home := homeBelow(root.Field(f.index).Type, key, f.key); home != "" {
 				return home
 			}
 		}
@@ -76,20 +70,43 @@ func homeOf(t reflect.Type, key, path string) string {
 	return ""
 }
 
-// meant suggests the allowed word that was probably meant, as "; did you mean …?",
-// or nothing when none is near.
-func meant(word string, allowed []string) string {
+// homeBelow finds the mapping that has the key in t, which stands at path.
+func homeBelow(t reflect.Type, key, path string) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return homeBelow(t.Elem(), key, path)
+	case reflect.Map:
+		return homeBelow(t.Elem(), key, joinKey(path, "NAME"))
+	case reflect.Slice:
+		return homeBelow(t.Elem(), key, path)
+	case reflect.Struct:
+		fields := fieldsOf(t)
+		if slices.ContainsFunc(fields, func(f field) bool { return f.key == key }) {
+			return path
+		}
+		for _, f := range fields {
+			if home := homeBelow(t.Field(f.index).Type, key, joinKey(path, f.key)); home != "" {
+				return home
+			}
+		}
+	}
+	return ""
+}
+
+// nearest is the allowed word that was probably meant, or "".
+func nearest(word string, allowed []string) string {
+	word = strings.ToLower(word)
 	best, least := "", 3
 	for _, candidate := range allowed {
-		d := distance(strings.ToLower(word), candidate)
-		if d < least && d < len(candidate)/2+1 {
+		d := distance(word, candidate)
+		if len(word) >= 3 && strings.HasPrefix(candidate, word) {
+			d = min(d, 1)
+		}
+		if d < least && 3*d <= len(candidate) {
 			best, least = candidate, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
 // distance counts the letters to add, drop, replace or swap with their neighbour

@@ -140,11 +140,11 @@ func checkCronField(index int, field string) error {
 		schedule, err := parseCron(strings.Join(alone, " "))
 		// The parser skips an empty part, and reads *-5 as *.
 		if err != nil || part == "" || strings.HasPrefix(part, "*-") || strings.HasPrefix(part, "?-") {
-			return fmt.Errorf("the %s is not understood; allowed: %s, *, and lists (1,2), rising ranges (1-5) and steps (*/2) of them", known.name, known.allowed)
+			return fmt.Errorf("the field for the %s is not understood; allowed: %s, *, and lists (1,2), rising ranges (1-5) and steps (*/2) of them", known.name, known.allowed)
 		}
 		_, step, stepped := strings.Cut(part, "/")
 		if stepped && strings.TrimLeft(step, "0") != "1" && cronTimes(schedule, index) == 1 {
-			return fmt.Errorf("the step in the %s is larger than its range, so that it comes only once in it; allowed: a step within %s; for longer, an interval such as 90m", known.name, known.allowed)
+			return fmt.Errorf("the step in the field for the %s is larger than the range, which leaves one time of it; allowed: a step within %s, or for longer an interval such as 90m", known.name, known.allowed)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -83,14 +82,28 @@ func explainSyntax(text []byte, err error) (line int, problem string) {
 			line = named
 		}
 	}
-	// The name of the anchor may be a password that starts with '*'.
-	if strings.HasPrefix(problem, "unknown anchor") {
-		problem = "an alias without its anchor; put quotes around a value that starts with *"
-	}
 	if before := readableLines(text); before >= line {
 		line = before + 1
 	}
-	return line, fmt.Sprintf("not valid YAML: %s", problem)
+	return line, "not valid YAML: " + advise(problem)
+}
+
+// advise adds to a message of yaml.v3 what is most often behind it.
+func advise(problem string) string {
+	switch {
+	case strings.HasPrefix(problem, "unknown anchor"):
+		// Its name may be a password that starts with '*': it is not repeated.
+		return "an alias without its anchor; put quotes around a value that starts with *"
+	case strings.HasPrefix(problem, "found character that cannot start"):
+		return problem + "; put quotes around a value that starts with @, ` or %, and indent with spaces, not tabs"
+	case strings.HasPrefix(problem, "mapping values are not allowed"):
+		return problem + "; put quotes around a value with \": \" in it, and indent keys of one mapping equally"
+	case strings.HasPrefix(problem, "found unexpected end of stream"):
+		return problem + "; close the quote that is opened here"
+	case strings.HasPrefix(problem, "did not find expected key"), strings.HasPrefix(problem, "did not find expected '-'"):
+		return problem + "; indent the keys of one mapping, and the items of one list, equally"
+	}
+	return problem
 }
 
 // readableLines is the number of lines at the start of text that are YAML by themselves.

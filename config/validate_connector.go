@@ -81,7 +81,7 @@ func (s SFTP) validate(at *place) {
 	}
 	s.validateLogin(at)
 	if !validHostKey(s.HostKey) {
-		at.at("host_key").refuse("not understood; allowed: known-hosts, accept-new, or a fingerprint SHA256:… with 43 characters, as ssh-keygen -l prints it")
+		at.at("host_key").refuse("not understood; allowed: known-hosts, accept-new, SHA256:… (43 characters, as ssh-keygen -l prints them)")
 	}
 	if s.Connections < 0 || s.Connections > maxConnections {
 		at.at("connections").refuse("out of range; allowed: 0 (as many as pay) to %d", maxConnections)
@@ -180,25 +180,20 @@ func parseJump(text string) (user, host string, port int, err error) {
 			return "", "", 0, wrong
 		}
 	}
-	port = 22
-	host = address
-	if strings.Contains(strings.TrimSuffix(address, "]"), ":") && !strings.HasSuffix(address, "]") {
-		var digits string
-		if host, digits, err = net.SplitHostPort(address); err != nil {
+	host, digits, err := net.SplitHostPort(address)
+	if err != nil {
+		if host, digits, err = net.SplitHostPort(address + ":22"); err != nil {
 			return "", "", 0, wrong
 		}
-		number, err := strconv.ParseUint(digits, 10, 16)
-		if err != nil || number == 0 {
-			return "", "", 0, wrong
-		}
-		port = int(number)
-	} else if inner, bracketed := strings.CutPrefix(address, "["); bracketed {
-		host = strings.TrimSuffix(inner, "]")
+	}
+	number, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || number == 0 {
+		return "", "", 0, wrong
 	}
 	if checkHost(host) != "" {
 		return "", "", 0, wrong
 	}
-	return user, host, port, nil
+	return user, host, int(number), nil
 }
 
 // validate checks the "File Handling Overview".

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -16,7 +17,11 @@ func choose[T ~string](dst *T, text []byte, allowed ...T) error {
 		}
 		names[i] = string(word)
 	}
-	return errors.New("not known" + meant(string(text), names) + "; allowed: " + strings.Join(names, ", "))
+	all := strings.Join(names, ", ")
+	if near := nearest(string(text), names); near != "" {
+		return fmt.Errorf("not known; did you mean %q? (allowed: %s)", near, all)
+	}
+	return fmt.Errorf("not known; allowed: %s", all)
 }
 
 // UnmarshalText reads one of the scopes.
