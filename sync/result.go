@@ -42,23 +42,23 @@ const (
 
 // Counts are the files of a pass by what became of them.
 type Counts struct {
-	Seen        int64 `json:"seen" doc:"Files in the source directory"`
-	Copied      int64 `json:"copied"`
-	Present     int64 `json:"present" doc:"Delivered before, or found at the destination"`
-	Waiting     int64 `json:"waiting" doc:"Not ready: they still change, or are too young"`
-	Excluded    int64 `json:"excluded"`
-	Failed      int64 `json:"failed" doc:"Files that could not be copied, and directories that could not be read"`
-	Conflict    int64 `json:"conflict"`
-	Quarantined int64 `json:"quarantined"`
-	Unsafe      int64 `json:"unsafe"`
-	Bytes       int64 `json:"bytes" doc:"Bytes of the copied files"`
+	Seen        int64
+	Copied      int64
+	Present     int64
+	Waiting     int64
+	Excluded    int64
+	Failed      int64
+	Conflict    int64
+	Quarantined int64
+	Unsafe      int64
+	Bytes       int64
 }
 
 // FileFailure is one file, or directory, that a pass could not do.
 type FileFailure struct {
-	Name  string `json:"name"`
-	Error string `json:"error"`
-	Hint  string `json:"hint"`
+	Name  string
+	Error string
+	Hint  string
 }
 
 // maxFailures bounds the failures that a result lists; the counts have them all.
@@ -89,13 +89,13 @@ type Decision struct {
 
 // Progress is a moment of a pass under way.
 type Progress struct {
-	Seen        int64  `json:"seen"`
-	FilesDone   int64  `json:"files_done"`
-	FilesFound  int64  `json:"files_found" doc:"Files to copy that were found so far"`
-	BytesDone   int64  `json:"bytes_done"`
-	BytesFound  int64  `json:"bytes_found"`
-	ListingDone bool   `json:"listing_done"`
-	Doing       string `json:"doing" doc:"What the pass is at"`
+	Seen        int64
+	FilesDone   int64
+	FilesFound  int64
+	BytesDone   int64
+	BytesFound  int64
+	ListingDone bool
+	Doing       string
 }
 
 // tally counts what becomes of files. It may be used concurrently.

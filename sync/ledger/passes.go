@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -178,22 +177,61 @@ func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error)
 	return released, nil
 }
 
-// Schedule gives the automatic_sftp_file_sync that was set by SetSchedule, or
-// "" when none was, or when the file says something else than it did then.
-func (c *Connector) Schedule(ctx context.Context, file string) (string, error) {
-	var set, over string
-	err := c.ledger.read.QueryRowContext(ctx, "SELECT schedule, schedule_over FROM connectors WHERE id = ?", c.id).Scan(&set, &over)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("ledger: schedule: %w", err)
-	}
-	if over != file {
-		return "", nil
-	}
-	return set, nil
-}
-
 // SetSchedule keeps a schedule that takes the place of the file's until the
 // file changes.
 func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
 	return c.exec(ctx, "set schedule", "UPDATE connectors SET schedule = ?, schedule_over = ? WHERE id = ?", set, file, c.id)
+}
+
+// Remembered is what the ledger knows of a connector when the program starts.
+type Remembered struct {
+	*Connector
+	LastStart time.Time // of its last pass; zero: never
+
+	schedule, over string
+}
+
+// ScheduleOver is what SetSchedule kept, as long as the file says what it said
+// then; else "".
+func (r Remembered) ScheduleOver(file string) string {
+	if r.over != file {
+		return ""
+	}
+	return r.schedule
+}
+
+// Connectors opens many connectors' parts at once.
+func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Remembered, error) {
+	list, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]Remembered, len(names))
+	err = l.update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO connectors (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT (name) DO NOTHING", string(list))
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT id, name, schedule, schedule_over,
+			coalesce((SELECT started FROM passes WHERE connector = connectors.id ORDER BY passes.id DESC LIMIT 1), 0)
+			FROM connectors WHERE name IN (SELECT value FROM json_each(?))`, string(list))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r := Remembered{Connector: &Connector{ledger: l}}
+			var last int64
+			if err := rows.Scan(&r.id, &r.name, &r.schedule, &r.over, &last); err != nil {
+				return err
+			}
+			r.LastStart = millis(last)
+			all[r.name] = r
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: connectors: %w", err)
+	}
+	return all, nil
 }

@@ -1,0 +1,117 @@
+package connector
+
+import (
+	"context"
+	"path"
+	"strings"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// CheckReport is the outcome of a staged check.
+type CheckReport struct {
+	Connector string
+	Status    status.Word
+	Hint      string
+	Error     string
+	Stages    []status.Stage
+}
+
+// Check tries the connection stage by stage, up to the first that fails, and
+// sets the Connection Status. It copies nothing.
+func (e *Element) Check(ctx context.Context) CheckReport {
+	e.health.checking()
+	var stages []status.Stage
+	observe := func(s status.Stage) { stages = append(stages, s) }
+	err := e.checkSource(ctx, observe)
+	if err == nil {
+		err = e.checkDestination(ctx, observe)
+	}
+	if ctx.Err() != nil {
+		e.health.abandon()
+	} else {
+		e.health.report(err)
+	}
+	r := CheckReport{Connector: e.cfg.Name, Status: status.Of(err), Stages: stages}
+	if err != nil {
+		r.Error, r.Hint = err.Error(), r.Status.Hint()
+		e.mu.Lock()
+		e.totals.Errors[r.Status]++
+		e.mu.Unlock()
+	} else {
+		// The login works again: automatic passes need not be held back.
+		e.mu.Lock()
+		e.refused, e.held = 0, time.Time{}
+		e.mu.Unlock()
+	}
+	return r
+}
+
+func (e *Element) checkSource(ctx context.Context, observe status.Observer) error {
+	src, err := e.parts.Source(ctx, e.cfg, observe)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return stage(observe, status.StageList, e.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
+}
+
+func (e *Element) checkDestination(ctx context.Context, observe status.Observer) error {
+	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error {
+		dst, err := e.parts.Destination(ctx, e.cfg)
+		if err != nil {
+			return err
+		}
+		defer dst.Close()
+		return dst.Probe(ctx)
+	})
+}
+
+// stage does one step and reports it.
+func stage(observe status.Observer, name, detail string, do func() error) error {
+	start := time.Now()
+	err := do()
+	if err != nil {
+		detail = err.Error()
+	}
+	observe.Report(status.Stage{Stage: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Detail: detail})
+	return err
+}
+
+// Survey decides about each file as a pass would, and copies nothing. decide
+// is called from several goroutines.
+func (e *Element) Survey(ctx context.Context, mode filesync.Mode, decide func(filesync.Decision)) (filesync.Result, error) {
+	src, dst, err := e.open(ctx, nil)
+	if err != nil {
+		e.health.report(err)
+		return filesync.Result{}, err
+	}
+	defer dst.Close()
+	o := e.options(filesync.Survey, "", false)
+	o.AwaitSettle = false
+	o.OnDecision = decide
+	result := filesync.New(src, e.reopen, dst, e.memory, filesync.NewLooks(), o).Run(ctx)
+	return result, result.Err
+}
+
+// below gives dir relative to the source directory, if it lies there: what was
+// moved aside is not copied again. A relative dir starts at the source.
+func below(source, dir string) string {
+	if dir == "" {
+		return ""
+	}
+	if !strings.HasPrefix(dir, "/") {
+		return path.Clean(dir)
+	}
+	source, dir = path.Clean("/"+source), path.Clean(dir)
+	if source == "/" {
+		return strings.TrimPrefix(dir, "/")
+	}
+	rest, ok := strings.CutPrefix(dir, source+"/")
+	if !ok {
+		return ""
+	}
+	return rest
+}

@@ -1,0 +1,243 @@
+// Package connector runs elements: each has one connector's configuration, its
+// schedule, its Connection Status and its passes. A Set holds all of them.
+//
+// It knows stores only by the constructors that it is given.
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// Source is a source whose directory can be tried.
+type Source interface {
+	filesync.Source
+	// Probe reads the beginning of the source directory.
+	Probe(ctx context.Context) error
+}
+
+// Parts are what elements are built of. All but the two constructors may be nil.
+type Parts struct {
+	// Source opens a connector's source and reports the stages of that.
+	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
+	// Destination opens its destination.
+	Destination func(ctx context.Context, c *config.Connector) (filesync.Destination, error)
+	// Lock makes sure that no other process runs a pass of the connector; it
+	// answers ErrBusy when one does.
+	Lock func(name string) (unlock func(), err error)
+	Log  *slog.Logger
+	// OnPass is told of each pass that ended, OnHealth of each change of a
+	// Connection Status, OnDelivered of each file. They must not block.
+	OnPass      func(name string, p PassReport)
+	OnHealth    func(name string, h Health)
+	OnDelivered func(name string, d filesync.Delivered)
+}
+
+// Errors of elements.
+var (
+	// ErrBusy: another process runs a pass of the connector.
+	ErrBusy = errors.New("another process runs a pass of this connector")
+	// ErrStopped: the element was removed, or the program ends.
+	ErrStopped = errors.New("the connector was stopped")
+)
+
+// How long an element stays away from a server that refuses it. A refused
+// password is not tried again soon: servers lock accounts and addresses.
+const (
+	refusedHold    = time.Minute
+	refusedHoldMax = time.Hour
+)
+
+// Element is one connector at work. Its methods may be called concurrently.
+type Element struct {
+	cfg    *config.Connector
+	parts  Parts
+	memory *ledger.Connector
+	filter *filesync.Filter
+	looks  *filesync.Looks
+	health *health
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	sync     config.Schedule // in force: the file's, or what was set over it
+	schedule schedule
+	next     time.Time // of the next automatic pass; zero: none
+	changed  chan struct{}
+	running  *Run        // the pass under way
+	waiting  *Run        // the Apply that follows it
+	last     *PassReport // the last that ended
+	skipped  int64       // ticks that found a pass running
+	refused  int         // logins refused in a row
+	held     time.Time   // no automatic pass before
+	totals   Totals      // since the program started
+	stopped  bool
+	passes   sync.WaitGroup
+	ctx      context.Context // of the passes
+	cancel   context.CancelCauseFunc
+}
+
+// Totals count what an element did since the program started.
+type Totals struct {
+	Passes  map[filesync.Outcome]int64
+	Files   int64
+	Bytes   int64
+	Errors  map[status.Word]int64 // passes and checks that ended in this status
+	Failed  int64                 // files that failed, each time
+	Skipped int64
+}
+
+// New makes an element. last is when its last pass started, zero for never;
+// over is the schedule that was set over the file's, or "".
+func New(cfg *config.Connector, parts Parts, memory *ledger.Connector, last time.Time, over string) (*Element, error) {
+	filter, err := filesync.NewFilter(filesync.FilterOptions{
+		Include: cfg.Files.Include, Exclude: cfg.Files.Exclude,
+		MaximumSize: int64(cfg.Files.MaximumFileSize), MinimumAge: cfg.Files.MinimumAge.Std(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
+	}
+	if parts.Log == nil {
+		parts.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Element{
+		cfg: cfg, parts: parts, memory: memory, filter: filter,
+		looks: filesync.NewLooks(), log: parts.Log.With("connector", cfg.Name),
+		sync: cfg.Sync, changed: make(chan struct{}, 1),
+		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
+	}
+	e.health = newHealth(e.healthChanged)
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	if over != "" {
+		if s, err := config.ParseSchedule(over); err == nil {
+			e.sync = s
+		}
+	}
+	if e.schedule, err = newSchedule(cfg.Name, e.sync, cfg.TimeZone.Location); err != nil {
+		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
+	}
+	e.next = e.schedule.first(time.Now(), last)
+	return e, nil
+}
+
+// Name is the connector's name.
+func (e *Element) Name() string { return e.cfg.Name }
+
+// Config is the connector's configuration; it must not be changed.
+func (e *Element) Config() *config.Connector { return e.cfg }
+
+// Memory is the connector's part of the ledger.
+func (e *Element) Memory() *ledger.Connector { return e.memory }
+
+// run starts the automatic passes until ctx ends.
+func (e *Element) run(ctx context.Context) {
+	for {
+		e.mu.Lock()
+		next := e.next
+		e.mu.Unlock()
+		var tick <-chan time.Time
+		var timer *time.Timer
+		if !next.IsZero() {
+			timer = time.NewTimer(time.Until(next))
+			tick = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.changed:
+		case <-tick:
+			e.tick(next)
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// tick starts the automatic pass that is due, unless one runs already or the
+// server refused us a short while ago.
+func (e *Element) tick(due time.Time) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.next.Equal(due) {
+		// A machine that slept wakes up late: what it missed is not made up.
+		if e.next = e.schedule.next(due); !e.next.IsZero() && e.next.Before(now) {
+			e.next = e.schedule.next(now)
+		}
+	}
+	switch {
+	case e.stopped:
+	case e.running != nil:
+		e.skipped++
+		e.totals.Skipped++
+		e.log.Warn("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
+	case now.Before(e.held):
+		e.log.Debug("tick passed over: the server refused the login", "until", e.held)
+	default:
+		e.start(newRun(filesync.Automatic))
+	}
+}
+
+// SetSchedule changes automatic_sftp_file_sync until the file says something
+// else. The change is in the ledger when it returns.
+func (e *Element) SetSchedule(ctx context.Context, s config.Schedule) error {
+	compiled, err := newSchedule(e.cfg.Name, s, e.cfg.TimeZone.Location)
+	if err != nil {
+		return err
+	}
+	if err := e.memory.SetSchedule(ctx, s.String(), e.cfg.Sync.String()); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.sync, e.schedule = s, compiled
+	e.next = compiled.next(time.Now())
+	e.mu.Unlock()
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+	e.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
+	return nil
+}
+
+// Retry releases quarantined files: the named ones, or all for none.
+func (e *Element) Retry(ctx context.Context, paths []string) ([]string, error) {
+	return e.memory.Retry(ctx, paths)
+}
+
+// stop ends the pass under way and waits for it; ErrStopped is its cause.
+func (e *Element) stop() {
+	e.mu.Lock()
+	e.stopped = true
+	if e.waiting != nil {
+		e.waiting.finish(PassReport{}, ErrStopped)
+		e.waiting = nil
+	}
+	e.mu.Unlock()
+	e.cancel(fmt.Errorf("%w: %w", ErrStopped, context.Canceled))
+	e.passes.Wait()
+}
+
+func (e *Element) healthChanged(h Health) {
+	if h.Status != status.Checking {
+		if h.Error == "" {
+			e.log.Info("connection status", "status", h.Status)
+		} else {
+			e.log.Warn("connection status", "status", h.Status, "error", h.Error, "hint", h.Hint)
+		}
+	}
+	if e.parts.OnHealth != nil {
+		e.parts.OnHealth(e.cfg.Name, h)
+	}
+}

@@ -1,0 +1,265 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// PassReport is a pass as it is shown: one that ended, or one under way.
+type PassReport struct {
+	ID       string
+	Mode     filesync.Mode
+	Result   filesync.Result
+	Status   status.Word // the Connection Status at its end
+	Progress *filesync.Progress
+}
+
+// Run is a pass that was asked for. Wait for it, or look at it.
+type Run struct {
+	Mode filesync.Mode
+
+	started time.Time
+	done    chan struct{}
+	report  PassReport
+	err     error
+	id      string
+	pass    *filesync.Pass
+}
+
+func newRun(mode filesync.Mode) *Run { return &Run{Mode: mode, done: make(chan struct{})} }
+
+// Done is closed when the pass has ended.
+func (r *Run) Done() <-chan struct{} { return r.done }
+
+// Report is how the pass ended; only after Done. The error says that there was
+// no pass at all: ErrBusy, ErrStopped, or one of the ledger.
+func (r *Run) Report() (PassReport, error) { return r.report, r.err }
+
+// Wait waits for the end of the pass, or of ctx.
+func (r *Run) Wait(ctx context.Context) (PassReport, error) {
+	select {
+	case <-r.done:
+		return r.Report()
+	case <-ctx.Done():
+		return PassReport{}, context.Cause(ctx)
+	}
+}
+
+func (r *Run) finish(p PassReport, err error) {
+	r.report, r.err = p, err
+	close(r.done)
+}
+
+// Apply validates the connection and makes sure that every matching file is at
+// the destination. It joins an Apply that runs or waits, and follows an
+// automatic pass.
+func (e *Element) Apply() (*Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.stopped:
+		return nil, ErrStopped
+	case e.running == nil:
+		r := newRun(filesync.Apply)
+		e.start(r)
+		return r, nil
+	case e.running.Mode == filesync.Apply:
+		return e.running, nil
+	case e.waiting == nil:
+		e.waiting = newRun(filesync.Apply)
+	}
+	return e.waiting, nil
+}
+
+// start runs a pass. The caller holds e.mu, and no pass runs.
+func (e *Element) start(r *Run) {
+	r.started = time.Now()
+	e.running = r
+	e.passes.Go(func() {
+		report, err := e.pass(e.ctx, r)
+		e.ended(r, report, err)
+	})
+}
+
+// ended notes the end of a pass and starts the Apply that waits for it.
+func (e *Element) ended(r *Run, report PassReport, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running = nil
+	if err == nil {
+		e.last = &report
+		e.count(report)
+	}
+	r.finish(report, err)
+	if next := e.waiting; next != nil && !e.stopped {
+		e.waiting = nil
+		e.start(next)
+	}
+}
+
+// count takes a pass into the totals, and holds the next ones back when the
+// server refused us.
+func (e *Element) count(p PassReport) {
+	e.totals.Passes[p.Result.Outcome]++
+	e.totals.Files += p.Result.Files.Copied
+	e.totals.Bytes += p.Result.Files.Bytes
+	e.totals.Failed += p.Result.Files.Failed
+	if p.Result.Outcome == filesync.Failed {
+		e.totals.Errors[p.Status]++
+	}
+	switch p.Status {
+	case status.AuthenticationFailed, status.HostKeyVerificationFailed, status.HostKeyUnknown:
+		e.held = time.Now().Add(min(refusedHold<<min(e.refused, 10), refusedHoldMax))
+		e.refused++
+	default:
+		e.refused, e.held = 0, time.Time{}
+	}
+	if e.parts.OnPass != nil {
+		e.parts.OnPass(e.cfg.Name, p)
+	}
+}
+
+// pass does one pass, from the lock to the ledger.
+func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
+	if e.parts.Lock != nil {
+		unlock, err := e.parts.Lock(e.cfg.Name)
+		if err != nil {
+			e.log.Warn("pass not started", "mode", r.Mode, "error", err)
+			return PassReport{}, err
+		}
+		defer unlock()
+	}
+	id, unclean, err := e.memory.StartPass(ctx, r.Mode, r.started)
+	if err != nil {
+		e.log.Error("pass not started", "mode", r.Mode, "error", err)
+		return PassReport{}, err
+	}
+	e.mu.Lock()
+	r.id = id
+	e.mu.Unlock()
+	result := e.connectAndRun(ctx, r, id, unclean)
+	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: e.health.get().Status}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err = errors.Join(e.memory.FinishPass(late, id, result, p.Status),
+		e.memory.Forget(late, time.Now().Add(-e.cfg.Retention.Std())))
+	if err != nil {
+		e.log.Error("pass not recorded", "pass", id, "error", err)
+	}
+	e.logPass(p)
+	return p, nil
+}
+
+// connectAndRun opens both ends and lets the pass run between them. The
+// Connection Status follows from how that goes.
+func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean bool) filesync.Result {
+	e.health.checking()
+	src, dst, err := e.open(ctx, nil)
+	if err != nil {
+		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
+	}
+	defer dst.Close()
+	e.health.report(nil)
+	pass := filesync.New(src, e.reopen, dst, e.memory, e.looks, e.options(r.Mode, id, unclean))
+	e.mu.Lock()
+	r.pass = pass
+	e.mu.Unlock()
+	result := pass.Run(ctx)
+	result.Started = r.started
+	return e.conclude(ctx, result)
+}
+
+// conclude reports what a pass says about the connection.
+func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Result {
+	_, known := errors.AsType[*status.Error](r.Err)
+	switch {
+	case ctx.Err() != nil:
+		r.Outcome, r.Err = filesync.Cancelled, context.Cause(ctx)
+		e.health.abandon()
+	case r.Err == nil || known:
+		e.health.report(r.Err)
+	default: // the ledger, say: the connection is not at fault
+		e.health.abandon()
+	}
+	return r
+}
+
+// open opens and probes the destination and the source.
+func (e *Element) open(ctx context.Context, observe status.Observer) (Source, filesync.Destination, error) {
+	dst, err := e.parts.Destination(ctx, e.cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := dst.Probe(ctx); err != nil {
+		dst.Close()
+		return nil, nil, err
+	}
+	src, err := e.parts.Source(ctx, e.cfg, observe)
+	if err != nil {
+		dst.Close()
+		return nil, nil, err
+	}
+	return src, dst, nil
+}
+
+func (e *Element) reopen(ctx context.Context) (filesync.Source, error) {
+	e.log.Info("connection lost, opening it again")
+	return e.parts.Source(ctx, e.cfg, nil)
+}
+
+// options are the settings of a pass.
+func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Options {
+	f := e.cfg.Files
+	return filesync.Options{
+		ID: id, Mode: mode, Filter: e.filter,
+		Settle: f.Settle.Std(), AwaitSettle: e.awaitSettle(mode),
+		FollowLinks: f.Symlinks == config.FollowSymlinks,
+		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
+		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
+		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
+		BytesPerSecond: int64(f.BandwidthLimit),
+		Sweep:          sweep,
+		Log:            e.log.With("pass", id),
+		OnDelivered:    e.delivered,
+	}
+}
+
+// awaitSettle reports whether a pass waits for the second look. An automatic
+// one does not if the next one comes as soon.
+func (e *Element) awaitSettle(mode filesync.Mode) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return mode == filesync.Apply || e.next.IsZero() || time.Until(e.next) > e.cfg.Files.Settle.Std()
+}
+
+func (e *Element) delivered(d filesync.Delivered) {
+	v := d.Delivery
+	if !v.Adopted {
+		e.log.Info("file delivered", "pass", v.Pass, "file", v.Source.Name, "bytes", v.Source.Size, "took", d.Took.Round(time.Millisecond))
+	}
+	if e.parts.OnDelivered != nil {
+		e.parts.OnDelivered(e.cfg.Name, d)
+	}
+}
+
+func (e *Element) logPass(p PassReport) {
+	f := p.Result.Files
+	attrs := []any{"pass", p.ID, "mode", p.Mode, "state", p.Result.Outcome, "status", p.Status,
+		"took", p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond), "seen", f.Seen, "copied", f.Copied, "bytes", f.Bytes,
+		"present", f.Present, "waiting", f.Waiting, "excluded", f.Excluded, "failed", f.Failed,
+		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe}
+	switch p.Result.Outcome {
+	case filesync.Succeeded, filesync.Cancelled:
+		e.log.Info("pass ended", attrs...)
+	case filesync.Partial:
+		e.log.Warn("pass ended", attrs...)
+	default:
+		e.log.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
+	}
+}

@@ -1,0 +1,59 @@
+package connector
+
+import (
+	"maps"
+	"time"
+
+	"sftpconnector/config"
+)
+
+// Report is an element at a moment, as pages, API and metrics show it.
+type Report struct {
+	Name     string
+	Health   Health
+	Config   *config.Connector
+	Schedule config.Schedule
+	Next     time.Time   // of the next automatic pass; zero: none
+	Held     time.Time   // no automatic pass before, as the server refused the login; zero: not held
+	Running  *PassReport // the pass under way; nil: none
+	Last     *PassReport // the last pass since the program started; nil: none
+	Skipped  int64
+	Totals   Totals
+}
+
+// Report looks at the element.
+func (e *Element) Report() Report {
+	h := e.health.get()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := Report{
+		Name: e.cfg.Name, Health: h, Config: e.cfg, Schedule: e.sync,
+		Next: e.next, Last: e.last, Skipped: e.skipped, Totals: e.totals,
+	}
+	r.Totals.Passes, r.Totals.Errors = maps.Clone(e.totals.Passes), maps.Clone(e.totals.Errors)
+	if time.Now().Before(e.held) {
+		r.Held = e.held
+	}
+	if e.running != nil {
+		r.Running = e.running.look()
+	}
+	return r
+}
+
+// look is a pass under way. The caller holds the element's mu.
+func (r *Run) look() *PassReport {
+	p := &PassReport{ID: r.id, Mode: r.Mode}
+	p.Result.Started = r.started
+	if r.pass != nil {
+		progress := r.pass.Progress()
+		p.Progress = &progress
+	}
+	return p
+}
+
+// Look is the pass of r at the moment, for a progress bar.
+func (e *Element) Look(r *Run) PassReport {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return *r.look()
+}

@@ -1,0 +1,148 @@
+// Package interapp is what other programs import to talk to a running
+// sftp-connector: the messages of its HTTP API, and a client. It needs nothing
+// but the standard library.
+package interapp
+
+import "time"
+
+// Connector is the state of one connector.
+type Connector struct {
+	Name             string     `json:"name"`
+	Direction        string     `json:"direction" enum:"download,upload"`
+	ConnectionStatus string     `json:"connection_status" doc:"One of the words of the Connection Status"`
+	Since            time.Time  `json:"since" doc:"When the Connection Status became what it is"`
+	Hint             string     `json:"hint" doc:"What to check next; empty when all is well"`
+	Error            string     `json:"error" doc:"The cause; empty when all is well"`
+	Schedule         string     `json:"automatic_sftp_file_sync" doc:"N/A, an interval or a cron expression"`
+	NextPass         *time.Time `json:"next_pass" doc:"When the next automatic pass starts; null for never"`
+	HeldUntil        *time.Time `json:"held_until" doc:"No automatic pass before then, as the server refused the login; null when it did not"`
+	SkippedTicks     int64      `json:"skipped_ticks" doc:"Automatic passes that were due while one ran"`
+	Running          *Running   `json:"running" doc:"The pass under way; null when none is"`
+	LastPass         *Pass      `json:"last_pass" doc:"The last pass since the program started; null when there was none"`
+}
+
+// Running is a pass under way.
+type Running struct {
+	Pass     string    `json:"pass"`
+	Mode     string    `json:"mode" enum:"automatic,apply"`
+	Started  time.Time `json:"started"`
+	Progress *Progress `json:"progress"`
+}
+
+// Progress is how far a pass has come.
+type Progress struct {
+	Seen        int64  `json:"seen"`
+	FilesDone   int64  `json:"files_done"`
+	FilesFound  int64  `json:"files_found" doc:"Files to copy that were found so far"`
+	BytesDone   int64  `json:"bytes_done"`
+	BytesFound  int64  `json:"bytes_found"`
+	ListingDone bool   `json:"listing_done" doc:"No more files will be found"`
+	Doing       string `json:"doing" doc:"What the pass is at"`
+}
+
+// Pass is the outcome of one pass.
+type Pass struct {
+	Connector        string        `json:"connector"`
+	Pass             string        `json:"pass" doc:"Its number in the ledger"`
+	Mode             string        `json:"mode" enum:"automatic,apply"`
+	State            string        `json:"state" enum:"running,succeeded,partial,failed,cancelled"`
+	ConnectionStatus string        `json:"connection_status"`
+	Hint             string        `json:"hint"`
+	Error            string        `json:"error" doc:"Why it failed; empty when it did not"`
+	Started          time.Time     `json:"started"`
+	Finished         *time.Time    `json:"finished" doc:"null while it runs"`
+	Files            Counts        `json:"files"`
+	Failures         []FileFailure `json:"failures" doc:"At most 1,000 of them"`
+}
+
+// Counts are the files of a pass by what became of them.
+type Counts struct {
+	Seen        int64 `json:"seen" doc:"Files in the source directory"`
+	Copied      int64 `json:"copied"`
+	Present     int64 `json:"present" doc:"Delivered before, or found at the destination"`
+	Waiting     int64 `json:"waiting" doc:"Not ready: they still change, or are too young"`
+	Excluded    int64 `json:"excluded"`
+	Failed      int64 `json:"failed" doc:"Files that could not be copied, and directories that could not be read"`
+	Conflict    int64 `json:"conflict" doc:"A file that is not ours stands at the destination"`
+	Quarantined int64 `json:"quarantined" doc:"Failed five times; released by retry"`
+	Unsafe      int64 `json:"unsafe" doc:"Names and links that lead out of the directory"`
+	Bytes       int64 `json:"bytes" doc:"Bytes of the copied files"`
+}
+
+// FileFailure is a file, or a directory, that a pass could not do.
+type FileFailure struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+// Check is the outcome of a staged connection test.
+type Check struct {
+	Connector        string  `json:"connector"`
+	ConnectionStatus string  `json:"connection_status"`
+	Hint             string  `json:"hint"`
+	Error            string  `json:"error"`
+	Stages           []Stage `json:"stages"`
+}
+
+// Stage is one step of a Check.
+type Stage struct {
+	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination"`
+	OK     bool   `json:"ok"`
+	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
+	Detail string `json:"detail" doc:"What was found, or why it failed"`
+}
+
+// File is one file as the ledger knows it.
+type File struct {
+	Name        string     `json:"name" doc:"Path below the source directory"`
+	State       string     `json:"state" enum:"new,changed,waiting,copying,delivered,present,failed,quarantined,conflict,excluded,unsafe"`
+	Size        int64      `json:"size"`
+	ModTime     *time.Time `json:"mod_time"`
+	Target      string     `json:"target,omitempty" doc:"Path below the destination directory"`
+	Pass        string     `json:"pass,omitempty"`
+	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	Gone        bool       `json:"gone,omitempty" doc:"The source does not have it any more"`
+	Tries       int        `json:"tries,omitempty"`
+	NextTry     *time.Time `json:"next_try,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Reason      string     `json:"reason,omitempty" doc:"Why it is in this state"`
+}
+
+// FilePage is a page of files.
+type FilePage struct {
+	Files  []File `json:"files"`
+	Cursor string `json:"cursor" doc:"For the next page; empty on the last"`
+}
+
+// RetryRequest names quarantined files to release; none means all.
+type RetryRequest struct {
+	Paths []string `json:"paths,omitempty"`
+}
+
+// RetryReply names the files that were released.
+type RetryReply struct {
+	Connector string   `json:"connector"`
+	Released  []string `json:"released"`
+}
+
+// Schedule is a connector's automatic_sftp_file_sync.
+type Schedule struct {
+	AutomaticSFTPFileSync string `json:"automatic_sftp_file_sync" doc:"N/A, an interval such as 15m, or a cron expression"`
+}
+
+// Problem is an error of the API, as in RFC 9457.
+type Problem struct {
+	Type   string `json:"type,omitempty"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// Error gives the detail.
+func (p *Problem) Error() string {
+	if p.Detail != "" {
+		return p.Detail
+	}
+	return p.Title
+}
