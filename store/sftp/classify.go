@@ -59,6 +59,7 @@ func forwardError(addr string, err error) error {
 	}
 	word := status.ConnectionRefused
 	text := strings.ToLower(refused.Message)
+	err = fmt.Errorf("it cannot: %s", printable([]byte(refused.Message)))
 	switch {
 	case refused.Reason == ssh.Prohibited:
 		err = errors.New("it does not allow forwarding to there")
@@ -192,7 +193,10 @@ func errorOr(err, kind error, text string) error {
 }
 
 func isTimeout(err error) bool {
-	e, ok := errors.AsType[net.Error](err)
+	e, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
 	return ok && e.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 

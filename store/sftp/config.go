@@ -36,8 +36,6 @@ type Config struct {
 	Root        string // the directory on the server that the names of entries start from
 	Connections int    // how many channels at most; 0: as many as pay
 
-	Limits *Limits // what was learnt about the server; nil: nothing, and nobody is told
-
 	Timeouts Timeouts
 
 	// Limits keeps what is learnt about the server from one Source to the next;

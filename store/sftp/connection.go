@@ -209,8 +209,10 @@ func (c *Connection) openSFTP() (*channel, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, c.lostBy(err)
 	}
-	if err := c.goneSoon(); err != nil {
-		return nil, err
+	if err != nil { // the channel was closed, or the whole connection
+		if gone := c.goneSoon(); gone != nil {
+			return nil, gone
+		}
 	}
 	return nil, &status.Error{Word: status.SFTPUnavailable, Op: "start SFTP on", Target: c.addr,
 		Err: errors.New("the server refuses the subsystem sftp")}

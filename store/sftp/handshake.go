@@ -54,19 +54,13 @@ func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyChec
 // run is the call of x/crypto.
 func (h *shake) run(cfg Config) (*ssh.Client, error) {
 	allowed := allowedAlgorithms(cfg.LegacyAlgorithms)
-	hostKeys, err := h.check.algorithms(allowed.HostKeys)
-	if err != nil {
-		h.stage = status.StageHostKey
-		h.t.Close()
-		return nil, err
-	}
 	conn, channels, requests, err := ssh.NewClientConn(h.t, cfg.addr(), &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: allowed.KeyExchanges, Ciphers: allowed.Ciphers, MACs: allowed.MACs},
 		User:              cfg.Username,
 		Auth:              h.auth.methods(),
 		AuthCallback:      h.chooseMethod,
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.hostKey(key) },
-		HostKeyAlgorithms: hostKeys,
+		HostKeyAlgorithms: h.check.algorithms(allowed.HostKeys),
 		ClientVersion:     clientVersion,
 	})
 	if err != nil {

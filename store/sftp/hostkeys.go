@@ -64,20 +64,20 @@ func (c *hostKeyCheck) pinned() string {
 
 // algorithms orders the allowed algorithms so that the server shows the key
 // that can be checked.
-func (c *hostKeyCheck) algorithms(allowed []string) ([]string, error) {
+func (c *hostKeyCheck) algorithms(allowed []string) []string {
 	if c.pinned() != "" {
 		left := slices.DeleteFunc(hostKeyAlgorithms(allowed, nil, false), func(a string) bool {
 			return slices.ContainsFunc(c.tried, func(k HostKey) bool { return k.Type == keyTypeOf(a) })
 		})
 		c.left = slices.ContainsFunc(left, func(a string) bool { return keyTypeOf(a) != keyTypeOf(left[0]) })
-		return left, nil
+		return left
 	}
 	known, err := readKnownHosts(c.path)
 	if err != nil {
-		return nil, c.keyError(status.HostKeyVerificationFailed, err)
+		return hostKeyAlgorithms(allowed, nil, false) // verify will say why
 	}
 	types, authority := known.algorithms(c.addr)
-	return hostKeyAlgorithms(allowed, types, authority), nil
+	return hostKeyAlgorithms(allowed, types, authority)
 }
 
 // triesAgain says whether the login failed only because the server showed a key

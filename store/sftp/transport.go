@@ -99,7 +99,7 @@ type silence struct {
 
 func (s *silence) Error() string { return fmt.Sprintf("%s for %v", s.what, s.for_) }
 
-// Timeout makes it a timeout in the sense of net.Error.
+// Timeout makes it a timeout, as those of package net are.
 func (s *silence) Timeout() bool { return true }
 
 // greeting follows the lines that a server sends up to its version.
