@@ -44,12 +44,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	if err != nil {
 		c.once.Do(func() { close(c.closed) })
 	}
-	c.awaitThaw()
+	if !c.awaitThaw() {
+		return 0, net.ErrClosed
+	}
 	return n, err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	c.awaitThaw()
+	if !c.awaitThaw() {
+		return 0, net.ErrClosed
+	}
 	return c.Conn.Write(p)
 }
 
@@ -70,16 +74,19 @@ func (c *conn) thaw() {
 	}
 }
 
-func (c *conn) awaitThaw() {
+// awaitThaw reports false for a connection that was closed while frozen.
+func (c *conn) awaitThaw() bool {
 	c.mu.Lock()
 	frozen := c.frozen
 	c.mu.Unlock()
 	if frozen == nil {
-		return
+		return true
 	}
 	select {
 	case <-frozen:
+		return true
 	case <-c.closed:
+		return false
 	}
 }
 
@@ -111,6 +118,8 @@ func (c *conn) serve() {
 	c.srv.count(func(n *Counts) { n.Logins++ })
 	if f.Silent == SilentAfterLogin {
 		c.freeze()
+		<-c.closed
+		return
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
