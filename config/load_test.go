@@ -99,6 +99,9 @@ func TestBadBytes(t *testing.T) {
 		"only a mark":      {"\ufeff", "1: the file is empty; it needs at least one connector (see config.example.yaml)"},
 		"line ends":        {"connectors: {}\r\n\r\nlog: 1\r\n", "1: connectors: at least one connector is required\nc.yaml:3: log: unknown key; allowed: data_directory, server, connectors"},
 		"control":          {"connectors: {}\na: \x01\n", "2: not valid YAML: control characters are not allowed"},
+		"quote on line 1":  {"a: \"b\nc: d\n\n", "1: not valid YAML: found unexpected end of stream"},
+		"quote not closed": {"a: b\nc: 'd\ne: f\n", "2: not valid YAML: found unexpected end of stream"},
+		"inside of braces": {"a: {b: c,\n  d: @e,\n  f: g}\n", "2: not valid YAML: found character that cannot start any token"},
 		"anchor in itself": {"connectors: &c\n  a: *c\n", "2: connectors.a.a: unknown key; allowed: direction, sftp, files, automatic_sftp_file_sync, time_zone, interapp, retention"},
 		"merge in itself":  {"connectors: &c\n  <<: *c\n", "1: connectors: at least one connector is required"},
 	} {

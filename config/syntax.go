@@ -67,8 +67,8 @@ func readDocuments(text []byte) ([]*yaml.Node, error) {
 	return documents, nil
 }
 
-// maxLinesSearched bounds the search of explainSyntax, which is quadratic.
-const maxLinesSearched = 5000
+// maxSearched bounds how many bytes explainSyntax reads again: under half a second.
+const maxSearched = 16 << 20
 
 // explainSyntax gives the line and the text of a YAML error. yaml.v3 often names
 // the line where a block began, or none; the first line without which the text
@@ -82,7 +82,9 @@ func explainSyntax(text []byte, err error) (line int, problem string) {
 			line = named
 		}
 	}
-	if before := readableLines(text); before >= line {
+	// Where the text ends is not where its quote was opened.
+	before, ok := readableLines(text)
+	if ok && (before >= line || strings.HasPrefix(problem, "found unexpected end of stream")) {
 		line = before + 1
 	}
 	return line, "not valid YAML: " + advise(problem)
@@ -106,20 +108,21 @@ func advise(problem string) string {
 	return problem
 }
 
-// readableLines is the number of lines at the start of text that are YAML by themselves.
-func readableLines(text []byte) int {
-	lines := bytes.SplitAfter(text, []byte("\n"))
-	if len(lines) > maxLinesSearched {
-		return 0
-	}
-	end := len(text)
-	for n := len(lines) - 1; n > 0; n-- {
-		end -= len(lines[n])
+// readableLines is the number of lines at the start of text that are YAML by
+// themselves; ok is false when the search for it was given up.
+func readableLines(text []byte) (lines int, ok bool) {
+	all := bytes.SplitAfter(text, []byte("\n"))
+	end, searched := len(text), 0
+	for n := len(all) - 1; n > 0; n-- {
+		end -= len(all[n])
+		if searched += end; searched > maxSearched {
+			return 0, false
+		}
 		if _, err := readDocuments(text[:end]); err == nil {
-			return n
+			return n, true
 		}
 	}
-	return 0
+	return 0, true
 }
 
 // isNull reports whether a node is nothing: "", ~ or null, without quotes.
