@@ -152,15 +152,12 @@ func freePort(tb testing.TB) int {
 }
 
 // kill ends a daemon and its sessions. Sessions leave the daemon's process
-// group, so they are found as its descendants, before their parent is gone;
-// twice, for one that was being started meanwhile.
+// group, so they are found as its descendants, while it can start no more.
 func kill(pid int) {
-	pids := descendants(pid)
-	killOne(pid)
+	pause(pid)
+	pids := append(descendants(pid), pid)
 	for _, p := range pids {
-		for _, q := range append(descendants(p), p) {
-			killOne(q)
-		}
+		killOne(p)
 	}
 }
 

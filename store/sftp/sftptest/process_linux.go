@@ -7,3 +7,6 @@ import "syscall"
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
+
+// pause stops a process where it stands.
+func pause(pid int) { _ = syscall.Kill(pid, syscall.SIGSTOP) }
