@@ -43,5 +43,5 @@ func TestConnectTimesOut(t *testing.T) {
 	noLeaks(t)
 	cfg := at(t, blackhole(t))
 	cfg.Timeouts.Dial = 300 * time.Millisecond
-	expectFailure(t, cfg, status.ConnectionTimedOut, status.StageConnect, "no answer in time")
+	expectFailure(t, cfg, status.ConnectionTimedOut, status.StageConnect, "no answer for 300ms")
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"sftpconnector/status"
 
@@ -36,12 +37,12 @@ func resolveError(host string, err error) error {
 }
 
 // connectError: a host that is silent or out of reach is a timeout; any other is a refusal.
-func connectError(addr string, err error) error {
+func connectError(addr string, err error, limit time.Duration) error {
 	word := status.ConnectionRefused
 	switch {
-	case isTimeout(err):
-		word, err = status.ConnectionTimedOut, errorOr(err, context.DeadlineExceeded, "no answer in time")
-	case isUnreachable(err):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		word, err = status.ConnectionTimedOut, &silence{limit, "no answer"}
+	case isTimeout(err), isUnreachable(err):
 		word = status.ConnectionTimedOut
 	case errors.Is(err, context.Canceled):
 		word = status.ConnectionLost
@@ -52,10 +53,10 @@ func connectError(addr string, err error) error {
 // forwardError is a jump host that does not reach the server. The reason is a
 // number of RFC 4254, section 5.1, and a text that only people understand;
 // OpenSSH's are the messages of strerror and getaddrinfo.
-func forwardError(addr string, err error) error {
+func forwardError(addr string, err error, limit time.Duration) error {
 	refused, ok := errors.AsType[*ssh.OpenChannelError](err)
 	if !ok {
-		return atJump(connectError(addr, err))
+		return atJump(connectError(addr, err, limit))
 	}
 	word := status.ConnectionRefused
 	text := strings.ToLower(refused.Message)
@@ -180,14 +181,6 @@ func cause(err error) error {
 	}
 	if e, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = e.Err
-	}
-	return err
-}
-
-// errorOr gives a plainer text to an error, and keeps what it is.
-func errorOr(err, kind error, text string) error {
-	if errors.Is(err, kind) {
-		return fmt.Errorf("%s: %w", text, kind)
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func reach(ctx context.Context, cfg Config, s *stages) (*transport, error) {
 func connect(ctx context.Context, cfg Config, addrs []netip.Addr) (*transport, error) {
 	conn, err := dialAny(ctx, addrs, cfg.Port, cfg.Timeouts.Dial)
 	if err != nil {
-		return nil, connectError(cfg.addr(), err)
+		return nil, connectError(cfg.addr(), err, cfg.Timeouts.Dial)
 	}
 	return newTransport(conn, conn.RemoteAddr().String(), conn.Close, cfg.Timeouts.Operation), nil
 }
@@ -219,7 +219,7 @@ func forward(ctx context.Context, cfg, hop Config, addrs []netip.Addr) (*transpo
 	conn, err := client.DialContext(dialCtx, "tcp", cfg.addr())
 	if err != nil {
 		outer.Close()
-		return nil, forwardError(cfg.addr(), err)
+		return nil, forwardError(cfg.addr(), err, cfg.Timeouts.Dial)
 	}
 	via := fmt.Sprintf("%s through %s@%s", cfg.addr(), hop.Username, outer.addr)
 	// Closing the stream inside would have to be sent; cutting the outer one

@@ -46,7 +46,7 @@ func TestConnectErrors(t *testing.T) {
 		status.ConnectionTimedOut: {dial(syscall.EHOSTUNREACH), dial(wsaHostUnreach), dial(syscall.ENETUNREACH), dial(wsaNetUnreach), dial(syscall.ETIMEDOUT)},
 	} {
 		for _, e := range errs {
-			if got := connectError("h:22", e); !status.Is(got, want) {
+			if got := connectError("h:22", e, time.Second); !status.Is(got, want) {
 				t.Errorf("%v is %q, want %q", e, status.Of(got), want)
 			}
 		}

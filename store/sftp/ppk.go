@@ -15,7 +15,7 @@ const (
 	maxArgon2KiB    = 256 << 10
 	maxArgon2Passes = 1024
 	maxArgon2Lanes  = 64
-	maxArgon2Work   = 32 << 20 // KiB times passes: some ten seconds
+	maxArgon2Work   = 2 << 20 // KiB times passes: some seconds
 )
 
 // parsePPK reads a PuTTY private key of version 2 or 3

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -101,6 +102,9 @@ func (s *silence) Error() string { return fmt.Sprintf("%s for %v", s.what, s.for
 
 // Timeout makes it a timeout, as those of package net are.
 func (s *silence) Timeout() bool { return true }
+
+// Is lets errors.Is find the expired deadline that it stands for.
+func (s *silence) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // greeting follows the lines that a server sends up to its version.
 type greeting struct {
