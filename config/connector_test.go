@@ -98,11 +98,10 @@ func TestEqual(t *testing.T) {
 	if a, b := base(), base(); !a.Equal(b) || a.Equal(nil) || !(*Connector)(nil).Equal(nil) {
 		t.Error("a connector loaded twice is not equal to itself")
 	}
-	// A zone in use fills a cache that the other has not.
-	used := base()
-	_ = time.Now().In(used.TimeZone.Location).String()
-	if !used.Equal(base()) || !reflect.DeepEqual(used.TimeZone.String(), "Europe/Brussels") {
-		t.Error("the use of a zone changes the connector")
+	later := base() // a zone that was loaded at another time
+	later.TimeZone = TimeZone{time.FixedZone("Europe/Brussels", 0)}
+	if !later.Equal(base()) {
+		t.Error("a zone of the same name is taken for another")
 	}
 	var change func(path string, pick func(*Connector) reflect.Value)
 	changed := 0

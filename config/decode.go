@@ -244,15 +244,14 @@ func (d *decoder) entries(n *yaml.Node, at *place) ([]entry, bool) {
 		return nil, false
 	}
 	var entries []entry
-	taken := make(map[string]int)
-	gather(n, at, &entries, taken, make(map[*yaml.Node]bool))
+	gather(n, at, &entries, make(map[string]bool), make(map[*yaml.Node]bool))
 	return entries, true
 }
 
 // gather appends the entries of n that are not taken yet, then those of what it
 // merges. A merged key gives way to one of n's, and to the other form (inline
 // or _file) of the same secret. visited ends merges that go in circles.
-func gather(n *yaml.Node, at *place, entries *[]entry, taken map[string]int, visited map[*yaml.Node]bool) {
+func gather(n *yaml.Node, at *place, entries *[]entry, taken map[string]bool, visited map[*yaml.Node]bool) {
 	visited[n] = true
 	own := make(map[string]int)
 	var merges []*yaml.Node
@@ -271,20 +270,12 @@ func gather(n *yaml.Node, at *place, entries *[]entry, taken map[string]int, vis
 			continue
 		}
 		own[key.Value] = key.Line
-		inline, isTwin := strings.CutSuffix(key.Value, fileTwin)
-		if _, ok := taken[key.Value]; ok {
-			continue
+		if !taken[strings.TrimSuffix(key.Value, fileTwin)] {
+			*entries = append(*entries, entry{key: key.Value, line: key.Line, node: node})
 		}
-		if _, ok := taken[key.Value+fileTwin]; ok {
-			continue
-		}
-		if _, ok := taken[inline]; ok && isTwin {
-			continue
-		}
-		*entries = append(*entries, entry{key: key.Value, line: key.Line, node: node})
 	}
-	for key, line := range own {
-		taken[key] = line
+	for key := range own {
+		taken[strings.TrimSuffix(key, fileTwin)] = true
 	}
 	for _, merge := range merges {
 		mergeInto(merge, at, entries, taken, visited)
@@ -292,7 +283,7 @@ func gather(n *yaml.Node, at *place, entries *[]entry, taken map[string]int, vis
 }
 
 // mergeInto gathers what one << names: a mapping or a list of them, the first winning.
-func mergeInto(merge *yaml.Node, at *place, entries *[]entry, taken map[string]int, visited map[*yaml.Node]bool) {
+func mergeInto(merge *yaml.Node, at *place, entries *[]entry, taken map[string]bool, visited map[*yaml.Node]bool) {
 	line := merge.Line
 	sources := []*yaml.Node{merge}
 	if merge.Kind == yaml.SequenceNode {

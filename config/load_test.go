@@ -186,6 +186,7 @@ func TestMerged(t *testing.T) {
 		"an own key wins":                {south.SFTP.Host, "south.example"},
 		"a merged key counts":            {south.SFTP.Port, 2222},
 		"an own secret beats its file":   {south.SFTP.Password.Reveal(), "plain"},
+		"an own file beats a secret":     {c.Connectors["west"].SFTP.Password.Reveal(), "from a file"},
 		"the anchored mapping as it was": {north.SFTP.Password.Reveal(), "from a file"},
 		"the first merged mapping wins":  {strings.Join(south.Files.Include, " "), "*.csv"},
 		"the second adds to it":          {strings.Join(south.Files.Exclude, " "), "*.bak"},

@@ -138,8 +138,8 @@ func checkCronField(index int, field string) error {
 		alone := []string{"*", "*", "*", "*", "*"}
 		alone[index] = part
 		schedule, err := parseCron(strings.Join(alone, " "))
-		// The parser skips an empty part, and reads *-5 as *.
-		if err != nil || part == "" || strings.HasPrefix(part, "*-") || strings.HasPrefix(part, "?-") {
+		// The parser reads *-5 as *.
+		if err != nil || strings.HasPrefix(part, "*-") || strings.HasPrefix(part, "?-") {
 			return fmt.Errorf("the field for the %s is not understood; allowed: %s, *, and lists (1,2), rising ranges (1-5) and steps (*/2) of them", known.name, known.allowed)
 		}
 		_, step, stepped := strings.Cut(part, "/")
@@ -150,15 +150,14 @@ func checkCronField(index int, field string) error {
 	return nil
 }
 
-// cronTimes counts the values of a field that a schedule fires at.
+// cronTimes counts the values of a field with a step that a schedule fires at.
+// (A plain * would count one more: robfig/cron marks it by a bit.)
 func cronTimes(schedule cron.Schedule, index int) int {
 	spec, ok := schedule.(*cron.SpecSchedule)
 	if !ok {
 		return 0
 	}
-	values := [...]uint64{spec.Minute, spec.Hour, spec.Dom, spec.Month, spec.Dow}[index]
-	const star = 1 << 63 // robfig/cron's mark for "*"
-	return bits.OnesCount64(values &^ star)
+	return bits.OnesCount64([...]uint64{spec.Minute, spec.Hour, spec.Dom, spec.Month, spec.Dow}[index])
 }
 
 // parseCron is cron.ParseStandard without its panics (a bare "TZ=0" is one).

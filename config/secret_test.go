@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -34,6 +35,10 @@ func TestSecretNeverPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	value, err := secret.MarshalYAML()
+	if err != nil || value != "[redacted]" {
+		t.Errorf("MarshalYAML gives %v, %v", value, err)
+	}
 	var logged bytes.Buffer
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "secret", secret, "holder", holder)
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "secret", secret, "holder", holder)
@@ -52,6 +57,30 @@ func TestEmptySecretIsEmpty(t *testing.T) {
 	text, err := json.Marshal(Secret(""))
 	if got := fmt.Sprintf("%v%s%#v%s", Secret(""), Secret(""), Secret(""), text); got != `""` || err != nil {
 		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestPlacesKeepNoSecret: what errors may repeat has no secret in it, whatever a check does.
+func TestPlacesKeepNoSecret(t *testing.T) {
+	text := strings.Replace(oneConnector("port: *p", "", ""), "password: pw", "password: &p hunter2", 1)
+	found := &report{file: "c.yaml"}
+	top := &place{report: found}
+	d := decoder{env: variables}
+	d.value(parseYAML([]byte(text), found), reflect.ValueOf(new(Config)).Elem(), top)
+	places := 0
+	var walk func(*place)
+	walk = func(p *place) {
+		places++
+		if strings.Contains(p.text, "hunter2") {
+			t.Errorf("%s keeps %q", p.key, p.text)
+		}
+		for _, part := range p.parts {
+			walk(part)
+		}
+	}
+	walk(top)
+	if places < 8 || top.at("connectors", "a", "sftp", "host").text != "sftp.example" {
+		t.Errorf("only %d places", places)
 	}
 }
 
