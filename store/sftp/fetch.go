@@ -20,6 +20,8 @@ const (
 	// rateInterval is how long the rate of a large copy is measured before
 	// channels are added.
 	rateInterval = 250 * time.Millisecond
+	// measurements is how often: machines and networks stutter.
+	measurements = 3
 	// worthwhile is the gain in rate by which added channels pay.
 	worthwhile = 1.15
 )
@@ -167,7 +169,10 @@ func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*la
 	best := 0.0
 	for {
 		rate, ok := measure(ctx, b)
-		if !ok || len(used) > 1 && rate < best*worthwhile {
+		for again := 1; ok && rate < best*worthwhile && again < measurements; again++ {
+			rate, ok = measure(ctx, b)
+		}
+		if !ok || rate < best*worthwhile {
 			return
 		}
 		best = rate

@@ -15,6 +15,10 @@ const (
 	maxReaddirs   = 32
 	firstReaddirs = 2
 
+	// manyNames in the first answer mean that more are likely to come. Servers
+	// that send fewer at a time show it by their second.
+	manyNames = 64
+
 	// emptyAnswers is how many READDIRs may be answered with no name at all,
 	// one after the other, before the listing counts as one that never ends.
 	emptyAnswers = 1000
@@ -120,10 +124,11 @@ type listing struct {
 	prefix  string
 	answers chan *wire.Call
 	idle    []*wire.Call
-	depth   int // how many READDIRs to keep under way
-	asked   int // how many are
-	first   int // names in the first answer: others as full mean that there is more
-	empty   int // answers without a name in a row
+	depth   int  // how many READDIRs to keep under way
+	asked   int  // how many are
+	first   int  // names in the first answer: others as full mean that there is more
+	eager   bool // there is more than fits into one answer
+	empty   int  // answers without a name in a row
 	batch   []item
 	ended   bool
 }
@@ -147,7 +152,9 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 		case lost:
 			return c.Err
 		case errors.Is(c.Err, io.EOF):
-			l.ended = true
+			if l.ended = true; l.port.ordered {
+				return failed // what is still under way was asked behind the end
+			}
 		case c.Err != nil && l.ended:
 			// It was sent before the end was known, and some servers know no
 			// handle any more that is at its end.
@@ -169,8 +176,13 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 	}
 }
 
-// ask keeps READDIRs under way until the end of the directory is known.
+// ask keeps READDIRs under way until the end of the directory is known. Before
+// it is clear that there is more than the first two give, it waits for both, so
+// that a small directory takes no further round trip.
 func (l *listing) ask() {
+	if !l.eager && l.first > 0 && l.asked > 0 {
+		return
+	}
 	for ; l.asked < l.depth && !l.ended; l.asked++ {
 		c := &wire.Call{Done: l.answers}
 		if n := len(l.idle); n > 0 {
@@ -189,10 +201,11 @@ func (l *listing) take(c *wire.Call) bool {
 	} else {
 		l.empty = 0
 	}
+	l.eager = n >= manyNames || l.first > 0
 	if l.first == 0 {
 		l.first = n
 	}
-	if n >= l.first && n > 0 && !l.port.limits.oneReaddir.Load() {
+	if n >= l.first && l.eager && !l.port.limits.oneReaddir.Load() {
 		l.depth = min(2*l.depth, maxReaddirs)
 	}
 	l.batch = l.batch[:0]
