@@ -62,7 +62,7 @@ func TestEmptySecretIsEmpty(t *testing.T) {
 
 // TestPlacesKeepNoSecret: what errors may repeat has no secret in it, whatever a check does.
 func TestPlacesKeepNoSecret(t *testing.T) {
-	text := strings.Replace(oneConnector("port: *p", "", ""), "password: pw", "password: &p hunter2", 1)
+	text := strings.Replace(oneConnector("port: *p\n      key_pairs_passphrase: hunter2", "", ""), "password: pw", "password: &p hunter2", 1)
 	found := &report{file: "c.yaml"}
 	top := &place{report: found}
 	d := decoder{env: variables}
