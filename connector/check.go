@@ -82,7 +82,7 @@ func stage(observe status.Observer, name, detail string, do func() error) error 
 
 // Survey decides about each file as a pass would, and copies nothing. decide
 // is called from several goroutines.
-func (e *Element) Survey(ctx context.Context, mode filesync.Mode, decide func(filesync.Decision)) (filesync.Result, error) {
+func (e *Element) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
 	src, dst, err := e.open(ctx, nil)
 	if err != nil {
 		e.health.report(err)

@@ -262,7 +262,7 @@ func (p *Pass) compareOriginal(ctx, late context.Context, r Record) (bool, error
 	standing, err := p.dst.Open(ctx, d.Target.Name)
 	if err == nil {
 		defer standing.Close()
-		for same, fetched := (&comparing{with: standing}), false; !fetched; {
+		for same, fetched := (&comparing{with: standing, count: &p.compared}), false; !fetched; {
 			_, err = p.src.Fetch(ctx, d.Source, 0, same)
 			fetched = !errors.Is(err, errReopened)
 		}

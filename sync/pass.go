@@ -143,7 +143,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
 	}
-	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), Failures: p.failures, Err: err}
+	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), ToCopy: p.filesFound.Load(), Failures: p.failures, Err: err}
 	switch {
 	case err == nil && r.Files.clean():
 		r.Outcome = Succeeded

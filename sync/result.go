@@ -70,6 +70,7 @@ type Result struct {
 	Started  time.Time
 	Finished time.Time
 	Files    Counts
+	ToCopy   int64 // files that had to be copied
 	Failures []FileFailure
 	Err      error
 }
