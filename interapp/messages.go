@@ -40,19 +40,32 @@ type Progress struct {
 	Doing       string `json:"doing" doc:"What the pass is at"`
 }
 
-// Pass is the outcome of one pass.
+// ConnectorList is every connector, in the order of their names.
+type ConnectorList struct {
+	Connectors []Connector `json:"connectors" doc:"Of the failures of a last pass only the first ten"`
+}
+
+// Pass is one pass: waiting for its turn, under way, or ended.
 type Pass struct {
 	Connector        string        `json:"connector"`
-	Pass             string        `json:"pass" doc:"Its number in the ledger"`
+	Pass             string        `json:"pass" doc:"Its number in the ledger; empty while it is queued"`
 	Mode             string        `json:"mode" enum:"automatic,apply"`
-	State            string        `json:"state" enum:"running,succeeded,partial,failed,cancelled"`
+	State            string        `json:"state" enum:"queued,running,succeeded,partial,failed,cancelled"`
 	ConnectionStatus string        `json:"connection_status"`
 	Hint             string        `json:"hint"`
 	Error            string        `json:"error" doc:"Why it failed; empty when it did not"`
-	Started          time.Time     `json:"started"`
+	Started          time.Time     `json:"started,omitzero" doc:"Absent while it is queued"`
 	Finished         *time.Time    `json:"finished" doc:"null while it runs"`
 	Files            Counts        `json:"files"`
 	Failures         []FileFailure `json:"failures" doc:"At most 1,000 of them"`
+}
+
+// Ended reports whether the pass is over, well or not.
+func (p Pass) Ended() bool { return p.State != "queued" && p.State != "running" }
+
+// PassList is passes, newest first.
+type PassList struct {
+	Passes []Pass `json:"passes" doc:"Without their failures, which the ledger keeps by file"`
 }
 
 // Counts are the files of a pass by what became of them.
@@ -97,14 +110,14 @@ type Stage struct {
 type File struct {
 	Name        string     `json:"name" doc:"Path below the source directory"`
 	State       string     `json:"state" enum:"new,changed,waiting,copying,delivered,present,failed,quarantined,conflict,excluded,unsafe"`
-	Size        int64      `json:"size"`
-	ModTime     *time.Time `json:"mod_time"`
+	Size        int64      `json:"size" doc:"In bytes; negative when the server did not say"`
+	ModTime     *time.Time `json:"mod_time" doc:"null when the server did not say"`
 	Target      string     `json:"target,omitempty" doc:"Path below the destination directory"`
 	Pass        string     `json:"pass,omitempty"`
-	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	DeliveredAt *time.Time `json:"delivered_at,omitempty" doc:"When it was delivered, or found at the destination"`
 	Gone        bool       `json:"gone,omitempty" doc:"The source does not have it any more"`
-	Tries       int        `json:"tries,omitempty"`
-	NextTry     *time.Time `json:"next_try,omitempty"`
+	Tries       int        `json:"tries,omitempty" doc:"How often it failed"`
+	NextTry     *time.Time `json:"next_try,omitempty" doc:"An automatic pass leaves it alone until then"`
 	Error       string     `json:"error,omitempty"`
 	Reason      string     `json:"reason,omitempty" doc:"Why it is in this state"`
 }
@@ -130,6 +143,9 @@ type RetryReply struct {
 type Schedule struct {
 	AutomaticSFTPFileSync string `json:"automatic_sftp_file_sync" doc:"N/A, an interval such as 15m, or a cron expression"`
 }
+
+// MaxWait is how long an Apply may wait for its result.
+const MaxWait = 10 * time.Minute
 
 // Problem is an error of the API, as in RFC 9457.
 type Problem struct {

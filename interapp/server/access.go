@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sftpconnector/config"
+)
+
+// tokens are the ways in. Without any, everybody who reaches the listener is
+// let in: config allows that on loopback only.
+type tokens struct{ known []token }
+
+type token struct {
+	hash   [sha256.Size]byte
+	name   string
+	scopes []config.Scope
+}
+
+func newTokens(cfg []config.Token) *tokens {
+	t := &tokens{}
+	for _, c := range cfg {
+		t.known = append(t.known, token{hash: sha256.Sum256([]byte(c.Token.Reveal())), name: c.Name, scopes: c.Scopes})
+	}
+	return t
+}
+
+// open reports whether no token is asked for.
+func (t *tokens) open() bool { return len(t.known) == 0 }
+
+// caller is who sent a request.
+type caller struct {
+	name   string // of the token; "" for none
+	scopes []config.Scope
+	open   bool // no token is asked for
+	wrong  bool // a token came that is not known
+}
+
+func (c caller) may(scope config.Scope) bool { return c.open || slices.Contains(c.scopes, scope) }
+
+// caller finds out who sent r. Hashes are compared, and all of them, so that
+// the time it takes says nothing about a token.
+func (t *tokens) caller(r *http.Request) caller {
+	if t.open() {
+		return caller{open: true}
+	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return caller{}
+	}
+	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
+	c := caller{wrong: true}
+	for _, k := range t.known {
+		if subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1 {
+			c = caller{name: k.name, scopes: k.scopes}
+		}
+	}
+	return c
+}
+
+// callerKey is the context's key of the caller.
+type callerKey struct{}
+
+// identify puts the caller into the request's context.
+func (s *Server) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := s.tokens.Load().caller(r)
+		note(w, c.name)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// require lets callers with the scope through to a handler.
+func (s *Server) require(scope config.Scope, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.allowed(w, r, scope) {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// allowed reports whether the caller has the scope, and answers it if not. The
+// challenges are those of RFC 6750.
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request, scope config.Scope) bool {
+	c, _ := r.Context().Value(callerKey{}).(caller)
+	if c.may(scope) {
+		return true
+	}
+	challenge, code := `Bearer realm="sftp-connector"`, http.StatusUnauthorized
+	var detail string
+	switch {
+	case c.wrong:
+		challenge += `, error="invalid_token"`
+		detail = "The token is not one of server.tokens: check it for a typing error, or whether it was replaced."
+	case c.name == "":
+		detail = fmt.Sprintf("Send a token of server.tokens that has the scope %s, in the header 'Authorization: Bearer TOKEN'.", scope)
+	default:
+		code = http.StatusForbidden
+		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, scope)
+		detail = fmt.Sprintf("The token %s lacks the scope %s: add it to its scopes in server.tokens, or use another token.", c.name, scope)
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	writeProblem(w, code, detail)
+	return false
+}
+
+// guard keeps web pages of others out. Where no token is asked for, a browser
+// on this machine can reach the listener for any page that it shows: by a
+// request to another origin, or by a DNS name of the page's that turns into
+// 127.0.0.1 (rebinding).
+func (s *Server) guard(next http.Handler) http.Handler {
+	crossOrigin := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := crossOrigin.Check(r); err != nil {
+			writeProblem(w, http.StatusForbidden, "A page of another origin may not change anything here; send the request from a program, or from a page of this server.")
+			return
+		}
+		c, _ := r.Context().Value(callerKey{}).(caller)
+		if c.open && !probe(r.URL.Path) && !loopbackHost(r.Host) {
+			writeProblem(w, http.StatusForbidden, fmt.Sprintf(
+				"The host %q is not this machine's loopback: use http://127.0.0.1 or http://localhost, or configure server.tokens.", r.Host))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// probe reports whether the path is one that supervisors ask, under any name.
+func probe(path string) bool { return path == "/healthz" || path == "/readyz" }
+
+// loopbackHost reports whether a Host header names the loopback interface.
+func loopbackHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+	}
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sftpconnector/config"
+)
+
+// bearer is the name of the security scheme.
+const bearer = "bearer"
+
+const description = `Start the passes of SFTP connectors, watch them, and see what they delivered.
+
+Errors are problems as in RFC 9457; their detail says what to do. Tokens are those of
+server.tokens in the configuration; without any, the API is open on loopback.`
+
+// describe registers the operations with the mux, and serves their OpenAPI
+// document. huma's own pages are off: they load scripts from elsewhere.
+func (s *Server) describe(version string) {
+	if version == "" {
+		version = "unknown"
+	}
+	cfg := huma.DefaultConfig("sftp-connector", version)
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
+	cfg.CreateHooks = nil // which add $schema to every body
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Transformers = []huma.Transformer{explain}
+	cfg.Info.Description = description
+	cfg.Tags = []*huma.Tag{
+		{Name: tagConnectors, Description: "Their state, their passes and their files"},
+		{Name: tagOperation, Description: "For supervisors and monitoring"},
+	}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		bearer: {Type: "http", Scheme: "bearer", Description: "A token of server.tokens; its scopes are read, request, apply and configure"},
+	}
+	api := humago.New(s.mux, cfg)
+	s.connectorOperations(api)
+	s.fileOperations(api)
+	s.healthOperations(api)
+	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")
+	describeText(api, "/openapi.json", "openapi", "This document", "application/openapi+json")
+	tidy(api.OpenAPI().Components.Schemas)
+	document, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		panic(err) // it is made of our own types
+	}
+	s.mux.Handle("GET /openapi.json", s.require(config.ScopeRead, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(document)
+	})))
+}
+
+// register adds an operation that needs the scope, or none for "". Its errors
+// become problems.
+func register[I, O any](s *Server, api huma.API, scope config.Scope, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	op.BodyReadTimeout = bodyTimeout
+	op.MaxBodyBytes = maxBody
+	if scope != "" {
+		op.Security = []map[string][]string{{bearer: {string(scope)}}}
+		op.Description += "\n\nNeeds the scope " + string(scope) + "."
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+		op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+			r, w := humago.Unwrap(ctx)
+			if s.allowed(w, r, scope) {
+				next(ctx)
+			}
+		}}
+	}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problem(err)
+		}
+		return out, nil
+	})
+}
+
+// describeText documents a GET that huma does not serve.
+func describeText(api huma.API, path, id, summary, contentType string) {
+	api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{tagOperation},
+		Security: []map[string][]string{{bearer: {string(config.ScopeRead)}}},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "OK", Content: map[string]*huma.MediaType{contentType: {Schema: &huma.Schema{Type: huma.TypeString}}}},
+		},
+	})
+}
+
+// tidy corrects what huma takes from the Go types: our lists are never null,
+// and three objects may be.
+func tidy(schemas huma.Registry) {
+	all := schemas.Map()
+	for _, schema := range all {
+		for _, p := range schema.Properties {
+			if p.Type == huma.TypeArray {
+				p.Nullable = false
+			}
+		}
+	}
+	for _, f := range []struct{ schema, property string }{{"Connector", "running"}, {"Connector", "last_pass"}, {"Running", "progress"}} {
+		p := all[f.schema].Properties[f.property]
+		*p = huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+	}
+}

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+)
+
+const (
+	pathConnectors = "/api/v1/connectors"
+	pathConnector  = pathConnectors + "/{name}"
+
+	tagConnectors = "connectors"
+	tagOperation  = "operation"
+
+	// listedFailures are shown of each connector's last pass in the list of
+	// all, which may be ten thousand.
+	listedFailures = 10
+)
+
+// named is what every operation on one connector takes.
+type named struct {
+	Name string `path:"name" maxLength:"200" doc:"The connector's name in the configuration"`
+}
+
+// answer is a plain 200.
+type answer[T any] struct{ Body T }
+
+// connectorOperations are the state of connectors, and what they can be told to do.
+func (s *Server) connectorOperations(api huma.API) {
+	register(s, api, config.ScopeRead, huma.Operation{
+		OperationID: "list-connectors", Method: http.MethodGet, Path: pathConnectors, Tags: []string{tagConnectors},
+		Summary: "The state of all connectors", Description: "In the order of their names.",
+	}, s.listConnectors)
+	register(s, api, config.ScopeRead, huma.Operation{
+		OperationID: "get-connector", Method: http.MethodGet, Path: pathConnector, Tags: []string{tagConnectors},
+		Summary: "The state of a connector", Description: "Its Connection Status, the pass under way, the last and the next one.",
+		Errors: []int{http.StatusNotFound},
+	}, s.getConnector)
+	register(s, api, config.ScopeApply, huma.Operation{
+		OperationID: "apply", Method: http.MethodPost, Path: pathConnector + "/apply", Tags: []string{tagConnectors},
+		Summary: "Copy all files now",
+		Description: "Starts an Apply: validates the connection and makes sure that every matching file is at the destination. " +
+			"It joins an Apply that runs already, and follows an automatic pass. With wait, the answer is its outcome (200), whether good or bad; " +
+			"without, or when the wait is over before the pass is, it is the pass as it stands (202). A client that goes away does not end the pass.",
+		Responses: map[string]*huma.Response{"202": accepted(api)},
+		Errors:    []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.apply)
+	register(s, api, config.ScopeApply, huma.Operation{
+		OperationID: "check", Method: http.MethodPost, Path: pathConnector + "/check", Tags: []string{tagConnectors},
+		Summary: "Test the connection, stage by stage", Description: "The answer is 200 whether the test succeeds or not. Nothing is copied.",
+		Errors: []int{http.StatusNotFound},
+	}, s.check)
+	register(s, api, config.ScopeApply, huma.Operation{
+		OperationID: "retry", Method: http.MethodPost, Path: pathConnector + "/retry", Tags: []string{tagConnectors},
+		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
+		Errors: []int{http.StatusNotFound},
+	}, s.retry)
+	register(s, api, config.ScopeConfigure, huma.Operation{
+		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
+		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
+		Errors: []int{http.StatusNotFound},
+	}, s.setSchedule)
+}
+
+// accepted describes the 202 of an Apply.
+func accepted(api huma.API) *huma.Response {
+	return &huma.Response{
+		Description: "Accepted: the pass is queued or runs",
+		Headers:     map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: huma.TypeString}, Description: "The connector, which shows the pass"}},
+		Content: map[string]*huma.MediaType{"application/json": {
+			Schema: huma.SchemaFromType(api.OpenAPI().Components.Schemas, typeOfPass()),
+		}},
+	}
+}
+
+func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
+	out := interapp.ConnectorList{Connectors: []interapp.Connector{}}
+	for _, e := range s.set.All() {
+		c := convert.FromReport(e.Report())
+		if c.LastPass != nil {
+			c.LastPass.Failures = c.LastPass.Failures[:min(listedFailures, len(c.LastPass.Failures))]
+		}
+		out.Connectors = append(out.Connectors, c)
+	}
+	return &answer[interapp.ConnectorList]{out}, nil
+}
+
+func (s *Server) getConnector(_ context.Context, in *named) (*answer[interapp.Connector], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[interapp.Connector]{convert.FromReport(e.Report())}, nil
+}
+
+type applyInput struct {
+	named
+	Wait string `query:"wait" maxLength:"20" doc:"How long to wait for the outcome, at most 10m: 60s, 5m" example:"60s"`
+}
+
+type applyOutput struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     interapp.Pass
+}
+
+func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error) {
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	run, err := e.Apply()
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-run.Done():
+		return ended(in.Name, run)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	select {
+	case <-run.Done(): // both at once
+		return ended(in.Name, run)
+	default:
+	}
+	look := e.Look(run)
+	look.Status = e.Report().Health.Status
+	return &applyOutput{
+		Status: http.StatusAccepted, Location: pathConnectors + "/" + url.PathEscape(in.Name), Body: convert.FromPass(in.Name, look),
+	}, nil
+}
+
+// ended is the answer about a pass that is over.
+func ended(name string, run *connector.Run) (*applyOutput, error) {
+	p, err := run.Report()
+	if err != nil {
+		return nil, err
+	}
+	return &applyOutput{Status: http.StatusOK, Body: convert.FromPass(name, p)}, nil
+}
+
+// parseWait reads a wait of 0 to MaxWait; "" is 0.
+func parseWait(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := config.ParseDuration(text)
+	if err != nil {
+		return 0, huma.Error422UnprocessableEntity(fmt.Sprintf("wait: %v", err))
+	}
+	if wait.Std() > interapp.MaxWait {
+		return 0, huma.Error422UnprocessableEntity("wait: too long; allowed: up to 10m, after which the connector shows how the pass goes on")
+	}
+	return wait.Std(), nil
+}
+
+func (s *Server) check(ctx context.Context, in *named) (*answer[interapp.Check], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[interapp.Check]{convert.FromCheck(e.Check(ctx))}, nil
+}
+
+type retryInput struct {
+	named
+	Body *interapp.RetryRequest
+}
+
+func (s *Server) retry(ctx context.Context, in *retryInput) (*answer[interapp.RetryReply], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	if in.Body != nil {
+		paths = in.Body.Paths
+	}
+	released, err := e.Retry(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: in.Name, Released: released}}, nil
+}
+
+type scheduleInput struct {
+	named
+	Body interapp.Schedule
+}
+
+func (s *Server) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := config.ParseSchedule(in.Body.AutomaticSFTPFileSync)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
+	}
+	if err := e.SetSchedule(ctx, schedule); err != nil {
+		return nil, err
+	}
+	return &answer[interapp.Schedule]{interapp.Schedule{AutomaticSFTPFileSync: schedule.String()}}, nil
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sftpconnector/connector"
+)
+
+// problem maps an error of the connectors to its answer. It is the only place
+// that does.
+func (s *Server) problem(err error) huma.StatusError {
+	switch {
+	case errors.Is(err, connector.ErrUnknown):
+		return huma.Error404NotFound(fmt.Sprintf("%v; %s", err, s.known()))
+	case errors.Is(err, connector.ErrBusy):
+		return huma.Error409Conflict(err.Error() + ": try again when it has ended")
+	case errors.Is(err, connector.ErrStopped):
+		return huma.Error503ServiceUnavailable(err.Error() + ", or is being reconfigured: try again in a moment")
+	}
+	if p, ok := errors.AsType[huma.StatusError](err); ok {
+		return p
+	}
+	s.log.Error("request failed", "error", err)
+	return huma.Error500InternalServerError(fmt.Sprintf("%v; the daemon's log has more", err))
+}
+
+// known lists the connectors' names, the first of them if there are many.
+func (s *Server) known() string {
+	const most = 20
+	var names []string
+	for _, e := range s.set.All() {
+		names = append(names, e.Name())
+	}
+	switch {
+	case len(names) == 0:
+		return "none is configured"
+	case len(names) > most:
+		return fmt.Sprintf("there are %s and %d more, see GET %s", strings.Join(names[:most], ", "), len(names)-most, pathConnectors)
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
+// explain is a transformer: the detail of a failed validation gets the errors
+// that it lists, and nothing that the client sent is sent back.
+func explain(_ huma.Context, _ string, v any) (any, error) {
+	p, ok := v.(*huma.ErrorModel)
+	if !ok || len(p.Errors) == 0 {
+		return v, nil
+	}
+	out := *p
+	out.Errors = nil
+	var parts []string
+	for _, e := range p.Errors {
+		if e == nil {
+			continue
+		}
+		out.Errors = append(out.Errors, &huma.ErrorDetail{Message: e.Message, Location: e.Location})
+		parts = append(parts, strings.TrimPrefix(e.Location+": "+e.Message, ": "))
+	}
+	out.Detail = strings.Join(parts, "; ") + "; /openapi.json says what is allowed"
+	return &out, nil
+}
+
+// writeProblem answers with a problem where huma does not.
+func writeProblem(w http.ResponseWriter, code int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	// The client may be gone; there is nobody else to tell.
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Title: http.StatusText(code), Status: code, Detail: detail})
+}
+
+// nothing answers requests that no route takes.
+func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
+	var methods []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, pattern := s.mux.Handler(other); pattern != "/" {
+			methods = append(methods, m)
+		}
+	}
+	if len(methods) == 0 || slices.Contains(methods, r.Method) {
+		writeProblem(w, http.StatusNotFound, fmt.Sprintf("There is nothing at %s; /openapi.json lists what there is.", r.URL.Path))
+		return
+	}
+	allow := strings.Join(methods, ", ")
+	w.Header().Set("Allow", allow)
+	writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s does not take %s, but %s.", r.URL.Path, r.Method, allow))
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// fileOperations read what the ledger remembers.
+func (s *Server) fileOperations(api huma.API) {
+	register(s, api, config.ScopeRead, huma.Operation{
+		OperationID: "list-files", Method: http.MethodGet, Path: pathConnector + "/files", Tags: []string{tagConnectors},
+		Summary: "Files that were delivered or failed", Description: "A page of the ledger: first the files that fail, then those delivered, the newest first.",
+		Errors: []int{http.StatusNotFound},
+	}, s.listFiles)
+	register(s, api, config.ScopeRead, huma.Operation{
+		OperationID: "list-passes", Method: http.MethodGet, Path: pathConnector + "/passes", Tags: []string{tagConnectors},
+		Summary: "Passes of the past", Description: "Newest first; the one under way is among them.",
+		Errors: []int{http.StatusNotFound},
+	}, s.listPasses)
+}
+
+type filesInput struct {
+	named
+	State  string `query:"state" enum:"delivered,present,failed,quarantined,conflict" doc:"Only files in this state"`
+	Match  string `query:"name" maxLength:"4096" doc:"Only files with this in their path; or a pattern of the whole path with * and ?"`
+	Cursor string `query:"cursor" pattern:"^[fd][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interapp.FilePage], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := e.Memory().Files(ctx, ledger.Query{
+		State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := interapp.FilePage{Files: make([]interapp.File, 0, len(rows)), Cursor: next}
+	for _, f := range rows {
+		page.Files = append(page.Files, convert.FromFile(f))
+	}
+	return &answer[interapp.FilePage]{page}, nil
+}
+
+type passesInput struct {
+	named
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
+}
+
+func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[interapp.PassList], error) {
+	e, err := s.set.Get(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	passes, err := e.Memory().Passes(ctx, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := interapp.PassList{Passes: make([]interapp.Pass, 0, len(passes))}
+	for _, p := range passes {
+		out.Passes = append(out.Passes, convert.FromLedgerPass(in.Name, p))
+	}
+	return &answer[interapp.PassList]{out}, nil
+}
+
+func typeOfPass() reflect.Type { return reflect.TypeFor[interapp.Pass]() }

@@ -1,0 +1,85 @@
+// Package server serves the connectors over HTTP: the inter-app API with its
+// OpenAPI document, health, readiness and metrics.
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+)
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 1 << 20
+
+// Options are what a Server is made of. Set is needed, the rest is not.
+type Options struct {
+	Set     *connector.Set
+	Server  config.Server // its tokens; see SetServer
+	Version string        // of the program
+	Metrics *Metrics      // that hear of every pass; nil: passes are not timed
+	Log     *slog.Logger
+	Pprof   bool // serve /debug/pprof/
+}
+
+// Server is the http.Handler of the daemon.
+type Server struct {
+	set     *connector.Set
+	log     *slog.Logger
+	mux     *http.ServeMux
+	handler http.Handler // mux behind the guards
+	tokens  atomic.Pointer[tokens]
+}
+
+// New makes a Server.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(o.Version)
+	}
+	s := &Server{set: o.Set, log: o.Log, mux: http.NewServeMux()}
+	s.SetServer(o.Server)
+	s.describe(o.Version)
+	s.mux.Handle("GET /metrics", s.require(config.ScopeRead, o.Metrics.handler(o.Set, o.Log)))
+	if o.Pprof {
+		s.mux.Handle("/debug/pprof/", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Index)))
+		s.mux.Handle("/debug/pprof/cmdline", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Cmdline)))
+		s.mux.Handle("/debug/pprof/profile", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Profile)))
+		s.mux.Handle("/debug/pprof/symbol", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Symbol)))
+		s.mux.Handle("/debug/pprof/trace", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Trace)))
+	}
+	s.mux.HandleFunc("/", s.nothing)
+	s.handler = s.observe(s.identify(s.guard(s.mux)))
+	return s
+}
+
+// SetServer goes over to the tokens of another configuration, at once and for
+// all requests that come after. Listen and TLS are the listener's business.
+func (s *Server) SetServer(c config.Server) { s.tokens.Store(newTokens(c.Tokens)) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// NewHTTPServer makes the http.Server for a handler, with limits on what a
+// client may take its time for. An answer may take as long as an Apply may be
+// waited for.
+func NewHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      interapp.MaxWait + time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}
+
+// bodyTimeout is how long a client may take to send its request.
+const bodyTimeout = 30 * time.Second
