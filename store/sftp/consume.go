@@ -76,13 +76,20 @@ func (s *Source) move(ctx context.Context, e filesync.Entry, dir string) error {
 	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNames, shown(dir)))
 }
 
-// still looks again whether the file is the version e.
+// still looks again whether the file is the version e. ProFTPD's LSTAT follows
+// links, and its REMOVE and RENAME too in part: READLINK tells, asked beside it.
 func (s *Source) still(ctx context.Context, e filesync.Entry) error {
+	link := make(chan error, 1)
+	go func() {
+		_, err := s.control.readLink(ctx, s.path(e.Name))
+		link <- err
+	}()
 	a, err := s.control.lstat(ctx, s.path(e.Name))
+	isLink := <-link == nil
 	switch {
 	case err != nil:
 		return err
-	case a.mode&fs.ModeSymlink != 0:
+	case isLink || a.mode&fs.ModeSymlink != 0:
 		return errIsLink
 	case a.typed && !a.mode.IsRegular():
 		return errNoFile

@@ -30,12 +30,13 @@ type control struct {
 	ops  map[int]time.Time // under way, and since when
 
 	listMu chan struct{} // has room for one: who lists (see controlPort)
+	listed int64         // bytes of names that one listing may have
 }
 
 // newControl starts the client on a channel and closes that if ctx ends before.
 func newControl(ctx context.Context, ch Channel) (*control, error) {
 	m := newMeter(ch)
-	c := &control{meter: m, names: &nameFilter{r: m}, ops: make(map[int]time.Time), listMu: make(chan struct{}, 1)}
+	c := &control{meter: m, names: &nameFilter{r: m}, ops: make(map[int]time.Time), listMu: make(chan struct{}, 1), listed: listedLimit}
 	stop := context.AfterFunc(ctx, func() { _ = ch.Close() })
 	client, err := sftp.NewClientPipe(c.names, m)
 	if !stop() || err != nil {
@@ -169,9 +170,9 @@ type controlPort struct {
 	*control
 }
 
-// listed bounds the memory of one listing, which pkg/sftp holds whole: bytes
+// listedLimit bounds the memory of one listing, which pkg/sftp holds whole: bytes
 // of NAME answers, half a million entries.
-const listed = 64 << 20
+const listedLimit = 64 << 20
 
 // list runs one at a time, so that its memory is bounded.
 func (p controlPort) list(ctx context.Context, dir string, got func([]item) bool) error {
@@ -183,7 +184,7 @@ func (p controlPort) list(ctx context.Context, dir string, got func([]item) bool
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p.names.watch(listed, func() { cancel(filesync.ErrLimit) })
+	p.names.watch(p.listed, func() { cancel(filesync.ErrLimit) })
 	defer p.names.watch(0, nil)
 	infos, err := call(ctx, p.control, func(c *sftp.Client) ([]os.FileInfo, error) { return c.ReadDirContext(ctx, dir) })
 	if err != nil {

@@ -1,0 +1,223 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fakePool is a pool whose lanes are opened by dial.
+func fakePool(t *testing.T, limits *Limits, dial func() error) (*pool, *atomic.Int32) {
+	var dials atomic.Int32
+	return &pool{limits: limits, max: maxChannels, life: t.Context(), dial: func(context.Context) (*lane, error) {
+		dials.Add(1)
+		if err := dial(); err != nil {
+			return nil, err
+		}
+		return &lane{}, nil
+	}}, &dials
+}
+
+// crowd uses a pool until it stops growing.
+func crowd(t *testing.T, p *pool) int {
+	t.Helper()
+	if len(p.lanes) == 0 {
+		if _, err := p.grow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var used []*lane
+	for range 20 * maxChannels {
+		used = append(used, p.take())
+		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.opening })
+	}
+	for _, l := range used {
+		p.give(l)
+	}
+	return len(p.all())
+}
+
+func TestPoolGrows(t *testing.T) {
+	p, dials := fakePool(t, new(Limits), func() error { return nil })
+	if _, err := p.grow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range crowded {
+		p.take()
+	}
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d channels for a few uses", n)
+	}
+	if n := crowd(t, p); n != maxChannels {
+		t.Errorf("%d channels for many uses", n)
+	}
+	uses := 0
+	for _, l := range p.all() {
+		uses += l.uses
+	}
+	if uses != crowded {
+		t.Errorf("%d uses are left", uses)
+	}
+}
+
+func TestPoolRemembersRefusal(t *testing.T) {
+	limits := new(Limits)
+	left := 3
+	refusing := func() error {
+		if left--; left < 0 {
+			return ErrNoChannel
+		}
+		return nil
+	}
+	p, dials := fakePool(t, limits, refusing)
+	if n := crowd(t, p); n != 3 || dials.Load() != 4 {
+		t.Errorf("%d channels after %d tries", n, dials.Load())
+	}
+	if n, known := limits.dataChannels(); n != 3 || !known {
+		t.Errorf("%d channels are remembered", n)
+	}
+	left = 100
+	p, dials = fakePool(t, limits, refusing)
+	if n := crowd(t, p); n != 3 || dials.Load() != 3 {
+		t.Errorf("the next time: %d channels after %d tries", n, dials.Load())
+	}
+}
+
+// A connection that is lost with a further channel may be chance, but not twice.
+func TestPoolRemembersDrops(t *testing.T) {
+	limits := new(Limits)
+	for range 2 {
+		if _, known := limits.dataChannels(); known {
+			t.Error("one loss is taken for a rule")
+		}
+		p, _ := fakePool(t, limits, func() error { return errDropped })
+		if _, err := p.grow(t.Context()); !errors.Is(err, errDropped) {
+			t.Error(err)
+		}
+	}
+	if n, known := limits.dataChannels(); n != 0 || !known {
+		t.Errorf("%d channels are remembered", n)
+	}
+}
+
+// A caller that goes away says nothing about the server.
+func TestPoolCancelled(t *testing.T) {
+	limits := new(Limits)
+	ctx, cancel := context.WithCancel(t.Context())
+	p, _ := fakePool(t, limits, func() error { cancel(); return context.Canceled })
+	p.grow(ctx)
+	if _, known := limits.dataChannels(); known {
+		t.Error("a limit is remembered")
+	}
+}
+
+func TestGate(t *testing.T) {
+	limits := new(Limits)
+	g := newGate(limits)
+	ctx := t.Context()
+	for range 3 {
+		if err := g.enter(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if err := g.enterAlone(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("alone beside others: %v", err)
+	}
+	var alone sync.WaitGroup
+	alone.Go(func() {
+		if err := g.enterAlone(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	waitFor(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.queued == 1 })
+	if g.tryEnter() {
+		t.Error("somebody went past one who waits to be alone")
+	}
+	for range 3 {
+		g.leave()
+	}
+	alone.Wait()
+	if g.others() != 0 || g.tryEnter() {
+		t.Error("it is not alone")
+	}
+	g.share()
+	limits.openFiles.Store(2)
+	if err := g.enter(ctx); err != nil {
+		t.Error(err)
+	}
+	short, cancel = context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if err := g.enter(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("past the limit: %v", err)
+	}
+	g.leave()
+	if err := g.enter(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMeter(t *testing.T) {
+	now := time.Now()
+	const limit = time.Minute
+	for name, test := range map[string]struct {
+		asked, heard time.Duration // ago
+		want         bool
+	}{
+		"just asked":            {time.Second, time.Hour, false},
+		"silent":                {2 * time.Minute, time.Hour, true},
+		"others are answered":   {2 * time.Minute, time.Second, false},
+		"this one never is":     {11 * time.Minute, time.Second, true},
+		"silent since the last": {2 * time.Minute, 61 * time.Second, true},
+	} {
+		m := &meter{start: now.Add(-2 * time.Hour)}
+		m.heard.Store(int64(2*time.Hour - test.heard))
+		if got := m.stalled(now.Add(-test.asked), limit); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	var l Limits
+	if n := l.readsOf(255 << 10); n != 255<<10 {
+		t.Errorf("READs of %d bytes", n)
+	}
+	l.shrinkReads(100 << 10)
+	l.shrinkReads(200 << 10)
+	if n := l.readsOf(255 << 10); n != 100<<10 {
+		t.Errorf("READs of %d bytes", n)
+	}
+	if n := l.readsOf(32 << 10); n != 32<<10 {
+		t.Errorf("READs of %d bytes", n)
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	b := newBlocks(10, 35)
+	var got []int
+	for b.left() > 0 {
+		off, n := b.take(10)
+		got = append(got, int(off), n)
+	}
+	if _, n := b.take(10); n != 0 || len(got) != 6 || got[4] != 30 || got[5] != 5 {
+		t.Errorf("the ranges are %v", got)
+	}
+}
+
+func TestNumbered(t *testing.T) {
+	for name, want := range map[string]string{
+		"/a/x.csv": "/a/x (2).csv", "/a.b/x": "/a.b/x (2)", "/.profile": "/.profile (2)", "/x.tar.gz": "/x.tar (2).gz",
+	} {
+		if got := numbered(name, 2); got != want {
+			t.Errorf("%s becomes %s", name, got)
+		}
+		if numbered(name, 1) != name {
+			t.Errorf("%s has a number at once", name)
+		}
+	}
+}
