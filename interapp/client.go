@@ -31,8 +31,12 @@ const maxAnswer = 256 << 20
 // Its methods obey ctx, and have timeouts of their own. What the server refuses
 // is an error with a *Problem in its chain.
 type Client struct {
+	// HTTP makes the calls. It may be replaced before the first of them, for a
+	// server whose certificate only the caller trusts. It should have no
+	// Timeout, as an Apply waits; redirects are not followed whatever it says.
+	HTTP *http.Client
+
 	base, token string
-	http        *http.Client
 }
 
 // New makes a Client for the API at baseURL, such as http://127.0.0.1:8022. A
@@ -42,21 +46,17 @@ func New(baseURL, token string) *Client {
 	if !strings.Contains(baseURL, "://") {
 		baseURL = "http://" + baseURL
 	}
-	return &Client{base: baseURL, token: token, http: &http.Client{
-		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout: 10 * time.Second,
-			IdleConnTimeout:     90 * time.Second,
-			ForceAttemptHTTP2:   true,
-		},
-		// The API never redirects. Who does is another, and gets no token.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &Client{base: baseURL, token: token, HTTP: &http.Client{Transport: &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}}}
 }
 
 // Close closes the connections that are kept for later calls.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
 // Connectors gives the state of all connectors, in the order of their names.
 func (c *Client) Connectors(ctx context.Context) ([]Connector, error) {
@@ -73,16 +73,15 @@ func (c *Client) Connector(ctx context.Context, name string) (Connector, error) 
 }
 
 // Apply starts an Apply, or joins the one that runs, and waits up to wait (at
-// most MaxWait) for its outcome. When that is over first, the Pass has not
-// Ended; it goes on, and Connector shows it.
-func (c *Client) Apply(ctx context.Context, name string, wait time.Duration) (Pass, error) {
+// most MaxWait) for its outcome. When that is over first, done is false and the
+// Pass is queued or running; it goes on, and Connector shows it.
+func (c *Client) Apply(ctx context.Context, name string, wait time.Duration) (p Pass, done bool, err error) {
 	query := url.Values{}
 	if wait = min(wait, MaxWait); wait > 0 {
 		query.Set("wait", wait.String())
 	}
-	var out Pass
-	err := c.call(ctx, wait+callTimeout, http.MethodPost, query, nil, &out, "connectors", name, "apply")
-	return out, wrap(err, "apply "+name)
+	err = c.call(ctx, max(wait, 0)+callTimeout, http.MethodPost, query, nil, &p, "connectors", name, "apply")
+	return p, err == nil && p.Ended(), wrap(err, "apply "+name)
 }
 
 // Check tests the connection stage by stage. That a stage fails is no error: it
@@ -93,12 +92,12 @@ func (c *Client) Check(ctx context.Context, name string) (Check, error) {
 	return out, wrap(err, "check "+name)
 }
 
-// Retry releases quarantined files, the named ones or all for none, and gives
-// the names of those that were released.
-func (c *Client) Retry(ctx context.Context, name string, paths ...string) ([]string, error) {
+// Retry releases quarantined files, the named ones or all for none. Its reply
+// has the names of those that were.
+func (c *Client) Retry(ctx context.Context, name string, paths []string) (RetryReply, error) {
 	var out RetryReply
 	err := c.call(ctx, callTimeout, http.MethodPost, nil, RetryRequest{Paths: paths}, &out, "connectors", name, "retry")
-	return out.Released, wrap(err, "retry "+name)
+	return out, wrap(err, "retry "+name)
 }
 
 // SetSchedule changes automatic_sftp_file_sync: N/A, an interval such as 15m,
@@ -164,7 +163,10 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 	if err != nil {
 		return err
 	}
-	answer, err := c.http.Do(r)
+	// The API never redirects. Who does is another, and gets no token.
+	client := *c.HTTP
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	answer, err := client.Do(r)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,8 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, scope config.Sc
 // guard keeps web pages of others out. Where no token is asked for, a browser
 // on this machine can reach the listener for any page that it shows: by a
 // request to another origin, or by a DNS name of the page's that turns into
-// 127.0.0.1 (rebinding).
+// 127.0.0.1 (rebinding). And a reload may take the tokens away while the
+// listener is still the old one, for all the network: that opens nothing.
 func (s *Server) guard(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +124,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		c, _ := r.Context().Value(callerKey{}).(caller)
-		if c.open && !probe(r.URL.Path) && !loopbackHost(r.Host) {
+		switch {
+		case !c.open || probe(r.URL.Path):
+		case !loopbackListener(r):
+			writeProblem(w, http.StatusForbidden, "No tokens are configured, and the program still listens beyond loopback: restart it, or configure server.tokens.")
+			return
+		case !loopbackHost(r.Host):
 			writeProblem(w, http.StatusForbidden, fmt.Sprintf(
 				"The host %q is not this machine's loopback: use http://127.0.0.1 or http://localhost, or configure server.tokens.", r.Host))
 			return
@@ -134,6 +140,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 
 // probe reports whether the path is one that supervisors ask, under any name.
 func probe(path string) bool { return path == "/healthz" || path == "/readyz" }
+
+// loopbackListener reports whether the request came in on loopback, or on
+// something that is no network.
+func loopbackListener(r *http.Request) bool {
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return !ok || at.IP.IsLoopback()
+}
 
 // loopbackHost reports whether a Host header names the loopback interface.
 func loopbackHost(hostport string) bool {
