@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/sync/ledger"
+)
+
+// app is what all verbs share: the streams and the common flags.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	configPath string
+	json       bool
+	logLevel   string
+	logFormat  string
+	server     string
+	token      string
+}
+
+// command is the tree of verbs.
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sftp-connector",
+		Short: "Copies files from SFTP servers to local directories, on a schedule and on demand",
+		Long: `Copies files from SFTP servers to local directories, on a schedule and on demand.
+
+'run' is the daemon. The other verbs work with it or without it: 'check' tries a
+connection stage by stage, 'trust' accepts a host key, 'apply' copies everything
+now. 'demo' shows it at work without a server of yours.
+
+Exit codes: 0 all is well, 1 it could not be done, 2 wrong usage or
+configuration, 3 done, but some files failed.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.configPath, "config", "c", "config.yaml", "configuration `file`")
+	flags.BoolVar(&a.json, "json", false, "print one JSON document on standard output")
+	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
+	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
+	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
+	root.AddCommand(a.runCommand(), a.applyCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
+		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.configCommand(), a.demoCommand(), a.versionCommand())
+	return root
+}
+
+// load reads the configuration; its mistakes are wrong usage.
+func (a *app) load() (*config.Config, error) {
+	cfg, err := config.Load(a.configPath)
+	if os.IsNotExist(err) {
+		return nil, usage("there is no configuration file %s: name one with --config, or start from config.example.yaml", a.configPath)
+	}
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return cfg, nil
+}
+
+// named checks that the configuration has the connectors, and gives all of
+// them, in order, for no names.
+func named(cfg *config.Config, names []string) ([]string, error) {
+	var known []string
+	for name := range cfg.Connectors {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	if len(names) == 0 {
+		return known, nil
+	}
+	for _, name := range names {
+		if cfg.Connectors[name] == nil {
+			return nil, usage("there is no connector %q; the configuration has: %s", name, strings.Join(known, ", "))
+		}
+	}
+	return names, nil
+}
+
+// logger writes to standard error. quiet is the level when none is asked for.
+func (a *app) logger(quiet slog.Level) (*slog.Logger, error) {
+	level := quiet
+	if a.logLevel != "" {
+		if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+			return nil, usage("--log-level %q is not one of debug, info, warn, error", a.logLevel)
+		}
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch a.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, o)), nil
+	}
+	return nil, usage("--log-format %q is not one of text, json", a.logFormat)
+}
+
+// workshop is what a verb needs to work on connectors by itself: their
+// elements, and the ledger behind them.
+type workshop struct {
+	cfg    *config.Config
+	set    *connector.Set
+	ledger *ledger.Ledger
+}
+
+// open opens the data directory and makes the elements.
+func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts) (*workshop, error) {
+	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+		return nil, failed(fmt.Errorf("make data directory: %w", err))
+	}
+	l, err := ledger.Open(ctx, cfg.DataDirectory)
+	if err != nil {
+		return nil, failed(err)
+	}
+	s := stores{owner: l.Owner(), known: newKnown(), prompt: a.prompt()}
+	parts.Source, parts.Destination = s.source, s.destination
+	parts.Lock = lockIn(filepath.Join(cfg.DataDirectory, "locks"))
+	set, err := connector.NewSet(ctx, cfg, parts, l)
+	if err != nil {
+		l.Close()
+		return nil, failed(err)
+	}
+	return &workshop{cfg: cfg, set: set, ledger: l}, nil
+}
+
+func (w *workshop) close() {
+	w.set.Stop()
+	w.ledger.Close()
+}
+
+// workshop opens everything for a verb that does its work itself.
+func (a *app) workshop(ctx context.Context, names []string, parts connector.Parts) (*workshop, []string, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	if names, err = named(cfg, names); err != nil {
+		return nil, nil, err
+	}
+	if parts.Log, err = a.logger(slog.LevelWarn); err != nil {
+		return nil, nil, err
+	}
+	w, err := a.open(ctx, cfg, parts)
+	return w, names, err
+}
+
+// terminal reports whether a stream is one.
+func terminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	"sftpconnector/status"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [NAME…]",
+		Short: "Try the connection stage by stage, and say what to do about the one that fails",
+		RunE:  func(c *cobra.Command, names []string) error { return a.check(c.Context(), names) },
+	}
+}
+
+func (a *app) check(ctx context.Context, names []string) error {
+	try, names, closeIt, err := a.checker(ctx, names)
+	if err != nil {
+		return err
+	}
+	defer closeIt()
+	checks := make([]interapp.Check, 0, len(names))
+	valid := true
+	for _, name := range names {
+		c, err := try(ctx, name)
+		if err != nil {
+			return failed(err)
+		}
+		valid = valid && c.ConnectionStatus == string(status.ConnectionValid)
+		checks = append(checks, c)
+		if !a.json {
+			a.printCheck(c)
+		}
+	}
+	if a.json {
+		var document any = checks
+		if len(checks) == 1 {
+			document = checks[0]
+		}
+		if err := a.printJSON(document); err != nil {
+			return err
+		}
+	}
+	if !valid {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// checker gives what tries the connection: this process, so that a check is of
+// the configuration as it stands, or the daemon of --server.
+func (a *app) checker(ctx context.Context, names []string) (func(context.Context, string) (interapp.Check, error), []string, func(), error) {
+	if a.server != "" {
+		client, err := a.client(config.ScopeApply)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if len(names) == 0 {
+			all, err := client.Connectors(ctx)
+			if err != nil {
+				return nil, nil, nil, failed(err)
+			}
+			for _, c := range all {
+				names = append(names, c.Name)
+			}
+		}
+		return client.Check, names, func() {}, nil
+	}
+	w, names, err := a.workshop(ctx, names, connector.Parts{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return func(ctx context.Context, name string) (interapp.Check, error) {
+		e, err := w.set.Get(name)
+		if err != nil {
+			return interapp.Check{}, err
+		}
+		return convert.FromCheck(e.Check(ctx)), nil
+	}, names, w.close, nil
+}
+
+func (a *app) printCheck(c interapp.Check) {
+	fmt.Fprintf(a.stdout, "%s: %s\n", c.Connector, c.ConnectionStatus)
+	t := a.table("  STAGE", "RESULT", "TIME", "DETAIL")
+	for _, s := range c.Stages {
+		result := "ok"
+		if !s.OK {
+			result = "FAILED"
+		}
+		t.row("  "+s.Stage, result, fmt.Sprintf("%d ms", s.MS), s.Detail)
+	}
+	t.flush()
+	if c.Hint != "" {
+		fmt.Fprintf(a.stdout, "  %s\n", c.Hint)
+	}
+}

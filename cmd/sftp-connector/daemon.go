@@ -1,0 +1,139 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+)
+
+// beacon is what a running daemon leaves in its data directory, so that the
+// verbs find it. It counts only while the daemon holds the lock beside it.
+type beacon struct {
+	PID int    `json:"pid"`
+	URL string `json:"url"`
+}
+
+func beaconPath(dir string) string { return filepath.Join(dir, "daemon.json") }
+
+// errDaemon: another daemon has the data directory.
+var errDaemon = errors.New("another daemon runs with this data directory")
+
+// claimDaemon makes this process the daemon of the data directory.
+func claimDaemon(dir string) (*flock.Flock, error) {
+	l := flock.New(filepath.Join(dir, "daemon.lock"))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if !ok {
+		b, _ := readBeacon(dir)
+		return nil, fmt.Errorf("%w: %s (process %d, %s)", errDaemon, dir, b.PID, b.URL)
+	}
+	return l, nil
+}
+
+func (b beacon) write(dir string) error {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(beaconPath(dir), text, 0o600)
+}
+
+func readBeacon(dir string) (beacon, error) {
+	var b beacon
+	text, err := os.ReadFile(beaconPath(dir))
+	if err != nil {
+		return b, err
+	}
+	return b, json.Unmarshal(text, &b)
+}
+
+// findDaemon gives the daemon that runs with the data directory; ok is false
+// when none does.
+func findDaemon(dir string) (b beacon, ok bool, err error) {
+	path := filepath.Join(dir, "daemon.lock")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return b, false, nil
+	}
+	l := flock.New(path)
+	free, err := l.TryRLock()
+	if err != nil {
+		return b, false, fmt.Errorf("look for a daemon: %w", err)
+	}
+	if free {
+		return b, false, l.Unlock()
+	}
+	b, err = readBeacon(dir)
+	if err != nil {
+		return b, true, fmt.Errorf("a daemon runs with %s, but where it listens is not known yet: %w", dir, err)
+	}
+	return b, true, nil
+}
+
+// client talks to the daemon of --server, or to the one of the configuration's
+// data directory; nil when there is none.
+func (a *app) client(scope config.Scope) (*interapp.Client, error) {
+	if a.server != "" {
+		return interapp.New(a.server, a.token), nil
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	b, ok, err := findDaemon(cfg.DataDirectory)
+	if err != nil || !ok {
+		return nil, failed(err)
+	}
+	token := a.token
+	if token == "" {
+		token = tokenFor(cfg.Server.Tokens, scope)
+	}
+	if len(cfg.Server.Tokens) > 0 && token == "" {
+		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has none: use --token", scope)
+	}
+	c := interapp.New(b.URL, token)
+	if cfg.Server.TLS.Enabled() {
+		if c.HTTP, err = trusting(cfg.Server.TLS.Certificate); err != nil {
+			return nil, failed(err)
+		}
+	}
+	return c, nil
+}
+
+// tokenFor gives the first token with the scope.
+func tokenFor(tokens []config.Token, scope config.Scope) string {
+	for _, t := range tokens {
+		if slices.Contains(t.Scopes, scope) {
+			return t.Token.Reveal()
+		}
+	}
+	return ""
+}
+
+// trusting makes an HTTP client that trusts the daemon's own certificate, so
+// that one that it signed itself serves for the verbs on the same machine.
+func trusting(certificate string) (*http.Client, error) {
+	pem, err := os.ReadFile(certificate)
+	if err != nil {
+		return nil, fmt.Errorf("server.tls.certificate: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}, nil
+}

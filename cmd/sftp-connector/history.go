@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// history is the JSON document of the verb.
+type history struct {
+	Connector string          `json:"connector"`
+	Passes    []interapp.Pass `json:"passes"`
+	Files     []interapp.File `json:"files"`
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	var passes, files int
+	c := &cobra.Command{
+		Use:   "history NAME",
+		Short: "Show passes and delivered files from the ledger",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			if passes < 1 || passes > 1000 || files < 0 || files > 1000 {
+				return usage("--passes and --files go up to 1000")
+			}
+			return a.history(c.Context(), names[0], passes, files)
+		},
+	}
+	c.Flags().IntVar(&passes, "passes", 10, "how many passes, newest first")
+	c.Flags().IntVar(&files, "files", 20, "how many delivered files, newest first")
+	return c
+}
+
+func (a *app) history(ctx context.Context, name string, passes, files int) error {
+	h, err := a.readHistory(ctx, name, passes, files)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(h)
+	}
+	t := a.table("PASS", "MODE", "STATE", "STARTED", "SEEN", "COPIED", "BYTES", "WAITING", "FAILED", "STATUS")
+	for _, p := range h.Passes {
+		f := p.Files
+		t.row(p.Pass, p.Mode, p.State, stamp(p.Started), f.Seen, f.Copied, bytes(f.Bytes), f.Waiting,
+			f.Failed+f.Conflict+f.Quarantined+f.Unsafe, p.ConnectionStatus)
+	}
+	t.flush()
+	if len(h.Files) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout)
+	t = a.table("DELIVERED", "PASS", "STATE", "SIZE", "FILE")
+	for _, f := range h.Files {
+		note := f.Name
+		if f.Error != "" {
+			note += "  (" + f.Error + ")"
+		}
+		t.row(stampOf(f.DeliveredAt), f.Pass, f.State, bytes(f.Size), note)
+	}
+	t.flush()
+	return nil
+}
+
+func (a *app) readHistory(ctx context.Context, name string, passes, files int) (history, error) {
+	h := history{Connector: name, Passes: []interapp.Pass{}, Files: []interapp.File{}}
+	if a.server != "" {
+		client, err := a.client(config.ScopeRead)
+		if err != nil {
+			return h, err
+		}
+		if h.Passes, err = client.Passes(ctx, name, passes); err != nil || files == 0 {
+			return h, failed(err)
+		}
+		page, err := client.Files(ctx, name, interapp.FileQuery{Limit: files})
+		h.Files = page.Files
+		return h, failed(err)
+	}
+	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
+	if err != nil {
+		return h, err
+	}
+	defer w.close()
+	e, err := w.set.Get(name)
+	if err != nil {
+		return h, failed(err)
+	}
+	all, err := e.Memory().Passes(ctx, passes)
+	if err != nil {
+		return h, failed(err)
+	}
+	for _, p := range all {
+		h.Passes = append(h.Passes, convert.FromLedgerPass(name, p))
+	}
+	if files == 0 {
+		return h, nil
+	}
+	// Delivered files and adopted ones; failures are the business of ls and status.
+	for _, state := range []filesync.State{filesync.StateDelivered, filesync.StatePresent} {
+		page, _, err := e.Memory().Files(ctx, ledger.Query{State: state, Limit: files - len(h.Files)})
+		if err != nil {
+			return h, failed(err)
+		}
+		for _, f := range page {
+			h.Files = append(h.Files, convert.FromFile(f))
+		}
+		if len(h.Files) == files {
+			break
+		}
+	}
+	return h, nil
+}

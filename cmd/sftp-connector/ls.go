@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	filesync "sftpconnector/sync"
+)
+
+func (a *app) lsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls NAME",
+		Short: "List what a pass would see: each remote file with its state and the reason for it",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(c *cobra.Command, names []string) error { return a.ls(c.Context(), names[0]) },
+	}
+}
+
+// ls prints files as they are found, so that a large tree needs no memory.
+func (a *app) ls(ctx context.Context, name string) error {
+	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	e, err := w.set.Get(name)
+	if err != nil {
+		return failed(err)
+	}
+	var mu sync.Mutex
+	first := true
+	result, err := e.Survey(ctx, func(d filesync.Decision) {
+		mu.Lock()
+		defer mu.Unlock()
+		if a.json {
+			a.lsJSON(d, first)
+		} else {
+			fmt.Fprintf(a.stdout, "%-11s  %9s  %-19s  %s  (%s)\n", d.State, bytes(d.Entry.Size), stamp(d.Entry.ModTime), shown(d.Entry.Name), shown(d.Reason))
+		}
+		first = false
+	})
+	if a.json {
+		if first {
+			fmt.Fprint(a.stdout, "[")
+		}
+		fmt.Fprintln(a.stdout, "]")
+	}
+	if err != nil {
+		return failed(err)
+	}
+	f := result.Files
+	if !a.json {
+		fmt.Fprintf(a.stdout, "%d files seen, %d to copy\n", f.Seen, result.ToCopy)
+		for _, x := range result.Failures {
+			fmt.Fprintf(a.stdout, "%s: %s\n", shown(x.Name), shown(x.Error))
+		}
+	}
+	if f.Failed+f.Conflict+f.Quarantined+f.Unsafe > 0 {
+		return &exitError{code: exitPartial}
+	}
+	return nil
+}
+
+// lsJSON writes one element of the array.
+func (a *app) lsJSON(d filesync.Decision, first bool) {
+	f := interapp.File{Name: d.Entry.Name, State: string(d.State), Size: d.Entry.Size, Reason: d.Reason}
+	if !d.Entry.ModTime.IsZero() {
+		t := d.Entry.ModTime.UTC()
+		f.ModTime = &t
+	}
+	start := ",\n"
+	if first {
+		start = "["
+	}
+	fmt.Fprint(a.stdout, start+encode(f))
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+	_ "time/tzdata" // time_zone works on machines without a tz database
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp/server"
+)
+
+// stopWithin is how long the passes under way may take to end.
+const stopWithin = 10 * time.Second
+
+func (a *app) runCommand() *cobra.Command {
+	var pprof bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon: every connector on its schedule, the API and the metrics",
+		Long: `Runs the daemon: every connector on its schedule, the API and the metrics.
+
+SIGHUP reads the configuration anew: a bad one is reported and the old one kept;
+a good one touches only the connectors whose settings changed. SIGTERM and
+SIGINT end the passes cleanly within 10 seconds; what was interrupted goes on
+after the next start.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), pprof) },
+	}
+	c.Flags().BoolVar(&pprof, "pprof", false, "serve profiles under /debug/pprof/")
+	return c
+}
+
+func (a *app) run(ctx context.Context, pprof bool) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(slog.LevelInfo)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+		return failed(fmt.Errorf("make data directory: %w", err))
+	}
+	claim, err := claimDaemon(cfg.DataDirectory)
+	if err != nil {
+		return failed(err)
+	}
+	defer claim.Unlock()
+	d, err := a.startDaemon(ctx, cfg, log, pprof)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(beaconPath(cfg.DataDirectory))
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			a.reload(ctx, d)
+		case err := <-d.broken:
+			return failed(errors.Join(err, d.stop()))
+		case <-ctx.Done():
+			log.Info("stopping")
+			return failed(d.stop())
+		}
+	}
+}
+
+// daemon is the running program.
+type daemon struct {
+	*workshop
+	log     *slog.Logger
+	api     *server.Server
+	http    *http.Server
+	broken  chan error // the listener failed
+	sets    sync.WaitGroup
+	endSets context.CancelFunc
+}
+
+// startDaemon starts serving and the schedules.
+func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool) (*daemon, error) {
+	d := &daemon{log: log, broken: make(chan error, 1)}
+	listener, err := net.Listen("tcp", cfg.Server.Listen)
+	if err != nil {
+		return nil, failed(fmt.Errorf("server.listen: %w", err))
+	}
+	metrics := server.NewMetrics(buildVersion())
+	if d.workshop, err = a.open(ctx, cfg, connector.Parts{Log: log, OnPass: metrics.ObservePass}); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	d.api = server.New(server.Options{Set: d.set, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof})
+	d.http = server.NewHTTPServer(d.api)
+	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	scheme := "http"
+	if cfg.Server.TLS.Enabled() {
+		scheme = "https"
+	}
+	b := beacon{PID: os.Getpid(), URL: scheme + "://" + reachable(listener.Addr().String())}
+	if err := b.write(cfg.DataDirectory); err != nil {
+		listener.Close()
+		d.close()
+		return nil, failed(err)
+	}
+	go func() {
+		var err error
+		if t := cfg.Server.TLS; t.Enabled() {
+			err = d.http.ServeTLS(listener, t.Certificate, t.Key)
+		} else {
+			err = d.http.Serve(listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			d.broken <- err
+		}
+	}()
+	sets, end := context.WithCancel(context.WithoutCancel(ctx))
+	d.endSets = end
+	d.sets.Go(func() { d.set.Run(sets) })
+	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", b.URL, "data_directory", cfg.DataDirectory)
+	return d, nil
+}
+
+// reachable is the address at which this machine reaches a listener.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// stop ends passes, then the API, within stopWithin.
+func (d *daemon) stop() error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.endSets()
+		d.sets.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if d.http.Shutdown(ctx) != nil {
+			d.http.Close()
+		}
+		d.ledger.Close()
+	}()
+	select {
+	case <-ended:
+		d.log.Info("stopped")
+		return nil
+	case <-time.After(stopWithin):
+		return fmt.Errorf("a pass did not end within %s and was cut off; it goes on after the next start", stopWithin)
+	}
+}
+
+// reload reads the configuration anew.
+func (a *app) reload(ctx context.Context, d *daemon) {
+	cfg, err := a.load()
+	if err != nil {
+		d.log.Error("reload: the configuration has mistakes, the old one is kept", "error", err)
+		return
+	}
+	if old := d.cfg; cfg.DataDirectory != old.DataDirectory || cfg.Server.Listen != old.Server.Listen || cfg.Server.TLS != old.Server.TLS {
+		d.log.Warn("reload: data_directory, server.listen and server.tls take effect at the next start")
+	}
+	if err := d.set.Reload(ctx, cfg); err != nil {
+		d.log.Error("reload: failed, the old configuration is kept", "error", err)
+		return
+	}
+	d.api.SetServer(cfg.Server)
+	d.cfg = cfg
+	d.log.Info("reloaded", "connectors", len(cfg.Connectors))
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/gofrs/flock"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	"sftpconnector/store/sftp"
+	filesync "sftpconnector/sync"
+)
+
+// stores makes the stores that a connector's configuration asks for.
+type stores struct {
+	owner  string // of pending files
+	known  *known
+	prompt func(context.Context, sftp.HostKey) (bool, error) // nil: unknown keys are refused
+}
+
+func (s stores) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+	cfg := sftpConfig(c)
+	server := s.known.server(c.SFTP)
+	cfg.Limits, cfg.Prompt = server.limits, s.prompt
+	select {
+	case server.logins <- struct{}{}:
+		defer func() { <-server.logins }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	src, err := sftp.Open(ctx, cfg, observe)
+	if err != nil {
+		return nil, err // not a nil *Source in an interface
+	}
+	return src, nil
+}
+
+func (s stores) destination(_ context.Context, c *config.Connector) (filesync.Destination, error) {
+	d, err := local.Open(c.Files.DestinationDirectoryPath, s.owner)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// sftpConfig is what the store needs of a connector's configuration.
+func sftpConfig(c *config.Connector) sftp.Config {
+	cfg := sftp.Config{
+		Host: c.SFTP.Host, Port: c.SFTP.Port, Username: c.SFTP.Username,
+		KeyPairs: c.SFTP.Authentication == config.KeyPairs,
+		Password: c.SFTP.Password.Reveal(),
+		KeyPath:  c.SFTP.KeyPairsPath, KeyPassphrase: c.SFTP.KeyPairsPassphrase.Reveal(),
+		HostKey: c.SFTP.HostKey, KnownHostsPath: c.SFTP.KnownHostsPath,
+		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
+		Root:             c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
+	}
+	if user, host, port, ok := c.SFTP.Jump(); ok {
+		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port}
+	}
+	return cfg
+}
+
+// logins is how many logins may be under way at one server. OpenSSH refuses
+// some from the tenth on (MaxStartups 10:30:100).
+const logins = 4
+
+// known is what was learnt of the servers since the program started.
+type known struct {
+	mu      sync.Mutex
+	servers map[string]*endpoint
+}
+
+type endpoint struct {
+	limits *sftp.Limits
+	logins chan struct{}
+}
+
+func newKnown() *known { return &known{servers: map[string]*endpoint{}} }
+
+// server gives what is known of a server, as one user sees it.
+func (k *known) server(s config.SFTP) *endpoint {
+	key := s.Username + "@" + net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.servers[key] == nil {
+		k.servers[key] = &endpoint{limits: new(sftp.Limits), logins: make(chan struct{}, logins)}
+	}
+	return k.servers[key]
+}
+
+// lockIn makes locks that keep other processes from running a pass of the same
+// connector. The files stay; it is the lock on them that counts.
+func lockIn(dir string) func(name string) (func(), error) {
+	return func(name string) (func(), error) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make lock directory: %w", err)
+		}
+		l := flock.New(filepath.Join(dir, name+".lock"))
+		ok, err := l.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("lock connector %s: %w", name, err)
+		}
+		if !ok {
+			return nil, fmt.Errorf("connector %s: %w", name, connector.ErrBusy)
+		}
+		return func() { _ = l.Unlock() }, nil
+	}
+}
