@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,10 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
+	"sftpconnector/store/sftp/sftptest/relay"
+
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
 )
 
 func TestCutConnectionIsLost(t *testing.T) {
@@ -161,6 +166,87 @@ func TestCloseDoesNotBlock(t *testing.T) {
 	awaitEnd(t, c)
 }
 
+// deafChannel is a channel whose Close waits for a server that does not listen.
+type deafChannel struct {
+	ssh.Channel
+	heard chan struct{}
+}
+
+func (d deafChannel) Close() error { <-d.heard; return nil }
+
+func TestChannelCloseDoesNotBlock(t *testing.T) {
+	noLeaks(t)
+	deaf := deafChannel{heard: make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		(&channel{Channel: deaf}).Close()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("Close blocks")
+	}
+	close(deaf.heard)
+}
+
+// A channel that opens when nobody waits for it any more is closed, so that it
+// does not count against the server's limit.
+func TestLateChannelIsClosed(t *testing.T) {
+	server := sftptest.StartFaulty(t, sftptest.Faults{MaxChannels: 1})
+	r, err := relay.Start(t.Context(), server.Addr, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	cfg := throughRelay(t, server.Endpoint, r)
+	c, _, err := connectTo(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.OpenSFTP(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		_, err := c.OpenSFTP(t.Context())
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ErrNoChannel) || time.Now().After(deadline) {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+// throughRelay is the configuration that reaches a server through a relay.
+func throughRelay(t *testing.T, e sftptest.Endpoint, r *relay.Relay) Config {
+	t.Helper()
+	cfg := keyLogin(e)
+	cfg.Port = at(t, r.Addr).Port
+	writeFile(t, e.KnownHosts, string(sftptest.KnownHostsLines(r.Addr, e.HostKeys...)))
+	return cfg
+}
+
+// A long session exchanges its keys anew. The key that was accepted stays good,
+// whatever becomes of the file, and no deadline starts again.
+func TestRekeying(t *testing.T) {
+	server := sftptest.StartFaulty(t, sftptest.Faults{Algorithms: ssh.Config{RekeyThreshold: 4 << 10}})
+	cfg := keyLogin(server.Endpoint)
+	cfg.Timeouts.Handshake = 500 * time.Millisecond
+	c, _, err := connectTo(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, cfg.KnownHostsPath, "")
+	for deadline := time.Now().Add(3 * cfg.Timeouts.Handshake); time.Now().Before(deadline); {
+		if _, _, err := c.client.SendRequest("keepalive@openssh.com", true, make([]byte, 1<<10)); err != nil {
+			t.Fatalf("%v: %v", err, c.Err())
+		}
+	}
+}
+
 // jumpTo is the configuration that reaches target through bastion, where the
 // key of target's user is authorised.
 func jumpTo(t *testing.T, bastion, target sftptest.Endpoint) Config {
@@ -198,8 +284,33 @@ func TestJump(t *testing.T) {
 	bastion.Stop()
 }
 
-func TestJumpFailures(t *testing.T) {
+// Closing does not wait for a jump host that is frozen.
+func TestCloseThroughFrozenJump(t *testing.T) {
 	noLeaks(t)
+	bastion := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
+	r, err := relay.Start(t.Context(), bastion.Addr, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	cfg := jumpTo(t, bastion.Endpoint, bastion.Endpoint)
+	cfg.Jump.Port = at(t, r.Addr).Port
+	lines := readText(t, cfg.KnownHostsPath) + string(sftptest.KnownHostsLines(r.Addr, bastion.HostKeys...))
+	writeFile(t, cfg.KnownHostsPath, lines)
+	c, _, err := connectTo(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Freeze()
+	start := time.Now()
+	c.Close()
+	awaitEnd(t, c)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestJumpFailures(t *testing.T) {
 	bastion := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
 	closed := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Extra: []string{"AllowTcpForwarding no"}})
 	good := jumpTo(t, bastion.Endpoint, bastion.Endpoint)
@@ -211,6 +322,7 @@ func TestJumpFailures(t *testing.T) {
 		return cfg
 	}
 	silent := answering(t, "", false)
+	before := goleak.IgnoreCurrent()
 	tests := map[string]struct {
 		cfg   Config
 		word  status.Word
@@ -238,6 +350,5 @@ func TestJumpFailures(t *testing.T) {
 			expectFailure(t, tt.cfg, tt.word, tt.stage, tt.text)
 		})
 	}
-	bastion.Stop()
-	closed.Stop()
+	goleak.VerifyNone(t, before) // before the servers end, which would end what is left over
 }

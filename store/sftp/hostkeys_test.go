@@ -173,8 +173,8 @@ func TestPrompt(t *testing.T) {
 }
 
 func TestFetchHostKeyAndRemember(t *testing.T) {
-	noLeaks(t)
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
+	noLeaks(t) // the server's end would end what is left over
 	cfg := keyLogin(server.Endpoint)
 	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
 	fetch := func() HostKey {
