@@ -36,7 +36,7 @@ type Parts struct {
 	Lock func(name string) (unlock func(), err error)
 	Log  *slog.Logger
 	// OnPass is told of each pass that ended, OnHealth of each change of a
-	// Connection Status, OnDelivered of each file. They must not block.
+	// Connection Status (Checking is none), OnDelivered of each file. They must not block.
 	OnPass      func(name string, p PassReport)
 	OnHealth    func(name string, h Health)
 	OnDelivered func(name string, d filesync.Delivered)
@@ -230,12 +230,10 @@ func (e *Element) stop() {
 }
 
 func (e *Element) healthChanged(h Health) {
-	if h.Status != status.Checking {
-		if h.Error == "" {
-			e.log.Info("connection status", "status", h.Status)
-		} else {
-			e.log.Warn("connection status", "status", h.Status, "error", h.Error, "hint", h.Hint)
-		}
+	if h.Error == "" {
+		e.log.Info("connection status", "status", h.Status)
+	} else {
+		e.log.Warn("connection status", "status", h.Status, "error", h.Error, "hint", h.Hint)
 	}
 	if e.parts.OnHealth != nil {
 		e.parts.OnHealth(e.cfg.Name, h)

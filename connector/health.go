@@ -54,21 +54,18 @@ func (h *health) abandon() {
 func (h *health) set(next Health) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	changed := next.Status != h.now.Status
-	next.Since = h.now.Since
-	if changed {
-		next.Since = time.Now()
+	next.Since = time.Now()
+	if next.Status == status.Checking {
+		h.now = next
+		return
 	}
-	// Checking comes and goes with every pass: the time since which a status
-	// holds is that of the last different one.
-	if next.Status != status.Checking {
-		if next.Status == h.settled.Status {
-			next.Since = h.settled.Since
-		}
-		changed = next.Status != h.settled.Status
-		h.settled = next
+	// Checking comes and goes with every pass: it neither counts as a change
+	// nor does it start the time anew since which a status holds.
+	changed := next.Status != h.settled.Status
+	if !changed {
+		next.Since = h.settled.Since
 	}
-	h.now = next
+	h.now, h.settled = next, next
 	if changed && h.onChange != nil {
 		h.onChange(next)
 	}

@@ -2,7 +2,6 @@ package sync
 
 import (
 	"errors"
-	"path"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,7 +52,7 @@ func checkName(name string) error {
 
 // checkBelow checks that name, as a Lister yielded it, is one component below dir.
 func checkBelow(dir, name string) error {
-	if dir == "." || dir == "" {
+	if dir == "" {
 		return checkName(name)
 	}
 	rest, ok := strings.CutPrefix(name, dir+"/")
@@ -63,13 +62,10 @@ func checkBelow(dir, name string) error {
 	return checkName(rest)
 }
 
-// join puts name below dir, where "." is the root.
+// join puts name below dir, where "" is the root.
 func join(dir, name string) string {
-	if dir == "." || dir == "" {
+	if dir == "" {
 		return name
 	}
 	return dir + "/" + name
 }
-
-// parent is the directory of a path, "." for the root's own entries.
-func parent(name string) string { return path.Dir(name) }

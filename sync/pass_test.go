@@ -410,7 +410,7 @@ func TestChangedWhileCopiedWaits(t *testing.T) {
 func TestHostileNamesStayOut(t *testing.T) {
 	b := newBench(t)
 	for _, name := range []string{"..", ".", "", "/etc/passwd", "../x", "a/b", "back\\slash", "nul\x00", "bad\xff", strings.Repeat("x", 256)} {
-		b.src.Inject(".", filesync.Entry{Name: name, Size: 1, ModTime: old, Mode: 0o644})
+		b.src.Inject("", filesync.Entry{Name: name, Size: 1, ModTime: old, Mode: 0o644})
 	}
 	b.src.Put("good", "data", old)
 	b.want(b.pass(filesync.Automatic), filesync.Partial, "copied=1 unsafe=10")

@@ -30,6 +30,7 @@ func (e Entry) SameVersion(o Entry) bool {
 // Lister streams the entries of one directory, in no given order, without "."
 // and "..". An error is the last thing that it yields. The names it yields are
 // paths below the root, and are as the far side sent them: the caller checks them.
+// The root itself is the directory "".
 type Lister interface {
 	List(ctx context.Context, dir string) iter.Seq2[Entry, error]
 }

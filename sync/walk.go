@@ -40,7 +40,7 @@ type tree struct {
 }
 
 func newTree() *tree {
-	t := &tree{stack: []directory{{name: ".", real: "."}}}
+	t := &tree{stack: []directory{{}}}
 	t.wake = sync.NewCond(&t.mu)
 	return t
 }
@@ -115,7 +115,7 @@ func (p *Pass) walk(ctx context.Context) error {
 // listOne lists one directory. Only what ends the pass is an error: the
 // source's root that cannot be read, and a connection that cannot be had again.
 func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
-	p.at("listing " + d.name)
+	p.at("listing /" + d.name)
 	for relists := 0; ; relists++ {
 		err := p.listEntries(ctx, t, d)
 		switch {
@@ -124,8 +124,8 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 		case errors.Is(err, errReopened) && relists < maxRelists:
 			continue // what it yielded already is claimed, and not copied twice
 		case ctx.Err() != nil || lost(err) || errors.Is(err, errReopened):
-			return fmt.Errorf("list %s: %w", d.name, err)
-		case d.name == ".":
+			return fmt.Errorf("list /%s: %w", d.name, err)
+		case d.name == "":
 			return rootError(err)
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // it went away since its parent was listed
@@ -270,7 +270,7 @@ func (p *Pass) refuse(e Entry, err error) {
 
 // within reports whether dir is real or lies below it.
 func within(dir, real string) bool {
-	return real == "." || dir == real || strings.HasPrefix(dir, real+"/")
+	return real == "" || dir == real || strings.HasPrefix(dir, real+"/")
 }
 
 // baseLen is the length of the last component of a path.

@@ -138,7 +138,7 @@ func (m *Memory) entries(dir string) []filesync.Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	prefix, below := dir+"/", m.real(dir)+"/"
-	if dir == "." {
+	if dir == "" {
 		prefix, below = "", ""
 	}
 	entries := append([]filesync.Entry(nil), m.raw[dir]...)
@@ -193,7 +193,7 @@ func (m *Memory) Resolve(_ context.Context, e filesync.Entry) (filesync.Entry, s
 		return entry(e.Name, f), real, nil
 	}
 	for name := range m.files {
-		if real == "." || strings.HasPrefix(name, real+"/") {
+		if  strings.HasPrefix(name, real+"/") {
 			return filesync.Entry{Name: e.Name, Mode: fs.ModeDir | 0o755}, real, nil
 		}
 	}
