@@ -88,6 +88,57 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 	t.Log(err)
 }
 
+// A server that ignores keepalives, but sends something, is alive.
+func TestTrafficIsAnAnswer(t *testing.T) {
+	noLeaks(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	config := &ssh.ServerConfig{NoClientAuth: true}
+	config.AddHostKey(sftptest.HostKeys(t)[0].Signer)
+	quiet := make(chan struct{})
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		conn, _, requests, err := ssh.NewServerConn(nc, config)
+		if err != nil {
+			return
+		}
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quiet:
+				conn.Wait()
+				return
+			case <-requests: // and no reply
+			case <-tick.C:
+				conn.SendRequest("still-here@test", false, nil)
+			}
+		}
+	}()
+	cfg := at(t, l.Addr().String())
+	cfg.HostKey = PolicyAcceptNew
+	cfg.Timeouts.Keepalive, cfg.Timeouts.Operation = 50*time.Millisecond, 500*time.Millisecond
+	c, _, err := connectTo(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Done():
+		t.Errorf("it ended: %v", c.Err())
+	case <-time.After(3 * cfg.Timeouts.Operation):
+	}
+	close(quiet)
+	if err := awaitEnd(t, c); !status.Is(err, status.ConnectionLost) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A server that answers nothing after the login does not hold up a channel.
 func TestSilentAfterLogin(t *testing.T) {
 	noLeaks(t)

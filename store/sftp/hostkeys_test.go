@@ -3,6 +3,7 @@ package sftp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
@@ -148,12 +150,24 @@ func TestPrompt(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	cfg := keyLogin(server.Endpoint)
 	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
+	cfg.Timeouts.Handshake = 300 * time.Millisecond
 	var asked []HostKey
 	answer := false
-	cfg.Prompt = func(_ context.Context, k HostKey) (bool, error) {
+	cfg.Prompt = func(ctx context.Context, k HostKey) (bool, error) {
 		asked = append(asked, k)
-		return answer, nil
+		select {
+		case <-time.After(2 * cfg.Timeouts.Handshake): // a person thinks
+			return answer, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Connect(ctx, cfg, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("given up: %v", err)
+	}
+	asked = nil
 	expectFailure(t, cfg, status.HostKeyUnknown, status.StageHostKey, "was not accepted")
 	answer = true
 	if _, _, err := connectTo(t, cfg); err != nil {
