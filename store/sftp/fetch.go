@@ -104,21 +104,23 @@ func (s *Source) open(ctx context.Context, p port, path string) (file, error) {
 	}
 	f, err := p.open(ctx, path)
 	if err == nil {
+		s.gate.succeed()
 		return f, nil
 	}
-	others := s.gate.others()
-	s.gate.leave()
-	if !isFailure(err) || others == 0 {
+	opened, in := s.gate.count()
+	s.gate.fail()
+	if !isFailure(err) || in == 1 {
 		return nil, err
 	}
 	if err := s.gate.enterAlone(ctx); err != nil {
 		return nil, err
 	}
 	if f, err = p.open(ctx, path); err != nil {
-		s.gate.leave()
+		s.gate.fail()
 		return nil, err
 	}
-	s.limits.openFiles.Store(int32(others))
+	s.limits.limitOpenFiles(max(1, opened))
+	s.gate.succeed()
 	s.gate.share()
 	return f, nil
 }
@@ -218,9 +220,10 @@ func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *bl
 	}
 	f, err := p.open(ctx, s.path(e.Name))
 	if err != nil {
-		s.gate.leave()
+		s.gate.fail()
 		return nil
 	}
+	s.gate.succeed()
 	defer f.close(s.gate.leave)
 	if _, err := f.stat(ctx); err != nil {
 		return nil // the version could not be told

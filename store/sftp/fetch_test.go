@@ -208,11 +208,12 @@ func TestOpenFilesLimit(t *testing.T) {
 		wg.Go(func() { fetchAll(t, s, e, noise(100)) })
 	}
 	wg.Wait()
-	if n := limits.openFiles.Load(); n < 1 || n > 2 {
+	// A file whose CLOSE is not answered yet may have been counted.
+	if n := limits.openFiles.Load(); n < 1 || n > 3 {
 		t.Errorf("the limit is remembered as %d", n)
 	}
 	// Handles are counted until the server has closed them.
-	waitFor(t, func() bool { return s.gate.others() == -1 })
+	waitFor(t, func() bool { _, in := s.gate.count(); return in == 0 })
 }
 
 // A file that cannot be opened for no reason given is that file's error alone.
@@ -263,7 +264,8 @@ func TestBuffersComeBack(t *testing.T) {
 	waitFor(t, func() bool {
 		if s.buffers.budget.TryAcquire(bufferMemory) {
 			s.buffers.budget.Release(bufferMemory)
-			return s.gate.others() == -1
+			_, in := s.gate.count()
+			return in == 0
 		}
 		return false
 	})

@@ -11,7 +11,8 @@ type gate struct {
 	limits *Limits
 
 	mu      sync.Mutex
-	open    int
+	open    int           // files that are open, being opened, or being closed
+	opened  int           // those of them that the server has opened
 	alone   bool          // the one that is in wants nobody beside it
 	queued  int           // how many wait to be alone; they go first
 	changed chan struct{} // closed and replaced when somebody has left
@@ -79,8 +80,23 @@ func (g *gate) share() {
 	g.signal()
 }
 
-// leave counts one out. Its file is closed, or was never open.
+// succeed notes that the file of one who entered is open.
+func (g *gate) succeed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opened++
+}
+
+// leave counts one out whose file is closed.
 func (g *gate) leave() {
+	g.mu.Lock()
+	g.opened--
+	g.mu.Unlock()
+	g.fail()
+}
+
+// fail counts one out whose file was never open.
+func (g *gate) fail() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
@@ -90,11 +106,11 @@ func (g *gate) leave() {
 	g.signal()
 }
 
-// others is how many are in besides the one that asks.
-func (g *gate) others() int {
+// count is how many files are open for sure, and how many are in.
+func (g *gate) count() (opened, in int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.open - 1
+	return g.opened, g.open
 }
 
 func (g *gate) signal() {

@@ -25,12 +25,18 @@ func (l *Limits) dataChannels() (n int, ok bool) {
 // setDataChannels remembers that the server takes no more than n.
 func (l *Limits) setDataChannels(n int) { l.channels.Store(int32(n) + 1) }
 
+// limitOpenFiles remembers that an OPEN failed while n files were open.
+func (l *Limits) limitOpenFiles(n int) { lower(&l.openFiles, n) }
+
 // shrinkReads remembers that the server answered a READ with n bytes where
 // more were there.
-func (l *Limits) shrinkReads(n int) {
+func (l *Limits) shrinkReads(n int) { lower(&l.readSize, n) }
+
+// lower sets a limit to n if it is unknown or more than that.
+func lower(limit *atomic.Int32, n int) {
 	for {
-		old := l.readSize.Load()
-		if old != 0 && int(old) <= n || l.readSize.CompareAndSwap(old, int32(n)) {
+		old := limit.Load()
+		if old != 0 && int(old) <= n || limit.CompareAndSwap(old, int32(n)) {
 			return
 		}
 	}

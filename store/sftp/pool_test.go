@@ -142,7 +142,7 @@ func TestGate(t *testing.T) {
 		g.leave()
 	}
 	alone.Wait()
-	if g.others() != 0 || g.tryEnter() {
+	if _, in := g.count(); in != 1 || g.tryEnter() {
 		t.Error("it is not alone")
 	}
 	g.share()

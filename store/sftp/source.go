@@ -106,7 +106,7 @@ func (s *Source) start(ctx context.Context) error {
 		return s.startError(ctx, err)
 	}
 	if s.pool.mayGrow() {
-		if _, err := s.pool.grow(ctx); ctx.Err() != nil || s.conn.Err() != nil {
+		if _, err := s.pool.grow(ctx); ctx.Err() != nil || errors.Is(err, errDropped) {
 			return s.startError(ctx, err)
 		}
 	}
@@ -119,15 +119,18 @@ func (s *Source) start(ctx context.Context) error {
 
 // startError gives a failure to start SFTP its word.
 func (s *Source) startError(ctx context.Context, err error) error {
-	if lost := s.conn.Err(); lost != nil && ctx.Err() == nil {
-		return lost
+	if ctx.Err() == nil && !errors.Is(err, ErrNoChannel) && s.gone() {
+		return s.conn.Err()
 	}
 	if _, ok := errors.AsType[*status.Error](err); ok {
 		return err
 	}
 	word := status.SFTPUnavailable
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		word, err = status.ConnectionTimedOut, context.Cause(ctx)
+	case errors.Is(err, context.DeadlineExceeded):
+		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
 	}
 	return &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
 }
@@ -148,10 +151,21 @@ func (s *Source) dialLane(ctx context.Context) (*lane, error) {
 			}}, nil
 		}
 	}
-	if s.conn.Err() != nil {
+	if !errors.Is(err, ErrNoChannel) && s.gone() {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
+}
+
+// gone reports whether the connection is. Its channels end before it is known
+// why, so that a failure on one waits a moment for the answer.
+func (s *Source) gone() bool {
+	select {
+	case <-s.conn.Done():
+		return true
+	case <-time.After(250 * time.Millisecond):
+		return false
+	}
 }
 
 // outlive ends the connection when a session on it ends: what a server cuts
@@ -163,10 +177,7 @@ func (s *Source) outlive(session *wire.Session) {
 
 // lost gives the reason why the connection is gone, which it is after that.
 func (s *Source) lost(err error) error {
-	// The channels of a connection end before it is known why.
-	select {
-	case <-s.conn.Done():
-	case <-time.After(250 * time.Millisecond):
+	if !s.gone() {
 		s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err})
 	}
 	if err := s.conn.Err(); err != nil {

@@ -273,13 +273,16 @@ func TestStageSFTP(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"refused": {NoSFTP: true},
 		"dying":   {DieAtRequest: 1},
+		"silent":  {SilentAtRequest: 1},
 	} {
 		srv.Set(func(now *sftptest.Faults) { *now = f })
 		stages = nil
-		_, err = Open(t.Context(), keyLogin(srv.Endpoint), observe)
+		cfg := keyLogin(srv.Endpoint)
+		cfg.Timeouts.Operation = 500 * time.Millisecond
+		_, err = Open(t.Context(), cfg, observe)
 		last = stages[len(stages)-1]
 		if last.Stage != status.StageSFTP || last.OK || status.Of(err) != map[string]status.Word{
-			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost,
+			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost, "silent": status.ConnectionTimedOut,
 		}[name] {
 			t.Errorf("%s: %v, %+v", name, err, last)
 		}

@@ -30,7 +30,6 @@ const (
 // wirePort is a data channel.
 type wirePort struct {
 	session *wire.Session
-	meter   *meter
 	limits  *Limits
 	buffers *buffers
 	ordered bool // the server answers in the order of the requests
