@@ -37,17 +37,27 @@ type control struct {
 func newControl(ctx context.Context, ch Channel) (*control, error) {
 	m := newMeter(ch)
 	c := &control{meter: m, names: &nameFilter{r: m}, ops: make(map[int]time.Time), listMu: make(chan struct{}, 1), listed: listedLimit}
-	stop := context.AfterFunc(ctx, func() { _ = ch.Close() })
-	client, err := sftp.NewClientPipe(c.names, m)
-	if !stop() || err != nil {
-		_ = ch.Close()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, err
+	type result struct {
+		client *sftp.Client
+		err    error
 	}
-	c.client = client
-	return c, nil
+	started := make(chan result, 1)
+	go func() {
+		client, err := sftp.NewClientPipe(c.names, m)
+		started <- result{client, err}
+	}()
+	select {
+	case r := <-started:
+		c.client = r.client
+		if r.err != nil {
+			_ = ch.Close()
+			return nil, r.err
+		}
+		return c, nil
+	case <-ctx.Done():
+		_ = ch.Close()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // call runs f beside the caller, who stops waiting for it when ctx ends.

@@ -7,7 +7,7 @@ import "sync/atomic"
 // also concurrently; the zero Limits knows of none.
 type Limits struct {
 	channels   atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
-	dropped    atomic.Int32 // how often in a row the connection was lost while one more was opened
+	dropped    atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
 	openFiles  atomic.Int32 // files open at once; 0: unknown
 	readSize   atomic.Int32 // bytes that a READ is answered with; 0: unknown
 	noFstat    atomic.Bool  // FSTAT is not supported

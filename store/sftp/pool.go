@@ -107,7 +107,7 @@ func (p *pool) grow(ctx context.Context) (*lane, error) {
 	}
 	switch {
 	case ctx.Err() != nil:
-	case errors.Is(err, errDropped):
+	case errors.Is(err, errDropped), errors.Is(err, context.DeadlineExceeded):
 		// Chance, once; twice, it is what this server does to one channel more.
 		if p.limits.dropped.Add(1) > 1 {
 			p.limits.setDataChannels(len(p.lanes))

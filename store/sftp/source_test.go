@@ -273,18 +273,31 @@ func TestStageSFTP(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"refused": {NoSFTP: true},
 		"dying":   {DieAtRequest: 1},
-		"silent":  {SilentAtRequest: 1},
 	} {
 		srv.Set(func(now *sftptest.Faults) { *now = f })
 		stages = nil
-		cfg := keyLogin(srv.Endpoint)
-		cfg.Timeouts.Operation = 500 * time.Millisecond
-		_, err = Open(t.Context(), cfg, observe)
+		_, err = Open(t.Context(), keyLogin(srv.Endpoint), observe)
 		last = stages[len(stages)-1]
 		if last.Stage != status.StageSFTP || last.OK || status.Of(err) != map[string]status.Word{
-			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost, "silent": status.ConnectionTimedOut,
+			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost,
 		}[name] {
 			t.Errorf("%s: %v, %+v", name, err, last)
+		}
+	}
+}
+
+// What answers as the sftp subsystem is no SFTP server.
+func TestNoSFTPServer(t *testing.T) {
+	for command, want := range map[string]status.Word{
+		"/bin/false":         status.SFTPUnavailable,
+		"/bin/cat":           status.SFTPUnavailable,
+		"echo This account.": status.SFTPUnavailable,
+		"sleep 60":           status.ConnectionTimedOut,
+	} {
+		cfg := keyLogin(sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Subsystem: command}).Endpoint)
+		cfg.Timeouts.Operation = 2 * time.Second
+		if _, err := Open(t.Context(), cfg, nil); status.Of(err) != want {
+			t.Errorf("%s: %v, not %s", command, err, want)
 		}
 	}
 }

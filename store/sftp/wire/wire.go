@@ -85,17 +85,17 @@ func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 		done:    make(chan struct{}),
 		calls:   make(map[uint32]*Call),
 	}
-	stop := context.AfterFunc(ctx, func() { _ = rwc.Close() })
-	err := s.negotiate()
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		_ = rwc.Close()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	started := make(chan error, 1)
+	go func() { started <- s.negotiate() }()
+	select {
+	case err := <-started:
+		if err != nil {
+			_ = rwc.Close()
+			return nil, fmt.Errorf("start the SFTP session: %w", err)
 		}
-		return nil, fmt.Errorf("start the SFTP session: %w", err)
+	case <-ctx.Done():
+		_ = rwc.Close()
+		return nil, context.Cause(ctx)
 	}
 	go s.receive()
 	go s.transmit()

@@ -297,33 +297,40 @@ func serve(t testing.TB) *Session {
 	return s
 }
 
-func TestAgainstServer(t *testing.T) {
-	dir := t.TempDir()
+// asker sends requests one by one.
+type asker struct {
+	t *testing.T
+	*Session
+	*Call
+}
+
+// answer waits for the answer to what was sent with the asker's Call.
+func (a asker) answer() *Call {
+	a.t.Helper()
+	if err := a.Wait(a.t.Context()); err != nil {
+		a.t.Fatal(err)
+	}
+	return a.Call
+}
+
+func newAsker(t *testing.T) asker { return asker{t, serve(t), &Call{Done: make(chan *Call, 1)}} }
+
+func TestReadsAgainstServer(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
-	if err := os.WriteFile(filepath.Join(dir, "f"), content, 0o600); err != nil {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("f", filepath.Join(dir, "l")); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t)
-	c := &Call{Done: make(chan *Call, 1)}
-	wait := func() {
-		t.Helper()
-		if err := c.Wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.Open(c, dir+"/f")
-	wait()
-	h := c.Handle
+	a := newAsker(t)
+	a.Session.Open(a.Call, name)
+	h := a.answer().Handle
 
 	const block = 30_000
 	done := make(chan *Call, 20)
 	got := make([]byte, len(content))
 	n := 0
 	for off := 0; off < len(content); off += block {
-		s.Read(&Call{Done: done, Off: int64(off), Buf: got[off:min(off+block, len(got))]}, h, int64(off))
+		a.Session.Read(&Call{Done: done, Off: int64(off), Buf: got[off:min(off+block, len(got))]}, h, int64(off))
 		n++
 	}
 	for range n {
@@ -334,52 +341,54 @@ func TestAgainstServer(t *testing.T) {
 	if !bytes.Equal(got, content) {
 		t.Error("other bytes came")
 	}
-	c.Buf = make([]byte, 1)
-	s.Read(c, h, int64(len(content)))
-	if err := c.Wait(t.Context()); !errors.Is(err, io.EOF) {
+	a.Buf = make([]byte, 1)
+	a.Session.Read(a.Call, h, int64(len(content)))
+	if err := a.Wait(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %v", err)
 	}
-	s.Fstat(c, h)
-	wait()
-	if c.Attr.Size() != int64(len(content)) {
-		t.Errorf("the size is %d", c.Attr.Size())
-	}
-	s.Lstat(c, dir+"/l")
-	wait()
-	if mode, ok := c.Attr.Mode(); !ok || mode.Type() != fs.ModeSymlink {
-		t.Errorf("the link's mode is %v", mode)
-	}
-	s.Stat(c, dir+"/l")
-	wait()
-	if mode, ok := c.Attr.Mode(); !ok || !mode.IsRegular() {
-		t.Errorf("the target's mode is %v", mode)
-	}
-	s.ReadLink(c, dir+"/l")
-	wait()
-	if c.Text != "f" {
-		t.Errorf("the link leads to %q", c.Text)
+	a.Fstat(a.Call, h)
+	if size := a.answer().Attr.Size(); size != int64(len(content)) {
+		t.Errorf("the size is %d", size)
 	}
 	closed := make(chan struct{})
-	s.CloseHandle(h, func() { close(closed) })
+	a.CloseHandle(h, func() { close(closed) })
 	<-closed
-	s.OpenDir(c, dir)
-	wait()
-	h = c.Handle
-	s.ReadDir(c, h)
-	wait()
-	if c.CountNames() < 2 {
-		t.Errorf("%d names", c.CountNames())
-	}
-	if n, _ := s.Waiting(); n != 0 {
+	if n, _ := a.Waiting(); n != 0 {
 		t.Errorf("%d calls are under way", n)
 	}
-	s.Stat(c, strings.Repeat("x/", maxText))
-	if err := c.Wait(t.Context()); err != errTooLong {
+}
+
+func TestPathsAgainstServer(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(dir+"/f", nil, 0o600), os.Symlink("f", dir+"/l")); err != nil {
+		t.Fatal(err)
+	}
+	a := newAsker(t)
+	a.Lstat(a.Call, dir+"/l")
+	if mode, ok := a.answer().Attr.Mode(); !ok || mode.Type() != fs.ModeSymlink {
+		t.Errorf("the link's mode is %v", mode)
+	}
+	a.Stat(a.Call, dir+"/l")
+	if mode, ok := a.answer().Attr.Mode(); !ok || !mode.IsRegular() {
+		t.Errorf("the target's mode is %v", mode)
+	}
+	a.ReadLink(a.Call, dir+"/l")
+	if to := a.answer().Text; to != "f" {
+		t.Errorf("the link leads to %q", to)
+	}
+	a.OpenDir(a.Call, dir)
+	h := a.answer().Handle
+	a.ReadDir(a.Call, h)
+	if n := a.answer().CountNames(); n < 2 {
+		t.Errorf("%d names", n)
+	}
+	a.Stat(a.Call, strings.Repeat("x/", maxText))
+	if err := a.Wait(t.Context()); err != errTooLong {
 		t.Errorf("a long path: %v", err)
 	}
-	s.Close()
-	s.Stat(c, dir)
-	if err := c.Wait(t.Context()); !errors.Is(err, ErrClosed) {
+	a.Close()
+	a.Stat(a.Call, dir)
+	if err := a.Wait(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
