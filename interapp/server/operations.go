@@ -27,8 +27,9 @@ const (
 	listedFailures = 10
 )
 
-// named is what every operation on one connector takes.
-type named struct {
+// Named is what every operation on one connector takes. It is exported because
+// huma fills no other field where it is embedded.
+type Named struct {
 	Name string `path:"name" maxLength:"200" doc:"The connector's name in the configuration"`
 }
 
@@ -95,7 +96,7 @@ func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.Co
 	return &answer[interapp.ConnectorList]{out}, nil
 }
 
-func (s *Server) getConnector(_ context.Context, in *named) (*answer[interapp.Connector], error) {
+func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Connector], error) {
 	e, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (s *Server) getConnector(_ context.Context, in *named) (*answer[interapp.Co
 }
 
 type applyInput struct {
-	named
+	Named
 	Wait string `query:"wait" maxLength:"20" doc:"How long to wait for the outcome, at most 10m: 60s, 5m" example:"60s"`
 }
 
@@ -171,7 +172,7 @@ func parseWait(text string) (time.Duration, error) {
 	return wait.Std(), nil
 }
 
-func (s *Server) check(ctx context.Context, in *named) (*answer[interapp.Check], error) {
+func (s *Server) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
 	e, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (s *Server) check(ctx context.Context, in *named) (*answer[interapp.Check],
 }
 
 type retryInput struct {
-	named
+	Named
 	Body *interapp.RetryRequest
 }
 
@@ -201,7 +202,7 @@ func (s *Server) retry(ctx context.Context, in *retryInput) (*answer[interapp.Re
 }
 
 type scheduleInput struct {
-	named
+	Named
 	Body interapp.Schedule
 }
 

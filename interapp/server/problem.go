@@ -42,9 +42,9 @@ func (s *Server) known() string {
 	case len(names) == 0:
 		return "none is configured"
 	case len(names) > most:
-		return fmt.Sprintf("there are %s and %d more, see GET %s", strings.Join(names[:most], ", "), len(names)-most, pathConnectors)
+		return fmt.Sprintf("known are %s and %d more, see GET %s", strings.Join(names[:most], ", "), len(names)-most, pathConnectors)
 	}
-	return "there are " + strings.Join(names, ", ")
+	return "known: " + strings.Join(names, ", ")
 }
 
 // explain is a transformer: the detail of a failed validation gets the errors

@@ -29,7 +29,7 @@ func (s *Server) fileOperations(api huma.API) {
 }
 
 type filesInput struct {
-	named
+	Named
 	State  string `query:"state" enum:"delivered,present,failed,quarantined,conflict" doc:"Only files in this state"`
 	Match  string `query:"name" maxLength:"4096" doc:"Only files with this in their path; or a pattern of the whole path with * and ?"`
 	Cursor string `query:"cursor" pattern:"^[fd][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
@@ -55,7 +55,7 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 }
 
 type passesInput struct {
-	named
+	Named
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
 }
 

@@ -1,0 +1,412 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/server"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	"sftpconnector/store/storetest"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// old is a modification time that needs no second look.
+var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// daemon is a server in front of one connector, "results", which copies from
+// memory to a directory and remembers in a real ledger.
+type daemon struct {
+	t       *testing.T
+	src     *storetest.Memory
+	dir     string
+	set     *connector.Set
+	metrics *server.Metrics
+	api     *server.Server
+	http    *httptest.Server
+
+	mu       sync.Mutex
+	gate     chan struct{} // a fetch waits for it to close; nil: it does not
+	fetching chan struct{} // gets a value when a fetch waits
+	refuse   error         // of opening the source
+	lock     error         // of another process
+}
+
+// newDaemon starts a daemon. Its schedules do not run yet.
+func newDaemon(t *testing.T, o server.Options) *daemon {
+	t.Helper()
+	d := &daemon{
+		t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"),
+		metrics: server.NewMetrics("v1.2.3"), fetching: make(chan struct{}, 100),
+	}
+	d.src.OnFetch = func(filesync.Entry, int64) error { d.hold(); return nil }
+	l, err := ledger.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	cfg := &config.Config{Connectors: map[string]*config.Connector{"results": {
+		Name: "results", Direction: config.Download, Retention: config.Duration(24 * time.Hour),
+		Files: config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: d.dir, Include: []string{"**"}},
+	}}}
+	d.set, err = connector.NewSet(t.Context(), cfg, connector.Parts{
+		Source: d.source,
+		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
+			return local.Open(d.dir, l.Owner())
+		},
+		Lock:   func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
+		OnPass: d.metrics.ObservePass,
+	}, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.set.Stop)
+	o.Set, o.Metrics, o.Version = d.set, d.metrics, "v1.2.3"
+	d.api = server.New(o)
+	d.http = httptest.NewUnstartedServer(nil)
+	d.http.Config = server.NewHTTPServer(d.api)
+	d.http.Start()
+	t.Cleanup(d.http.Close)
+	return d
+}
+
+func (d *daemon) source(_ context.Context, _ *config.Connector, observe status.Observer) (connector.Source, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refuse != nil {
+		observe.Report(status.Stage{Stage: status.StageConnect, Detail: d.refuse.Error()})
+		return nil, d.refuse
+	}
+	observe.Report(status.Stage{Stage: status.StageConnect, OK: true, Detail: "memory"})
+	return d.src, nil
+}
+
+// hold keeps a fetch waiting while the gate is closed.
+func (d *daemon) hold() {
+	d.mu.Lock()
+	gate := d.gate
+	d.mu.Unlock()
+	if gate != nil {
+		d.fetching <- struct{}{}
+		<-gate
+	}
+}
+
+// awaitFetch waits until a fetch stands at the gate.
+func (d *daemon) awaitFetch() {
+	d.t.Helper()
+	select {
+	case <-d.fetching:
+	case <-time.After(20 * time.Second):
+		d.t.Fatal("no file is fetched")
+	}
+}
+
+// close closes the gate for the next fetch; the function that it returns opens it.
+func (d *daemon) close() (open func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	gate := make(chan struct{})
+	d.gate = gate
+	open = sync.OnceFunc(func() {
+		d.mu.Lock()
+		d.gate = nil
+		d.mu.Unlock()
+		close(gate)
+	})
+	d.t.Cleanup(open)
+	return open
+}
+
+func (d *daemon) change(f func()) { d.mu.Lock(); defer d.mu.Unlock(); f() }
+
+// answer is what came of a request.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// ask sends a request; each header is "Name: value".
+func (d *daemon) ask(method, path, body string, headers ...string) answer {
+	d.t.Helper()
+	r, err := http.NewRequestWithContext(d.t.Context(), method, d.http.URL+path, strings.NewReader(body))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if r.Header.Set(name, value); name == "Host" {
+			r.Host = value
+		}
+	}
+	got, err := d.http.Client().Do(r)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer got.Body.Close()
+	b, err := io.ReadAll(got.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return answer{got.StatusCode, got.Header, string(b)}
+}
+
+// want fails the test unless the answer has the code, and decodes it into v.
+func (a answer) want(t *testing.T, code int, v any) {
+	t.Helper()
+	if a.code != code {
+		t.Fatalf("got %d, want %d: %s", a.code, code, a.body)
+	}
+	if v != nil {
+		if err := json.Unmarshal([]byte(a.body), v); err != nil {
+			t.Fatalf("%v: %s", err, a.body)
+		}
+	}
+}
+
+// problem fails the test unless the answer is a problem whose detail has all
+// of the texts.
+func (a answer) problem(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	var p interapp.Problem
+	a.want(t, code, &p)
+	if kind := a.header.Get("Content-Type"); kind != "application/problem+json" {
+		t.Errorf("content type %q of %s", kind, a.body)
+	}
+	if p.Status != code || p.Title != http.StatusText(code) {
+		t.Errorf("problem %+v, want status %d", p, code)
+	}
+	for _, text := range texts {
+		if !strings.Contains(p.Detail, text) {
+			t.Errorf("detail %q lacks %q", p.Detail, text)
+		}
+	}
+}
+
+func TestApplyWaitsForItsOutcome(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("a/x.csv", "12345", old)
+	var p interapp.Pass
+	a := d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "")
+	a.want(t, 200, &p)
+	if p.State != "succeeded" || p.Files.Copied != 1 || p.Files.Bytes != 5 || !p.Ended() || p.Pass == "" {
+		t.Errorf("pass %s", a.body)
+	}
+	for _, text := range []string{`"failures":[]`, `"connector":"results"`, `"connection_status":"Connection Valid"`, `"mode":"apply"`} {
+		if !strings.Contains(a.body, text) {
+			t.Errorf("%s lacks %s", a.body, text)
+		}
+	}
+	if strings.Contains(a.body, "$schema") || a.header.Get("Link") != "" {
+		t.Errorf("schema links in %s %v", a.body, a.header)
+	}
+	if p.Started.Location() != time.UTC {
+		t.Errorf("started %s is not UTC", p.Started)
+	}
+}
+
+func TestApplyThatTakesLonger(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("x.csv", "1", old)
+	open := d.close()
+	for _, query := range []string{"", "?wait=10ms", "?wait=0s"} {
+		a := d.ask("POST", "/api/v1/connectors/results/apply"+query, "")
+		var p interapp.Pass
+		a.want(t, 202, &p)
+		if p.Ended() || p.Finished != nil {
+			t.Errorf("%q: %s", query, a.body)
+		}
+		if at := a.header.Get("Location"); at != "/api/v1/connectors/results" {
+			t.Errorf("%q: Location %q", query, at)
+		}
+	}
+	d.awaitFetch()
+	var c interapp.Connector
+	d.ask("GET", "/api/v1/connectors/results", "").want(t, 200, &c)
+	if c.Running == nil || c.Running.Mode != "apply" || c.Running.Pass == "" || c.Running.Progress == nil || c.LastPass != nil {
+		t.Errorf("connector %+v", c)
+	}
+	var p interapp.Pass
+	d.ask("POST", "/api/v1/connectors/results/apply", "").want(t, 202, &p)
+	if p.State != "running" || p.Pass != c.Running.Pass || p.ConnectionStatus != "Connection Valid" {
+		t.Errorf("a second Apply joins the first: %+v", p)
+	}
+	open()
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+	d.ask("GET", "/api/v1/connectors/results", "").want(t, 200, &c)
+	if c.Running != nil || c.LastPass == nil || c.LastPass.State != "succeeded" {
+		t.Errorf("connector %+v", c)
+	}
+}
+
+// A client that goes away while it waits does not end the pass.
+func TestApplyOutlivesItsClient(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("x.csv", "1", old)
+	open := d.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, _ := http.NewRequestWithContext(ctx, "POST", d.http.URL+"/api/v1/connectors/results/apply?wait=1m", nil)
+	gone := make(chan error, 1)
+	go func() { _, err := d.http.Client().Do(r); gone <- err }()
+	d.awaitFetch()
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	open()
+	var p interapp.Pass
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+	var list interapp.PassList
+	d.ask("GET", "/api/v1/connectors/results/passes", "").want(t, 200, &list)
+	if first := list.Passes[len(list.Passes)-1]; first.State != "succeeded" || first.Files.Copied != 1 {
+		t.Errorf("the first pass: %+v", first)
+	}
+}
+
+func TestApplyFails(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.change(func() { d.lock = connector.ErrBusy })
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").problem(t, 409, "another process", "try again")
+	d.change(func() {
+		d.lock = nil
+		d.refuse = &status.Error{Word: status.ConnectionRefused, Op: "connect", Target: "127.0.0.1:1"}
+	})
+	var p interapp.Pass
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+	if p.State != "failed" || p.ConnectionStatus != "Connection Refused" || p.Hint == "" || p.Error == "" {
+		t.Errorf("pass %+v", p)
+	}
+	d.set.Stop()
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").problem(t, 503, "stopped", "try again")
+}
+
+func TestCheck(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	var c interapp.Check
+	d.ask("POST", "/api/v1/connectors/results/check", "").want(t, 200, &c)
+	if c.ConnectionStatus != "Connection Valid" || len(c.Stages) != 3 || !c.Stages[2].OK {
+		t.Errorf("check %+v", c)
+	}
+	d.change(func() { d.refuse = &status.Error{Word: status.HostNotFound, Op: "resolve", Target: "nowhere"} })
+	d.ask("POST", "/api/v1/connectors/results/check", "").want(t, 200, &c)
+	if c.ConnectionStatus != "Host Not Found" || c.Hint == "" || c.Stages[0].OK {
+		t.Errorf("check %+v", c)
+	}
+	var list interapp.ConnectorList
+	d.ask("GET", "/api/v1/connectors", "").want(t, 200, &list)
+	if len(list.Connectors) != 1 || list.Connectors[0].ConnectionStatus != "Host Not Found" {
+		t.Errorf("list %+v", list)
+	}
+}
+
+func TestFilesAndRetry(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	for _, name := range []string{"a.csv", "b.csv", "sub/c.csv", "bad.csv"} {
+		d.src.Put(name, "x", old)
+	}
+	d.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if e.Name == "bad.csv" {
+			return errors.New("broken sector")
+		}
+		return nil
+	}
+	var p interapp.Pass
+	for range filesync.MaxTries { // Apply does not wait between the tries
+		d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+		if p.State != "partial" {
+			t.Fatalf("pass %+v", p)
+		}
+	}
+	if len(p.Failures) != 1 || p.Failures[0].Name != "bad.csv" {
+		t.Errorf("failures %+v", p.Failures)
+	}
+	var names []string
+	cursor := ""
+	for {
+		var page interapp.FilePage
+		d.ask("GET", "/api/v1/connectors/results/files?limit=1&cursor="+cursor, "").want(t, 200, &page)
+		for _, f := range page.Files {
+			names = append(names, f.Name+" "+f.State)
+		}
+		if cursor = page.Cursor; cursor == "" {
+			break
+		}
+	}
+	if len(names) != 4 || names[0] != "bad.csv quarantined" {
+		t.Errorf("files %q", names)
+	}
+	for query, want := range map[string]int{"state=quarantined": 1, "state=delivered": 3, "state=present": 0, "name=sub": 1, "name=*.csv&state=delivered": 3} {
+		a := d.ask("GET", "/api/v1/connectors/results/files?"+query, "")
+		var page interapp.FilePage
+		if a.want(t, 200, &page); len(page.Files) != want || page.Files == nil {
+			t.Errorf("%s: %s", query, a.body)
+		}
+	}
+	var r interapp.RetryReply
+	d.ask("POST", "/api/v1/connectors/results/retry", `{"paths":["a.csv"]}`).want(t, 200, &r)
+	if len(r.Released) != 0 || r.Released == nil {
+		t.Errorf("released %q", r.Released)
+	}
+	d.ask("POST", "/api/v1/connectors/results/retry", "").want(t, 200, &r)
+	if len(r.Released) != 1 || r.Released[0] != "bad.csv" {
+		t.Errorf("released %q", r.Released)
+	}
+	var list interapp.PassList
+	d.ask("GET", "/api/v1/connectors/results/passes?limit=2", "").want(t, 200, &list)
+	if len(list.Passes) != 2 || list.Passes[0].Pass != p.Pass || list.Passes[0].State != "partial" {
+		t.Errorf("passes %+v", list)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	var s interapp.Schedule
+	for text, want := range map[string]string{"15m": "15m", "*/15 6-22 * * 1-5": "*/15 6-22 * * 1-5", "n/a": "N/A"} {
+		d.ask("PUT", "/api/v1/connectors/results/schedule", `{"automatic_sftp_file_sync":"`+text+`"}`).want(t, 200, &s)
+		var c interapp.Connector
+		d.ask("GET", "/api/v1/connectors/results", "").want(t, 200, &c)
+		if s.AutomaticSFTPFileSync != want || c.Schedule != want || (c.NextPass == nil) != (want == "N/A") {
+			t.Errorf("%s: %+v %+v", text, s, c)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.ask("GET", "/healthz", "").want(t, 200, nil)
+	d.ask("GET", "/readyz", "").problem(t, 503, "schedules")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { d.set.Run(ctx); close(ended) }()
+	deadline := time.Now().Add(10 * time.Second)
+	for tick := time.NewTicker(5 * time.Millisecond); d.ask("GET", "/readyz", "").code != 200; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("never ready")
+		}
+	}
+	cancel()
+	<-ended
+	d.ask("GET", "/readyz", "").problem(t, 503)
+	d.ask("GET", "/healthz", "").want(t, 200, nil)
+}
