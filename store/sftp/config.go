@@ -1,5 +1,7 @@
-// Package sftp is a Source over SFTP: the connection (this half: dial.go,
-// handshake.go, hostkeys.go, auth.go, connection.go) and what is read through it.
+// Package sftp is a Source over SFTP. The connection comes first: dial.go
+// reaches the server, handshake.go makes an SSH connection of it with the help
+// of hostkeys.go and auth.go, connection.go watches over it, and classify.go
+// finds the word for what fails. Source (source.go) is what is read through it.
 package sftp
 
 import (
@@ -49,8 +51,8 @@ type Config struct {
 }
 
 // Jump is an SSH server that forwards the connection. Its key is checked
-// against the known_hosts file; the login is the one of the target, under
-// Username.
+// against the known_hosts file, also where the target's is pinned; the login is
+// the one of the target, under Username.
 type Jump struct {
 	Username string
 	Host     string
@@ -83,9 +85,6 @@ func (c Config) withDefaults() Config {
 
 // addr is the target as host:port.
 func (c Config) addr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
-
-// addr is the jump host as host:port.
-func (j *Jump) addr() string { return net.JoinHostPort(j.Host, strconv.Itoa(j.Port)) }
 
 // viaJump is the configuration for the login on the jump host itself.
 func (c Config) viaJump() Config {

@@ -174,7 +174,7 @@ func bcryptRounds(block []byte) uint32 {
 // modernSigners lets an RSA key sign with SHA-2 (RFC 8332), and with SHA-1 only
 // when legacy algorithms are allowed.
 func modernSigners(signer ssh.Signer, legacy bool) ([]ssh.Signer, error) {
-	any, ok := signer.(ssh.AlgorithmSigner)
+	free, ok := signer.(ssh.AlgorithmSigner)
 	if !ok || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
 		return []ssh.Signer{signer}, nil
 	}
@@ -182,7 +182,7 @@ func modernSigners(signer ssh.Signer, legacy bool) ([]ssh.Signer, error) {
 	if legacy {
 		algorithms = append(algorithms, ssh.KeyAlgoRSA)
 	}
-	restricted, err := ssh.NewSignerWithAlgorithms(any, algorithms)
+	restricted, err := ssh.NewSignerWithAlgorithms(free, algorithms)
 	if err != nil {
 		return nil, err
 	}
