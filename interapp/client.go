@@ -189,6 +189,9 @@ func (c *Client) request(ctx context.Context, method string, query url.Values, i
 	}
 	escaped := []string{"api", "v1"}
 	for _, p := range path {
+		if p == "" { // which would be another route
+			return nil, errors.New("a connector's name is missing")
+		}
 		// A name such as ".." is no step in the path.
 		escaped = append(escaped, strings.ReplaceAll(url.PathEscape(p), ".", "%2E"))
 	}

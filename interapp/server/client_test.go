@@ -1,0 +1,110 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/server"
+	filesync "sftpconnector/sync"
+)
+
+// The client and the server understand each other.
+func TestClient(t *testing.T) {
+	d := newDaemon(t, server.Options{Server: config.Server{Tokens: []config.Token{{
+		Name: "all", Token: "0123456789abcdef", Scopes: []config.Scope{config.ScopeRead, config.ScopeApply, config.ScopeConfigure},
+	}}}})
+	// Behind a proxy that serves it below a path.
+	proxy := httptest.NewServer(http.StripPrefix("/sftp", d.api))
+	defer proxy.Close()
+	for _, base := range []string{d.http.URL, d.http.URL + "/", proxy.URL + "/sftp", proxy.URL + "/sftp/"} {
+		c := interapp.New(base, "0123456789abcdef")
+		defer c.Close()
+		testClient(t, d, c)
+	}
+	c := interapp.New(d.http.URL, "")
+	defer c.Close()
+	_, err := c.Connectors(t.Context())
+	if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 401 {
+		t.Errorf("without a token: %v", err)
+	}
+}
+
+func testClient(t *testing.T, d *daemon, c *interapp.Client) {
+	t.Helper()
+	ctx := t.Context()
+	d.src.Put("a.csv", "1", old)
+	d.src.Put("b.csv", "2", old)
+	d.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if d.hold(); e.Name == "b.csv" {
+			return errors.New("broken sector")
+		}
+		return nil
+	}
+	p, done, err := c.Apply(ctx, "results", time.Minute)
+	if err != nil || !done || p.State != "partial" {
+		t.Errorf("apply: %+v %t %v", p, done, err)
+	}
+	open := d.close()
+	if p, done, err = c.Apply(ctx, "results", time.Millisecond); err != nil || done || p.Ended() {
+		t.Errorf("apply that takes longer: %+v %t %v", p, done, err)
+	}
+	open()
+	for range filesync.MaxTries {
+		if _, _, err = c.Apply(ctx, "results", 2*interapp.MaxWait); err != nil {
+			t.Errorf("apply: %v", err)
+		}
+	}
+	if all, err := c.Connectors(ctx); err != nil || len(all) != 1 || all[0].Name != "results" {
+		t.Errorf("connectors: %+v %v", all, err)
+	}
+	if one, err := c.Connector(ctx, "results"); err != nil || one.LastPass == nil {
+		t.Errorf("connector: %+v %v", one, err)
+	}
+	for _, name := range []string{"nobody", "..", ".", "a/b", "../connectors"} {
+		_, err := c.Connector(ctx, name)
+		if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 404 {
+			t.Errorf("connector %q: %v", name, err)
+		}
+	}
+	if _, err := c.Connector(ctx, ""); err == nil {
+		t.Error("a connector without a name")
+	}
+	if k, err := c.Check(ctx, "results"); err != nil || k.ConnectionStatus != "Connection Valid" {
+		t.Errorf("check: %+v %v", k, err)
+	}
+	page, err := c.Files(ctx, "results", interapp.FileQuery{Limit: 1})
+	if err != nil || len(page.Files) != 1 || page.Files[0].State != "quarantined" || page.Cursor == "" {
+		t.Errorf("files: %+v %v", page, err)
+	}
+	page, err = c.Files(ctx, "results", interapp.FileQuery{Cursor: page.Cursor, State: "delivered", Name: "*.csv"})
+	if err != nil || len(page.Files) != 1 || page.Files[0].Name != "a.csv" || page.Cursor != "" {
+		t.Errorf("files: %+v %v", page, err)
+	}
+	if r, err := c.Retry(ctx, "results", []string{"b.csv", "x"}); err != nil || len(r.Released) != 1 || r.Connector != "results" {
+		t.Errorf("retry: %+v %v", r, err)
+	}
+	if r, err := c.Retry(ctx, "results", nil); err != nil || len(r.Released) != 0 {
+		t.Errorf("retry: %+v %v", r, err)
+	}
+	if err := c.SetSchedule(ctx, "results", "15m"); err != nil {
+		t.Errorf("set schedule: %v", err)
+	}
+	err = c.SetSchedule(ctx, "results", "now and then")
+	if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 422 {
+		t.Errorf("set schedule: %v", err)
+	}
+	if passes, err := c.Passes(ctx, "results", 2); err != nil || len(passes) != 2 {
+		t.Errorf("passes: %+v %v", passes, err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := c.Connectors(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that ended: %v", err)
+	}
+}

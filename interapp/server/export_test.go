@@ -1,0 +1,18 @@
+package server
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+)
+
+// Panicking is a Server with nothing but handlers that panic.
+func Panicking(log io.Writer) http.Handler {
+	s := &Server{log: slog.New(slog.NewTextHandler(log, nil))}
+	return s.observe(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/abort" {
+			panic(http.ErrAbortHandler)
+		}
+		panic("out of cheese")
+	}))
+}

@@ -1,0 +1,151 @@
+package server_test
+
+import (
+	"errors"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/server"
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// sample gives the value of a series in the text format; ok is whether it is there.
+func (d *daemon) sample(series string) (value float64, ok bool) {
+	d.t.Helper()
+	a := d.ask("GET", "/metrics", "")
+	a.want(d.t, 200, nil)
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(a.body)
+	if m == nil {
+		return 0, false
+	}
+	value, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return value, true
+}
+
+func (d *daemon) wantSamples(want map[string]float64) {
+	d.t.Helper()
+	for series, value := range want {
+		if got, ok := d.sample(series); !ok || got != value {
+			d.t.Errorf("%s: %v (there: %t), want %v", series, got, ok, value)
+		}
+	}
+}
+
+func TestMetricsBeforeAnyPass(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.wantSamples(map[string]float64{
+		`sftp_connector_connectors`: 1,
+		`sftp_connector_passes_total{connector="results",state="succeeded"}`:                 0,
+		`sftp_connector_passes_total{connector="results",state="failed"}`:                    0,
+		`sftp_connector_connection_status{connector="results",status="Not Checked"}`:         1,
+		`sftp_connector_connection_valid{connector="results"}`:                               0,
+		`sftp_connector_pass_running{connector="results"}`:                                   0,
+		`sftp_connector_skipped_ticks_total{connector="results"}`:                            0,
+		`sftp_connector_build_info{go_version="` + runtime.Version() + `",version="v1.2.3"}`: 1,
+	})
+	if _, ok := d.sample(`sftp_connector_last_success_timestamp_seconds{connector="results"}`); ok {
+		t.Error("a success before any pass")
+	}
+	if _, ok := d.sample(`go_goroutines`); !ok {
+		t.Error("no metrics of the Go runtime")
+	}
+}
+
+func TestMetricsOfPasses(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("good.csv", "12345", old)
+	d.src.Put("bad.csv", "1", old)
+	d.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if e.Name == "bad.csv" {
+			return errors.New("broken sector")
+		}
+		return nil
+	}
+	before := float64(time.Now().Unix())
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	d.wantSamples(map[string]float64{
+		`sftp_connector_passes_total{connector="results",state="partial"}`:                1,
+		`sftp_connector_files_copied_total{connector="results"}`:                          1,
+		`sftp_connector_bytes_copied_total{connector="results"}`:                          5,
+		`sftp_connector_file_failures_total{connector="results"}`:                         1,
+		`sftp_connector_connection_status{connector="results",status="Connection Valid"}`: 1,
+		`sftp_connector_connection_valid{connector="results"}`:                            1,
+		`sftp_connector_pass_duration_seconds_count{state="partial"}`:                     1,
+	})
+	success, ok := d.sample(`sftp_connector_last_success_timestamp_seconds{connector="results"}`)
+	if !ok || success < before || success > before+60 {
+		t.Errorf("last success %f, want about %f", success, before)
+	}
+
+	d.change(func() { d.refuse = &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	d.wantSamples(map[string]float64{
+		`sftp_connector_passes_total{connector="results",state="failed"}`:                      1,
+		`sftp_connector_errors_total{connector="results",status="Authentication Failed"}`:      1,
+		`sftp_connector_connection_status{connector="results",status="Authentication Failed"}`: 1,
+		`sftp_connector_connection_valid{connector="results"}`:                                 0,
+		`sftp_connector_pass_duration_seconds_count{state="failed"}`:                           1,
+		`sftp_connector_last_success_timestamp_seconds{connector="results"}`:                   success,
+	})
+	if _, ok := d.sample(`sftp_connector_connection_status{connector="results",status="Connection Valid"}`); ok {
+		t.Error("the old status is still shown")
+	}
+}
+
+func TestMetricsWhileAPassRuns(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("x", "1", old)
+	open := d.close()
+	d.ask("POST", "/api/v1/connectors/results/apply", "").want(t, 202, nil)
+	d.awaitFetch()
+	d.wantSamples(map[string]float64{`sftp_connector_pass_running{connector="results"}`: 1})
+	open()
+	var p interapp.Pass
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+	d.wantSamples(map[string]float64{`sftp_connector_pass_running{connector="results"}`: 0})
+}
+
+// A connector that is no longer configured leaves no series behind.
+func TestMetricsForgetConnectors(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.metrics.ObservePass("gone", connector.PassReport{Result: filesync.Result{Outcome: filesync.Succeeded, Started: old, Finished: old}})
+	if a := d.ask("GET", "/metrics", ""); strings.Contains(a.body, `connector="gone"`) {
+		t.Error("a series of a connector that there is not")
+	}
+}
+
+func TestMetricsAreWellFormed(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("x", "1", old)
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	d.change(func() { d.refuse = &status.Error{Word: status.ConnectionLost, Op: "read"} })
+	d.ask("POST", "/api/v1/connectors/results/check", "").want(t, 200, nil)
+	text := d.ask("GET", "/metrics", "").body
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, name := range []string{
+		"passes_total", "files_copied_total", "bytes_copied_total", "file_failures_total", "errors_total", "skipped_ticks_total",
+		"last_success_timestamp_seconds", "connection_status", "connection_valid", "pass_duration_seconds", "pass_running", "connectors", "build_info",
+	} {
+		if !strings.Contains(text, "# HELP sftp_connector_"+name+" ") {
+			t.Errorf("no sftp_connector_%s", name)
+		}
+	}
+}
