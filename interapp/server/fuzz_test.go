@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"sftpconnector/config"
@@ -18,9 +20,14 @@ func FuzzBodies(f *testing.F) {
 	} {
 		f.Add(body)
 	}
+	d := newDaemon(f, server.Options{})
+	ask := func(method, path, body string) answer {
+		w := httptest.NewRecorder()
+		d.api.ServeHTTP(w, httptest.NewRequest(method, "http://127.0.0.1"+path, strings.NewReader(body)))
+		return answer{w.Code, w.Header(), w.Body.String()}
+	}
 	f.Fuzz(func(t *testing.T, body string) {
-		d := newDaemon(t, server.Options{})
-		a := d.ask("PUT", "/api/v1/connectors/results/schedule", body)
+		a := ask("PUT", "/api/v1/connectors/results/schedule", body)
 		if a.code == 200 {
 			var in, out interapp.Schedule
 			if json.Unmarshal([]byte(body), &in) != nil || json.Unmarshal([]byte(a.body), &out) != nil {
@@ -35,7 +42,7 @@ func FuzzBodies(f *testing.F) {
 		} else {
 			a.problem(t, a.code)
 		}
-		if a = d.ask("POST", "/api/v1/connectors/results/retry", body); a.code == 200 {
+		if a = ask("POST", "/api/v1/connectors/results/retry", body); a.code == 200 {
 			a.want(t, 200, &interapp.RetryReply{})
 		} else if a.code < 400 || a.code > 499 {
 			t.Errorf("retry %q: %d %s", body, a.code, a.body)

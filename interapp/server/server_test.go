@@ -34,7 +34,7 @@ var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 // daemon is a server in front of one connector, "results", which copies from
 // memory to a directory and remembers in a real ledger.
 type daemon struct {
-	t       *testing.T
+	t       testing.TB
 	src     *storetest.Memory
 	dir     string
 	set     *connector.Set
@@ -50,7 +50,7 @@ type daemon struct {
 }
 
 // newDaemon starts a daemon. Its schedules do not run yet.
-func newDaemon(t *testing.T, o server.Options) *daemon {
+func newDaemon(t testing.TB, o server.Options) *daemon {
 	t.Helper()
 	d := &daemon{
 		t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"),
@@ -173,7 +173,7 @@ func (d *daemon) ask(method, path, body string, headers ...string) answer {
 }
 
 // want fails the test unless the answer has the code, and decodes it into v.
-func (a answer) want(t *testing.T, code int, v any) {
+func (a answer) want(t testing.TB, code int, v any) {
 	t.Helper()
 	if a.code != code {
 		t.Fatalf("got %d, want %d: %s", a.code, code, a.body)
@@ -187,7 +187,7 @@ func (a answer) want(t *testing.T, code int, v any) {
 
 // problem fails the test unless the answer is a problem whose detail has all
 // of the texts.
-func (a answer) problem(t *testing.T, code int, texts ...string) {
+func (a answer) problem(t testing.TB, code int, texts ...string) {
 	t.Helper()
 	var p interapp.Problem
 	a.want(t, code, &p)

@@ -1,0 +1,77 @@
+package convert_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp/convert"
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// Every message as its JSON, from times of another zone.
+func TestJSON(t *testing.T) {
+	zone := time.FixedZone("", 2*60*60)
+	at := time.Date(2026, 1, 2, 5, 4, 5, 0, zone)
+	counts := filesync.Counts{Seen: 1, Copied: 2, Present: 3, Waiting: 4, Excluded: 5, Failed: 6, Conflict: 7, Quarantined: 8, Unsafe: 9, Bytes: 10}
+	const counted = `{"seen":1,"copied":2,"present":3,"waiting":4,"excluded":5,"failed":6,"conflict":7,"quarantined":8,"unsafe":9,"bytes":10}`
+	const none = `{"seen":0,"copied":0,"present":0,"waiting":0,"excluded":0,"failed":0,"conflict":0,"quarantined":0,"unsafe":0,"bytes":0}`
+	partial := connector.PassReport{ID: "7", Mode: filesync.Apply, Status: status.ConnectionValid, Result: filesync.Result{
+		Outcome: filesync.Partial, Started: at, Finished: at.Add(time.Second), Files: counts,
+		Failures: []filesync.FileFailure{{Name: "a/b.csv", Error: "permission denied", Hint: "ask"}},
+	}}
+	const partialJSON = `{"connector":"c","pass":"7","mode":"apply","state":"partial","connection_status":"Connection Valid","hint":"","error":"",` +
+		`"started":"2026-01-02T03:04:05Z","finished":"2026-01-02T03:04:06Z","files":` + counted + `,"failures":[{"name":"a/b.csv","error":"permission denied","hint":"ask"}]}`
+	entry := filesync.Entry{Name: "a/b.csv", Size: 12, ModTime: at}
+	for name, c := range map[string]struct {
+		message any
+		want    string
+	}{
+		"pass": {convert.FromPass("c", partial), partialJSON},
+		"failed pass": {convert.FromPass("c", connector.PassReport{ID: "8", Mode: filesync.Automatic, Status: status.HostNotFound, Result: filesync.Result{
+			Outcome: filesync.Failed, Started: at, Finished: at, Err: errors.New("resolve x")}}),
+			`{"connector":"c","pass":"8","mode":"automatic","state":"failed","connection_status":"Host Not Found","hint":"` + status.HostNotFound.Hint() + `","error":"resolve x",` +
+				`"started":"2026-01-02T03:04:05Z","finished":"2026-01-02T03:04:05Z","files":` + none + `,"failures":[]}`},
+		"queued pass": {convert.FromPass("c", connector.PassReport{Mode: filesync.Apply}),
+			`{"connector":"c","pass":"","mode":"apply","state":"queued","connection_status":"Not Checked","hint":"","error":"","finished":null,"files":` + none + `,"failures":[]}`},
+		"running pass": {convert.FromPass("c", connector.PassReport{ID: "9", Mode: filesync.Apply, Result: filesync.Result{Started: at}}),
+			`{"connector":"c","pass":"9","mode":"apply","state":"running","connection_status":"Not Checked","hint":"","error":"","started":"2026-01-02T03:04:05Z","finished":null,"files":` + none + `,"failures":[]}`},
+		"pass of the ledger": {convert.FromLedgerPass("c", ledger.Pass{ID: "3", Mode: filesync.Automatic, State: filesync.Cancelled, Started: at, Error: "killed", Files: counts}),
+			`{"connector":"c","pass":"3","mode":"automatic","state":"cancelled","connection_status":"Not Checked","hint":"","error":"killed","started":"2026-01-02T03:04:05Z","finished":null,"files":` + counted + `,"failures":[]}`},
+		"check": {convert.FromCheck(connector.CheckReport{Connector: "c", Status: status.ConnectionValid, Stages: []status.Stage{{Stage: "connect", OK: true, MS: 3, Detail: "127.0.0.1:22"}}}),
+			`{"connector":"c","connection_status":"Connection Valid","hint":"","error":"","stages":[{"stage":"connect","ok":true,"ms":3,"detail":"127.0.0.1:22"}]}`},
+		"check without stages": {convert.FromCheck(connector.CheckReport{Connector: "c", Status: status.ConnectionLost, Hint: "h", Error: "e"}),
+			`{"connector":"c","connection_status":"Connection Lost","hint":"h","error":"e","stages":[]}`},
+		"delivered file": {convert.FromFile(ledger.File{State: filesync.StateDelivered, Record: filesync.Record{ID: 1, Gone: true, Delivery: filesync.Delivery{
+			Source: entry, Target: filesync.Entry{Name: "b.csv"}, Pass: "7", At: at}}}),
+			`{"name":"a/b.csv","state":"delivered","size":12,"mod_time":"2026-01-02T03:04:05Z","target":"b.csv","pass":"7","delivered_at":"2026-01-02T03:04:05Z","gone":true}`},
+		"failed file": {convert.FromFile(ledger.File{State: filesync.StateFailed, Record: filesync.Record{FailureID: 1, Failure: filesync.Failure{
+			Source: entry, Tries: 2, Next: at, Error: "broken"}}}),
+			`{"name":"a/b.csv","state":"failed","size":12,"mod_time":"2026-01-02T03:04:05Z","tries":2,"next_try":"2026-01-02T03:04:05Z","error":"broken"}`},
+		"quarantined file": {convert.FromFile(ledger.File{State: filesync.StateQuarantined, Record: filesync.Record{FailureID: 1, Failure: filesync.Failure{
+			Source: filesync.Entry{Name: "x", Size: -1}, Tries: 5, Next: at, Quarantined: true, Error: "broken"}}}),
+			`{"name":"x","state":"quarantined","size":-1,"mod_time":null,"tries":5,"error":"broken"}`},
+		"connector": {convert.FromReport(connector.Report{
+			Name: "c", Health: connector.Health{Status: status.ConnectionLost, Since: at, Hint: "h", Error: "e"}, Config: &config.Connector{Direction: config.Download},
+			Schedule: config.Schedule{Text: "15m", Interval: 15 * time.Minute}, Next: at, Held: at, Skipped: 2, Last: &partial,
+			Running: &connector.PassReport{ID: "8", Mode: filesync.Apply, Result: filesync.Result{Started: at}, Progress: &filesync.Progress{
+				Seen: 1, FilesDone: 2, FilesFound: 3, BytesDone: 4, BytesFound: 5, ListingDone: true, Doing: "copying"}},
+		}), `{"name":"c","direction":"download","connection_status":"Connection Lost","since":"2026-01-02T03:04:05Z","hint":"h","error":"e","automatic_sftp_file_sync":"15m",` +
+			`"next_pass":"2026-01-02T03:04:05Z","held_until":"2026-01-02T03:04:05Z","skipped_ticks":2,` +
+			`"running":{"pass":"8","mode":"apply","started":"2026-01-02T03:04:05Z","progress":{"seen":1,"files_done":2,"files_found":3,"bytes_done":4,"bytes_found":5,"listing_done":true,"doing":"copying"}},` +
+			`"last_pass":` + partialJSON + `}`},
+		"idle connector": {convert.FromReport(connector.Report{Name: "c", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Direction: config.Download}}),
+			`{"name":"c","direction":"download","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","automatic_sftp_file_sync":"N/A",` +
+				`"next_pass":null,"held_until":null,"skipped_ticks":0,"running":null,"last_pass":null}`},
+	} {
+		got, err := json.Marshal(c.message)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s (%v):\n%s\nwant\n%s", name, err, got, c.want)
+		}
+	}
+}
