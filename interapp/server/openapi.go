@@ -40,7 +40,7 @@ func (s *Server) describe(version string) {
 	}
 	api := humago.New(s.mux, cfg)
 	s.connectorOperations(api)
-	s.fileOperations(api)
+	s.recordOperations(api)
 	s.healthOperations(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")
 	describeText(api, "/openapi.json", "openapi", "This document", "application/openapi+json")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -79,7 +80,7 @@ func accepted(api huma.API) *huma.Response {
 		Description: "Accepted: the pass is queued or runs",
 		Headers:     map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: huma.TypeString}, Description: "The connector, which shows the pass"}},
 		Content: map[string]*huma.MediaType{"application/json": {
-			Schema: huma.SchemaFromType(api.OpenAPI().Components.Schemas, typeOfPass()),
+			Schema: huma.SchemaFromType(api.OpenAPI().Components.Schemas, reflect.TypeFor[interapp.Pass]()),
 		}},
 	}
 }

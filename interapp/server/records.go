@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -14,8 +13,8 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// fileOperations read what the ledger remembers.
-func (s *Server) fileOperations(api huma.API) {
+// recordOperations read what the ledger remembers.
+func (s *Server) recordOperations(api huma.API) {
 	register(s, api, config.ScopeRead, huma.Operation{
 		OperationID: "list-files", Method: http.MethodGet, Path: pathConnector + "/files", Tags: []string{tagConnectors},
 		Summary: "Files that were delivered or failed", Description: "A page of the ledger: first the files that fail, then those delivered, the newest first.",
@@ -74,5 +73,3 @@ func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[inter
 	}
 	return &answer[interapp.PassList]{out}, nil
 }
-
-func typeOfPass() reflect.Type { return reflect.TypeFor[interapp.Pass]() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -376,6 +377,23 @@ func TestFilesAndRetry(t *testing.T) {
 	d.ask("GET", "/api/v1/connectors/results/passes?limit=2", "").want(t, 200, &list)
 	if len(list.Passes) != 2 || list.Passes[0].Pass != p.Pass || list.Passes[0].State != "partial" {
 		t.Errorf("passes %+v", list)
+	}
+}
+
+// Ten thousand connectors with a thousand failures each would not be a list.
+func TestListShowsFewFailures(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.OnFetch = func(filesync.Entry, int64) error { return errors.New("broken sector") }
+	for i := range 12 {
+		d.src.Put(fmt.Sprintf("%d.csv", i), "x", old)
+	}
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	var one interapp.Connector
+	d.ask("GET", "/api/v1/connectors/results", "").want(t, 200, &one)
+	var list interapp.ConnectorList
+	d.ask("GET", "/api/v1/connectors", "").want(t, 200, &list)
+	if all, few := len(one.LastPass.Failures), len(list.Connectors[0].LastPass.Failures); all != 12 || few != 10 {
+		t.Errorf("%d failures, %d in the list; want 12 and 10", all, few)
 	}
 }
 
