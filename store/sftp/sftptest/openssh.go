@@ -139,6 +139,9 @@ func sshdConfig(o OpenSSHOptions, s *Server, dir string, hostKeyPaths []string) 
 	line("UseDNS", "no")
 	line("PrintMotd", "no")
 	line("LogLevel", "VERBOSE")
+	// A shell runs the subsystem. In this home it finds no start files: those of
+	// the user may be slow, print, or wait for a lock that a kill has left behind.
+	line("SetEnv", "HOME="+dir)
 	line("PasswordAuthentication", yesNo[o.AllowPassword])
 	// Debian's sshd has keyboard-interactive by PAM alone.
 	line("UsePAM", yesNo[o.KeyboardInteractive])
