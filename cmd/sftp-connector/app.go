@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,7 +66,7 @@ configuration, 3 done, but some files failed.`,
 // load reads the configuration; its mistakes are wrong usage.
 func (a *app) load() (*config.Config, error) {
 	cfg, err := config.Load(a.configPath)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage("there is no configuration file %s: name one with --config, or start from config.example.yaml", a.configPath)
 	}
 	if err != nil {
