@@ -295,13 +295,17 @@ func TestHostNotFound(t *testing.T) {
 
 func TestMaxStartups(t *testing.T) {
 	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Extra: []string{"PerSourceMaxStartups 1"}})
-	idle, err := net.Dial("tcp", server.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer idle.Close()
-	if _, err := idle.Read(make([]byte, 4)); err != nil { // it counts once sshd has greeted it
-		t.Fatal(err)
+	// A connection counts once sshd has greeted it; those that waited for the
+	// server to be up may still count too.
+	for greeting, deadline := make([]byte, 4), time.Now().Add(10*time.Second); string(greeting) != "SSH-"; {
+		idle, err := net.Dial("tcp", server.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer idle.Close()
+		if _, err := io.ReadFull(idle, greeting); err != nil || time.Now().After(deadline) {
+			t.Fatalf("sshd says %q, %v", greeting, err)
+		}
 	}
 	expectFailure(t, keyLogin(server.Endpoint), status.ConnectionRefused, status.StageHandshake, "Exceeded MaxStartups")
 }

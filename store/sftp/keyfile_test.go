@@ -153,7 +153,8 @@ func TestKeysOfPuTTY(t *testing.T) {
 func TestMalformedKeys(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir+"/word", "sesame")
-	command(t, "puttygen", "-q", "--random-device", "/dev/urandom", "-t", "ed25519", "--new-passphrase", dir+"/word", "-o", dir+"/id.ppk")
+	command(t, "puttygen", "-q", "--random-device", "/dev/urandom", "-t", "ed25519", "--ppk-param", "memory=512,passes=20",
+		"--new-passphrase", dir+"/word", "-o", dir+"/id.ppk")
 	ppk := readText(t, dir+"/id.ppk")
 	replaced := func(key, value string) string {
 		before, rest, ok := strings.Cut(ppk, key+": ")
@@ -180,9 +181,6 @@ func TestMalformedKeys(t *testing.T) {
 		"a certificate":        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
 		"larger than any":      strings.Repeat("x", maxKeyFile+1),
 		"public key, RFC 4716": "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n",
-	}
-	if strings.Count(replaced("Argon2-Memory", "262144"), "Argon2-Passes: 1\n") > 0 {
-		t.Fatal("the test needs a key with more passes")
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {
