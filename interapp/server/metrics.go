@@ -59,7 +59,8 @@ func (m *Metrics) ObservePass(name string, p connector.PassReport) {
 	}
 }
 
-// lastSuccess gives the times of the named connectors, and forgets all others.
+// lastSuccess gives the times of the named connectors: some that were observed may
+// no longer be configured.
 func (m *Metrics) lastSuccess(names []string) map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -428,3 +428,12 @@ func TestHealth(t *testing.T) {
 	d.ask("GET", "/readyz", "").problem(t, 503)
 	d.ask("GET", "/healthz", "").want(t, 200, nil)
 }
+
+// No client holds a connection for ever, and an answer may take as long as an
+// Apply may be waited for.
+func TestTimeouts(t *testing.T) {
+	s := server.NewHTTPServer(http.NotFoundHandler())
+	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.IdleTimeout == 0 || s.WriteTimeout <= interapp.MaxWait {
+		t.Errorf("%+v", s)
+	}
+}
