@@ -202,11 +202,14 @@ func (r Remembered) ScheduleOver(file string) string {
 
 // Connectors opens many connectors' parts at once.
 func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Remembered, error) {
+	all := make(map[string]Remembered, len(names))
+	if len(names) == 0 {
+		return all, nil // to SQLite, a JSON null is an array of one
+	}
 	list, err := json.Marshal(names)
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[string]Remembered, len(names))
 	err = l.update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO connectors (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT (name) DO NOTHING", string(list))
 		if err != nil {
