@@ -152,6 +152,12 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// end is the last part of it, for a message.
+func (o *output) end() string {
+	text := o.String()
+	return text[max(0, len(text)-4000):]
+}
+
 // start starts a verb in this process. It is ended with the test at the latest.
 func (s *site) start(args ...string) *running {
 	s.t.Helper()
@@ -213,7 +219,7 @@ func (r *running) wait(within time.Duration) outcome {
 	select {
 	case <-r.done:
 	case <-time.After(within):
-		r.t.Fatalf("%s: still running after %s; standard error:\n%s", r.verb, within, r.stderr.String())
+		r.t.Fatalf("%s: still running after %s; standard error:\n%s", r.verb, within, r.stderr.end())
 	}
 	return outcome{r.t, r.verb, r.code, r.stdout.String(), r.stderr.String()}
 }
@@ -231,9 +237,9 @@ func (r *running) until(what string, is func() bool) {
 			if is() {
 				return
 			}
-			r.t.Fatalf("%s: ended with %d before: %s\nstdout:\n%s\nstderr:\n%s", r.verb, r.code, what, r.stdout.String(), r.stderr.String())
+			r.t.Fatalf("%s: ended with %d before: %s\nstdout:\n%s\nstderr:\n%s", r.verb, r.code, what, r.stdout.end(), r.stderr.end())
 		case <-deadline:
-			r.t.Fatalf("%s: it did not come to this: %s\nstdout:\n%s\nstderr:\n%s", r.verb, what, r.stdout.String(), r.stderr.String())
+			r.t.Fatalf("%s: it did not come to this: %s\nstdout:\n%s\nstderr:\n%s", r.verb, what, r.stdout.end(), r.stderr.end())
 		}
 	}
 }
