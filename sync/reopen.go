@@ -11,9 +11,13 @@ import (
 	"sftpconnector/status"
 )
 
-// maxReopens is how often in a row a lost connection is opened again before
-// the pass gives up. A file that arrives starts the count anew.
-const maxReopens = 3
+// How often a lost connection is opened again before the pass gives up: in a
+// row, where a file that arrives starts the count anew, and in all. A server
+// that falls silent after each file would hold the pass for days otherwise.
+const (
+	maxReopens    = 3
+	maxAllReopens = 20
+)
 
 // OpenSource opens a source.
 type OpenSource func(ctx context.Context) (Source, error)
@@ -28,12 +32,13 @@ type reopening struct {
 	mu   sync.Mutex
 	cur  Source
 	gen  int
-	left int
+	left int   // in a row
+	all  int   // left in all
 	err  error // why no further connection can be had
 }
 
 func newReopening(first Source, open OpenSource) *reopening {
-	return &reopening{open: open, cur: first, left: maxReopens}
+	return &reopening{open: open, cur: first, left: maxReopens, all: maxAllReopens}
 }
 
 // lost reports whether err says that the connection, not the file, is at fault.
@@ -67,11 +72,12 @@ func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
 	}
 	r.cur.Close()
 	for wait := time.Second; ; wait *= 2 {
-		if r.left == 0 {
+		if r.left == 0 || r.all == 0 {
 			r.err = why
 			return why
 		}
 		r.left--
+		r.all--
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
