@@ -13,7 +13,7 @@ import (
 )
 
 func TestListLarge(t *testing.T) {
-	const n = 3000
+	const n = 1200
 	onServers(t, func(t *testing.T, e sftptest.Endpoint) {
 		for i := range n {
 			if err := os.WriteFile(filepath.Join(e.Root, fmt.Sprintf("f%d", i)), nil, 0o600); err != nil {
