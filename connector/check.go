@@ -83,7 +83,7 @@ func stage(observe status.Observer, name, detail string, do func() error) error 
 // Survey decides about each file as a pass would, and copies nothing. decide
 // is called from several goroutines.
 func (e *Element) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
-	src, dst, err := e.open(ctx, nil)
+	src, dst, err := e.open(ctx, false)
 	if err != nil {
 		e.health.report(err)
 		return filesync.Result{}, err

@@ -57,6 +57,9 @@ const (
 	refusedHoldMax = time.Hour
 )
 
+// forgetEvery is how often the retention is applied.
+const forgetEvery = time.Hour
+
 // Element is one connector at work. Its methods may be called concurrently.
 type Element struct {
 	cfg    *config.Connector
@@ -78,6 +81,7 @@ type Element struct {
 	skipped  int64       // ticks that found a pass running
 	refused  int         // logins refused in a row
 	held     time.Time   // no automatic pass before
+	forgot   time.Time   // when old rows were last dropped from the ledger
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup

@@ -147,20 +147,33 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: e.health.get().Status}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err = errors.Join(e.memory.FinishPass(late, id, result, p.Status),
-		e.memory.Forget(late, time.Now().Add(-e.cfg.Retention.Std())))
-	if err != nil {
+	if err := errors.Join(e.memory.FinishPass(late, id, result, p.Status), e.forget(late)); err != nil {
 		e.log.Error("pass not recorded", "pass", id, "error", err)
 	}
 	e.logPass(p)
 	return p, nil
 }
 
+// forget drops what is older than the retention, now and then.
+func (e *Element) forget(ctx context.Context) error {
+	now := time.Now()
+	e.mu.Lock()
+	due := now.Sub(e.forgot) > forgetEvery
+	if due {
+		e.forgot = now
+	}
+	e.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return e.memory.Forget(ctx, now.Add(-e.cfg.Retention.Std()))
+}
+
 // connectAndRun opens both ends and lets the pass run between them. The
 // Connection Status follows from how that goes.
 func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean bool) filesync.Result {
 	e.health.checking()
-	src, dst, err := e.open(ctx, nil)
+	src, dst, err := e.open(ctx, r.Mode == filesync.Apply)
 	if err != nil {
 		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
 	}
@@ -190,17 +203,20 @@ func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Resu
 	return r
 }
 
-// open opens and probes the destination and the source.
-func (e *Element) open(ctx context.Context, observe status.Observer) (Source, filesync.Destination, error) {
+// open opens the destination and the source. With probe it tries to write to
+// the destination; else a pass that has something to write finds out.
+func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destination, error) {
 	dst, err := e.parts.Destination(ctx, e.cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := dst.Probe(ctx); err != nil {
-		dst.Close()
-		return nil, nil, err
+	if probe {
+		if err := dst.Probe(ctx); err != nil {
+			dst.Close()
+			return nil, nil, err
+		}
 	}
-	src, err := e.parts.Source(ctx, e.cfg, observe)
+	src, err := e.parts.Source(ctx, e.cfg, nil)
 	if err != nil {
 		dst.Close()
 		return nil, nil, err

@@ -79,9 +79,9 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 	return err
 }
 
-// recoverRemovals looks at originals whose removal was under way. One that is
-// gone is done. One that is there may be a new file of the same size and time:
-// its row is closed, so that it is copied again before it is removed.
+// recoverRemovals closes the rows of originals whose removal was under way:
+// one that is gone needs no more, and one that is there may be a new file of
+// the same size and time, so that it is copied again before it is removed.
 func (p *Pass) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {

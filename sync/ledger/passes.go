@@ -48,7 +48,9 @@ func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.T
 	return strconv.FormatInt(n, 10), unclean, nil
 }
 
-// FinishPass records how a pass ended.
+// FinishPass records how a pass ended. Of passes in a row that found nothing to
+// do only the last is kept: a connector that looks every few seconds would fill
+// the ledger with them.
 func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result, word status.Word) error {
 	counts, err := json.Marshal(r.Files)
 	if err != nil {
@@ -58,8 +60,20 @@ func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result
 	if r.Err != nil {
 		text = r.Err.Error()
 	}
-	return c.exec(ctx, "finish pass", "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ? WHERE connector = ? AND id = ?",
-		r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), c.id, id)
+	idle := r.Outcome == filesync.Succeeded && r.Files.Copied == 0
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ?",
+			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id); err != nil || !idle {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
+			AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ?)`, c.id, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: finish pass: %w", err)
+	}
+	return nil
 }
 
 const passColumns = "id, mode, state, started, finished, status, error, counts"

@@ -15,9 +15,12 @@ CREATE TABLE passes (
     finished   INTEGER NOT NULL DEFAULT 0,
     status     TEXT    NOT NULL DEFAULT '', -- the connection status at its end
     error      TEXT    NOT NULL DEFAULT '',
-    counts     TEXT    NOT NULL DEFAULT '{}' -- JSON
+    counts     TEXT    NOT NULL DEFAULT '{}', -- JSON
+    idle       INTEGER NOT NULL DEFAULT 0 -- it found nothing to do
 );
 CREATE INDEX passes_by_connector ON passes (connector, id);
+CREATE INDEX passes_running      ON passes (connector) WHERE state = 'running';
+CREATE INDEX passes_by_age       ON passes (connector, started);
 
 -- One row a path: the last version that was delivered.
 CREATE TABLE files (
