@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sftpconnector/interapp"
+)
+
+func TestDemoOnce(t *testing.T) {
+	t.Parallel()
+	s := &site{t, t.TempDir()} // it needs no configuration
+	o := s.run("demo", "--once").gives(0, "copied", ".csv", "succeeded", "Connection Valid")
+	if n := strings.Count(o.stdout, "demo: copied "); n != 3 || o.stderr != "" {
+		t.Errorf("%d files copied; standard error:\n%s", n, o.stderr)
+	}
+	var pass interapp.Pass
+	strictly(t, s.run("demo", "--once", "--json").gives(0).stdout, &pass)
+	if pass.State != "succeeded" || pass.Files.Copied != 3 {
+		t.Errorf("%+v", pass)
+	}
+}
+
+// The demo shows files that appear at the server and arrive, and leaves nothing.
+func TestDemoShowsFilesArrive(t *testing.T) {
+	t.Parallel()
+	s := &site{t, t.TempDir()}
+	r := s.start("demo", "--forever")
+	r.until("a new file arrived", func() bool {
+		text := r.stdout.String()
+		news := regexp.MustCompile(`new at the server: (\S+)`).FindStringSubmatch(text)
+		return news != nil && regexp.MustCompile(`copied  `+regexp.QuoteMeta(news[1])).MatchString(text)
+	})
+	r.signal(syscall.SIGTERM)
+	o := r.stop().gives(0, "Connection Status: Connection Valid", "files copied. Next:")
+	if o.stderr != "" {
+		t.Errorf("standard error:\n%s", o.stderr)
+	}
+	to := regexp.MustCompile(`its directory is (\S+)\.\n`).FindStringSubmatch(o.stdout)
+	if to == nil {
+		t.Fatalf("it does not say where the server's directory is:\n%s", o.stdout)
+	}
+	if _, err := os.Stat(to[1]); !os.IsNotExist(err) {
+		t.Errorf("the demo left %s: %v", to[1], err)
+	}
+}
