@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +43,19 @@ type rig struct {
 	set    *connector.Set
 	el     *connector.Element
 	passes chan connector.PassReport // automatic ones that ended
+
+	fetches atomic.Int64 // of all sources
+}
+
+// counted is a source whose copies are counted.
+type counted struct {
+	*sftp.Source
+	n *atomic.Int64
+}
+
+func (c counted) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	c.n.Add(1)
+	return c.Source.Fetch(ctx, e, from, w)
 }
 
 // newRig connects an element to a server. adjust may change its settings.
@@ -99,7 +114,7 @@ func (r *rig) source(ctx context.Context, _ *config.Connector, observe status.Ob
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return counted{s, &r.fetches}, nil
 }
 
 func (r *rig) destination(context.Context, *config.Connector) (filesync.Destination, error) {

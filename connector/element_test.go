@@ -1,0 +1,573 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	"sftpconnector/store/storetest"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// world is a set of elements over sources in memory, in a bubble of time.
+type world struct {
+	t      *testing.T
+	dir    string
+	ledger *ledger.Ledger
+	set    *Set
+	stop   func()
+
+	src  *storetest.Memory
+	lock func(string) (func(), error)
+
+	mu     sync.Mutex
+	login  func() error // what a login answers with; nil: it works
+	tried  []time.Time  // logins
+	ended  []PassReport
+	health []Health // changes of it
+}
+
+// answer sets what a login answers with.
+func (w *world) answer(login func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.login = login
+}
+
+func (w *world) logins() []time.Time  { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.tried) }
+func (w *world) passes() []PassReport { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.ended) }
+func (w *world) changes() []Health    { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.health) }
+
+// inBubble runs a test in a bubble of synctest.
+func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, dir: dir, src: storetest.NewMemory()}
+		w.src.Put("a", "one", time.Now().Add(-48*time.Hour))
+		defer func() {
+			w.end()
+			w.ledger.Close()
+		}()
+		var err error
+		if w.ledger, err = ledger.Open(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		test(t, w)
+	})
+}
+
+// connectorNamed is a configuration with an automatic sync.
+func (w *world) connectorNamed(name, sync string) *config.Connector {
+	w.t.Helper()
+	s, err := config.ParseSchedule(sync)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &config.Connector{
+		Name: name, Sync: s, TimeZone: config.TimeZone{Location: time.UTC}, Retention: config.Duration(1000 * time.Hour),
+		Files: config.Files{DestinationDirectoryPath: filepath.Join(w.dir, "to-"+name), AfterCopy: config.AfterCopy{Action: config.Leave}},
+	}
+}
+
+func configOf(cs ...*config.Connector) *config.Config {
+	c := &config.Config{Connectors: map[string]*config.Connector{}}
+	for _, each := range cs {
+		c.Connectors[each.Name] = each
+	}
+	return c
+}
+
+// start starts the program: a set of these connectors that runs.
+func (w *world) start(cs ...*config.Connector) *Element {
+	w.t.Helper()
+	parts := Parts{
+		Source: func(context.Context, *config.Connector, status.Observer) (Source, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.tried = append(w.tried, time.Now())
+			if w.login != nil {
+				if err := w.login(); err != nil {
+					return nil, err
+				}
+			}
+			return w.src, nil
+		},
+		Destination: func(_ context.Context, c *config.Connector) (filesync.Destination, error) {
+			return local.Open(c.Files.DestinationDirectoryPath, w.ledger.Owner())
+		},
+		Lock: w.lock,
+		OnPass: func(_ string, p PassReport) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.ended = append(w.ended, p)
+		},
+		OnHealth: func(_ string, h Health) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.health = append(w.health, h)
+		},
+	}
+	var err error
+	if w.set, err = NewSet(w.t.Context(), configOf(cs...), parts, w.ledger); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.set.Run(ctx)
+	}()
+	w.stop = func() { cancel(); <-ended }
+	return w.element(cs[0].Name)
+}
+
+func (w *world) element(name string) *Element {
+	w.t.Helper()
+	e, err := w.set.Get(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// end ends the program.
+func (w *world) end() {
+	if w.stop != nil {
+		w.stop()
+		w.stop = nil
+	}
+}
+
+// pass lets time go by until everything has come to rest.
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func apply(t *testing.T, e *Element) *Run {
+	t.Helper()
+	r, err := e.Apply()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestPassesComeAtTheirInterval(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(w.connectorNamed("a", "1m"))
+		w.pass(10 * time.Minute)
+		if n := len(w.passes()); n < 9 || n > 11 {
+			t.Fatalf("%d passes in 10 minutes", n)
+		}
+		for i := 2; i < len(w.passes()); i++ {
+			if gap := w.passes()[i].Result.Started.Sub(w.passes()[i-1].Result.Started); gap != time.Minute {
+				t.Errorf("pass %d came after %v", i, gap)
+			}
+		}
+		if w.passes()[0].Result.Files.Copied != 1 || w.passes()[1].Result.Files.Present != 1 {
+			t.Error(w.passes()[0].Result.Files, w.passes()[1].Result.Files)
+		}
+	})
+}
+
+func TestNextPassAfterARestart(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.connectorNamed("a", "1h")
+		w.start(c)
+		w.pass(10 * time.Second)
+		started := w.passes()[0].Result.Started
+		w.end()
+		w.pass(30 * time.Minute)
+		e := w.start(c)
+		if next := e.Report().Next; next.Sub(started).Abs().Round(time.Second) != time.Hour {
+			t.Errorf("the next pass is %v after the start of the last one, want 1h", next.Sub(started))
+		}
+		w.end()
+		w.pass(2 * time.Hour)
+		w.start(c)
+		w.pass(firstSpread)
+		if len(w.passes()) != 2 {
+			t.Errorf("%d passes: one that is overdue does not come at once", len(w.passes()))
+		}
+	})
+}
+
+func TestMissedCronTicksAreNotMadeUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.connectorNamed("a", "0 * * * *")
+		w.start(c)
+		w.pass(2*time.Hour + 30*time.Minute)
+		w.end()
+		n := len(w.passes())
+		w.pass(3 * time.Hour)
+		w.start(c)
+		w.pass(20 * time.Minute)
+		if len(w.passes()) != n || n != 2 {
+			t.Errorf("%d passes before, %d after", n, len(w.passes()))
+		}
+		w.pass(20 * time.Minute)
+		if len(w.passes()) != n+1 {
+			t.Error("the next tick did not come")
+		}
+	})
+}
+
+func TestNoPassBesideARunningOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-release; return nil }
+		e := w.start(w.connectorNamed("a", "1m"))
+		w.pass(4*time.Minute + 50*time.Second)
+		r := e.Report()
+		if len(w.logins()) != 1 || r.Running == nil || r.Running.Progress == nil {
+			t.Fatalf("%d logins, running %+v", len(w.logins()), r.Running)
+		}
+		// The first step is half an interval to one and a half.
+		if r.Skipped < 3 || r.Skipped > 5 || r.Totals.Skipped != r.Skipped {
+			t.Errorf("%d ticks skipped, %d in all", r.Skipped, r.Totals.Skipped)
+		}
+		close(release)
+		w.src.OnFetch = nil
+		w.pass(time.Minute)
+		if len(w.passes()) != 2 {
+			t.Errorf("%d passes", len(w.passes()))
+		}
+	})
+}
+
+func TestApplyJoinsOrFollows(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-release; return nil }
+		e := w.start(w.connectorNamed("a", "1h"))
+		w.pass(10 * time.Second) // an automatic pass runs now
+		follows := apply(t, e)
+		if again := apply(t, e); again != follows {
+			t.Error("a second Apply does not join the one that waits")
+		}
+		synctest.Wait()
+		if len(w.logins()) != 1 {
+			t.Error("the Apply did not wait for the automatic pass")
+		}
+		release <- struct{}{}
+		synctest.Wait()
+		w.src.Put("b", "two", time.Now().Add(-48*time.Hour))
+		p, err := follows.Wait(t.Context())
+		if err != nil || p.Mode != filesync.Apply || p.Result.Outcome != filesync.Succeeded {
+			t.Error(p, err)
+		}
+		runs := apply(t, e)
+		synctest.Wait() // it copies b
+		if again := apply(t, e); again != runs {
+			t.Error("an Apply does not join the one that runs")
+		}
+		close(release)
+		if p, err := runs.Wait(t.Context()); err != nil || p.Result.Files.Copied != 1 || p.Result.Files.Present != 1 {
+			t.Error(p.Result.Files, err)
+		}
+		if n := len(w.passes()); n != 3 {
+			t.Errorf("%d passes", n)
+		}
+	})
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-release; return nil }
+		r := apply(t, w.start(w.connectorNamed("a", "N/A")))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := r.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		close(release)
+		if p, err := r.Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Error("the pass did not go on:", p, err)
+		}
+	})
+}
+
+// A refused password is tried again after 1m, 2m, 4m … and never more often
+// than each hour, whatever the interval.
+func TestRefusedLoginsAreHeldBack(t *testing.T) {
+	for _, word := range []status.Word{status.AuthenticationFailed, status.HostKeyUnknown, status.HostKeyVerificationFailed} {
+		t.Run(string(word), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.answer(func() error { return &status.Error{Word: word, Op: "log in"} })
+				e := w.start(w.connectorNamed("a", "10s"))
+				w.pass(24 * time.Hour)
+				for i, least := 1, time.Minute; i < len(w.logins()); i, least = i+1, min(2*least, time.Hour) {
+					if gap := w.logins()[i].Sub(w.logins()[i-1]); gap < least || gap > least+20*time.Second {
+						t.Errorf("login %d came after %v, want %v", i+1, gap, least)
+					}
+				}
+				if n := len(w.logins()); n < 27 || n > 30 {
+					t.Errorf("%d logins in a day", n)
+				}
+				r := e.Report()
+				if r.Health.Status != word || r.Health.Hint == "" || r.Held.IsZero() {
+					t.Errorf("%+v, held %v", r.Health, r.Held)
+				}
+				if r.Totals.Errors[word] != int64(len(w.logins())) {
+					t.Errorf("%d of %d counted", r.Totals.Errors[word], len(w.logins()))
+				}
+				// Apply is not held back, and a success lifts it.
+				w.answer(nil)
+				if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+					t.Error(p, err)
+				}
+				n := len(w.logins())
+				if !e.Report().Held.IsZero() {
+					t.Error("held still")
+				}
+				w.pass(time.Minute)
+				if got := len(w.logins()) - n; got != 6 {
+					t.Errorf("%d passes in the next minute", got)
+				}
+			})
+		})
+	}
+}
+
+func TestCheckLiftsTheHold(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(func() error { return &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
+		e := w.start(w.connectorNamed("a", "10s"))
+		w.pass(time.Hour)
+		if r := e.Check(t.Context()); r.Status != status.AuthenticationFailed || r.Hint == "" || e.Report().Held.IsZero() {
+			t.Errorf("%+v, held %v", r, e.Report().Held)
+		}
+		w.answer(nil)
+		r := e.Check(t.Context())
+		if r.Status != status.ConnectionValid || r.Error != "" || !e.Report().Held.IsZero() {
+			t.Errorf("%+v, held %v", r, e.Report().Held)
+		}
+		var stages []string
+		for _, s := range r.Stages {
+			stages = append(stages, s.Stage)
+		}
+		if !slices.Equal(stages, []string{status.StageList, status.StageDestination}) {
+			t.Error(stages)
+		}
+		n := len(w.passes())
+		w.pass(10 * time.Second)
+		if len(w.passes()) == n {
+			t.Error("no pass after the check")
+		}
+	})
+}
+
+func TestOtherFailuresAreTriedAtTheInterval(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(func() error { return &status.Error{Word: status.ConnectionRefused, Op: "connect"} })
+		e := w.start(w.connectorNamed("a", "10s"))
+		w.pass(10 * time.Minute)
+		if n := len(w.logins()); n < 58 {
+			t.Errorf("%d logins in 10 minutes", n)
+		}
+		r := e.Report()
+		if r.Last == nil || r.Last.Result.Outcome != filesync.Failed || r.Health.Status != status.ConnectionRefused {
+			t.Errorf("%+v %+v", r.Last, r.Health)
+		}
+		// One change from Not Checked, however often it failed; since then.
+		if len(w.changes()) != 1 || w.changes()[0].Since.Sub(w.logins()[0]) > time.Second || !r.Health.Since.Equal(w.changes()[0].Since) {
+			t.Errorf("%d changes: %v", len(w.changes()), w.changes())
+		}
+		w.answer(nil)
+		w.pass(20 * time.Second)
+		if len(w.changes()) != 2 || w.changes()[1].Status != status.ConnectionValid || w.changes()[1].Error != "" || w.changes()[1].Hint != "" {
+			t.Errorf("%v", w.changes())
+		}
+	})
+}
+
+func TestSetSchedule(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.connectorNamed("a", "N/A")
+		e := w.start(c)
+		w.pass(time.Hour)
+		if len(w.passes()) != 0 || !e.Report().Next.IsZero() {
+			t.Fatalf("%d passes without a schedule", len(w.passes()))
+		}
+		every, _ := config.ParseSchedule("1m")
+		if err := e.SetSchedule(t.Context(), every); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Minute)
+		if n := len(w.passes()); n < 9 || n > 10 {
+			t.Errorf("%d passes in 10 minutes", n)
+		}
+		w.end()
+		if got := w.start(c).Report().Schedule.String(); got != "1m" {
+			t.Errorf("after a restart it is %s", got)
+		}
+		w.end()
+		// The file says something else now, and prevails.
+		if got := w.start(w.connectorNamed("a", "2h")).Report().Schedule.String(); got != "2h" {
+			t.Errorf("after a change of the file it is %s", got)
+		}
+	})
+}
+
+func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		same, changed, gone := w.connectorNamed("same", "N/A"), w.connectorNamed("changed", "N/A"), w.connectorNamed("gone", "1m")
+		w.start(same, changed, gone)
+		kept, old, removed := w.element("same"), w.element("changed"), w.element("gone")
+		w.src.OnFetch = func(filesync.Entry, int64) error {
+			// Both stand still until the reload; the ones that were stopped go on.
+			select {
+			case <-old.ctx.Done():
+			case <-time.After(time.Hour):
+			}
+			return nil
+		}
+		runKept, runOld := apply(t, kept), apply(t, old)
+		synctest.Wait()
+
+		next := *changed
+		next.Files.Exclude = []string{"*.bak"}
+		alike := *same
+		fresh := w.connectorNamed("fresh", "1m")
+		if err := w.set.Reload(t.Context(), configOf(&alike, &next, fresh)); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := runOld.Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Cancelled || !errors.Is(p.Result.Err, ErrStopped) {
+			t.Errorf("the pass of the changed one: %s, %v, %v", p.Result.Outcome, p.Result.Err, err)
+		}
+		if p, err := runKept.Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Errorf("the pass of the unchanged one: %+v, %v", p, err)
+		}
+		if w.element("same") != kept || w.element("changed") == old {
+			t.Error("the unchanged one is new, or the changed one is not")
+		}
+		if _, err := w.set.Get("gone"); !errors.Is(err, ErrUnknown) {
+			t.Error(err)
+		}
+		if _, err := removed.Apply(); !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+		synctest.Wait()
+		n := len(w.passes())
+		w.pass(5 * time.Minute)
+		if e := w.element("fresh"); e.Report().Totals.Passes[filesync.Succeeded] < 4 || len(w.passes())-n > 6 {
+			t.Errorf("%d passes, of the new one %v", len(w.passes())-n, e.Report().Totals.Passes)
+		}
+	})
+}
+
+func TestBadReloadChangesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		e := w.start(w.connectorNamed("a", "N/A"))
+		bad := w.connectorNamed("a", "N/A")
+		bad.Files.Include = []string{"regex:("}
+		if err := w.set.Reload(t.Context(), configOf(bad)); err == nil {
+			t.Error("no error")
+		}
+		if w.element("a") != e {
+			t.Error("the element is another one")
+		}
+		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Error(p, err)
+		}
+	})
+}
+
+func TestStopEndsPasses(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		started := make(chan *Element, 1)
+		w.src.OnFetch = func(filesync.Entry, int64) error {
+			e := <-started
+			<-e.ctx.Done()
+			return e.ctx.Err()
+		}
+		e := w.start(w.connectorNamed("a", "1m"))
+		started <- e
+		w.pass(10 * time.Second) // an automatic pass runs, an Apply waits
+		follows := apply(t, e)
+		start := time.Now()
+		w.end()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		if len(w.passes()) != 1 || w.passes()[0].Result.Outcome != filesync.Cancelled {
+			t.Fatalf("%+v", w.passes())
+		}
+		if _, err := follows.Wait(t.Context()); !errors.Is(err, ErrStopped) {
+			t.Errorf("the Apply that waited: %v", err)
+		}
+		if _, err := e.Apply(); !errors.Is(err, ErrStopped) {
+			t.Errorf("another Apply: %v", err)
+		}
+		if w := e.Report().Health.Status; w == status.Checking || w == status.ConnectionLost {
+			t.Errorf("a cancelled pass left the status %s", w)
+		}
+		past, err := e.Memory().Passes(t.Context(), 10)
+		if err != nil || len(past) != 1 || past[0].State != filesync.Cancelled {
+			t.Error(past, err)
+		}
+	})
+}
+
+func TestAnotherProcessHoldsTheConnector(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		busy, held := true, false
+		w.lock = func(string) (func(), error) {
+			if busy {
+				return nil, fmt.Errorf("lock: %w", ErrBusy)
+			}
+			held = true
+			return func() { held = false }, nil
+		}
+		e := w.start(w.connectorNamed("a", "N/A"))
+		if _, err := apply(t, e).Wait(t.Context()); !errors.Is(err, ErrBusy) || len(w.logins()) != 0 {
+			t.Error(err, w.logins())
+		}
+		busy = false
+		w.answer(func() error {
+			if !held {
+				t.Error("a pass runs without the lock")
+			}
+			return nil
+		})
+		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded || held {
+			t.Error(p, err, held)
+		}
+	})
+}
+
+func TestDestinationThatIsGone(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.connectorNamed("a", "N/A")
+		c.Files.DestinationDirectoryPath = filepath.Join(w.dir, "missing", "to")
+		e := w.start(c)
+		p, err := apply(t, e).Wait(t.Context())
+		if err != nil || p.Result.Outcome != filesync.Failed || p.Status != status.DestinationUnavailable {
+			t.Error(p, err)
+		}
+		if len(w.logins()) != 0 {
+			t.Error("the server was bothered")
+		}
+		if r := e.Check(t.Context()); r.Status != status.DestinationUnavailable || len(r.Stages) != 2 || r.Stages[1].OK {
+			t.Errorf("%+v", r)
+		}
+		os.Mkdir(filepath.Dir(c.Files.DestinationDirectoryPath), 0o777)
+		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Error(p, err)
+		}
+	})
+}
