@@ -61,7 +61,7 @@ connectors:
 	tell("config", "check", "--json").gives(0)
 	tell("check").gives(1, "by-password: Authentication Failed", "by-refused-key: Authentication Failed", "by-locked-key: Authentication Failed")
 	// No more than this, as every look at the locked key takes its time.
-	for _, verb := range []string{"check by-password --json", "apply --json", "ls by-password", "ls by-locked-key", "history by-refused-key --json", "trust by-password"} {
+	for _, verb := range []string{"check by-password --json", "apply by-password --json", "ls by-password", "history by-refused-key --json", "trust by-password"} {
 		tell(strings.Fields(verb)...)
 	}
 

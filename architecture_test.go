@@ -1,0 +1,190 @@
+// Package sftpconnector_test holds the whole house to its plan: which part may
+// import which, and that no test is ever skipped.
+package sftpconnector_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "sftpconnector/"
+
+// arrow says what a folder may import, and the folders below it that have no
+// arrow of their own. How these import each other is their own business.
+type arrow struct {
+	of []string // folders of this module
+	// beyond are the modules of others: nil for any, empty for none but the
+	// standard library.
+	beyond []string
+}
+
+// arrows are the plan of docs/design.md. They point downwards only: a folder
+// imports folders that stand above it here, and no store is ever imported by
+// what is above the stores. A folder that is not here has no place in the house yet.
+func arrows() map[string]arrow {
+	none := []string{}
+	types := []string{"status", "sync"}
+	running := []string{"config", "connector", "interapp", "status", "sync", "sync/ledger"}
+	return map[string]arrow{
+		"status":           {nil, none},
+		"config":           {nil, nil},
+		"sync":             {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
+		"sync/ledger":      {types, nil},
+		"store/local":      {types, nil},
+		"store/sftp":       {types, nil},
+		"connector":        {[]string{"config", "status", "sync", "sync/ledger"}, nil},
+		"interapp":         {nil, none},
+		"interapp/convert": {running, nil},
+		"interapp/server":  {append(running, "interapp/convert"), nil},
+		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/server",
+			"store/local", "store/sftp"), nil},
+
+		// For tests and measurements.
+		"store/storetest":     {types, nil},
+		"store/sftp/sftptest": {nil, nil},
+		"bench":               {[]string{"store/sftp/sftptest/relay"}, nil},
+		"scripts/testreport":  {nil, none},
+	}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	plan := arrows()
+	seen := map[string]bool{}
+	for file, parsed := range goFiles(t, false) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue // a test may use what it likes
+		}
+		folder, ok := planned(plan, path.Dir(file))
+		if !ok {
+			t.Errorf("%s: the folder has no place in the plan; give it one in arrows", file)
+			continue
+		}
+		seen[folder] = true
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, ours := strings.CutPrefix(imported, module)
+			if to, _ := planned(plan, own); ours && to == folder {
+				continue
+			}
+			if why := plan[folder].forbids(own, ours); why != "" {
+				t.Errorf("%s imports %s: %s", file, imported, why)
+			}
+		}
+	}
+	for folder := range plan {
+		if !seen[folder] {
+			t.Errorf("the plan has %s, which holds no Go file", folder)
+		}
+	}
+}
+
+// planned gives the folder of the plan that dir is, or is below.
+func planned(plan map[string]arrow, dir string) (string, bool) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if _, ok := plan[dir]; ok {
+			return dir, true
+		}
+	}
+	return "", false
+}
+
+// forbids says why the import is wrong, or "". ours says that it is a folder of
+// this module, else it is the path of a package.
+func (a arrow) forbids(imported string, ours bool) string {
+	if ours {
+		if slices.Contains(a.of, imported) {
+			return ""
+		}
+		return "only " + listed(a.of) + " of this module may be imported there"
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	inModule := func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") }
+	if !strings.Contains(first, ".") || a.beyond == nil || slices.ContainsFunc(a.beyond, inModule) {
+		return ""
+	}
+	return "only " + listed(a.beyond) + " of others may be imported there"
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// A test that could be skipped would be one day, where it matters.
+func TestNoTestIsSkipped(t *testing.T) {
+	t.Parallel()
+	for file, parsed := range goFiles(t, true) {
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if called, ok := call.Fun.(*ast.SelectorExpr); ok {
+				switch called.Sel.Name {
+				case "Skip", "Skipf", "SkipNow":
+					t.Errorf("%s calls %s", file, called.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	for _, dir := range []string{"scripts", ".ci"} {
+		scripts, err := filepath.Glob(dir + "/*")
+		if err != nil || len(scripts) == 0 {
+			t.Fatalf("no scripts in %s: %v", dir, err)
+		}
+		for _, script := range append(scripts, "Makefile") {
+			text, err := os.ReadFile(script)
+			if err == nil && slices.ContainsFunc(strings.Fields(string(text)), func(word string) bool {
+				return word == "-skip" || strings.HasPrefix(word, "-skip=") || word == "-short"
+			}) {
+				t.Errorf("%s leaves tests out", script)
+			}
+		}
+	}
+}
+
+// goFiles parses the Go files of the module: with their bodies, or just their
+// imports. The keys are slash paths.
+func goFiles(t *testing.T, bodies bool) map[string]*ast.File {
+	t.Helper()
+	mode := parser.SkipObjectResolution
+	if !bodies {
+		mode |= parser.ImportsOnly
+	}
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		files[filepath.ToSlash(name)], err = parser.ParseFile(token.NewFileSet(), name, nil, mode)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 100 {
+		t.Fatalf("only %d Go files found: is this the top of the module?", len(files))
+	}
+	return files
+}
