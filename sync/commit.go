@@ -12,7 +12,7 @@ import (
 // for a moment. While one is committed, the next one gathers.
 const (
 	maxBatch = 512
-	linger   = 15 * time.Millisecond
+	linger   = 40 * time.Millisecond
 )
 
 // commitAll commits what the copiers finish, in groups. After an error it
@@ -35,12 +35,12 @@ func (p *Pass) commitAll(ctx context.Context) error {
 }
 
 // gather waits for a batch; an empty one means that there is no more.
-func (p *Pass) gather() []finished {
+func (p *Pass) gather() []*finished {
 	f, ok := <-p.done
 	if !ok {
 		return nil
 	}
-	batch := []finished{f}
+	batch := []*finished{f}
 	full := time.NewTimer(linger)
 	defer full.Stop()
 	for len(batch) < maxBatch {
@@ -60,7 +60,7 @@ func (p *Pass) gather() []finished {
 // commit gives a batch its names, so that no crash leaves half a file, a row
 // without a durable file, or a file that nobody knows of:
 // contents → intents → names → rows.
-func (p *Pass) commit(ctx context.Context, batch []finished) error {
+func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 	pendings := make([]Pending, len(batch))
 	for i, f := range batch {
 		pendings[i] = f.pending
@@ -102,8 +102,8 @@ func (p *Pass) commit(ctx context.Context, batch []finished) error {
 }
 
 // winnow takes out the files that could not be done. Its error ends the pass.
-func (p *Pass) winnow(ctx context.Context, batch []finished, errs []error) ([]finished, error) {
-	var good, bad []finished
+func (p *Pass) winnow(ctx context.Context, batch []*finished, errs []error) ([]*finished, error) {
+	var good, bad []*finished
 	var ended error
 	for i, f := range batch {
 		err := errs[i]
@@ -130,7 +130,7 @@ func (p *Pass) winnow(ctx context.Context, batch []finished, errs []error) ([]fi
 }
 
 // abandon removes pending files.
-func (p *Pass) abandon(ctx context.Context, batch []finished) {
+func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 	for _, f := range batch {
 		p.claims.release(f.claim, f.e.Name)
 		if err := f.pending.Abort(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -65,13 +65,13 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 		}
 	}
 	p.at("copying " + j.e.Name)
-	f := finished{job: j, started: time.Now()}
+	f := &finished{job: j, started: time.Now()}
 	f.delivery = Delivery{Source: j.e, Target: j.e, Key: j.key, Pass: p.o.ID, After: p.owes(false)}
 	f.delivery.Target.Name = j.target
 	if j.e.ModTime.IsZero() {
 		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
 	}
-	w, err := p.begin(ctx, &f)
+	w, err := p.begin(ctx, f)
 	if err == nil {
 		if err = p.fill(ctx, j.e, w); err == nil {
 			err = f.pending.Finish(ctx)
@@ -156,7 +156,7 @@ func (p *Pass) explain(ctx context.Context, e Entry, err error) error {
 
 // giveUp removes the pending file, or keeps it for the next pass if it is not
 // the file that is at fault and much of it is there.
-func (p *Pass) giveUp(ctx context.Context, f finished, w *extents, err error) {
+func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if prefix := w.whole(); prefix >= keepFrom && (ctx.Err() != nil || unavailable(err)) {

@@ -97,7 +97,7 @@ type Pass struct {
 
 	chunks chan []Entry
 	jobs   chan job
-	done   chan finished
+	done   chan *finished
 	after  chan []Record
 	large  chan struct{}
 	abort  context.CancelCauseFunc // ends the pass
@@ -119,7 +119,7 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *L
 		claims:  claims{by: map[string]string{}},
 		chunks:  make(chan []Entry, 2*listers),
 		jobs:    make(chan job, 4*copiers),
-		done:    make(chan finished, maxBatch),
+		done:    make(chan *finished, maxBatch),
 		after:   make(chan []Record, 4),
 		large:   make(chan struct{}, largeCopies),
 	}

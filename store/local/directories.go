@@ -17,6 +17,7 @@ type directory struct {
 	name    string
 	root    *os.Root
 	handle  *os.File // for fsync, renameat2 and syncfs
+	at      int      // its descriptor, on POSIX
 	device  uint64
 	created bool // its parents do not know of it durably
 	users   int
@@ -65,7 +66,7 @@ func (t *directories) acquire(name string, make bool) (*directory, error) {
 		root.Close()
 		return nil, err
 	}
-	d := &directory{name: name, root: root, handle: handle, device: device(handle), created: created, users: 1}
+	d := &directory{name: name, root: root, handle: handle, at: int(handle.Fd()), device: device(handle), created: created, users: 1}
 	t.open[name] = d
 	return d, nil
 }

@@ -29,9 +29,8 @@ func syncDevice(f *os.File) bool {
 
 // renameNew renames within dir, and fails with fs.ErrExist when to stands.
 func renameNew(dir *directory, from, to string) error {
-	var err error
-	control(dir.handle, func(fd int) {
-		err = unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	err := ignoringEINTR(func() error {
+		return unix.Renameat2(dir.fd(), from, dir.fd(), to, unix.RENAME_NOREPLACE)
 	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		return renameLooking(dir, from, to)

@@ -8,16 +8,6 @@ import (
 	"syscall"
 )
 
-// syncFile makes the contents and times of a file durable. fsync works on any
-// descriptor of the file, not only on the one that wrote it.
-func syncFile(root *os.Root, name string) error {
-	f, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // syncHandle makes the entries of an open directory durable. File systems
 // that cannot sync a directory say EINVAL, and have nothing to sync.
 func syncHandle(f *os.File) error {

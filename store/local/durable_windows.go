@@ -7,15 +7,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// syncFile makes a file durable. FlushFileBuffers asks for write access.
-func syncFile(root *os.Root, name string) error {
-	f, err := root.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // NTFS journals its directories; there is nothing to sync.
 func syncHandle(*os.File) error { return nil }
 

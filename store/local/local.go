@@ -107,12 +107,12 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 			dir = nil
 			continue
 		}
-		info, err := dir.root.Lstat(path.Base(name))
+		looks[i].Entry, err = dir.lstat(path.Base(name))
 		if err != nil {
-			looks[i].Err = d.statError(name, err)
+			looks[i].Err, err = d.statError(name, err), nil
 			continue
 		}
-		looks[i].Entry = entry(name, info)
+		looks[i].Entry.Name = name
 	}
 	d.dirs.release(dir)
 	return looks, nil
@@ -125,10 +125,6 @@ func (d *Destination) statError(name string, err error) error {
 	return d.failed("stat", name, err)
 }
 
-func entry(name string, info fs.FileInfo) filesync.Entry {
-	return filesync.Entry{Name: name, Size: info.Size(), ModTime: info.ModTime(), Mode: info.Mode()}
-}
-
 // Open implements sync.Destination.
 func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
 	dir, err := d.dirs.acquire(path.Dir(name), false)
@@ -136,7 +132,7 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 		return nil, d.failed("open", name, err)
 	}
 	defer d.dirs.release(dir)
-	f, err := dir.root.Open(path.Base(name))
+	f, err := dir.read(path.Base(name))
 	if err != nil {
 		return nil, d.failed("open", name, err)
 	}
@@ -160,7 +156,7 @@ func (d *Destination) persist(name string) error {
 		return err
 	}
 	defer d.dirs.release(dir)
-	if err := syncFile(dir.root, path.Base(name)); err != nil {
+	if err := dir.syncFile(path.Base(name)); err != nil {
 		return err
 	}
 	for up := name; up != "."; {

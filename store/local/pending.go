@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"sync"
@@ -70,7 +69,7 @@ type pending struct {
 
 	once sync.Once // for the release of dir
 	mu   sync.RWMutex
-	file *os.File // nil once it is closed
+	file *file // nil once it is closed
 }
 
 // Begin implements sync.Destination.
@@ -80,21 +79,22 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		return nil, d.failed("make directory for", e.Name, err)
 	}
 	p := &pending{d: d, entry: e, dir: dir}
-	flags := os.O_RDWR
 	if resume != nil {
 		p.id = resume.ID
+		p.name = pendingName(path.Base(e.Name), p.id)
+		p.file, err = dir.reopen(p.name)
 	} else {
 		p.id = newID(d.owner)
-		flags |= os.O_CREATE | os.O_EXCL
+		p.name = pendingName(path.Base(e.Name), p.id)
+		p.file, err = dir.create(p.name)
 	}
-	p.name = pendingName(path.Base(e.Name), p.id)
-	if p.file, err = dir.root.OpenFile(p.name, flags, 0o666); err != nil {
+	if err != nil {
 		p.release()
 		return nil, d.failed("create", e.Name, err)
 	}
 	if resume != nil {
 		// What lies behind the checkpoint was never promised to be there.
-		if err = p.file.Truncate(resume.Prefix); err != nil {
+		if err = p.file.truncate(resume.Prefix); err != nil {
 			p.Keep()
 			return nil, d.failed("truncate", e.Name, err)
 		}
@@ -128,7 +128,7 @@ func (p *pending) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkp
 	if p.file == nil {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", p.entry.Name, fs.ErrClosed)
 	}
-	if err := p.file.Sync(); err != nil {
+	if err := p.file.sync(); err != nil {
 		return filesync.Checkpoint{}, p.d.failed("sync", p.entry.Name, err)
 	}
 	return filesync.Checkpoint{ID: p.id, Prefix: prefix}, nil
@@ -136,15 +136,15 @@ func (p *pending) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkp
 
 // Finish implements sync.Pending.
 func (p *pending) Finish(ctx context.Context) error {
-	info, err := p.file.Stat()
-	if err == nil && info.Size() != p.entry.Size {
-		err = fmt.Errorf("%d bytes were written, not %d", info.Size(), p.entry.Size)
+	size, err := p.file.size()
+	if err == nil && size != p.entry.Size {
+		err = fmt.Errorf("%d bytes were written, not %d", size, p.entry.Size)
 	}
 	if err == nil {
 		err = p.closeFile()
 	}
 	if err == nil {
-		err = p.dir.root.Chtimes(p.name, p.entry.ModTime, p.entry.ModTime)
+		err = p.dir.chtimes(p.name, p.entry.ModTime)
 	}
 	if err != nil {
 		return p.d.failed("finish", p.entry.Name, err)
@@ -167,7 +167,7 @@ func (p *pending) closeFile() error {
 func (p *pending) Abort(ctx context.Context) error {
 	defer p.release()
 	p.closeFile()
-	if err := p.dir.root.Remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := p.dir.remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return p.d.failed("remove", p.entry.Name, err)
 	}
 	return nil

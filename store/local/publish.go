@@ -34,7 +34,7 @@ func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []erro
 	for i, each := range batch {
 		p := each.(*pending)
 		g.Go(func() error {
-			if err := syncFile(p.dir.root, p.name); err != nil {
+			if err := p.dir.syncFile(p.name); err != nil {
 				errs[i] = d.failed("sync", p.entry.Name, err)
 			}
 			return nil
@@ -101,15 +101,15 @@ func (p *pending) publish(replaces *filesync.Entry) error {
 		}
 		return nil
 	}
-	info, err := p.dir.root.Lstat(base)
+	standing, err := p.dir.lstat(base)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // its reader took it meanwhile
 	case err != nil:
 		return p.d.failed("publish", p.entry.Name, err)
-	case info.IsDir() || !entry(base, info).SameVersion(*replaces):
+	case standing.Mode.IsDir() || !standing.SameVersion(*replaces):
 		return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
 	}
-	if err := p.dir.root.Rename(p.name, base); err != nil {
+	if err := p.dir.rename(p.name, base); err != nil {
 		return p.d.failed("publish", p.entry.Name, err)
 	}
 	return nil
@@ -144,13 +144,27 @@ func (d *Destination) syncNamed(name string) error {
 	return syncHandle(dir.handle)
 }
 
+// syncFile makes the contents and times of a file durable. That works on any
+// descriptor of the file, not only on the one that wrote it; Windows wants one
+// that may write.
+func (d *directory) syncFile(name string) error {
+	f, err := d.reopen(name)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = d.read(name) // it stood here before us
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.sync(), f.Close())
+}
+
 // renameLooking is a rename that looks first. Something that appears between
 // the two is overwritten; the file systems that can prevent that are asked to.
 func renameLooking(dir *directory, from, to string) error {
-	if _, err := dir.root.Lstat(to); err == nil {
+	if _, err := dir.lstat(to); err == nil {
 		return fs.ErrExist
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return dir.root.Rename(from, to)
+	return dir.rename(from, to)
 }

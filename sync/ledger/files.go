@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -101,9 +102,30 @@ func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Recor
 	return owners, nil
 }
 
+// intent is a Delivery as the journal keeps it.
+type intent struct {
+	Path       string
+	Size, Time int64
+	Target     string `json:",omitempty"` // "" when it is the path
+	TargetTime int64
+	Key        string `json:",omitempty"`
+	Pass       string
+	At         int64
+	Pending    string
+	Adopted    bool `json:",omitempty"`
+	After      filesync.After
+}
+
 // Intend implements sync.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
-	text, err := json.Marshal(batch)
+	intents := make([]intent, len(batch))
+	for i, d := range batch {
+		intents[i] = intent{
+			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Adopted: d.Adopted, After: d.After,
+		}
+	}
+	text, err := json.Marshal(intents)
 	if err != nil {
 		return 0, err
 	}
@@ -117,26 +139,42 @@ func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int6
 	return id, nil
 }
 
+// targetOf is the target's name as rows keep it: "" when it is the path.
+func targetOf(d filesync.Delivery) string {
+	if d.Target.Name == d.Source.Name {
+		return ""
+	}
+	return d.Target.Name
+}
+
 // Intents implements sync.Ledger.
 func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
-	intents := map[int64][]filesync.Delivery{}
+	all := map[int64][]filesync.Delivery{}
 	err := c.each(ctx, "SELECT id, batch FROM intents WHERE connector = ?", func(rows *sql.Rows) error {
 		var id int64
 		var text string
 		if err := rows.Scan(&id, &text); err != nil {
 			return err
 		}
-		var batch []filesync.Delivery
-		if err := json.Unmarshal([]byte(text), &batch); err != nil {
+		var intents []intent
+		if err := json.Unmarshal([]byte(text), &intents); err != nil {
 			return err
 		}
-		intents[id] = batch
+		batch := make([]filesync.Delivery, len(intents))
+		for i, in := range intents {
+			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time)}
+			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
+			batch[i] = filesync.Delivery{
+				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Adopted: in.Adopted, After: in.After,
+			}
+		}
+		all[id] = batch
 		return nil
 	}, c.id)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: intents: %w", err)
 	}
-	return intents, nil
+	return all, nil
 }
 
 // Commit implements sync.Ledger.
@@ -158,41 +196,64 @@ func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.D
 	return ids, nil
 }
 
+// insert writes the rows of deliveries. Most are new: a plain INSERT costs half
+// of what one with RETURNING does, so that the other way is for the rest.
 func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	put, err := tx.PrepareContext(ctx, `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at)
-		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?)
-		ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
-			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
-			pass = excluded.pass, at = excluded.at, gone = 0
-		RETURNING id`)
+	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at)
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
+	add, err := tx.PrepareContext(ctx, values+"NOTHING")
 	if err != nil {
 		return err
 	}
-	defer put.Close()
-	paths := make([]string, len(batch))
+	defer add.Close()
 	for i, d := range batch {
-		paths[i] = d.Source.Name
-		target := d.Target.Name
-		if target == d.Source.Name {
-			target = ""
-		}
 		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
-		err := put.QueryRowContext(ctx, c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), target, unix(d.Target.ModTime),
-			d.Key, d.Adopted, d.After, pass, d.At.UnixMilli()).Scan(&ids[i])
+		row := []any{c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), targetOf(d), unix(d.Target.ModTime),
+			d.Key, d.Adopted, int64(d.After), pass, d.At.UnixMilli()}
+		added, err := add.ExecContext(ctx, row...)
+		if err != nil {
+			return err
+		}
+		if n, _ := added.RowsAffected(); n == 1 {
+			ids[i], _ = added.LastInsertId()
+			continue
+		}
+		err = tx.QueryRowContext(ctx, values+`UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
+			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
+			pass = excluded.pass, at = excluded.at, gone = 0 RETURNING id`, row...).Scan(&ids[i])
 		if err != nil {
 			return err
 		}
 	}
-	list, err := json.Marshal(paths)
-	if err != nil {
-		return err
-	}
+	return c.settle(ctx, tx, batch)
+}
+
+// settle forgets what was wrong with files that are delivered now.
+func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery) error {
+	var paths string
 	for _, table := range []string{"failures", "checkpoints"} {
-		_, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
-		if err != nil {
+		var any bool
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+table+" WHERE connector = ?)", c.id).Scan(&any); err != nil {
+			return err
+		}
+		if !any {
+			continue
+		}
+		if paths == "" {
+			names := make([]string, len(batch))
+			for i, d := range batch {
+				names[i] = d.Source.Name
+			}
+			list, err := json.Marshal(names)
+			if err != nil {
+				return err
+			}
+			paths = string(list)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, paths); err != nil {
 			return err
 		}
 	}
