@@ -47,8 +47,11 @@ func (t *directories) acquire(name string, make bool) (*directory, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d := t.open[name]; d != nil {
-		d.users++
-		return d, nil
+		if d.users > 0 || t.stands(d) {
+			d.users++
+			return d, nil
+		}
+		t.drop(d)
 	}
 	created := false
 	root, err := t.root.OpenRoot(name)
@@ -71,6 +74,45 @@ func (t *directories) acquire(name string, make bool) (*directory, error) {
 	return d, nil
 }
 
+// stands reports whether a directory is still the one under its name: somebody
+// may have removed it, or moved it with its files to another place.
+func (t *directories) stands(d *directory) bool {
+	there, err := t.root.Stat(d.name)
+	if err != nil {
+		return false
+	}
+	open, err := d.handle.Stat()
+	return err == nil && os.SameFile(there, open)
+}
+
+// drop forgets a directory that no longer stands. The caller holds t.mu.
+func (t *directories) drop(d *directory) {
+	if t.open[d.name] == d {
+		delete(t.open, d.name)
+	}
+	if d.users == 0 {
+		d.close()
+	}
+}
+
+// still checks that a directory in use stands, and forgets it if not.
+func (t *directories) still(d *directory) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stands(d) {
+		return nil
+	}
+	t.drop(d)
+	return errMoved
+}
+
+var errMoved = errors.New("its directory was moved or removed meanwhile")
+
+func (d *directory) close() {
+	d.handle.Close()
+	d.root.Close()
+}
+
 // release gives a directory back; nil is none.
 func (t *directories) release(d *directory) {
 	if d == nil {
@@ -81,14 +123,16 @@ func (t *directories) release(d *directory) {
 	if d.users--; d.users > 0 {
 		return
 	}
+	if t.open[d.name] != d {
+		d.close()
+		return
+	}
 	t.idle = append(t.idle, d)
 	for len(t.idle) > maxIdle {
 		last := t.idle[0]
 		t.idle = t.idle[1:]
 		if last.users == 0 && t.open[last.name] == last && !last.created {
-			delete(t.open, last.name)
-			last.handle.Close()
-			last.root.Close()
+			t.drop(last)
 		}
 	}
 }
@@ -118,8 +162,7 @@ func (t *directories) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, d := range t.open {
-		d.handle.Close()
-		d.root.Close()
+		d.close()
 	}
 	clear(t.open)
 	return t.root.Close()

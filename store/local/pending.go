@@ -87,6 +87,14 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		p.id = newID(d.owner)
 		p.name = pendingName(path.Base(e.Name), p.id)
 		p.file, err = dir.create(p.name)
+		if errors.Is(err, fs.ErrNotExist) && d.dirs.still(dir) != nil {
+			// It was taken away while others use it: it is made anew.
+			d.dirs.release(dir)
+			if p.dir, err = d.dirs.acquire(path.Dir(e.Name), true); err != nil {
+				return nil, d.failed("make directory for", e.Name, err)
+			}
+			p.file, err = p.dir.create(p.name)
+		}
 	}
 	if err != nil {
 		p.release()

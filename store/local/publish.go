@@ -64,13 +64,22 @@ func syncDevices(dirs []*directory) bool {
 func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication) []error {
 	errs := make([]error, len(batch))
 	var dirs []*directory
-	seen := map[*directory]bool{}
+	moved := map[*directory]error{}
 	for i, each := range batch {
 		p := each.Pending.(*pending)
-		if errs[i] = p.publish(each.Replaces); errs[i] == nil && !seen[p.dir] {
-			seen[p.dir] = true
-			dirs = append(dirs, p.dir)
+		gone, looked := moved[p.dir]
+		if !looked {
+			gone = d.dirs.still(p.dir)
+			moved[p.dir] = gone
+			if gone == nil {
+				dirs = append(dirs, p.dir)
+			}
 		}
+		if gone != nil {
+			errs[i] = p.d.failed("publish", p.entry.Name, gone)
+			continue
+		}
+		errs[i] = p.publish(each.Replaces)
 	}
 	if err := d.persistNames(dirs); err != nil {
 		for i := range errs {
