@@ -34,7 +34,7 @@ func (b *blocks) take(n int) (off int64, taken int) {
 }
 
 // bufferMemory bounds the memory of a Source's buffers, in bytes.
-const bufferMemory = 32 << 20
+const bufferMemory = 16 << 20
 
 // buffers lends byte slices, never more at a time than bufferMemory.
 type buffers struct {

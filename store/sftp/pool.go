@@ -12,7 +12,7 @@ const (
 	// stay below the ten that OpenSSH, ProFTPD and AWS Transfer allow.
 	maxChannels = 8
 	// crowded is how many uses of each channel make another one pay.
-	crowded = 4
+	crowded = 40
 )
 
 // lane is a port and how much it is used.
