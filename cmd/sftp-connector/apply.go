@@ -69,16 +69,8 @@ func (a *app) applier(ctx context.Context, names []string) (applier, []string, f
 		return nil, nil, nil, err
 	}
 	if client != nil {
-		if len(names) == 0 {
-			all, err := client.Connectors(ctx)
-			if err != nil {
-				return nil, nil, nil, failed(err)
-			}
-			for _, c := range all {
-				names = append(names, c.Name)
-			}
-		}
-		return remote{client}, names, func() {}, nil
+		names, err = namesAt(ctx, client, names)
+		return remote{client}, names, func() {}, err
 	}
 	h := &here{runs: newRuns()}
 	parts := connector.Parts{}

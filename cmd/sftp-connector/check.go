@@ -63,16 +63,8 @@ func (a *app) checker(ctx context.Context, names []string) (func(context.Context
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		if len(names) == 0 {
-			all, err := client.Connectors(ctx)
-			if err != nil {
-				return nil, nil, nil, failed(err)
-			}
-			for _, c := range all {
-				names = append(names, c.Name)
-			}
-		}
-		return client.Check, names, func() {}, nil
+		names, err = namesAt(ctx, client, names)
+		return client.Check, names, func() {}, err
 	}
 	w, names, err := a.workshop(ctx, names, connector.Parts{})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -111,6 +112,18 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// namesAt gives the names, or those of all the daemon's connectors for none.
+func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]string, error) {
+	if len(names) > 0 {
+		return names, nil
+	}
+	all, err := client.Connectors(ctx)
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	return names, failed(err)
 }
 
 // tokenFor gives the first token with the scope.

@@ -193,7 +193,7 @@ func (m *Memory) Resolve(_ context.Context, e filesync.Entry) (filesync.Entry, s
 		return entry(e.Name, f), real, nil
 	}
 	for name := range m.files {
-		if  strings.HasPrefix(name, real+"/") {
+		if strings.HasPrefix(name, real+"/") {
 			return filesync.Entry{Name: e.Name, Mode: fs.ModeDir | 0o755}, real, nil
 		}
 	}
