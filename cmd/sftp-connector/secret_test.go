@@ -121,8 +121,8 @@ connectors:
 	}
 	for where, text := range told {
 		for _, secret := range []string{password, passphrase, right, token, other} {
-			if strings.Contains(text, secret) {
-				t.Errorf("%s has the secret %s:\n%.2000s", where, secret, text)
+			if at := strings.Index(text, secret); at >= 0 {
+				t.Errorf("%s has the secret %s: …%q…", where, secret, text[max(0, at-100):min(len(text), at+100)])
 			}
 		}
 	}
