@@ -30,14 +30,14 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.resume, err = p.ledger.Checkpoints(ctx); err != nil {
+	if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 		return err
 	}
 	if !p.o.Sweep {
 		return nil
 	}
-	keep := make(map[string]bool, len(p.resume))
-	for _, k := range p.resume {
+	keep := make(map[string]bool, len(p.resumes.kept))
+	for _, k := range p.resumes.kept {
 		keep[k.Checkpoint.ID] = true
 	}
 	return p.dst.Sweep(ctx, func(id string) bool { return keep[id] })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -64,6 +63,7 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		p.exclude(e, reason)
 		return c, false
 	}
+	p.resumes.find(e) // so that what is kept of it stays
 	if c.delivered && p.o.Mode != Apply {
 		p.present.Add(1)
 		p.decide(e, stateOf(rec), "delivered "+rec.Delivery.At.UTC().Format(time.RFC3339))
@@ -87,10 +87,7 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 			return c, false
 		}
 	}
-	c.target = e.Name
-	if p.o.Flat {
-		c.target = path.Base(e.Name)
-	}
+	c.target = p.target(e.Name)
 	if p.o.Flat || p.dst.FoldsCase() {
 		c.key = c.target
 		if p.dst.FoldsCase() {

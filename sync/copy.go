@@ -97,12 +97,12 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 // version if there is one.
 func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 	var err error
-	if last, ok := p.resume[f.e.Name]; ok && last.Source.SameVersion(f.e) {
-		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, &last.Checkpoint)
+	if last, ok := p.resumes.find(f.e); ok {
+		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, &last)
 		if err == nil {
-			p.o.Log.Info("copy goes on", "file", f.e.Name, "from", last.Checkpoint.Prefix)
+			p.o.Log.Info("copy goes on", "file", f.e.Name, "from", last.Prefix)
 			f.delivery.PendingID = f.pending.ID()
-			return newExtents(p, f, last.Checkpoint.Prefix), nil
+			return newExtents(p, f, last.Prefix), nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err

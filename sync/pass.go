@@ -91,7 +91,7 @@ type Pass struct {
 	tally
 	rows       *Seen       // of the ledger, that the listing came across
 	incomplete atomic.Bool // the listing missed something
-	resume     map[string]Interrupted
+	resumes    resumes
 	claims     claims
 	second     waiting
 
@@ -175,6 +175,9 @@ func (p *Pass) run(ctx context.Context) error {
 		return nil
 	}
 	p.looks.end()
+	if err := p.dropResumes(ctx); err != nil {
+		return err
+	}
 	return p.ledger.Gone(ctx, p.rows, time.Now())
 }
 
