@@ -30,7 +30,7 @@ func (d *destination) resume() {
 	d.must(err)
 	_, err = p.WriteAt([]byte(data[:4000]), 0)
 	d.must(err)
-	_, err = p.WriteAt([]byte("wrong, and not promised"), 7000)
+	_, err = p.WriteAt([]byte(strings.Repeat("x", 3000)), 7000) // not promised to be there
 	d.must(err)
 	k, err := p.Checkpoint(d.Context(), 4000)
 	d.must(err)
