@@ -101,6 +101,8 @@ type Pass struct {
 	after  chan []Record
 	large  chan struct{}
 	abort  context.CancelCauseFunc // ends the pass
+
+	maxEntries int // in one directory
 }
 
 // New makes a pass. The first source is open already; open makes another one
@@ -114,14 +116,15 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *L
 	}
 	return &Pass{
 		o: o, src: newReopening(first, open), dst: dst, ledger: ledger, looks: looks,
-		limiter: newLimiter(o.BytesPerSecond),
-		rows:    NewSeen(),
-		claims:  claims{by: map[string]string{}},
-		chunks:  make(chan []Entry, 2*listers),
-		jobs:    make(chan job, 4*copiers),
-		done:    make(chan *finished, maxBatch),
-		after:   make(chan []Record, 4),
-		large:   make(chan struct{}, largeCopies),
+		limiter:    newLimiter(o.BytesPerSecond),
+		maxEntries: maxEntries,
+		rows:       NewSeen(),
+		claims:     claims{by: map[string]string{}},
+		chunks:     make(chan []Entry, 2*listers),
+		jobs:       make(chan job, 4*copiers),
+		done:       make(chan *finished, maxBatch),
+		after:      make(chan []Record, 4),
+		large:      make(chan struct{}, largeCopies),
 	}
 }
 

@@ -179,8 +179,8 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory) error {
 		if err != nil {
 			return errors.Join(err, send())
 		}
-		if entries++; entries > maxEntries {
-			return fmt.Errorf("more than %d entries: %w", maxEntries, ErrLimit)
+		if entries++; entries > p.maxEntries {
+			return errors.Join(fmt.Errorf("more than %d entries: %w", p.maxEntries, ErrLimit), send())
 		}
 		if err := checkBelow(d.name, e.Name); err != nil {
 			p.refuse(e, err)
