@@ -296,8 +296,9 @@ func TestKilledAtEachStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o.Filter = filter
+			first := newBench(t)
 			for step, killed := 1, true; killed; step++ {
-				b := newBench(t)
+				b := first.next(step)
 				for name, data := range files {
 					b.src.Put(name, data, old)
 				}
@@ -329,7 +330,6 @@ func TestKilledAtEachStep(t *testing.T) {
 						t.Errorf("%s was told of %d times", name, n)
 					}
 				}
-				b.ledger.Close()
 				if t.Failed() {
 					t.Fatalf("killed %s, and then %s", k.where, again.where)
 				}
@@ -339,6 +339,17 @@ func TestKilledAtEachStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// next is a bench with nothing on it, beside this one in its ledger.
+func (b *bench) next(n int) *bench {
+	b.t.Helper()
+	c := &bench{t: b.t, src: storetest.NewMemory(), dir: filepath.Join(b.t.TempDir(), "to"), ledger: b.ledger, looks: filesync.NewLooks()}
+	var err error
+	if c.memory, err = b.ledger.Connector(b.t.Context(), fmt.Sprint("c", n)); err != nil {
+		b.t.Fatal(err)
+	}
+	return c
 }
 
 // promises checks what holds at every moment.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,11 +53,9 @@ func (b *bench) passKeeping(ctx context.Context, adjust ...func(*filesync.Option
 
 // bulk is data in which no two blocks are alike.
 func bulk(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%015d\n", i)
-	}
-	return b.String()[:n]
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return string(b)
 }
 
 // offsets notes where the copies of a file start and what they read.
@@ -95,6 +94,7 @@ func interrupted(t *testing.T, data string) *bench {
 }
 
 func TestInterruptedCopyGoesOn(t *testing.T) {
+	t.Parallel()
 	data := bulk(12 << 20)
 	b := interrupted(t, data)
 	b.reopenLedger()
@@ -111,6 +111,7 @@ func TestInterruptedCopyGoesOn(t *testing.T) {
 }
 
 func TestInterruptedCopySurvivesAKill(t *testing.T) {
+	t.Parallel()
 	data := bulk(12 << 20)
 	b := interrupted(t, data)
 	// The pass after it was killed: its successor sweeps, and keeps this one.
@@ -127,8 +128,9 @@ func TestInterruptedCopySurvivesAKill(t *testing.T) {
 }
 
 func TestInterruptedCopyOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	b := interrupted(t, bulk(12<<20))
-	data := strings.ToUpper(strings.ReplaceAll(bulk(12<<20), "0", "x"))
+	data := "other" + bulk(12 << 20)[5:]
 	b.src.Put("d/big", data, old.Add(time.Hour))
 	// pass also checks that no pending file is left.
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
@@ -136,6 +138,7 @@ func TestInterruptedCopyOfAnotherVersion(t *testing.T) {
 }
 
 func TestInterruptedCopyOfWhatIsGone(t *testing.T) {
+	t.Parallel()
 	b := interrupted(t, bulk(12<<20))
 	b.src.Delete("d/big")
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
@@ -145,6 +148,7 @@ func TestInterruptedCopyOfWhatIsGone(t *testing.T) {
 }
 
 func TestPendingFileOfACheckpointIsGone(t *testing.T) {
+	t.Parallel()
 	data := bulk(12 << 20)
 	b := interrupted(t, data)
 	os.RemoveAll(filepath.Join(b.dir, "d"))
@@ -185,6 +189,7 @@ func TestBandwidthLimitObeysTheContext(t *testing.T) {
 }
 
 func TestSurveyChangesNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.src.Put("delivered", "one", old)
 	b.src.Put("changed", "one", old)
@@ -262,6 +267,7 @@ func TestFailuresAreBounded(t *testing.T) {
 // A removal of which nobody knows whether it was done: what stands there now
 // may be a new file of the same size and time.
 func TestUncertainRemovalIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	remove := func(o *filesync.Options) { o.AfterCopy.Remove = true }
 	lost := &status.Error{Word: status.ConnectionLost, Op: "remove"}

@@ -1,0 +1,4 @@
+package sync
+
+// LimitEntries lowers the bound on the entries of one directory.
+func (p *Pass) LimitEntries(n int) { p.maxEntries = n }
