@@ -78,6 +78,14 @@ func (m *Memory) Delete(name string) {
 	delete(m.files, name)
 }
 
+// Read implements Host.
+func (m *Memory) Read(name string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.files[name]
+	return string(f.data), ok
+}
+
 // Has reports whether the file is there.
 func (m *Memory) Has(name string) bool {
 	m.mu.Lock()
@@ -259,8 +267,12 @@ func (m *Memory) RemoveIf(_ context.Context, e filesync.Entry) error {
 // MoveIf implements sync.Consumer.
 func (m *Memory) MoveIf(_ context.Context, e filesync.Entry, dir string) error {
 	return m.consume(e, func(f memoryFile) {
+		to := path.Join(dir, e.Name)
+		for _, stands := m.files[to]; stands; _, stands = m.files[to] {
+			to += " (again)"
+		}
 		delete(m.files, e.Name)
-		m.files[path.Join(dir, e.Name)] = f
+		m.files[to] = f
 	})
 }
 
