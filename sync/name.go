@@ -19,7 +19,7 @@ func TemporaryNames() []string {
 // Why a name is unsafe.
 var (
 	errNameEmpty     = errors.New("the name is empty")
-	errNameDots      = errors.New("the name is . or ..")
+	errNameDots      = errors.New("the name . or .. is taken")
 	errNameSlash     = errors.New("the name has a slash")
 	errNameBackslash = errors.New("the name has a backslash, which separates directories on Windows and network shares")
 	errNameNUL       = errors.New("the name has a NUL byte")

@@ -177,7 +177,7 @@ func TestManyHandlesWriteAtOnce(t *testing.T) {
 func TestIntents(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
-	c, stranger := connector(t, l, "c"), connector(t, l, "d")
+	c := connector(t, l, "c")
 	a, b := delivery("a", 1), delivery("b", 2)
 	a.PendingID, b.PendingID, b.After = "id-a", "id-b", filesync.AfterOwed
 	first, err := c.Intend(t.Context(), []filesync.Delivery{a, b})
@@ -187,7 +187,8 @@ func TestIntents(t *testing.T) {
 	// A crash: nothing was committed, and another process starts.
 	l.Close()
 	l = open(t, dir)
-	c, stranger = connector(t, l, "c"), connector(t, l, "d")
+	c = connector(t, l, "c")
+	stranger := connector(t, l, "d")
 	intents, err := c.Intents(t.Context())
 	if err != nil || len(intents) != 2 || !reflect.DeepEqual(intents[first], []filesync.Delivery{a, b}) {
 		t.Fatalf("%+v %v", intents, err)
