@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -38,7 +40,8 @@ type options struct {
 	from   string
 	sftp   string
 	rclone string
-	keep   bool
+	trees  string
+	daemon string
 }
 
 func flags() (options, error) {
@@ -52,6 +55,8 @@ func flags() (options, error) {
 	flag.StringVar(&o.from, "from", "", "directory for the source trees (default: a temporary one)")
 	flag.StringVar(&o.sftp, "binary", "", "our program (default: built from this checkout)")
 	flag.StringVar(&o.rclone, "rclone", "rclone", "rclone's program")
+	flag.StringVar(&o.trees, "trees", "", "look again at trees of these sizes instead, such as 10000,100000,1000000")
+	flag.StringVar(&o.daemon, "connectors", "", "run a daemon instead with so many polling and so many idle connectors, such as 1000,10000")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
@@ -96,6 +101,20 @@ func run(ctx context.Context) error {
 	}
 	defer srv.stop()
 	describe(o)
+	switch {
+	case o.trees != "":
+		sizes, err := numbers(o.trees)
+		if err != nil {
+			return err
+		}
+		return trees(ctx, o, srv, sizes)
+	case o.daemon != "":
+		n, err := numbers(o.daemon)
+		if err != nil || len(n) != 2 {
+			return errors.New("-connectors takes two numbers")
+		}
+		return connectors(ctx, o, srv, n[0], n[1])
+	}
 	var results []result
 	for _, w := range works(o.scale) {
 		if !o.only.MatchString(w.name) {
@@ -110,4 +129,17 @@ func run(ctx context.Context) error {
 	}
 	verdict(results)
 	return nil
+}
+
+// numbers reads a list with commas.
+func numbers(text string) ([]int, error) {
+	var list []int
+	for field := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
