@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
@@ -75,14 +76,25 @@ func connect(path, lock string, connections int) (*sql.DB, error) {
 	q := url.Values{"_txlock": {lock}, "_pragma": {
 		"busy_timeout(30000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "cache_size(-4096)", "temp_store(memory)",
 	}}
-	dsn := url.URL{Scheme: "file", Opaque: filepath.ToSlash(path), RawQuery: q.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", uri(path)+"?"+q.Encode())
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil
+}
+
+// uri is a path as SQLite reads it (https://sqlite.org/uri.html): what ends a
+// path there is escaped, and one that starts with a slash has an empty
+// authority, so that none is seen in //server/share. C:/dir needs none.
+func uri(path string) string {
+	path = filepath.ToSlash(path)
+	escaped := (&url.URL{Path: path}).EscapedPath()
+	if strings.HasPrefix(path, "/") {
+		return "file://" + escaped
+	}
+	return "file:" + escaped
 }
 
 // migrate makes the schema of a new file, and refuses one of a later version.

@@ -404,3 +404,32 @@ func TestConnectorsInBulk(t *testing.T) {
 		}
 	}
 }
+
+// The ledger is where its directory says, whatever the directory is called.
+func TestPathsThatLookLikeURIs(t *testing.T) {
+	for _, name := range []string{"a#b", "a?b=c", "50%", "50%41", "a b", "a;b&c", "ä", "a:b", "+", "*"} {
+		if runtime.GOOS == "windows" && strings.ContainsAny(name, "?:*") {
+			continue // no file has such a name there
+		}
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			dir := filepath.Join(parent, name)
+			must(t, os.Mkdir(dir, 0o700))
+			commit(t, connector(t, open(t, dir), "c"), delivery("x", 1))
+			if info, err := os.Stat(filepath.Join(dir, "ledger.db-wal")); err != nil || info.Size() == 0 {
+				t.Error("the rows are elsewhere:", err)
+			}
+			if others, err := os.ReadDir(parent); err != nil || len(others) != 1 {
+				t.Error(others, err)
+			}
+		})
+	}
+	t.Run("relative", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		must(t, os.Mkdir("a#b", 0o700))
+		commit(t, connector(t, open(t, "a#b"), "c"), delivery("x", 1))
+		if _, err := os.Stat("a#b/ledger.db-wal"); err != nil {
+			t.Error(err)
+		}
+	})
+}
