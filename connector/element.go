@@ -99,9 +99,9 @@ type Totals struct {
 	Skipped int64
 }
 
-// New makes an element. last is when its last pass started, zero for never;
-// over is the schedule that was set over the file's, or "".
-func New(cfg *config.Connector, parts Parts, memory *ledger.Connector, last time.Time, over string) (*Element, error) {
+// New makes an element, with what the ledger remembers of it. over is the
+// schedule that was set over the file's, or "".
+func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over string) (*Element, error) {
 	filter, err := filesync.NewFilter(filesync.FilterOptions{
 		Include: cfg.Files.Include, Exclude: cfg.Files.Exclude,
 		MaximumSize: int64(cfg.Files.MaximumFileSize), MinimumAge: cfg.Files.MinimumAge.Std(),
@@ -113,7 +113,7 @@ func New(cfg *config.Connector, parts Parts, memory *ledger.Connector, last time
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Element{
-		cfg: cfg, parts: parts, memory: memory, filter: filter,
+		cfg: cfg, parts: parts, memory: memory.Connector, filter: filter,
 		looks: filesync.NewLooks(), log: parts.Log.With("connector", cfg.Name),
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
@@ -128,7 +128,11 @@ func New(cfg *config.Connector, parts Parts, memory *ledger.Connector, last time
 	if e.schedule, err = newSchedule(cfg.Name, e.sync, cfg.TimeZone.Location); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
-	e.next = e.schedule.first(time.Now(), last)
+	e.next = e.schedule.first(time.Now(), memory.LastStart)
+	if memory.Last != nil {
+		last := remembered(*memory.Last)
+		e.last = &last
+	}
 	return e, nil
 }
 

@@ -271,6 +271,11 @@ func TestSetSchedule(t *testing.T) {
 		if got := w.start(w.connectorNamed("a", "2h")).Report().Schedule.String(); got != "2h" {
 			t.Errorf("after a change of the file it is %s", got)
 		}
+		w.end()
+		// And does so for good.
+		if got := w.start(c).Report().Schedule.String(); got != "N/A" {
+			t.Errorf("what was set before came back: %s", got)
+		}
 	})
 }
 
@@ -317,6 +322,91 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 		w.pass(5 * time.Minute)
 		if e := w.element("fresh"); e.Report().Totals.Passes[filesync.Succeeded] < 4 || len(w.passes())-n > 6 {
 			t.Errorf("%d passes, of the new one %v", len(w.passes())-n, e.Report().Totals.Passes)
+		}
+	})
+}
+
+// A pass that does not end holds up neither the stop of the program nor a later
+// reload, and meanwhile its connector is known, but stopped.
+func TestReloadDoesNotWaitForever(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		stuck := make(chan struct{})
+		a, b := w.connectorNamed("a", "N/A"), w.connectorNamed("b", "N/A")
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-stuck; return nil }
+		old := w.start(a, b)
+		run := apply(t, old)
+		synctest.Wait()
+		changed := *a
+		changed.Files.Exclude = []string{"*.bak"}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		reloaded := make(chan error, 1)
+		go func() { reloaded <- w.set.Reload(ctx, configOf(&changed)) }()
+		synctest.Wait()
+		for _, name := range []string{"a", "b"} { // changed, removed
+			e, err := w.set.Get(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Apply(); !errors.Is(err, ErrStopped) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		w.pass(2 * time.Minute)
+		select {
+		case err := <-reloaded:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		default:
+			t.Error("it still waits")
+		}
+		close(stuck)
+		<-run.Done()
+		// Back to what it was: also that is a change now.
+		if err := w.set.Reload(t.Context(), configOf(a)); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := apply(t, w.element("a")).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Error(p, err)
+		}
+		w.end()
+		if err := w.set.Reload(t.Context(), configOf(a, b)); !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+	})
+}
+
+// What the last pass was is known after a restart, and after a reload.
+func TestLastPassIsRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a := w.connectorNamed("a", "N/A")
+		w.answer(func() error { return &status.Error{Word: status.ConnectionRefused, Err: errors.New("nobody listens")} })
+		e := w.start(a)
+		if e.Report().Last != nil {
+			t.Error("there was none")
+		}
+		p, err := apply(t, e).Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.end()
+		last := w.start(a).Report().Last
+		if last == nil || last.ID != p.ID || last.Mode != filesync.Apply || last.Result.Outcome != filesync.Failed ||
+			last.Status != status.ConnectionRefused || last.Result.Err == nil || last.Result.Err.Error() != p.Result.Err.Error() {
+			t.Fatalf("%+v", last)
+		}
+		p, err = apply(t, w.element("a")).Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := *a
+		changed.Files.Exclude = []string{"*.bak"}
+		if err := w.set.Reload(t.Context(), configOf(&changed)); err != nil {
+			t.Fatal(err)
+		}
+		if last := w.element("a").Report().Last; last == nil || last.ID != p.ID {
+			t.Errorf("after the reload: %+v", last)
 		}
 	})
 }

@@ -1,10 +1,13 @@
 package connector
 
 import (
+	"errors"
 	"maps"
 	"time"
 
 	"sftpconnector/config"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
 )
 
 // Report is an element at a moment, as pages, API and metrics show it.
@@ -16,7 +19,7 @@ type Report struct {
 	Next     time.Time   // of the next automatic pass; zero: none
 	Held     time.Time   // no automatic pass before, as the server refused the login; zero: not held
 	Running  *PassReport // the pass under way; nil: none
-	Last     *PassReport // the last pass since the program started; nil: none
+	Last     *PassReport // the last pass that ended; nil: none
 	Skipped  int64
 	Totals   Totals
 }
@@ -56,4 +59,14 @@ func (e *Element) Look(r *Run) PassReport {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return *r.look()
+}
+
+// remembered is a pass of the program before. The ledger keeps failures by
+// file, not by pass: there are none in it.
+func remembered(p ledger.Pass) PassReport {
+	r := filesync.Result{Outcome: p.State, Started: p.Started, Finished: p.Finished, Files: p.Files}
+	if p.Error != "" {
+		r.Err = errors.New(p.Error)
+	}
+	return PassReport{ID: p.ID, Mode: p.Mode, Result: r, Status: p.Status}
 }

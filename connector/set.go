@@ -22,6 +22,7 @@ type Set struct {
 	elements map[string]*Element
 	running  context.Context // of the schedules; nil until Run
 	runs     map[string]context.CancelFunc
+	stopped  bool // there are to be no more elements
 	group    sync.WaitGroup
 }
 
@@ -46,7 +47,11 @@ func (s *Set) build(ctx context.Context, cfgs map[string]*config.Connector) (map
 	made := make(map[string]*Element, len(cfgs))
 	for name, cfg := range cfgs {
 		m := memories[name]
-		e, err := New(cfg, s.parts, m.Connector, m.LastStart, m.ScheduleOver(cfg.Sync.String()))
+		over, err := m.ScheduleOver(ctx, cfg.Sync.String())
+		if err != nil {
+			return nil, err
+		}
+		e, err := New(cfg, s.parts, m, over)
 		if err != nil {
 			return nil, err
 		}
@@ -77,6 +82,9 @@ func (s *Set) launch(e *Element) {
 
 // Stop ends all passes under way and waits for them.
 func (s *Set) Stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
 	var stopping sync.WaitGroup
 	for _, e := range s.All() {
 		stopping.Go(e.stop)
@@ -86,13 +94,15 @@ func (s *Set) Stop() {
 }
 
 // Reload goes over to another configuration. Elements whose settings are the
-// same are not touched; the others end their passes and start anew.
+// same are not touched; the others end their passes, and answer ErrStopped
+// until the new ones take their places. When ctx ends before those passes do,
+// they stay so. One Reload at a time is the caller's promise.
 func (s *Set) Reload(ctx context.Context, cfg *config.Config) error {
 	fresh := map[string]*config.Connector{}
 	var gone []*Element
 	s.mu.RLock()
 	for name, c := range cfg.Connectors {
-		if old := s.elements[name]; old == nil || !old.cfg.Equal(c) {
+		if old := s.elements[name]; old == nil || old.isStopped() || !old.cfg.Equal(c) {
 			fresh[name] = c
 		}
 	}
@@ -106,29 +116,62 @@ func (s *Set) Reload(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
+	if err := s.retire(ctx, gone); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return fmt.Errorf("reload: %w", ErrStopped)
+	}
+	for _, e := range gone {
+		if next := made[e.Name()]; next != nil {
+			next.last = e.Report().Last // it came after next was made
+		}
+		delete(s.elements, e.Name())
+	}
+	for name, e := range made {
+		s.elements[name] = e
+		if s.running != nil {
+			s.launch(e)
+		}
+	}
+	return nil
+}
+
+// retire ends the schedules and the passes of elements, and waits for those. The
+// elements stay in their places, so that Stop waits for them too.
+func (s *Set) retire(ctx context.Context, gone []*Element) error {
 	s.mu.Lock()
 	for _, e := range gone {
 		if cancel := s.runs[e.Name()]; cancel != nil {
 			cancel()
 			delete(s.runs, e.Name())
 		}
-		delete(s.elements, e.Name())
 	}
 	s.mu.Unlock()
 	var stopping sync.WaitGroup
 	for _, e := range gone {
 		stopping.Go(e.stop)
 	}
-	stopping.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, e := range made {
-		s.elements[name] = e
-		if s.running != nil && s.running.Err() == nil {
-			s.launch(e)
-		}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		stopping.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the passes of changed connectors: %w", context.Cause(ctx))
 	}
-	return nil
+}
+
+// isStopped reports whether the element was stopped.
+func (e *Element) isStopped() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stopped
 }
 
 // ErrUnknown: there is no connector of that name.

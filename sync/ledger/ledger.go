@@ -19,9 +19,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	filesync "sftpconnector/sync"
 )
 
 //go:embed schema.sql
@@ -167,4 +170,23 @@ type Connector struct {
 	ledger *Ledger
 	id     int64
 	name   string
+}
+
+// Delivered gives the last files that were delivered, or found in place: the
+// newest delivery first, also of a file that was delivered before.
+func (c *Connector) Delivered(ctx context.Context, limit int) ([]File, error) {
+	files := []File{}
+	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
+		r, err := scanFile(rows)
+		state := filesync.StateDelivered
+		if r.Delivery.Adopted {
+			state = filesync.StatePresent
+		}
+		files = append(files, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
+		return err
+	}, c.id, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: delivered: %w", err)
+	}
+	return files, nil
 }

@@ -378,6 +378,8 @@ func TestConnectorsInBulk(t *testing.T) {
 	must(t, err)
 	last, _, err := one.StartPass(t.Context(), filesync.Automatic, day.Add(time.Hour))
 	must(t, err)
+	must(t, one.FinishPass(t.Context(), last, filesync.Result{Outcome: filesync.Failed, Finished: day.Add(2 * time.Hour),
+		Files: filesync.Counts{Seen: 7}, Err: errors.New("refused")}, status.ConnectionRefused))
 	must(t, one.SetSchedule(t.Context(), "5m", "N/A"))
 	names := []string{"one", "two"}
 	for i := range 500 {
@@ -389,13 +391,20 @@ func TestConnectorsInBulk(t *testing.T) {
 			t.Fatal(len(all), err)
 		}
 		r := all["one"]
-		if !r.LastStart.Equal(day.Add(time.Hour)) || r.ScheduleOver("N/A") != "5m" || r.ScheduleOver("1h") != "" {
-			t.Errorf("last start %v, schedule %q", r.LastStart, r.ScheduleOver("N/A"))
+		if over, err := r.ScheduleOver(t.Context(), "N/A"); err != nil || over != "5m" || !r.LastStart.Equal(day.Add(time.Hour)) {
+			t.Errorf("last start %v, schedule %q, %v", r.LastStart, over, err)
+		}
+		want := ledger.Pass{ID: last, Mode: filesync.Automatic, State: filesync.Failed, Started: day.Add(time.Hour), Finished: day.Add(2 * time.Hour),
+			Status: status.ConnectionRefused, Error: "refused", Files: filesync.Counts{Seen: 7}}
+		if p := r.Last; p == nil || !p.Started.Equal(want.Started) || !p.Finished.Equal(want.Finished) {
+			t.Errorf("last pass %+v", p)
+		} else if p.Started, p.Finished = want.Started, want.Finished; *p != want {
+			t.Errorf("last pass %+v, want %+v", *p, want)
 		}
 		if passes, err := r.Passes(t.Context(), 1); err != nil || len(passes) != 1 || passes[0].ID != last {
 			t.Error(passes, err)
 		}
-		if two := all["two"]; !two.LastStart.IsZero() || two.ScheduleOver("N/A") != "" {
+		if two := all["two"]; !two.LastStart.IsZero() || two.Last != nil {
 			t.Errorf("%+v", two)
 		}
 		commit(t, all["n7"].Connector, delivery("x", 1))
@@ -432,4 +441,38 @@ func TestPathsThatLookLikeURIs(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A pass that runs, or that nobody ended, is not the last one yet.
+func TestLastPassIsOneThatEnded(t *testing.T) {
+	l := open(t, t.TempDir())
+	c := connector(t, l, "c")
+	last := func() *ledger.Pass {
+		all, err := l.Connectors(t.Context(), []string{"c"})
+		must(t, err)
+		return all["c"].Last
+	}
+	first, _, err := c.StartPass(t.Context(), filesync.Apply, day)
+	must(t, err)
+	if p := last(); p != nil {
+		t.Errorf("it runs: %+v", p)
+	}
+	_, _, err = c.StartPass(t.Context(), filesync.Apply, day.Add(time.Hour))
+	must(t, err)
+	if p := last(); p == nil || p.ID != first || p.State != filesync.Cancelled {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A schedule that was set ends when the file says something else, for good.
+func TestScheduleDoesNotComeBack(t *testing.T) {
+	l := open(t, t.TempDir())
+	must(t, connector(t, l, "c").SetSchedule(t.Context(), "1m", "15m"))
+	for _, each := range []struct{ file, want string }{{"15m", "1m"}, {"15m", "1m"}, {"1h", ""}, {"15m", ""}} {
+		all, err := l.Connectors(t.Context(), []string{"c"})
+		must(t, err)
+		if over, err := all["c"].ScheduleOver(t.Context(), each.file); err != nil || over != each.want {
+			t.Errorf("with %s: %q, want %q (%v)", each.file, over, each.want, err)
+		}
+	}
 }

@@ -201,17 +201,19 @@ func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
 type Remembered struct {
 	*Connector
 	LastStart time.Time // of its last pass; zero: never
+	Last      *Pass     // the last that ended; nil: none
 
 	schedule, over string
 }
 
 // ScheduleOver is what SetSchedule kept, as long as the file says what it said
-// then; else "".
-func (r Remembered) ScheduleOver(file string) string {
-	if r.over != file {
-		return ""
+// then; else "". What the file has changed once is forgotten: it does not come
+// back when the file does.
+func (r Remembered) ScheduleOver(ctx context.Context, file string) (string, error) {
+	if r.schedule == "" || r.over == file {
+		return r.schedule, nil
 	}
-	return r.schedule
+	return "", r.exec(ctx, "forget schedule", "UPDATE connectors SET schedule = '', schedule_over = '' WHERE id = ? AND schedule_over = ?", r.id, r.over)
 }
 
 // Connectors opens many connectors' parts at once.
@@ -229,20 +231,22 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT id, name, schedule, schedule_over,
-			coalesce((SELECT started FROM passes WHERE connector = connectors.id ORDER BY passes.id DESC LIMIT 1), 0)
-			FROM connectors WHERE name IN (SELECT value FROM json_each(?))`, string(list))
+		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over,
+			coalesce((SELECT started FROM passes WHERE connector = c.id ORDER BY id DESC LIMIT 1), 0),
+			coalesce(p.id, 0), coalesce(p.mode, ''), coalesce(p.state, ''), coalesce(p.started, 0), coalesce(p.finished, 0),
+			coalesce(p.status, ''), coalesce(p.error, ''), coalesce(p.counts, '{}')
+			FROM connectors c LEFT JOIN passes p
+			ON p.id = (SELECT id FROM passes WHERE connector = c.id AND state <> 'running' ORDER BY id DESC LIMIT 1)
+			WHERE c.name IN (SELECT value FROM json_each(?))`, string(list))
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			r := Remembered{Connector: &Connector{ledger: l}}
-			var last int64
-			if err := rows.Scan(&r.id, &r.name, &r.schedule, &r.over, &last); err != nil {
+			r, err := l.scanRemembered(rows)
+			if err != nil {
 				return err
 			}
-			r.LastStart = millis(last)
 			all[r.name] = r
 		}
 		return rows.Err()
@@ -252,3 +256,23 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 	}
 	return all, nil
 }
+
+// scanRemembered reads a row of Connectors: a connector, and its last pass.
+func (l *Ledger) scanRemembered(rows *sql.Rows) (Remembered, error) {
+	r := Remembered{Connector: &Connector{ledger: l}}
+	var started int64
+	p, err := scanPass(scanner(func(pass ...any) error {
+		return rows.Scan(append([]any{&r.id, &r.name, &r.schedule, &r.over, &started}, pass...)...)
+	}))
+	r.LastStart = millis(started)
+	if p.ID != "0" {
+		r.Last = &p
+	}
+	return r, err
+}
+
+// scanner is a row that is read by a function.
+type scanner func(...any) error
+
+// Scan implements what scanPass reads.
+func (s scanner) Scan(into ...any) error { return s(into...) }
