@@ -42,6 +42,24 @@ func (h *health) report(err error) {
 	h.set(next)
 }
 
+// reached says that a pass could read the source directory. What was wrong with
+// the destination is found out only when something is written.
+func (h *health) reached() {
+	h.mu.Lock()
+	wrong := h.settled.Status == status.DestinationUnavailable
+	h.mu.Unlock()
+	if !wrong {
+		h.report(nil)
+	}
+}
+
+// word is the last status that was not Checking.
+func (h *health) word() status.Word {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.settled.Status
+}
+
 // abandon goes back to what was known before checking began: the check was
 // cancelled and says nothing about the connection.
 func (h *health) abandon() {

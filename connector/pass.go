@@ -135,6 +135,10 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 		}
 		defer unlock()
 	}
+	if err := e.memory.Bind(ctx, sourceOf(e.cfg)); err != nil {
+		e.log.Error("pass not started", "mode", r.Mode, "error", err)
+		return PassReport{}, err
+	}
 	id, unclean, err := e.memory.StartPass(ctx, r.Mode, r.started)
 	if err != nil {
 		e.log.Error("pass not started", "mode", r.Mode, "error", err)
@@ -144,7 +148,7 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	r.id = id
 	e.mu.Unlock()
 	result := e.connectAndRun(ctx, r, id, unclean)
-	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: e.health.get().Status}
+	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: e.statusOf(result)}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := errors.Join(e.memory.FinishPass(late, id, result, p.Status), e.forget(late)); err != nil {
@@ -152,6 +156,20 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	}
 	e.logPass(p)
 	return p, nil
+}
+
+// sourceOf names what the paths of a connector's files are relative to.
+func sourceOf(c *config.Connector) string {
+	return fmt.Sprintf("%s@%s:%d/%s", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port, c.Files.SourceDirectoryPath)
+}
+
+// statusOf is the Connection Status that a pass ended with; a check at the same
+// time may have found another one.
+func (e *Element) statusOf(r filesync.Result) status.Word {
+	if _, known := errors.AsType[*status.Error](r.Err); known || r.Err == nil {
+		return status.Of(r.Err)
+	}
+	return e.health.word()
 }
 
 // forget drops what is older than the retention, now and then.
@@ -178,7 +196,6 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean 
 		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
 	}
 	defer dst.Close()
-	e.health.report(nil)
 	pass := filesync.New(src, e.reopen, dst, e.memory, e.looks, e.options(r.Mode, id, unclean))
 	e.mu.Lock()
 	r.pass = pass
@@ -242,6 +259,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		BytesPerSecond: int64(f.BandwidthLimit),
 		Sweep:          sweep,
 		Log:            e.log.With("pass", id),
+		OnReached:      e.health.reached,
 		OnDelivered:    e.delivered,
 	}
 }

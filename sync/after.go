@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -40,8 +43,20 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	for _, k := range p.resumes.kept {
 		keep[k.Checkpoint.ID] = true
 	}
-	return p.dst.Sweep(ctx, func(id string) bool { return keep[id] })
+	// A walk through the whole destination gives no sign of life: it has a
+	// deadline of its own instead of the watchdog.
+	p.sweeping.Store(true)
+	defer p.sweeping.Store(false)
+	sweep, cancel := context.WithTimeout(ctx, sweepWithin)
+	defer cancel()
+	if err := p.dst.Sweep(sweep, func(id string) bool { return keep[id] }); err != nil {
+		return err
+	}
+	return p.ledger.Swept(ctx)
 }
+
+// sweepWithin bounds the search for pending files of a killed pass.
+const sweepWithin = time.Hour
 
 // recoverIntent commits the files of a batch that have their names, and drops
 // the others: a pending file that is still there was not renamed.
@@ -60,28 +75,41 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		pending, err := p.dst.Begin(ctx, d.Target, &Checkpoint{ID: d.PendingID})
 		switch {
 		case err == nil:
-			if err := pending.Abort(ctx); err != nil {
+			if err := pending.Abort(ctx); unavailable(err) {
 				return err
 			}
-		case !errors.Is(err, fs.ErrNotExist):
+		case unavailable(err):
 			return err
+		case !errors.Is(err, fs.ErrNotExist): // its directory is none any more, say
 		case standing[i].Err == nil && standing[i].Entry.SameVersion(d.Target):
 			published = append(published, d)
 			stand = append(stand, d.Target.Name)
 		}
 	}
-	for _, err := range p.dst.Persist(ctx, stand) {
-		if err != nil {
+	durable := published[:0]
+	for i, err := range p.dst.Persist(ctx, stand) {
+		if unavailable(err) {
 			return err
 		}
+		if err == nil {
+			durable = append(durable, published[i])
+		}
 	}
-	_, err = p.ledger.Commit(ctx, id, published)
-	return err
+	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {
+		return err
+	}
+	for _, d := range durable {
+		if p.o.OnDelivered != nil {
+			p.o.OnDelivered(Delivered{Delivery: d})
+		}
+	}
+	return nil
 }
 
-// recoverRemovals closes the rows of originals whose removal was under way:
-// one that is gone needs no more, and one that is there may be a new file of
-// the same size and time, so that it is copied again before it is removed.
+// recoverRemovals looks again at originals whose removal was under way. One
+// that is gone is done. One of the same size and time may be what we copied or
+// a new file: it goes only if the copy stands and has the same contents;
+// without the copy its row is closed, so that it is copied again.
 func (p *Pass) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {
@@ -90,16 +118,43 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 			return err
 		}
 		from = recs[len(recs)-1].ID
-		var trying []int64
-		for _, r := range recs {
-			if r.After == AfterTrying {
-				trying = append(trying, r.ID)
-			}
+		recs = slices.DeleteFunc(recs, func(r Record) bool { return r.After != AfterTrying })
+		if len(recs) == 0 {
+			continue
 		}
-		if err := p.ledger.SetAfter(ctx, trying, AfterDone); err != nil {
+		sources, targets := make([]string, len(recs)), make([]string, len(recs))
+		for i, r := range recs {
+			sources[i], targets[i] = r.Delivery.Source.Name, r.Delivery.Target.Name
+		}
+		originals, err := p.src.Stat(ctx, sources)
+		if err != nil {
+			return err
+		}
+		copies, err := p.dst.Stat(ctx, targets)
+		if err != nil {
+			return err
+		}
+		byAfter := map[After][]int64{}
+		for i, r := range recs {
+			after := AfterDone
+			if originals[i].Err == nil && copies[i].Err == nil && wrote(r, targets[i], copies[i].Entry) {
+				after = AfterCompare
+			}
+			byAfter[after] = append(byAfter[after], r.ID)
+		}
+		if err := p.setAfter(ctx, byAfter); err != nil {
 			return err
 		}
 	}
+}
+
+func (p *Pass) setAfter(ctx context.Context, by map[After][]int64) error {
+	for after, ids := range by {
+		if err := p.ledger.SetAfter(ctx, ids, after); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // owe notes that files which were delivered earlier owe their after_copy now.
@@ -107,19 +162,14 @@ func (p *Pass) owe(ctx context.Context, recs []Record) error {
 	if len(recs) == 0 || p.o.Mode == Survey {
 		return nil
 	}
-	var written, adopted []int64
+	byAfter := map[After][]int64{}
 	for i, r := range recs {
-		recs[i].After = p.owes(r.Delivery.Adopted)
-		if r.Delivery.Adopted {
-			adopted = append(adopted, r.ID)
-		} else {
-			written = append(written, r.ID)
+		if r.After == AfterNone {
+			recs[i].After = p.owes(r.Delivery.Adopted)
+			byAfter[recs[i].After] = append(byAfter[recs[i].After], r.ID)
 		}
 	}
-	if err := p.ledger.SetAfter(ctx, written, AfterOwed); err != nil {
-		return err
-	}
-	if err := p.ledger.SetAfter(ctx, adopted, AfterCompare); err != nil {
+	if err := p.setAfter(ctx, byAfter); err != nil {
 		return err
 	}
 	return p.sendAfter(ctx, recs)
@@ -219,12 +269,7 @@ func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
 		byResult[results[i]] = append(byResult[results[i]], r.ID)
 	}
 	delete(byResult, AfterTrying)
-	for after, ids := range byResult {
-		if err := p.ledger.SetAfter(late, ids, after); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.setAfter(late, byResult)
 }
 
 // dispose removes or moves one original and says what is known afterwards.
@@ -239,12 +284,17 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 	} else {
 		err = p.src.MoveIf(ctx, e, p.o.AfterCopy.MoveTo)
 	}
+	_, untouched := errors.AsType[*untouched](err)
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return AfterDone
 	case errors.Is(err, ErrChanged):
 		return AfterNone // another version is there; it is listed and copied by itself
-	case lost(err) || ctx.Err() != nil:
+	case errors.Is(err, ErrLink):
+		return AfterRefused
+	case untouched && (unavailable(err) || ctx.Err() != nil):
+		return AfterOwed
+	case unavailable(err) || ctx.Err() != nil:
 		return AfterTrying
 	}
 	err = fmt.Errorf("after_copy: %w", err)
@@ -254,35 +304,62 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 	return AfterOwed
 }
 
-// compareOriginal compares an adopted file with its original, byte for byte,
-// before that may go.
-func (p *Pass) compareOriginal(ctx, late context.Context, r Record) (bool, error) {
+// compareOriginal compares a file with its original, byte for byte, before
+// that may go: one that we adopted, or one whose removal was under way when
+// the program was killed.
+func (p *Pass) compareOriginal(ctx, late context.Context, r Record) (same bool, err error) {
 	d := r.Delivery
 	p.at("comparing " + d.Source.Name)
-	standing, err := p.dst.Open(ctx, d.Target.Name)
-	if err == nil {
-		defer standing.Close()
-		for same, fetched := (&comparing{with: standing, count: &p.compared}), false; !fetched; {
-			_, err = p.src.Fetch(ctx, d.Source, 0, same)
-			fetched = !errors.Is(err, errReopened)
-		}
-	}
-	if err == nil {
-		err = p.dst.Persist(ctx, []string{d.Target.Name})[0]
-	}
+	err = p.sameContents(ctx, d)
+	set := func(after After) (bool, error) { return false, p.ledger.SetAfter(late, []int64{r.ID}, after) }
 	switch {
 	case err == nil:
 		return true, nil
+	case errors.Is(err, errGone):
+		return set(AfterDone)
+	case errors.Is(err, errDiffers) && !d.Adopted:
+		return set(AfterDone) // a new file of the same size and time: to be copied
 	case errors.Is(err, errDiffers):
 		p.conflict.Add(1)
 		p.list(d.Source.Name, err.Error(), "The file was at the destination before us; its original is left. Compare the two by hand.")
-		return false, p.ledger.SetAfter(late, []int64{r.ID}, AfterRefused)
+		return set(AfterRefused)
 	case ctx.Err() != nil || unavailable(err):
 		return false, nil // stays owed
 	}
+	err = fmt.Errorf("after_copy: compare: %w", err)
+	p.failed.Add(1)
+	p.list(d.Source.Name, err.Error(), hint(err))
 	p.o.Log.Warn("original not compared", "file", d.Source.Name, "error", err)
 	return false, nil
 }
+
+// sameContents answers nil if the copy has the original's contents, durably;
+// errGone if there is no original, errDiffers if they differ.
+func (p *Pass) sameContents(ctx context.Context, d Delivery) error {
+	standing, err := p.dst.Open(ctx, d.Target.Name)
+	if err != nil {
+		return err
+	}
+	defer standing.Close()
+	for {
+		_, err = p.src.Fetch(ctx, d.Source, 0, &comparing{with: standing, count: &p.compared})
+		if !errors.Is(err, errReopened) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errGone
+	case errors.Is(err, ErrChanged):
+		return errGone // the version that was delivered is
+	case err != nil:
+		return err
+	}
+	return p.dst.Persist(ctx, []string{d.Target.Name})[0]
+}
+
+// errGone: the original of a delivered file is not there any more.
+var errGone = errors.New("the original is gone")
 
 // errDiffers: the contents are not the same.
 var errDiffers = errors.New("the file at the destination has the same name, size and time, but other contents")
@@ -295,8 +372,11 @@ type comparing struct {
 
 func (c *comparing) WriteAt(b []byte, off int64) (int, error) {
 	have := make([]byte, len(b))
-	if _, err := c.with.ReadAt(have, off); err != nil {
-		return 0, fmt.Errorf("%w (%v)", errDiffers, err)
+	switch _, err := c.with.ReadAt(have, off); {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, errDiffers
+	case err != nil:
+		return 0, fmt.Errorf("read the copy: %w", err)
 	}
 	if !bytes.Equal(have, b) {
 		return 0, errDiffers

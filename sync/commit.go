@@ -82,6 +82,13 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 		return err
 	}
 	errs := p.dst.Publish(ctx, publications)
+	for i, err := range errs {
+		if unavailable(err) {
+			// Some may have their names, durably or not. The intent stays, and
+			// the next pass finds out.
+			return fmt.Errorf("deliver %s: %w", batch[i].e.Name, err)
+		}
+	}
 	var committed []Delivery
 	var took []time.Duration
 	for i, f := range batch {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sftpconnector/status"
@@ -18,7 +19,7 @@ type candidate struct {
 	rec       Record
 	target    string // the name at the destination
 	key       string // what the target must not share; "" where names cannot collide
-	delivered bool   // and Apply makes sure that it still stands there
+	delivered bool   // before; it is a matter of whether it still stands there
 }
 
 // compare decides about listed files. With await, a file that has to stand
@@ -36,22 +37,28 @@ func (p *Pass) compare(ctx context.Context, entries []Entry, await bool) error {
 		return err
 	}
 	var cands []candidate
-	var owed []Record
 	for i, e := range entries {
-		rec := recs[i]
-		p.rows.Add(rec)
-		c, ok := p.sift(e, rec, await)
-		if ok {
+		p.rows.Add(recs[i])
+		if c, ok := p.sift(e, recs[i], await); ok {
 			cands = append(cands, c)
 		}
-		if rec.Delivered(e) && rec.After == AfterNone && p.o.AfterCopy.any() && p.o.Filter.Excluded(e) == "" {
-			owed = append(owed, rec)
-		}
-	}
-	if err := p.owe(ctx, owed); err != nil {
-		return err
 	}
 	return p.aim(ctx, cands)
+}
+
+// mayOwe reports whether a file that was delivered earlier could owe its
+// after_copy: that was asked for only later, or has failed so far.
+func (p *Pass) mayOwe(rec Record) bool {
+	if !p.o.AfterCopy.any() {
+		return false
+	}
+	switch rec.After {
+	case AfterNone:
+		return true
+	case AfterOwed, AfterCompare:
+		return p.o.Mode == Apply // an automatic pass has been at it already
+	}
+	return false
 }
 
 // sift takes out the files that need nothing now. It answers true for one
@@ -64,15 +71,14 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		return c, false
 	}
 	p.resumes.find(e) // so that what is kept of it stays
-	if c.delivered && p.o.Mode != Apply {
-		p.present.Add(1)
-		p.decide(e, stateOf(rec), "delivered "+rec.Delivery.At.UTC().Format(time.RFC3339))
+	if c.delivered && p.o.Mode != Apply && !p.mayOwe(rec) && rec.FailureID == 0 {
+		p.decideDelivered(c)
+		return c, false
+	}
+	if (!c.delivered || p.o.Mode == Apply) && p.held(e, rec, now) {
 		return c, false
 	}
 	if !c.delivered {
-		if p.held(e, rec, now) {
-			return c, false
-		}
 		if young := p.o.Filter.TooYoung(e, now); young > 0 {
 			p.wait(e, fmt.Sprintf("modified %s ago, files.minimum_age asks for %s more", now.Sub(e.ModTime).Round(time.Second), young.Round(time.Second)))
 			return c, false
@@ -95,6 +101,12 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		}
 	}
 	return c, true
+}
+
+// decideDelivered counts a file that needs nothing, as it was delivered.
+func (p *Pass) decideDelivered(c candidate) {
+	p.present.Add(1)
+	p.decide(c.e, stateOf(c.rec), "delivered "+c.rec.Delivery.At.UTC().Format(time.RFC3339))
 }
 
 func stateOf(rec Record) State {
@@ -151,8 +163,22 @@ func (p *Pass) aim(ctx context.Context, cands []candidate) error {
 		}
 	}
 	var adopted []Delivery
+	var owed []Record
+	var mended []string
 	for i, c := range cands {
 		j, verdict, err := p.judge(c, standing[i], owners[i])
+		if verdict == standsIt && p.mayOwe(c.rec) {
+			owed = append(owed, c.rec)
+		}
+		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || p.o.Mode != Apply) {
+			mended = append(mended, c.e.Name)
+		}
+		if c.delivered && p.o.Mode != Apply {
+			// Its reader may have taken it away: only its after_copy was open.
+			p.decideDelivered(c)
+			p.claims.release(j.claim, c.e.Name)
+			continue
+		}
 		switch verdict {
 		case copyIt:
 			if err := p.enqueue(ctx, j, c); err != nil {
@@ -170,13 +196,34 @@ func (p *Pass) aim(ctx context.Context, cands []candidate) error {
 			if err := p.clash(ctx, c, err); err != nil {
 				return err
 			}
+		case takenIt:
+			p.failed.Add(1)
+			p.list(c.e.Name, err.Error(), "Rename one of them, or use files.layout: tree.")
+			p.decide(c.e, StateFailed, err.Error())
 		case failIt:
 			p.fail(ctx, c.e, err)
 		case dropIt:
 		}
 		p.claims.release(j.claim, c.e.Name)
 	}
+	if err := p.settled(ctx, mended, owed); err != nil {
+		return err
+	}
 	return p.adopt(ctx, adopted)
+}
+
+// settled writes down what turned out well: failures that are none any more,
+// and after_copy that can be done.
+func (p *Pass) settled(ctx context.Context, mended []string, owed []Record) error {
+	if p.o.Mode == Survey {
+		return nil
+	}
+	if len(mended) > 0 {
+		if err := p.ledger.Release(ctx, mended); err != nil {
+			return err
+		}
+	}
+	return p.owe(ctx, owed)
 }
 
 // verdict is what is to be done about one candidate.
@@ -188,7 +235,8 @@ const (
 	standsIt
 	conflictIt
 	failIt
-	dropIt // another listing of the same file has it
+	takenIt // the name belongs to another file: no fault of this one
+	dropIt  // another listing of the same file has it
 )
 
 // judge decides about one candidate by what stands under its target and who
@@ -204,14 +252,14 @@ func (p *Pass) judge(c candidate, standing Look, owner Record) (job, verdict, er
 	case holder == c.e.Name && !mine:
 		return j, dropIt, nil
 	case !mine:
-		return j, failIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, holder)
+		return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, holder)
 	}
 	j.claim = claim
 	if standing.Err != nil && !errors.Is(standing.Err, fs.ErrNotExist) {
 		return j, failIt, fmt.Errorf("look at the destination: %w", standing.Err)
 	}
 	if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name && !owner.Gone && owner.After != AfterDone {
-		return j, failIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, owner.Delivery.Source.Name)
+		return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, owner.Delivery.Source.Name)
 	}
 	if standing.Err != nil {
 		return j, copyIt, nil
@@ -298,11 +346,33 @@ func (p *Pass) adopt(ctx context.Context, batch []Delivery) error {
 	if len(batch) == 0 || p.o.Mode == Survey {
 		return nil
 	}
-	ids, err := p.ledger.Commit(ctx, 0, batch)
+	// What looks foreign may have been published by this very pass since its
+	// row was looked for: a listing that started anew shows a file twice.
+	paths, names := make([]string, len(batch)), make([]string, len(batch))
+	for i, d := range batch {
+		paths[i], names[i] = d.Source.Name, d.Target.Name
+	}
+	recs, err := p.ledger.Find(ctx, paths)
 	if err != nil {
 		return err
 	}
-	return p.delivered(ctx, ids, batch, nil)
+	foreign := batch[:0]
+	for i, err := range p.dst.Persist(ctx, names) {
+		switch {
+		case recs[i].Delivered(batch[i].Source):
+		case unavailable(err):
+			return err
+		case err != nil:
+			p.fail(ctx, batch[i].Source, err)
+		default:
+			foreign = append(foreign, batch[i])
+		}
+	}
+	ids, err := p.ledger.Commit(ctx, 0, foreign)
+	if err != nil {
+		return err
+	}
+	return p.delivered(ctx, ids, foreign, nil)
 }
 
 // unavailable reports whether err concerns the whole destination or the whole
@@ -340,6 +410,8 @@ func (c *claims) release(name, path string) {
 
 // waiting are the files that are looked at a second time, all at once.
 type waiting struct {
+	asleep atomic.Bool // the pass has reason to wait
+
 	mu      sync.Mutex
 	entries []Entry
 	until   time.Time
@@ -361,11 +433,4 @@ func (w *waiting) take() ([]Entry, time.Duration) {
 	entries := w.entries
 	w.entries = nil
 	return entries, max(0, time.Until(w.until))
-}
-
-// asleep reports whether the pass has reason to wait.
-func (w *waiting) asleep() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Now().Before(w.until)
 }

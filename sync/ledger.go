@@ -28,6 +28,11 @@ type Ledger interface {
 	// same path is replaced. It gives their rows' ids.
 	Fail(ctx context.Context, batch []Failure) (ids []int64, err error)
 
+	// Release forgets the failures of these paths.
+	Release(ctx context.Context, paths []string) error
+	// Swept notes that no pending file of a killed pass is left.
+	Swept(ctx context.Context) error
+
 	// SaveCheckpoint remembers an interrupted copy; Checkpoints gives all of them.
 	SaveCheckpoint(ctx context.Context, path string, e Entry, c Checkpoint) error
 	DropCheckpoint(ctx context.Context, path string) error
@@ -40,7 +45,7 @@ type Ledger interface {
 	SetAfter(ctx context.Context, rows []int64, after After) error
 
 	// Gone marks every row that is not among the seen as gone from the source,
-	// and forgets the failures that are not. Only a pass whose listing was
+	// which owes nothing any more, and forgets the failures that are not. Only a pass whose listing was
 	// complete may call it.
 	Gone(ctx context.Context, seen *Seen, at time.Time) error
 }
@@ -94,7 +99,7 @@ const (
 	AfterTrying               // was being done: uncertain until somebody looks
 	AfterDone                 // the original is gone; the row is closed
 	AfterCompare              // owed, but contents must be compared first (an adopted file)
-	AfterRefused              // will not be done: the contents differ
+	AfterRefused              // will not be done: the contents differ, or it is a link
 )
 
 // Failure is a file version that could not be delivered.

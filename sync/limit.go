@@ -22,14 +22,20 @@ func newLimiter(bytesPerSecond int64) *rate.Limiter {
 	if bytesPerSecond <= 0 {
 		return nil
 	}
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), maxBurst)
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(bytesPerSecond, maxBurst)))
 }
 
 func (l *limited) WriteAt(p []byte, off int64) (int, error) {
-	for n := len(p); n > 0; n -= maxBurst {
-		if err := l.limiter.WaitN(l.ctx, min(n, maxBurst)); err != nil {
-			return 0, err
+	done := 0
+	for done < len(p) {
+		n := min(len(p)-done, l.limiter.Burst())
+		if err := l.limiter.WaitN(l.ctx, n); err != nil {
+			return done, err
+		}
+		wrote, err := l.WriterAt.WriteAt(p[done:done+n], off+int64(done))
+		if done += wrote; err != nil {
+			return done, err
 		}
 	}
-	return l.WriterAt.WriteAt(p, off)
+	return done, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,8 @@ type Options struct {
 	// Stall ends a pass that makes no progress for so long; 0 for the default.
 	Stall time.Duration
 	Log   *slog.Logger
+	// OnReached, which may be nil, is called once the source directory could be read.
+	OnReached func()
 	// OnDelivered and OnDecision may be nil. They are called from several
 	// goroutines and must not block.
 	OnDelivered func(Delivered)
@@ -94,6 +97,10 @@ type Pass struct {
 	resumes    resumes
 	claims     claims
 	second     waiting
+	skip       []string     // directories that are never walked
+	entries    atomic.Int64 // that were listed
+	sweeping   atomic.Bool
+	once       sync.Once // for OnReached
 
 	chunks chan []Entry
 	jobs   chan job
@@ -166,9 +173,16 @@ func (p *Pass) run(ctx context.Context) error {
 		if err := p.recoverLast(ctx); err != nil {
 			return err
 		}
-		if err := p.afterEarlier(ctx); err != nil {
-			return err
+		// Apply brings back what is missing at the destination, so that there an
+		// original goes only after a look at its copy.
+		if p.o.Mode == Automatic {
+			if err := p.afterEarlier(ctx); err != nil {
+				return err
+			}
 		}
+	}
+	if err := p.setAside(ctx); err != nil {
+		return err
 	}
 	p.looks.begin()
 	if err := p.stages(ctx); err != nil {
@@ -182,6 +196,29 @@ func (p *Pass) run(ctx context.Context) error {
 		return err
 	}
 	return p.ledger.Gone(ctx, p.rows, time.Now())
+}
+
+// setAside finds the directories that are not walked: what was moved there
+// would be copied again.
+func (p *Pass) setAside(ctx context.Context) error {
+	if p.o.Skip != "" {
+		p.skip = append(p.skip, p.o.Skip)
+	}
+	if p.o.AfterCopy.MoveTo == "" {
+		return nil
+	}
+	name, inside, err := p.src.Locate(ctx, p.o.AfterCopy.MoveTo)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case err != nil:
+		return fmt.Errorf("find the directory of after_copy: %w", err)
+	case inside && name == "":
+		return errors.New("files.after_copy moves files to the source directory itself: name another one")
+	case inside:
+		p.skip = append(p.skip, name)
+	}
+	return nil
 }
 
 // stages runs the steps side by side, each fed by the one before:
@@ -244,11 +281,13 @@ func (p *Pass) secondLook(ctx context.Context) error {
 		return nil
 	}
 	p.at(fmt.Sprintf("waiting %s for %d files to stand still", wait.Round(time.Millisecond), len(entries)))
+	p.second.asleep.Store(true)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(wait):
 	}
+	p.second.asleep.Store(false)
 	for len(entries) > 0 {
 		n := min(chunkSize, len(entries))
 		batch := entries[:n]
@@ -296,7 +335,7 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if now := p.pulse(); now != last || p.second.asleep() {
+			if now := p.pulse(); now != last || p.second.asleep.Load() || p.sweeping.Load() {
 				last, since = now, time.Now()
 				continue
 			}
@@ -320,10 +359,17 @@ func (p *Pass) fail(ctx context.Context, e Entry, err error) {
 		return
 	}
 	p.o.Log.Warn("file failed", "file", e.Name, "error", err)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, e) {
 		return
 	}
 	p.try(ctx, e, err)
+}
+
+// vanished reports whether the source has the file no more. Some servers list
+// names that they cannot open.
+func (p *Pass) vanished(ctx context.Context, e Entry) bool {
+	looks, err := p.src.Stat(ctx, []string{e.Name})
+	return err == nil && errors.Is(looks[0].Err, fs.ErrNotExist)
 }
 
 // try counts a try of the file in the ledger.

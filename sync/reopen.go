@@ -183,6 +183,18 @@ func (r *reopening) Resolve(ctx context.Context, e Entry) (target Entry, real st
 	return target, real, err
 }
 
+func (r *reopening) Locate(ctx context.Context, dir string) (name string, inside bool, err error) {
+	err = r.do(ctx, func(s Source) error {
+		l, ok := s.(Locator)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		name, inside, err = l.Locate(ctx, dir)
+		return err
+	})
+	return name, inside, err
+}
+
 // RemoveIf and MoveIf are tried once: after a lost connection nobody knows
 // whether they were done, and only the next listing can tell.
 func (r *reopening) RemoveIf(ctx context.Context, e Entry) error {
@@ -196,11 +208,11 @@ func (r *reopening) MoveIf(ctx context.Context, e Entry, dir string) error {
 func (r *reopening) consume(ctx context.Context, f func(Consumer) error) error {
 	s, gen, err := r.source()
 	if err != nil {
-		return err
+		return Untouched(err)
 	}
 	c, ok := s.(Consumer)
 	if !ok {
-		return errors.ErrUnsupported
+		return Untouched(errors.ErrUnsupported)
 	}
 	if err = f(c); lost(err) && ctx.Err() == nil {
 		r.reopen(ctx, gen, err) // for those that come after

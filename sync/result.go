@@ -135,10 +135,11 @@ func (t *tally) progress() Progress {
 // pulse is all that moves while a pass makes progress.
 type pulse struct {
 	progress Progress
+	counts   Counts
 	compared int64
 }
 
-func (t *tally) pulse() pulse { return pulse{t.progress(), t.compared.Load()} }
+func (t *tally) pulse() pulse { return pulse{t.progress(), t.counts(), t.compared.Load()} }
 
 // at says what the pass is doing, for the watchdog and the pages.
 func (t *tally) at(doing string) {

@@ -52,8 +52,11 @@ func (p *Pass) dropResumes(ctx context.Context) error {
 		if err == nil {
 			err = pending.Abort(ctx)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if unavailable(err) {
 			return err
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.o.Log.Warn("pending file not removed", "file", name, "error", err)
 		}
 		if err := p.ledger.DropCheckpoint(ctx, name); err != nil {
 			return err

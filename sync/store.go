@@ -64,7 +64,16 @@ type Linker interface {
 	Resolve(ctx context.Context, e Entry) (target Entry, real string, err error)
 }
 
-// Consumer is a Source whose originals may go.
+// Locator is a Source that can tell where a directory lies.
+type Locator interface {
+	// Locate gives the path below the root, with every link resolved, of a
+	// directory of the server, which need not exist yet. A relative dir starts
+	// at the root. inside is false when it lies elsewhere.
+	Locate(ctx context.Context, dir string) (name string, inside bool, err error)
+}
+
+// Consumer is a Source whose originals may go. An error that leaves no doubt
+// that the original was not touched is marked with Untouched.
 type Consumer interface {
 	// RemoveIf removes the file if it is still the version e, and answers
 	// ErrChanged if it is another; fs.ErrNotExist if there is none.
@@ -151,6 +160,15 @@ var (
 	ErrConflict = errors.New("another file stands at the destination under this name")
 	// ErrOutside: a symbolic link leaves the source directory.
 	ErrOutside = errors.New("the symbolic link leaves the source directory")
+	// ErrLink: the original is a symbolic link, which is not removed or moved.
+	ErrLink = errors.New("is a symbolic link; its original is left")
 	// ErrLimit: a listing went past what one directory or one tree may hold.
 	ErrLimit = errors.New("past the limit")
 )
+
+// Untouched marks an error of a Consumer: the original was surely not touched.
+func Untouched(err error) error { return &untouched{err} }
+
+type untouched struct{ error }
+
+func (u *untouched) Unwrap() error { return u.error }

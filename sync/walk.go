@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,17 +18,33 @@ import (
 // Bounds on what one listing may hold, so that an endless one ends.
 const (
 	maxDepth       = 128
-	maxLinkDepth   = 8         // symbolic links to directories within one path
-	maxEntries     = 5_000_000 // in one directory
-	maxDirectories = 500_000   // known and not yet listed
-	maxRelists     = 5         // of one directory whose connection was lost midway
+	maxLinkDepth   = 8          // symbolic links to directories within one path
+	maxEntries     = 5_000_000  // in one directory
+	maxDirectories = 500_000    // known and not yet listed
+	maxTree        = 50_000_000 // entries of a whole tree
+	maxRelists     = 5          // of one directory whose connection was lost midway
 )
 
-// directory is one that is to be listed. real is its path with all symbolic
-// links resolved, by which a loop is told from a long path.
+// directory is one that is to be listed.
 type directory struct {
-	name, real   string
-	depth, links int
+	name  string
+	real  string   // its path with all symbolic links resolved
+	above []string // the real paths of the directories that links led out of, on the way here
+	depth int
+}
+
+// loops reports whether a link in d that leads to the directory real would
+// come by a directory again that the way to d has passed.
+func (d directory) loops(real string) bool {
+	if len(d.above) >= maxLinkDepth || within(d.real, real) {
+		return true
+	}
+	for _, dir := range d.above {
+		if within(dir, real) {
+			return true
+		}
+	}
+	return false
 }
 
 // tree is the stack of directories to be listed, shared by the listers. Last
@@ -116,14 +134,16 @@ func (p *Pass) walk(ctx context.Context) error {
 // source's root that cannot be read, and a connection that cannot be had again.
 func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 	p.at("listing /" + d.name)
+	var handed handed
 	for relists := 0; ; relists++ {
-		err := p.listEntries(ctx, t, d)
+		err := p.listEntries(ctx, t, d, &handed)
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, errReopened) && relists < maxRelists:
-			continue // what it yielded already is claimed, and not copied twice
-		case ctx.Err() != nil || lost(err) || errors.Is(err, errReopened):
+			handed.again()
+			continue
+		case ctx.Err() != nil || unavailable(err) || errors.Is(err, errReopened):
 			return fmt.Errorf("list /%s: %w", d.name, err)
 		case d.name == "":
 			return rootError(err)
@@ -160,7 +180,35 @@ func (p *Pass) unreadable(name string, err error) {
 	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
-func (p *Pass) listEntries(ctx context.Context, t *tree, d directory) error {
+// handed are the names of one directory that were handed on already, by their
+// hashes, for when its listing has to start anew.
+type handed struct {
+	seed   maphash.Seed
+	hashes []uint64
+	before map[uint64]bool // of the listings that broke off
+}
+
+func (h *handed) again() {
+	h.before = make(map[uint64]bool, len(h.hashes))
+	for _, sum := range h.hashes {
+		h.before[sum] = true
+	}
+}
+
+// add reports whether the name is new.
+func (h *handed) add(name string) bool {
+	if h.hashes == nil {
+		h.seed = maphash.MakeSeed()
+	}
+	sum := maphash.String(h.seed, name)
+	if h.before[sum] {
+		return false
+	}
+	h.hashes = append(h.hashes, sum)
+	return true
+}
+
+func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
 	entries := 0
 	chunk := make([]Entry, 0, chunkSize)
 	send := func() error {
@@ -179,8 +227,15 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory) error {
 		if err != nil {
 			return errors.Join(err, send())
 		}
+		p.reached()
 		if entries++; entries > p.maxEntries {
 			return errors.Join(fmt.Errorf("more than %d entries: %w", p.maxEntries, ErrLimit), send())
+		}
+		if p.entries.Add(1) > maxTree {
+			return errors.Join(fmt.Errorf("more than %d entries in the whole tree: %w", maxTree, ErrLimit), send())
+		}
+		if !handed.add(e.Name) {
+			continue
 		}
 		if err := checkBelow(d.name, e.Name); err != nil {
 			p.refuse(e, err)
@@ -197,13 +252,21 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory) error {
 			}
 		}
 	}
+	p.reached()
 	return send()
+}
+
+// reached tells, once, that the source directory could be read.
+func (p *Pass) reached() {
+	if p.o.OnReached != nil {
+		p.once.Do(p.o.OnReached)
+	}
 }
 
 // classify puts a directory on the stack and follows a link; it answers with
 // the entry if that is, or leads to, a file to be compared.
 func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Entry, bool) {
-	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), depth: d.depth + 1, links: d.links}
+	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), above: d.above, depth: d.depth + 1}
 	if e.Mode&fs.ModeSymlink != 0 {
 		if !p.o.FollowLinks {
 			p.exclude(e, "a symbolic link, and files.symlinks is skip")
@@ -217,6 +280,9 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		case errors.Is(err, ErrOutside):
 			p.refuse(e, err)
 			return e, false
+		case unavailable(err):
+			p.abort(err)
+			return e, false
 		case err != nil:
 			if ctx.Err() == nil {
 				p.unreadable(e.Name, fmt.Errorf("symbolic link: %w", err))
@@ -224,11 +290,11 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 			return e, false
 		}
 		e, child.real = target, real
-		child.links++
-		if e.Mode.IsDir() && (within(d.real, real) || child.links > maxLinkDepth) {
+		if e.Mode.IsDir() && d.loops(real) {
 			p.exclude(e, "a symbolic link to a directory above it")
 			return e, false
 		}
+		child.above = append(slices.Clone(d.above), d.real)
 	}
 	switch {
 	case e.Mode.IsDir():
@@ -246,7 +312,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 
 func (p *Pass) descend(t *tree, d directory) {
 	switch {
-	case p.o.Skip != "" && (d.name == p.o.Skip || d.real == p.o.Skip):
+	case slices.Contains(p.skip, d.name), slices.Contains(p.skip, d.real):
 		return
 	case d.depth > maxDepth:
 		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, ErrLimit))

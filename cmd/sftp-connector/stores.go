@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ import (
 type stores struct {
 	owner  string // of pending files
 	known  *known
-	prompt func(context.Context, sftp.HostKey) (bool, error) // nil: unknown keys are refused
+	prompt prompt // nil: unknown keys are refused
 }
 
 func (s stores) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
@@ -44,11 +45,19 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 }
 
 func (s stores) destination(_ context.Context, c *config.Connector) (filesync.Destination, error) {
-	d, err := local.Open(c.Files.DestinationDirectoryPath, s.owner)
+	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
 	if err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// ownerOf marks the pending files of one connector of one ledger, as others may
+// deliver to the same directory.
+func ownerOf(ledger, connector string) string {
+	h := fnv.New32a()
+	h.Write([]byte(ledger + "/" + connector))
+	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 // sftpConfig is what the store needs of a connector's configuration.

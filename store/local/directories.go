@@ -14,26 +14,26 @@ const maxIdle = 64
 // directory is an open directory of the destination. Working relative to it
 // saves the walk from the root for every file.
 type directory struct {
-	name    string
-	root    *os.Root
-	handle  *os.File // for fsync, renameat2 and syncfs
-	at      int      // its descriptor, on POSIX
-	device  uint64
-	created bool // its parents do not know of it durably
-	users   int
+	name   string
+	root   *os.Root
+	handle *os.File // for fsync, renameat2 and syncfs
+	at     int      // its descriptor, on POSIX
+	device uint64
+	users  int
 }
 
 // directories keeps directories open while they are of use.
 type directories struct {
 	root *os.Root
 
-	mu   sync.Mutex
-	open map[string]*directory
-	idle []*directory // the longest unused first; those in use again are passed over
+	mu    sync.Mutex
+	open  map[string]*directory
+	idle  []*directory    // the longest unused first; those in use again are passed over
+	fresh map[string]bool // directories that we made and that their parents do not know of durably
 }
 
 func newDirectories(root *os.Root) (*directories, error) {
-	t := &directories{root: root, open: map[string]*directory{}}
+	t := &directories{root: root, open: map[string]*directory{}, fresh: map[string]bool{}}
 	// The root stays open: it has a user for good.
 	if _, err := t.acquire(".", false); err != nil {
 		return nil, err
@@ -53,11 +53,9 @@ func (t *directories) acquire(name string, make bool) (*directory, error) {
 		}
 		t.drop(d)
 	}
-	created := false
 	root, err := t.root.OpenRoot(name)
 	if make && errors.Is(err, fs.ErrNotExist) {
-		if err = t.root.MkdirAll(name, 0o777); err == nil {
-			created = true
+		if err = t.makeAll(name); err == nil {
 			root, err = t.root.OpenRoot(name)
 		}
 	}
@@ -69,9 +67,26 @@ func (t *directories) acquire(name string, make bool) (*directory, error) {
 		root.Close()
 		return nil, err
 	}
-	d := &directory{name: name, root: root, handle: handle, at: int(handle.Fd()), device: device(handle), created: created, users: 1}
+	d := &directory{name: name, root: root, handle: handle, at: int(handle.Fd()), device: device(handle), users: 1}
 	t.open[name] = d
 	return d, nil
+}
+
+// makeAll makes a directory and those above it. The caller holds t.mu.
+func (t *directories) makeAll(name string) error {
+	for end := range len(name) + 1 {
+		if end < len(name) && name[end] != '/' {
+			continue
+		}
+		err := t.root.Mkdir(name[:end], 0o777)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err == nil {
+			t.fresh[name[:end]] = true
+		}
+	}
+	return nil
 }
 
 // stands reports whether a directory is still the one under its name: somebody
@@ -131,31 +146,40 @@ func (t *directories) release(d *directory) {
 	for len(t.idle) > maxIdle {
 		last := t.idle[0]
 		t.idle = t.idle[1:]
-		if last.users == 0 && t.open[last.name] == last && !last.created {
+		if last.users == 0 && t.open[last.name] == last {
 			t.drop(last)
 		}
 	}
 }
 
-// takeCreated gives the directories above those of the batch whose entries are
-// not durable yet, and takes them for durable from now on.
-func (t *directories) takeCreated(batch []*directory) []string {
+// freshAbove gives those of the directories, and of those above them, that
+// their parents do not know of durably.
+func (t *directories) freshAbove(dirs []*directory) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.fresh) == 0 {
+		return nil
+	}
 	var names []string
 	seen := map[string]bool{}
-	for _, d := range batch {
-		if !d.created {
-			continue
-		}
-		d.created = false
-		for up := d.name; up != "." && !seen[up]; {
-			seen[up] = true
-			up = path.Dir(up)
-			names = append(names, up)
+	for _, d := range dirs {
+		for name := d.name; name != "." && !seen[name]; name = path.Dir(name) {
+			seen[name] = true
+			if t.fresh[name] {
+				names = append(names, name)
+			}
 		}
 	}
 	return names
+}
+
+// settle notes that the directories are durable.
+func (t *directories) settle(names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range names {
+		delete(t.fresh, name)
+	}
 }
 
 func (t *directories) close() error {

@@ -142,12 +142,37 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 // Persist implements sync.Destination.
 func (d *Destination) Persist(ctx context.Context, names []string) []error {
 	errs := make([]error, len(names))
+	if len(names) >= syncAllFrom && d.syncAllOf(names) {
+		return errs
+	}
 	for i, name := range names {
 		if errs[i] = d.persist(name); errs[i] != nil {
 			errs[i] = d.failed("sync", name, errs[i])
 		}
 	}
 	return errs
+}
+
+// syncAllOf makes everything on the devices of the files durable; false when
+// it cannot.
+func (d *Destination) syncAllOf(names []string) bool {
+	var dirs []*directory
+	defer func() {
+		for _, dir := range dirs {
+			d.dirs.release(dir)
+		}
+	}()
+	for _, name := range names {
+		if n := len(dirs); n > 0 && dirs[n-1].name == path.Dir(name) {
+			continue
+		}
+		dir, err := d.dirs.acquire(path.Dir(name), false)
+		if err != nil {
+			return false
+		}
+		dirs = append(dirs, dir)
+	}
+	return syncDevices(dirs)
 }
 
 func (d *Destination) persist(name string) error {
@@ -184,14 +209,25 @@ func (d *Destination) Probe(ctx context.Context) error {
 	return nil
 }
 
-// Sweep implements sync.Destination. It looks through the whole directory.
+// Sweep implements sync.Destination. It looks through the whole directory, and
+// makes what a killed pass did to it durable.
 func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
+	top, err := d.dirs.acquire(".", false)
+	if err != nil {
+		return d.failed("open", d.path, err)
+	}
+	defer d.dirs.release(top)
+	durable := syncDevice(top.handle)
 	return fs.WalkDir(d.dirs.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil || e.IsDir():
+		case err != nil:
 			return nil // what cannot be read holds nothing that we wrote
+		case e.IsDir() && !durable:
+			return d.syncNamed(name)
+		case e.IsDir():
+			return nil
 		}
 		id, ok := pendingID(e.Name())
 		if !ok || !strings.HasPrefix(id, d.owner) || keep(id) {

@@ -67,6 +67,8 @@ type pending struct {
 	name  string // of the hidden file
 	dir   *directory
 
+	published bool // it has its name; there is nothing to abort
+
 	once sync.Once // for the release of dir
 	mu   sync.RWMutex
 	file *file // nil once it is closed
@@ -101,13 +103,29 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		return nil, d.failed("create", e.Name, err)
 	}
 	if resume != nil {
-		// What lies behind the checkpoint was never promised to be there.
-		if err = p.file.truncate(resume.Prefix); err != nil {
-			p.Keep()
-			return nil, d.failed("truncate", e.Name, err)
+		if err := p.cutTo(resume.Prefix); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// cutTo leaves the prefix of an interrupted copy: what lies behind it was never
+// promised to be there. A file that is shorter is not the one that was kept.
+func (p *pending) cutTo(prefix int64) error {
+	size, err := p.file.size()
+	if err == nil && size < prefix {
+		p.Abort(context.Background())
+		return fmt.Errorf("resume %s: %d bytes are there and not %d: %w", p.entry.Name, size, prefix, fs.ErrNotExist)
+	}
+	if err == nil {
+		err = p.file.truncate(prefix)
+	}
+	if err != nil {
+		p.Keep()
+		return p.d.failed("resume", p.entry.Name, err)
+	}
+	return nil
 }
 
 func (p *pending) release() { p.once.Do(func() { p.d.dirs.release(p.dir) }) }
@@ -173,6 +191,9 @@ func (p *pending) closeFile() error {
 
 // Abort implements sync.Pending.
 func (p *pending) Abort(ctx context.Context) error {
+	if p.published {
+		return nil
+	}
 	defer p.release()
 	p.closeFile()
 	if err := p.dir.remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {

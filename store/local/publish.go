@@ -90,7 +90,9 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	}
 	for i, each := range batch {
 		if errs[i] == nil {
-			each.Pending.(*pending).release()
+			p := each.Pending.(*pending)
+			p.published = true
+			p.release()
 		}
 	}
 	return errs
@@ -127,20 +129,20 @@ func (p *pending) publish(replaces *filesync.Entry) error {
 // persistNames makes the renames in these directories durable, and the
 // directories themselves where they are new.
 func (d *Destination) persistNames(dirs []*directory) error {
-	above := d.dirs.takeCreated(dirs)
-	if len(dirs)+len(above) >= syncAllFrom && syncDevices(dirs) {
-		return nil
-	}
-	for _, dir := range dirs {
-		if err := syncHandle(dir.handle); err != nil {
-			return err
+	fresh := d.dirs.freshAbove(dirs)
+	if len(dirs)+len(fresh) < syncAllFrom || !syncDevices(dirs) {
+		for _, dir := range dirs {
+			if err := syncHandle(dir.handle); err != nil {
+				return err
+			}
+		}
+		for _, name := range fresh {
+			if err := d.syncNamed(path.Dir(name)); err != nil {
+				return err
+			}
 		}
 	}
-	for _, name := range above {
-		if err := d.syncNamed(name); err != nil {
-			return err
-		}
-	}
+	d.dirs.settle(fresh)
 	return nil
 }
 

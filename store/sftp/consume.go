@@ -18,18 +18,17 @@ import (
 const maxNames = 1000
 
 var (
-	errIsLink = errors.New("is a symbolic link; its original is left")
 	errNoFile = errors.New("is not a regular file")
 )
 
 // RemoveIf removes the file if it is still the version e: ErrChanged if it is
 // another, fs.ErrNotExist if there is none. Links and directories are left.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
-	err := s.still(ctx, e)
-	if err == nil {
-		// Client.Remove tries RMDIR after REMOVE; still has seen that it is no directory.
-		err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Remove(s.path(e.Name)) })
+	if err := s.still(ctx, e); err != nil {
+		return filesync.Untouched(s.consumed("remove", e.Name, err))
 	}
+	// Client.Remove tries RMDIR after REMOVE; still has seen that it is no directory.
+	err := s.control.exec(ctx, func(c *sftp.Client) error { return c.Remove(s.path(e.Name)) })
 	return s.consumed("remove", e.Name, err)
 }
 
@@ -39,20 +38,43 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 // file gets a number, "x (2).csv". It relies on the server for the moment
 // between the look and the RENAME: OpenSSH and the draft refuse to overwrite.
 func (s *Source) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
-	return s.consumed("move", e.Name, s.move(ctx, e, dir))
+	to := strings.TrimRight(s.absolute(dir), "/") + "/" + e.Name
+	if err := s.still(ctx, e); err != nil {
+		return filesync.Untouched(s.consumed("move", e.Name, err))
+	}
+	if err := s.makeDirs(ctx, path.Dir(to)); err != nil {
+		// What does not exist here is not the original.
+		err = hideMissing(fmt.Errorf("make the directory %s: %w", shown(path.Dir(to)), err))
+		return filesync.Untouched(s.consumed("move", e.Name, err))
+	}
+	err := s.move(ctx, e, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Of the file, or of where it should go?
+		if _, gone := s.control.lstat(ctx, s.path(e.Name)); !errors.Is(gone, fs.ErrNotExist) {
+			err = hideMissing(err)
+		}
+	}
+	return s.consumed("move", e.Name, err)
 }
 
-func (s *Source) move(ctx context.Context, e filesync.Entry, dir string) error {
-	if err := s.still(ctx, e); err != nil {
+// absolute gives a directory's path on the server; a relative one starts at the root.
+func (s *Source) absolute(dir string) string {
+	if path.IsAbs(dir) {
+		return dir
+	}
+	return s.prefix + dir
+}
+
+// hideMissing keeps an error's text, and that it is one of the connection, but
+// not that something does not exist.
+func hideMissing(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if !path.IsAbs(dir) {
-		dir = s.prefix + dir
-	}
-	to := strings.TrimRight(dir, "/") + "/" + e.Name
-	if err := s.makeDirs(ctx, path.Dir(to)); err != nil {
-		return fmt.Errorf("make the directory %s: %w", shown(path.Dir(to)), err)
-	}
+	return errors.New(err.Error())
+}
+
+func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 	var refused error
 	for n := 1; n <= maxNames; n++ {
 		name := numbered(to, n)
@@ -73,7 +95,7 @@ func (s *Source) move(ctx context.Context, e filesync.Entry, dir string) error {
 			return refused
 		}
 	}
-	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNames, shown(dir)))
+	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNames, shown(path.Dir(to))))
 }
 
 // still looks again whether the file is the version e. ProFTPD's LSTAT follows
@@ -90,7 +112,7 @@ func (s *Source) still(ctx context.Context, e filesync.Entry) error {
 	case err != nil:
 		return err
 	case isLink || a.mode&fs.ModeSymlink != 0:
-		return errIsLink
+		return filesync.ErrLink
 	case a.typed && !a.mode.IsRegular():
 		return errNoFile
 	case !entry(e.Name, a).SameVersion(e):

@@ -28,7 +28,7 @@ func notTheVersion(t *testing.T, e sftptest.Endpoint, s *Source, act func(filesy
 		"another size": {filesync.Entry{Name: "f", Size: 2, ModTime: old}, filesync.ErrChanged},
 		"another time": {filesync.Entry{Name: "f", Size: 3, ModTime: old.Add(time.Second)}, filesync.ErrChanged},
 		"gone":         {filesync.Entry{Name: "gone", Size: 3, ModTime: old}, os.ErrNotExist},
-		"a link":       {filesync.Entry{Name: "l", Size: 3, ModTime: old}, errIsLink},
+		"a link":       {filesync.Entry{Name: "l", Size: 3, ModTime: old}, filesync.ErrLink},
 		"a directory":  {filesync.Entry{Name: "d", Size: 3, ModTime: old}, errNoFile},
 	} {
 		err := act(test.entry)

@@ -75,6 +75,27 @@ func (s *Source) root(ctx context.Context) (string, error) {
 	return s.realRoot, nil
 }
 
+// Locate gives the path below the root, with every link resolved, of a
+// directory of the server; what of it does not exist yet is taken as written.
+func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bool, err error) {
+	root, err := s.root(ctx)
+	if err != nil {
+		return "", false, s.failure("resolve", "", err)
+	}
+	at, rest := path.Clean(s.absolute(dir)), ""
+	for {
+		real, err := s.control.realPath(ctx, at)
+		if err == nil {
+			name, inside = below(root, path.Join(real, rest))
+			return name, inside, nil
+		}
+		if _, refused := errors.AsType[*wire.StatusError](err); !refused && !errors.Is(err, fs.ErrNotExist) || at == "/" || at == "." {
+			return "", false, s.failure("resolve", dir, err)
+		}
+		rest, at = path.Join(path.Base(at), rest), path.Dir(at)
+	}
+}
+
 // walk follows a path below the root component by component, and never leaves it.
 func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, error) {
 	todo := strings.Split(name, "/")

@@ -39,6 +39,7 @@ type Source struct {
 var (
 	_ filesync.Source   = (*Source)(nil)
 	_ filesync.Linker   = (*Source)(nil)
+	_ filesync.Locator  = (*Source)(nil)
 	_ filesync.Consumer = (*Source)(nil)
 )
 

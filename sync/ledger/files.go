@@ -47,11 +47,7 @@ func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, 
 
 // Find implements sync.Ledger.
 func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record, error) {
-	found := make([]filesync.Record, len(paths))
-	index := make(map[string]int, len(paths))
-	for i, p := range paths {
-		index[p] = i
-	}
+	found := make(map[string]filesync.Record, len(paths))
 	list, err := json.Marshal(paths)
 	if err != nil {
 		return nil, err
@@ -59,7 +55,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
-			found[index[r.Delivery.Source.Name]] = r
+			found[r.Delivery.Source.Name] = r
 			return err
 		}, c.id, string(list))
 	if err != nil {
@@ -68,14 +64,19 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			id, f, err := scanFailure(rows)
-			r := &found[index[f.Source.Name]]
+			r := found[f.Source.Name]
 			r.FailureID, r.Failure = id, f
+			found[f.Source.Name] = r
 			return err
 		}, c.id, string(list))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: find failures: %w", err)
 	}
-	return found, nil
+	records := make([]filesync.Record, len(paths)) // one path may be asked for twice
+	for i, p := range paths {
+		records[i] = found[p]
+	}
+	return records, nil
 }
 
 // Owners implements sync.Ledger.
@@ -281,6 +282,15 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 		return nil, fmt.Errorf("ledger: fail: %w", err)
 	}
 	return ids, nil
+}
+
+// Release implements sync.Ledger.
+func (c *Connector) Release(ctx context.Context, paths []string) error {
+	list, err := json.Marshal(paths)
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx, "release", "DELETE FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
 }
 
 // SaveCheckpoint implements sync.Ledger.

@@ -187,7 +187,11 @@ func (s *subject) gone(t *rapid.T, m *model) {
 	}
 	ok(t, s.c.Gone(s.ctx, seen, day))
 	for p, r := range m.rows {
-		r.Gone = !slices.Contains(there, p)
+		gone := !slices.Contains(there, p)
+		if gone && !r.Gone && (r.After == filesync.AfterOwed || r.After == filesync.AfterTrying || r.After == filesync.AfterCompare) {
+			r.After, r.Delivery.After = filesync.AfterDone, filesync.AfterDone
+		}
+		r.Gone = gone
 		m.rows[p] = r
 	}
 	for p := range m.failures {

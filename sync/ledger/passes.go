@@ -24,9 +24,9 @@ type Pass struct {
 	Files    filesync.Counts
 }
 
-// StartPass records that a pass starts. unclean says that the one before it
-// never ended, so that its pending files may lie about at the destination;
-// that one is recorded as cancelled.
+// StartPass records that a pass starts. A pass that never ended is recorded as
+// cancelled; from then on unclean says that its pending files may lie about at
+// the destination, until Swept.
 func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time) (id string, unclean bool, err error) {
 	var n int64
 	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
@@ -35,8 +35,10 @@ func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.T
 			return err
 		}
 		count, err := left.RowsAffected()
-		unclean = count > 0
 		if err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "UPDATE connectors SET sweep = sweep OR ? WHERE id = ? RETURNING sweep", count > 0, c.id).Scan(&unclean); err != nil {
 			return err
 		}
 		return tx.QueryRowContext(ctx, "INSERT INTO passes (connector, mode, state, started) VALUES (?, ?, 'running', ?) RETURNING id",
@@ -46,6 +48,37 @@ func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.T
 		return "", false, fmt.Errorf("ledger: start pass: %w", err)
 	}
 	return strconv.FormatInt(n, 10), unclean, nil
+}
+
+// Swept implements sync.Ledger.
+func (c *Connector) Swept(ctx context.Context) error {
+	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
+}
+
+// Bind says whose files these are. When that is another source than before,
+// no original of an earlier delivery is removed or moved any more: what has its
+// name, size and time at the new source was never copied from there.
+func (c *Connector) Bind(ctx context.Context, source string) error {
+	var before string
+	if err := c.ledger.read.QueryRowContext(ctx, "SELECT source FROM connectors WHERE id = ?", c.id).Scan(&before); err != nil {
+		return fmt.Errorf("ledger: bind: %w", err)
+	}
+	if before == source {
+		return nil
+	}
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		if before != "" {
+			if _, err := tx.ExecContext(ctx, "UPDATE files SET after = ? WHERE connector = ? AND after <> ?", filesync.AfterRefused, c.id, filesync.AfterDone); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE connectors SET source = ? WHERE id = ?", source, c.id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: bind: %w", err)
+	}
+	return nil
 }
 
 // FinishPass records how a pass ended. Of passes in a row that found nothing to
@@ -118,7 +151,7 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, at time.Time)
 	const most = 10_000 // rows of one statement
 	for ; len(gone) > 0; gone = gone[min(most, len(gone)):] {
 		list, _ := json.Marshal(gone[:min(most, len(gone))])
-		if err := c.exec(ctx, "gone files", "UPDATE files SET gone = CASE gone WHEN 0 THEN ? ELSE 0 END WHERE id IN (SELECT value FROM json_each(?))",
+		if err := c.exec(ctx, "gone files", "UPDATE files SET after = CASE WHEN gone = 0 AND after IN (1, 2, 4) THEN 3 ELSE after END, gone = CASE gone WHEN 0 THEN ? ELSE 0 END WHERE id IN (SELECT value FROM json_each(?))",
 			at.UnixMilli(), string(list)); err != nil {
 			return err
 		}

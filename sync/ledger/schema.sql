@@ -3,7 +3,9 @@ CREATE TABLE connectors (
     name     TEXT NOT NULL UNIQUE,
     -- automatic_sftp_file_sync as set through the API, and what the file said then
     schedule TEXT NOT NULL DEFAULT '',
-    schedule_over TEXT NOT NULL DEFAULT ''
+    schedule_over TEXT NOT NULL DEFAULT '',
+    source   TEXT NOT NULL DEFAULT '', -- whose files these are: the server, the user, the directory
+    sweep    INTEGER NOT NULL DEFAULT 0 -- a killed pass may have left pending files
 );
 
 CREATE TABLE passes (
