@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +13,6 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/convert"
 	filesync "sftpconnector/sync"
-	"sftpconnector/sync/ledger"
 )
 
 // history is the JSON document of the verb.
@@ -77,11 +78,13 @@ func (a *app) readHistory(ctx context.Context, name string, passes, files int) (
 		if err != nil {
 			return h, err
 		}
+		if _, err := namesAt(ctx, client, []string{name}); err != nil {
+			return h, err
+		}
 		if h.Passes, err = client.Passes(ctx, name, passes); err != nil || files == 0 {
 			return h, failed(err)
 		}
-		page, err := client.Files(ctx, name, interapp.FileQuery{Limit: files})
-		h.Files = page.Files
+		h.Files, err = deliveredAt(ctx, client, name, files)
 		return h, failed(err)
 	}
 	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
@@ -103,18 +106,35 @@ func (a *app) readHistory(ctx context.Context, name string, passes, files int) (
 	if files == 0 {
 		return h, nil
 	}
-	// Delivered files and adopted ones; failures are the business of ls and status.
-	for _, state := range []filesync.State{filesync.StateDelivered, filesync.StatePresent} {
-		page, _, err := e.Memory().Files(ctx, ledger.Query{State: state, Limit: files - len(h.Files)})
-		if err != nil {
-			return h, failed(err)
-		}
-		for _, f := range page {
-			h.Files = append(h.Files, convert.FromFile(f))
-		}
-		if len(h.Files) == files {
-			break
-		}
+	delivered, err := e.Memory().Delivered(ctx, files)
+	if err != nil {
+		return h, failed(err)
+	}
+	for _, f := range delivered {
+		h.Files = append(h.Files, convert.FromFile(f))
 	}
 	return h, nil
+}
+
+// deliveredAt asks a daemon for the last files that were delivered, or found in
+// place. Failures are the business of ls and status.
+func deliveredAt(ctx context.Context, client *interapp.Client, name string, limit int) ([]interapp.File, error) {
+	all := []interapp.File{}
+	for _, state := range []filesync.State{filesync.StateDelivered, filesync.StatePresent} {
+		page, err := client.Files(ctx, name, interapp.FileQuery{State: string(state), Limit: limit})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Files...)
+	}
+	slices.SortStableFunc(all, func(a, b interapp.File) int { return when(b).Compare(when(a)) })
+	return all[:min(limit, len(all))], nil
+}
+
+// when is the time of a delivery.
+func when(f interapp.File) time.Time {
+	if f.DeliveredAt == nil {
+		return time.Time{}
+	}
+	return *f.DeliveredAt
 }

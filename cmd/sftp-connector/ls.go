@@ -21,6 +21,11 @@ func (a *app) lsCommand() *cobra.Command {
 	}
 }
 
+// failing are the states of files that failed.
+var failing = map[filesync.State]bool{
+	filesync.StateFailed: true, filesync.StateConflict: true, filesync.StateQuarantined: true, filesync.StateUnsafe: true,
+}
+
 // ls prints files as they are found, so that a large tree needs no memory.
 func (a *app) ls(ctx context.Context, name string) error {
 	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
@@ -34,9 +39,13 @@ func (a *app) ls(ctx context.Context, name string) error {
 	}
 	var mu sync.Mutex
 	first := true
+	told := map[string]bool{} // of the files that failed
 	result, err := e.Survey(ctx, func(d filesync.Decision) {
 		mu.Lock()
 		defer mu.Unlock()
+		if failing[d.State] {
+			told[d.Entry.Name] = true
+		}
 		if a.json {
 			a.lsJSON(d, first)
 		} else {
@@ -45,6 +54,12 @@ func (a *app) ls(ctx context.Context, name string) error {
 		first = false
 	})
 	if a.json {
+		for _, x := range result.Failures { // a directory that could not be read, say
+			if !told[x.Name] {
+				a.lsJSON(filesync.Decision{Entry: filesync.Entry{Name: x.Name}, State: filesync.StateFailed, Reason: x.Error}, first)
+				first = false
+			}
+		}
 		if first {
 			fmt.Fprint(a.stdout, "[")
 		}
