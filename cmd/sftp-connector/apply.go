@@ -148,7 +148,7 @@ func (r remote) progress(ctx context.Context, name string) (interapp.Progress, b
 func (a *app) showPasses(names []string, passes []interapp.Pass, errs []error) error {
 	code := exitOK
 	var why []error
-	var shownPasses []interapp.Pass
+	shownPasses := []interapp.Pass{} // a list in JSON, also when it is empty
 	for i, p := range passes {
 		switch {
 		case errs[i] != nil:
