@@ -24,6 +24,7 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	person         *person
 
 	configPath string
 	json       bool
@@ -120,8 +121,9 @@ type workshop struct {
 	ledger *ledger.Ledger
 }
 
-// open opens the data directory and makes the elements.
-func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts) (*workshop, error) {
+// open opens the data directory and makes the elements. prompt is asked about
+// unknown host keys; nil: they are refused.
+func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt) (*workshop, error) {
 	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
@@ -129,7 +131,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	if err != nil {
 		return nil, failed(err)
 	}
-	s := stores{owner: l.Owner(), known: newKnown(), prompt: a.prompt()}
+	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt}
 	parts.Source, parts.Destination = s.source, s.destination
 	parts.Lock = lockIn(filepath.Join(cfg.DataDirectory, "locks"))
 	set, err := connector.NewSet(ctx, cfg, parts, l)
@@ -157,7 +159,7 @@ func (a *app) workshop(ctx context.Context, names []string, parts connector.Part
 	if parts.Log, err = a.logger(slog.LevelWarn); err != nil {
 		return nil, nil, err
 	}
-	w, err := a.open(ctx, cfg, parts)
+	w, err := a.open(ctx, cfg, parts, a.prompt())
 	return w, names, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -31,11 +34,17 @@ func beaconPath(dir string) string { return filepath.Join(dir, "daemon.json") }
 // errDaemon: another daemon has the data directory.
 var errDaemon = errors.New("another daemon runs with this data directory")
 
+// claimWithin is how long a daemon tries to get its data directory: a verb that
+// looks for a daemon has the lock for a moment.
+const claimWithin = time.Second
+
 // claimDaemon makes this process the daemon of the data directory.
-func claimDaemon(dir string) (*flock.Flock, error) {
+func claimDaemon(ctx context.Context, dir string) (*flock.Flock, error) {
 	l := flock.New(filepath.Join(dir, "daemon.lock"))
-	ok, err := l.TryLock()
-	if err != nil {
+	wait, cancel := context.WithTimeout(ctx, claimWithin)
+	defer cancel()
+	ok, err := l.TryLockContext(wait, claimWithin/50)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	if !ok {
@@ -114,16 +123,29 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	return c, nil
 }
 
-// namesAt gives the names, or those of all the daemon's connectors for none.
+// namesAt checks that the daemon has the connectors, and gives all of them for
+// no names.
 func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]string, error) {
-	if len(names) > 0 {
-		return names, nil
-	}
 	all, err := client.Connectors(ctx)
-	for _, c := range all {
-		names = append(names, c.Name)
+	if p, refused := errors.AsType[*interapp.Problem](err); refused && p.Status == http.StatusForbidden && len(names) > 0 {
+		return names, nil // a token that may apply need not be one that may read
 	}
-	return names, failed(err)
+	if err != nil {
+		return nil, failed(err)
+	}
+	var known []string
+	for _, c := range all {
+		known = append(known, c.Name)
+	}
+	if len(names) == 0 {
+		return known, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, usage("the daemon has no connector %q", name)
+		}
+	}
+	return names, nil
 }
 
 // tokenFor gives the first token with the scope.
@@ -137,16 +159,36 @@ func tokenFor(tokens []config.Token, scope config.Scope) string {
 }
 
 // trusting makes an HTTP client that trusts the daemon's own certificate, so
-// that one that it signed itself serves for the verbs on the same machine.
+// that one that it signed itself serves for the verbs on the same machine. It
+// asks for a name of the certificate, as the address is that of the machine.
 func trusting(certificate string) (*http.Client, error) {
-	pem, err := os.ReadFile(certificate)
+	text, err := os.ReadFile(certificate)
 	if err != nil {
 		return nil, fmt.Errorf("server.tls.certificate: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("server.tls.certificate: %s: there is no PEM block in it", certificate)
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("server.tls.certificate: %s: %w", certificate, err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	pool.AppendCertsFromPEM(pem)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}, nil
+	pool.AddCert(leaf)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: nameOf(leaf)}}}, nil
+}
+
+// nameOf gives a name that a certificate is for; "" when it has none.
+func nameOf(c *x509.Certificate) string {
+	switch {
+	case len(c.DNSNames) > 0:
+		return strings.Replace(c.DNSNames[0], "*", "any", 1)
+	case len(c.IPAddresses) > 0:
+		return c.IPAddresses[0].String()
+	}
+	return ""
 }

@@ -21,7 +21,7 @@ func (a *app) showProgress(ctx context.Context, by applier, names []string) (sto
 	if a.json || !terminal(a.stderr) {
 		return func() {}
 	}
-	bar := pb.New64(0).Set(pb.Bytes, true).SetWriter(a.stderr).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
+	bar := pb.New64(0).Set(pb.Bytes, true).Set(pb.Terminal, true).SetWriter(a.person).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
 	bar.Set("what", "connecting").Start()
 	ctx, cancel := context.WithCancel(ctx)
 	var drawing sync.WaitGroup

@@ -44,6 +44,9 @@ func (a *app) release(ctx context.Context, name string, paths []string) (interap
 		if err != nil {
 			return interapp.RetryReply{}, err
 		}
+		if _, err := namesAt(ctx, client, []string{name}); err != nil {
+			return interapp.RetryReply{}, err
+		}
 		reply, err := client.Retry(ctx, name, paths)
 		return reply, failed(err)
 	}

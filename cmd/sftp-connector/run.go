@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -54,11 +55,16 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return failed(fmt.Errorf("make data directory: %w", err))
 	}
-	claim, err := claimDaemon(cfg.DataDirectory)
+	claim, err := claimDaemon(ctx, cfg.DataDirectory)
 	if err != nil {
 		return failed(err)
 	}
 	defer claim.Unlock()
+	// What a killed daemon left names a port that another process may have by
+	// now, and the verbs would send it their token.
+	if err := os.Remove(beaconPath(cfg.DataDirectory)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed(fmt.Errorf("remove the trace of an earlier daemon: %w", err))
+	}
 	d, err := a.startDaemon(ctx, cfg, log, pprof)
 	if err != nil {
 		return err
@@ -67,16 +73,13 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	for {
-		select {
-		case <-hangups:
-			a.reload(ctx, d)
-		case err := <-d.broken:
-			return failed(errors.Join(err, d.stop()))
-		case <-ctx.Done():
-			log.Info("stopping")
-			return failed(d.stop())
-		}
+	d.reloads.Go(func() { a.reloadOn(d.alive, hangups, d) })
+	select {
+	case err := <-d.broken:
+		return failed(errors.Join(err, d.stop()))
+	case <-ctx.Done():
+		log.Info("stopping")
+		return failed(d.stop())
 	}
 }
 
@@ -86,9 +89,11 @@ type daemon struct {
 	log     *slog.Logger
 	api     *server.Server
 	http    *http.Server
-	broken  chan error // the listener failed
+	broken  chan error      // the listener failed
+	alive   context.Context // until it stops
+	end     context.CancelFunc
 	sets    sync.WaitGroup
-	endSets context.CancelFunc
+	reloads sync.WaitGroup
 }
 
 // startDaemon starts serving and the schedules.
@@ -99,7 +104,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 		return nil, failed(fmt.Errorf("server.listen: %w", err))
 	}
 	metrics := server.NewMetrics(buildVersion())
-	if d.workshop, err = a.open(ctx, cfg, connector.Parts{Log: log, OnPass: metrics.ObservePass}); err != nil {
+	if d.workshop, err = a.open(ctx, cfg, connector.Parts{Log: log, OnPass: metrics.ObservePass}, nil); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -127,9 +132,8 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 			d.broken <- err
 		}
 	}()
-	sets, end := context.WithCancel(context.WithoutCancel(ctx))
-	d.endSets = end
-	d.sets.Go(func() { d.set.Run(sets) })
+	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
+	d.sets.Go(func() { d.set.Run(d.alive) })
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", b.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
 }
@@ -151,8 +155,9 @@ func (d *daemon) stop() error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		d.endSets()
+		d.end()
 		d.sets.Wait()
+		d.reloads.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if d.http.Shutdown(ctx) != nil {
@@ -169,6 +174,19 @@ func (d *daemon) stop() error {
 	}
 }
 
+// reloadOn reloads at each hangup until ctx ends. It is beside the loop that
+// waits for the end of the program, as a reload waits for passes to end.
+func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon) {
+	for {
+		select {
+		case <-hangups:
+			a.reload(ctx, d)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // reload reads the configuration anew.
 func (a *app) reload(ctx context.Context, d *daemon) {
 	cfg, err := a.load()
@@ -179,8 +197,13 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 	if old := d.cfg; cfg.DataDirectory != old.DataDirectory || cfg.Server.Listen != old.Server.Listen || cfg.Server.TLS != old.Server.TLS {
 		d.log.Warn("reload: data_directory, server.listen and server.tls take effect at the next start")
 	}
-	if err := d.set.Reload(ctx, cfg); err != nil {
-		d.log.Error("reload: failed, the old configuration is kept", "error", err)
+	wait, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("a pass did not end within %s", stopWithin))
+	defer cancel()
+	if err := d.set.Reload(wait, cfg); err != nil {
+		if ctx.Err() != nil {
+			return // the program ends
+		}
+		d.log.Error("reload: failed, send SIGHUP again to go over to the new configuration", "error", err)
 		return
 	}
 	d.api.SetServer(cfg.Server)

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -69,7 +66,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 		return failed(errors.New("nobody can be asked here: compare the fingerprint, then run it again with --yes"))
 	default:
 		if !yes {
-			if ok, err := a.confirm(ctx, key); err != nil || !ok {
+			if ok, err := a.person.confirm(ctx, warning(key)); err != nil || !ok {
 				return failed(errors.Join(err, errors.New("the key is not trusted")))
 			}
 		}
@@ -90,35 +87,24 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	return nil
 }
 
+// prompt asks whether a host key is the right one.
+type prompt func(context.Context, sftp.HostKey) (bool, error)
+
 // prompt asks about unknown host keys, when there is somebody to ask.
-func (a *app) prompt() func(context.Context, sftp.HostKey) (bool, error) {
+func (a *app) prompt() prompt {
 	if !terminal(a.stdin) || !terminal(a.stderr) {
 		return nil
 	}
 	return func(ctx context.Context, key sftp.HostKey) (bool, error) {
-		fmt.Fprintf(a.stderr, "The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n", key.Addr, key.Type, key.Fingerprint)
-		return a.confirm(ctx, key)
+		return a.person.confirm(ctx, fmt.Sprintf("The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n%s",
+			key.Addr, key.Type, key.Fingerprint, warning(key)))
 	}
 }
 
-// confirm asks on the terminal.
-func (a *app) confirm(ctx context.Context, key sftp.HostKey) (bool, error) {
-	if key.Changed {
-		fmt.Fprintln(a.stderr, "WARNING: another key is trusted for this host. Either the server was set up anew, or somebody sits between you and it.")
+// warning is what there is to say about a key that takes another one's place.
+func warning(key sftp.HostKey) string {
+	if !key.Changed {
+		return ""
 	}
-	fmt.Fprint(a.stderr, "Trust it (yes/no)? ")
-	answer := make(chan string, 1)
-	go func() { // a read from a terminal cannot be interrupted; the program ends soon
-		line, err := bufio.NewReader(a.stdin).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = ""
-		}
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		return strings.EqualFold(strings.TrimSpace(line), "yes"), nil
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
-	}
+	return "WARNING: another key is trusted for this host. Either the server was set up anew, or somebody sits between you and it.\n"
 }
