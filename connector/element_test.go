@@ -396,16 +396,18 @@ func TestLastPassIsRemembered(t *testing.T) {
 			last.Status != status.ConnectionRefused || last.Result.Err == nil || last.Result.Err.Error() != p.Result.Err.Error() {
 			t.Fatalf("%+v", last)
 		}
-		p, err = apply(t, w.element("a")).Wait(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		old := w.element("a")
+		w.answer(nil)
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-old.ctx.Done(); return nil }
+		run := apply(t, old)
+		synctest.Wait()
 		changed := *a
 		changed.Files.Exclude = []string{"*.bak"}
 		if err := w.set.Reload(t.Context(), configOf(&changed)); err != nil {
 			t.Fatal(err)
 		}
-		if last := w.element("a").Report().Last; last == nil || last.ID != p.ID {
+		p, err = run.Wait(t.Context())
+		if last := w.element("a").Report().Last; err != nil || last == nil || last.ID != p.ID || last.Result.Outcome != filesync.Cancelled {
 			t.Errorf("after the reload: %+v", last)
 		}
 	})

@@ -55,7 +55,7 @@ func TestClaimOutlastsALook(t *testing.T) {
 	if ok, err := look.TryRLock(); !ok || err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(claimWithin/5, func() { _ = look.Unlock() })
+	time.AfterFunc(200*time.Millisecond, func() { _ = look.Unlock() })
 	s.daemon().stop().gives(0)
 }
 

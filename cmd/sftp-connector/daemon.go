@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -186,7 +185,7 @@ func trusting(certificate string) (*http.Client, error) {
 func nameOf(c *x509.Certificate) string {
 	switch {
 	case len(c.DNSNames) > 0:
-		return strings.Replace(c.DNSNames[0], "*", "any", 1)
+		return c.DNSNames[0]
 	case len(c.IPAddresses) > 0:
 		return c.IPAddresses[0].String()
 	}

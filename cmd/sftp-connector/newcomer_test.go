@@ -136,7 +136,7 @@ func testDaemon(t *testing.T, s *site, server *sftptest.Server) {
 		strictly(t, s.run("status", "results", "--json").stdout, &c)
 		return c
 	}
-	d.until("a pass ended", func() bool { return look().LastPass != nil })
+	d.until("a pass ended", func() bool { return look().ConnectionStatus == "Connection Valid" && look().Running == nil })
 	s.run("status").gives(0, "CONNECTION STATUS", "results", "Connection Valid", "succeeded")
 	put(t, server.Root, "new/c.csv", "gamma", 0) // still changing, for all we know: files.settle holds
 	d.until("the new file arrived", func() bool { return s.exists("results/new/c.csv") })

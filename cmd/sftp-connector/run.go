@@ -65,14 +65,15 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	if err := os.Remove(beaconPath(cfg.DataDirectory)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failed(fmt.Errorf("remove the trace of an earlier daemon: %w", err))
 	}
+	// From before others see that it runs: unheard, a hangup would end it.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	d, err := a.startDaemon(ctx, cfg, log, pprof)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(beaconPath(cfg.DataDirectory))
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	d.reloads.Go(func() { a.reloadOn(d.alive, hangups, d) })
 	select {
 	case err := <-d.broken:
