@@ -233,9 +233,16 @@ func (e *Element) stop() {
 		e.waiting = nil
 	}
 	e.mu.Unlock()
-	e.cancel(fmt.Errorf("%w: %w", ErrStopped, context.Canceled))
+	e.cancel(stopped{})
 	e.passes.Wait()
 }
+
+// stopped is the cause of a pass that was ended from outside.
+type stopped struct{}
+
+func (stopped) Error() string { return ErrStopped.Error() }
+
+func (stopped) Is(target error) bool { return target == ErrStopped || target == context.Canceled }
 
 func (e *Element) healthChanged(h Health) {
 	if h.Error == "" {

@@ -260,6 +260,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		Sweep:          sweep,
 		Log:            e.log.With("pass", id),
 		OnReached:      e.health.reached,
+		OnLost:         e.health.report,
 		OnDelivered:    e.delivered,
 	}
 }

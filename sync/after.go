@@ -320,8 +320,12 @@ func (p *Pass) compareOriginal(ctx, late context.Context, r Record) (same bool, 
 	case errors.Is(err, errDiffers) && !d.Adopted:
 		return set(AfterDone) // a new file of the same size and time: to be copied
 	case errors.Is(err, errDiffers):
+		p.present.Add(-1)
 		p.conflict.Add(1)
-		p.list(d.Source.Name, err.Error(), "The file was at the destination before us; its original is left. Compare the two by hand.")
+		p.list(d.Source.Name, err.Error(), hintCompare)
+		if err := p.record(late, Failure{Source: d.Source, Conflict: true, Error: err.Error(), At: time.Now()}); err != nil {
+			return false, err
+		}
 		return set(AfterRefused)
 	case ctx.Err() != nil || unavailable(err):
 		return false, nil // stays owed
@@ -357,6 +361,9 @@ func (p *Pass) sameContents(ctx context.Context, d Delivery) error {
 	}
 	return p.dst.Persist(ctx, []string{d.Target.Name})[0]
 }
+
+// hintCompare is the advice for two files that only look the same.
+const hintCompare = "The file was at the destination before us; its original is left. Compare the two by hand, and remove the wrong one."
 
 // errGone: the original of a delivered file is not there any more.
 var errGone = errors.New("the original is gone")

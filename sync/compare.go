@@ -71,6 +71,12 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		return c, false
 	}
 	p.resumes.find(e) // so that what is kept of it stays
+	if f := rec.Failure; c.delivered && rec.After == AfterRefused && rec.FailureID != 0 && f.Conflict {
+		p.conflict.Add(1)
+		p.list(e.Name, f.Error, hintCompare)
+		p.decide(e, StateConflict, f.Error)
+		return c, false
+	}
 	if c.delivered && p.o.Mode != Apply && !p.mayOwe(rec) && rec.FailureID == 0 {
 		p.decideDelivered(c)
 		return c, false
@@ -80,7 +86,7 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 	}
 	if !c.delivered {
 		if young := p.o.Filter.TooYoung(e, now); young > 0 {
-			p.wait(e, fmt.Sprintf("modified %s ago, files.minimum_age asks for %s more", now.Sub(e.ModTime).Round(time.Second), young.Round(time.Second)))
+			p.wait(e, fmt.Sprintf("modified at %s, files.minimum_age asks for %s more", e.ModTime.UTC().Format(time.RFC3339), young.Round(time.Second)))
 			return c, false
 		}
 		ready, wait, reason := p.looks.ready(e, p.o.Settle)
@@ -105,8 +111,12 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 
 // decideDelivered counts a file that needs nothing, as it was delivered.
 func (p *Pass) decideDelivered(c candidate) {
+	reason := "delivered " + c.rec.Delivery.At.UTC().Format(time.RFC3339)
+	if p.o.AfterCopy.any() && (c.rec.After == AfterOwed || c.rec.After == AfterTrying || c.rec.After == AfterCompare) {
+		reason += "; its original could not be removed or moved yet"
+	}
 	p.present.Add(1)
-	p.decide(c.e, stateOf(c.rec), "delivered "+c.rec.Delivery.At.UTC().Format(time.RFC3339))
+	p.decide(c.e, stateOf(c.rec), reason)
 }
 
 func stateOf(rec Record) State {
@@ -247,6 +257,14 @@ func (p *Pass) judge(c candidate, standing Look, owner Record) (job, verdict, er
 		claim = c.target
 	}
 	j := job{e: c.e, target: c.target, key: c.key}
+	if other := owner.Delivery.Source.Name; owner.ID != 0 && other != c.e.Name {
+		// The name is free once the owner's file is gone from the source. When
+		// it is we who removed that, the copy is all there is: it stays.
+		last := standing.Err == nil && owner.After == AfterDone && wrote(owner, c.target, standing.Entry)
+		if last || !owner.Gone && owner.After != AfterDone {
+			return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, other)
+		}
+	}
 	holder, mine := p.claims.take(claim, c.e.Name)
 	switch {
 	case holder == c.e.Name && !mine:
@@ -255,14 +273,13 @@ func (p *Pass) judge(c candidate, standing Look, owner Record) (job, verdict, er
 		return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, holder)
 	}
 	j.claim = claim
-	if standing.Err != nil && !errors.Is(standing.Err, fs.ErrNotExist) {
-		return j, failIt, fmt.Errorf("look at the destination: %w", standing.Err)
-	}
-	if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name && !owner.Gone && owner.After != AfterDone {
-		return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, owner.Delivery.Source.Name)
-	}
-	if standing.Err != nil {
+	switch {
+	case errors.Is(standing.Err, fs.ErrNotExist):
 		return j, copyIt, nil
+	case errors.Is(standing.Err, ErrConflict):
+		return j, conflictIt, standing.Err
+	case standing.Err != nil:
+		return j, failIt, fmt.Errorf("look at the destination: %w", standing.Err)
 	}
 	s := standing.Entry
 	ours := wrote(c.rec, c.target, s) || wrote(owner, c.target, s)

@@ -16,6 +16,7 @@ import (
 const (
 	keepFrom       = 8 << 20
 	checkpointStep = 256 << 20
+	maxMisfits     = 64              // files that find no room, until the pass gives up
 	lastWords      = 5 * time.Second // for what is done after a pass was cancelled
 )
 
@@ -159,7 +160,7 @@ func (p *Pass) explain(ctx context.Context, e Entry, err error) error {
 func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if prefix := w.whole(); prefix >= keepFrom && (ctx.Err() != nil || unavailable(err)) {
+	if prefix := w.whole(); prefix >= keepFrom && !errors.Is(err, ErrFull) && (ctx.Err() != nil || unavailable(err)) {
 		c, cerr := f.pending.Checkpoint(late, prefix)
 		if cerr == nil {
 			cerr = p.ledger.SaveCheckpoint(late, f.e.Name, f.e, c)
@@ -191,11 +192,23 @@ func (p *Pass) copyFailed(ctx context.Context, e Entry, err error) error {
 		p.wait(e, err.Error())
 		p.o.Log.Info("file waits", "file", e.Name, "reason", err)
 		return nil
+	case errors.Is(err, ErrFull) && p.full(e, err):
+		return nil
 	case unavailable(err):
 		return fmt.Errorf("copy %s: %w", e.Name, err)
 	}
 	p.fail(ctx, e, err)
 	return nil
+}
+
+// full notes that a file does not fit at the destination, and reports whether
+// others are still to be tried. It is not a try of the file.
+func (p *Pass) full(e Entry, err error) bool {
+	p.failed.Add(1)
+	p.list(e.Name, err.Error(), hint(err))
+	p.decide(e, StateFailed, err.Error())
+	p.noRoom.CompareAndSwap(nil, &err)
+	return p.misfits.Add(1) <= maxMisfits
 }
 
 // extents passes writes on to a pending file and knows which of its bytes are

@@ -27,6 +27,16 @@ var (
 	errNameLong      = errors.New("the name is longer than 255 bytes")
 )
 
+// isUnsafe reports whether err is one of a name.
+func isUnsafe(err error) bool {
+	for _, unsafe := range []error{errNameEmpty, errNameDots, errNameSlash, errNameBackslash, errNameNUL, errNameUTF8, errNameLong} {
+		if errors.Is(err, unsafe) {
+			return true
+		}
+	}
+	return false
+}
+
 // checkName says why one component of a path, as a server sent it, must not
 // become a name at any destination; nil when it may. The rules are the
 // strictest of all destinations, so that a tree means the same on each.

@@ -60,8 +60,10 @@ type Options struct {
 	// Stall ends a pass that makes no progress for so long; 0 for the default.
 	Stall time.Duration
 	Log   *slog.Logger
-	// OnReached, which may be nil, is called once the source directory could be read.
+	// OnReached, which may be nil, is called once the source directory could be
+	// read; OnLost when the connection is lost, and with nil when it is back.
 	OnReached func()
+	OnLost    func(error)
 	// OnDelivered and OnDecision may be nil. They are called from several
 	// goroutines and must not block.
 	OnDelivered func(Delivered)
@@ -100,7 +102,9 @@ type Pass struct {
 	skip       []string     // directories that are never walked
 	entries    atomic.Int64 // that were listed
 	sweeping   atomic.Bool
-	once       sync.Once // for OnReached
+	noRoom     atomic.Pointer[error] // the first file's that did not fit
+	misfits    atomic.Int64          // files that did not fit
+	once       sync.Once             // for OnReached
 
 	chunks chan []Entry
 	jobs   chan job
@@ -122,7 +126,7 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *L
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pass{
-		o: o, src: newReopening(first, open), dst: dst, ledger: ledger, looks: looks,
+		o: o, src: newReopening(first, open, o.OnLost), dst: dst, ledger: ledger, looks: looks,
 		limiter:    newLimiter(o.BytesPerSecond),
 		maxEntries: maxEntries,
 		rows:       NewSeen(),
@@ -187,6 +191,9 @@ func (p *Pass) run(ctx context.Context) error {
 	p.looks.begin()
 	if err := p.stages(ctx); err != nil {
 		return err
+	}
+	if full := p.noRoom.Load(); full != nil {
+		return *full
 	}
 	if p.o.Mode == Survey || p.incomplete.Load() {
 		return nil

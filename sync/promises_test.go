@@ -239,3 +239,57 @@ func TestSweepIsNotForgotten(t *testing.T) {
 		t.Error("swept once more", err)
 	}
 }
+
+// With originals that are removed, the copy is all there is: another file of
+// the same base name must not take its place.
+func TestFlatKeepsTheOnlyCopy(t *testing.T) {
+	b := newBench(t)
+	both := func(o *filesync.Options) { o.Flat, o.AfterCopy.Remove = true, true }
+	b.src.Put("d/a", "first", old)
+	b.pass(filesync.Automatic, both)
+	b.src.Put("e/a", "second", old)
+	for _, mode := range []filesync.Mode{filesync.Automatic, filesync.Apply} {
+		b.want(b.pass(mode, both), filesync.Partial, "failed=1")
+		b.wantFile("a", "first", old)
+	}
+	os.Remove(filepath.Join(b.dir, "a")) // its reader took it
+	b.want(b.pass(filesync.Automatic, both), filesync.Succeeded, "copied=1")
+	b.wantFile("a", "second", old)
+}
+
+func TestFlatOwnerIsNeverTheLoser(t *testing.T) {
+	b := newBench(t)
+	flat := func(o *filesync.Options) { o.Flat = true }
+	for i := range 200 {
+		b.src.Put(fmt.Sprintf("x/f%d", i), "one", old)
+		b.src.Put(fmt.Sprintf("y/f%d", i), "two", old)
+	}
+	b.want(b.pass(filesync.Apply, flat), filesync.Partial, "copied=200 failed=200")
+	for range 5 {
+		b.want(b.pass(filesync.Apply, flat), filesync.Partial, "present=200 failed=200")
+	}
+}
+
+func TestAdoptedWithOtherContentsStaysAConflict(t *testing.T) {
+	b := newBench(t)
+	os.MkdirAll(b.dir, 0o777)
+	path := filepath.Join(b.dir, "a")
+	os.WriteFile(path, []byte("ours"), 0o666)
+	os.Chtimes(path, old, old)
+	b.src.Put("a", "four", old)
+	for _, mode := range []filesync.Mode{filesync.Automatic, filesync.Automatic, filesync.Apply} {
+		b.want(b.pass(mode, removing), filesync.Partial, "conflict=1")
+	}
+	if !b.src.Has("a") {
+		t.Error("the original is gone")
+	}
+}
+
+func TestFileWhereADirectoryIsNeeded(t *testing.T) {
+	b := newBench(t)
+	os.MkdirAll(b.dir, 0o777)
+	os.WriteFile(filepath.Join(b.dir, "b"), []byte("a file"), 0o666)
+	b.src.Put("b/c", "data", old)
+	b.src.Put("good", "data", old)
+	b.want(b.pass(filesync.Automatic), filesync.Partial, "copied=1 conflict=1")
+}

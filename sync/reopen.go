@@ -28,6 +28,7 @@ type OpenSource func(ctx context.Context) (Source, error)
 // connection stands.
 type reopening struct {
 	open OpenSource
+	told func(error) // of a loss, and with nil of its end; may be nil
 
 	mu   sync.Mutex
 	cur  Source
@@ -37,8 +38,11 @@ type reopening struct {
 	err  error // why no further connection can be had
 }
 
-func newReopening(first Source, open OpenSource) *reopening {
-	return &reopening{open: open, cur: first, left: maxReopens, all: maxAllReopens}
+func newReopening(first Source, open OpenSource, told func(error)) *reopening {
+	if told == nil {
+		told = func(error) {}
+	}
+	return &reopening{open: open, told: told, cur: first, left: maxReopens, all: maxAllReopens}
 }
 
 // lost reports whether err says that the connection, not the file, is at fault.
@@ -71,6 +75,7 @@ func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
 		return nil
 	}
 	r.cur.Close()
+	r.told(why)
 	for wait := time.Second; ; wait *= 2 {
 		if r.left == 0 || r.all == 0 {
 			r.err = why
@@ -86,6 +91,7 @@ func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
 		s, err := r.open(ctx)
 		if err == nil {
 			r.cur, r.gen = s, r.gen+1
+			r.told(nil)
 			return nil
 		}
 		if !retriable(err) {

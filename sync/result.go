@@ -165,11 +165,13 @@ func (c Counts) clean() bool {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "Have the server's administrator let this user read the file."
+		return "Have the server's administrator let this user read it."
 	case errors.Is(err, fs.ErrNotExist):
 		return "The file went away while the pass ran; nothing needs to be done."
 	case errors.Is(err, ErrConflict):
 		return "Remove or rename the file at the destination, or set files.on_conflict: overwrite."
+	case isUnsafe(err):
+		return "Have it renamed on the server."
 	case errors.Is(err, ErrOutside):
 		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
 	case errors.Is(err, ErrLimit):

@@ -160,6 +160,8 @@ var (
 	ErrConflict = errors.New("another file stands at the destination under this name")
 	// ErrOutside: a symbolic link leaves the source directory.
 	ErrOutside = errors.New("the symbolic link leaves the source directory")
+	// ErrFull: there is no room for this file; a smaller one may fit.
+	ErrFull = errors.New("no space left at the destination")
 	// ErrLink: the original is a symbolic link, which is not removed or moved.
 	ErrLink = errors.New("is a symbolic link; its original is left")
 	// ErrLimit: a listing went past what one directory or one tree may hold.

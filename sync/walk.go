@@ -269,12 +269,14 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), above: d.above, depth: d.depth + 1}
 	if e.Mode&fs.ModeSymlink != 0 {
 		if !p.o.FollowLinks {
+			p.tally.seen.Add(1)
 			p.exclude(e, "a symbolic link, and files.symlinks is skip")
 			return e, false
 		}
 		target, real, err := p.src.Resolve(ctx, e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			p.tally.seen.Add(1)
 			p.exclude(e, "a symbolic link to nothing")
 			return e, false
 		case errors.Is(err, ErrOutside):
@@ -291,6 +293,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		}
 		e, child.real = target, real
 		if e.Mode.IsDir() && d.loops(real) {
+			p.tally.seen.Add(1)
 			p.exclude(e, "a symbolic link to a directory above it")
 			return e, false
 		}
@@ -301,6 +304,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		p.descend(t, child)
 		return e, false
 	case !e.Mode.IsRegular():
+		p.tally.seen.Add(1)
 		p.exclude(e, "not a regular file")
 		return e, false
 	case e.Size < 0:
@@ -329,6 +333,7 @@ func (p *Pass) exclude(e Entry, reason string) {
 
 // refuse counts an entry that must not come near the destination.
 func (p *Pass) refuse(e Entry, err error) {
+	p.tally.seen.Add(1)
 	p.unsafe.Add(1)
 	p.list(e.Name, err.Error(), hint(err))
 	p.decide(e, StateUnsafe, err.Error())

@@ -24,9 +24,14 @@ func syncDirectory(path string) {
 	}
 }
 
+// noRoom reports whether a smaller file might still fit.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // full reports whether the whole destination takes no more.
 func full(err error) bool {
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ESTALE, syscall.ENODEV, syscall.ENOTCONN,
+	for _, e := range []error{syscall.EROFS, syscall.EIO, syscall.ESTALE, syscall.ENODEV, syscall.ENOTCONN,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
 		if errors.Is(err, e) {
 			return true

@@ -12,10 +12,15 @@ func syncHandle(*os.File) error { return nil }
 
 func syncDirectory(string) {}
 
+// noRoom reports whether a smaller file might still fit.
+func noRoom(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
+		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}
+
 // full reports whether the whole destination takes no more.
 func full(err error) bool {
-	for _, e := range []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT,
-		windows.ERROR_NOT_READY, windows.ERROR_DEV_NOT_EXIST, windows.ERROR_DISK_QUOTA_EXCEEDED} {
+	for _, e := range []error{windows.ERROR_WRITE_PROTECT, windows.ERROR_NOT_READY, windows.ERROR_DEV_NOT_EXIST} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -71,6 +71,9 @@ func cause(err error) error {
 // failed wraps an error with the operation and the name, and tells one of the
 // whole destination from one of the file.
 func (d *Destination) failed(op, name string, err error) error {
+	if noRoom(err) {
+		return unavailable(op, name, fmt.Errorf("%w (%w)", filesync.ErrFull, cause(err)))
+	}
 	if full(err) {
 		return unavailable(op, name, err)
 	}
@@ -118,9 +121,23 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	return looks, nil
 }
 
+// blocked reports whether a file stands where one of the directories above name
+// should be.
+func (d *Destination) blocked(name string) bool {
+	for up := path.Dir(name); up != "."; up = path.Dir(up) {
+		if info, err := d.dirs.root.Lstat(up); err == nil {
+			return info.Mode().IsRegular()
+		}
+	}
+	return false
+}
+
 func (d *Destination) statError(name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return fs.ErrNotExist
+	case d.blocked(name):
+		return fmt.Errorf("a file stands where %s needs a directory: %w", name, filesync.ErrConflict)
 	}
 	return d.failed("stat", name, err)
 }
