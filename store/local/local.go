@@ -124,7 +124,7 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 // blocked reports whether a file stands where one of the directories above name
 // should be.
 func (d *Destination) blocked(name string) bool {
-	for up := path.Dir(name); up != "."; up = path.Dir(up) {
+	for up := path.Dir(name); up != "." && up != "/"; up = path.Dir(up) {
 		if info, err := d.dirs.root.Lstat(up); err == nil {
 			return info.Mode().IsRegular()
 		}
