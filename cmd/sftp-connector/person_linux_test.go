@@ -73,7 +73,7 @@ func TestSignalsAreHeardWhileAReloadWaits(t *testing.T) {
 	t.Parallel()
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	s := &site{t, t.TempDir()}
-	pipe := s.path("known_hosts") // who opens it waits for a writer
+	pipe := s.path("known_hosts") // who reads it waits for what nobody writes
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,13 @@ func TestSignalsAreHeardWhileAReloadWaits(t *testing.T) {
 	configure("./results")
 	r := s.spawn("run")
 	r.until("it runs", func() bool { return strings.Contains(r.stderr.String(), "running") })
-	r.until("a pass is stuck", func() bool { return connectorOf(t, s, "results").Running != nil })
+	r.until("a pass is stuck", func() bool { // a pipe that nobody reads cannot be opened, see fifo(7)
+		writer, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			t.Cleanup(func() { writer.Close() })
+		}
+		return err == nil
+	})
 	configure("./moved")
 	client := interapp.New(s.url(), "")
 	defer client.Close()
