@@ -18,7 +18,7 @@ type Connector struct {
 	HeldUntil        *time.Time `json:"held_until" doc:"No automatic pass before then, as the server refused the login; null when it did not"`
 	SkippedTicks     int64      `json:"skipped_ticks" doc:"Automatic passes that were due while one ran"`
 	Running          *Running   `json:"running" doc:"The pass under way; null when none is"`
-	LastPass         *Pass      `json:"last_pass" doc:"The last pass since the program started; null when there was none"`
+	LastPass         *Pass      `json:"last_pass" doc:"The last pass that ended; null when there was none"`
 }
 
 // Running is a pass under way.

@@ -61,7 +61,7 @@ func (w Word) Hint() string {
 	case HostKeyUnknown:
 		return "Run 'sftp-connector trust NAME' and compare the fingerprint with the one that the server's administrator gives you."
 	case HostKeyVerificationFailed:
-		return "The server's key is not the one that is trusted: ask its administrator whether it was changed before you run 'sftp-connector trust NAME'."
+		return "The server's key is not the one that is trusted: ask its administrator whether it was changed before you run 'sftp-connector trust NAME' (or change sftp.host_key, if that is a fingerprint)."
 	case AuthenticationFailed:
 		return "Verify sftp.username and its password or key, and that they haven't expired; the server does not say which of them is wrong."
 	case SFTPUnavailable:

@@ -55,7 +55,7 @@ configuration, 3 done, but some files failed.`,
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.configPath, "config", "c", "config.yaml", "configuration `file`")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document on standard output")
-	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: info for run, else warn)")
+	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default: info for run, else warn with --json, else none)")
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
 	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
@@ -94,6 +94,9 @@ func named(cfg *config.Config, names []string) ([]string, error) {
 	}
 	return names, nil
 }
+
+// silent is above every level.
+const silent = slog.LevelError + 4
 
 // logger writes to standard error. quiet is the level when none is asked for.
 func (a *app) logger(quiet slog.Level) (*slog.Logger, error) {
@@ -156,7 +159,11 @@ func (a *app) workshop(ctx context.Context, names []string, parts connector.Part
 	if names, err = named(cfg, names); err != nil {
 		return nil, nil, err
 	}
-	if parts.Log, err = a.logger(slog.LevelWarn); err != nil {
+	quiet := slog.LevelWarn
+	if !a.json {
+		quiet = silent // the verb's own words say it
+	}
+	if parts.Log, err = a.logger(quiet); err != nil {
 		return nil, nil, err
 	}
 	w, err := a.open(ctx, cfg, parts, a.prompt())

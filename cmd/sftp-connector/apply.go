@@ -181,7 +181,7 @@ func (a *app) printPasses(asked int, passes []interapp.Pass) error {
 		}
 		return a.printJSON(passes)
 	}
-	t := a.table("CONNECTOR", "STATE", "SEEN", "COPIED", "BYTES", "PRESENT", "WAITING", "FAILED", "TOOK", "STATUS")
+	t := a.table("CONNECTOR", "STATE", "SEEN", "COPIED", "BYTES", "PRESENT", "WAITING", "PROBLEMS", "TOOK", "STATUS")
 	for _, p := range passes {
 		f := p.Files
 		took := ""

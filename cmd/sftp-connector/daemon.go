@@ -147,14 +147,19 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 	return names, nil
 }
 
-// tokenFor gives the first token with the scope.
+// tokenFor gives a token with the scope; one that may read besides, if there is.
 func tokenFor(tokens []config.Token, scope config.Scope) string {
+	var token string
 	for _, t := range tokens {
-		if slices.Contains(t.Scopes, scope) {
+		switch {
+		case !slices.Contains(t.Scopes, scope):
+		case slices.Contains(t.Scopes, config.ScopeRead):
 			return t.Token.Reveal()
+		case token == "":
+			token = t.Token.Reveal()
 		}
 	}
-	return ""
+	return token
 }
 
 // trusting makes an HTTP client that trusts the daemon's own certificate, so

@@ -152,7 +152,7 @@ func TestSomeFilesFailed(t *testing.T) {
 		put(t, server.Root, "no.csv", "x", old)
 		put(t, server.Root, "yes.csv", "x", old)
 		s := newSite(t, "%s", sample(server.Endpoint, ""))
-		s.run("apply").gives(3, "partial", "no.csv", "ermission denied", "let this user read the file")
+		s.run("apply").gives(3, "partial", "no.csv", "ermission denied", "let this user read it")
 		sameText(t, s.path("results/yes.csv"), "x")
 	})
 	t.Run("quarantined", func(t *testing.T) {

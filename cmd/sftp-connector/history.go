@@ -48,7 +48,7 @@ func (a *app) history(ctx context.Context, name string, passes, files int) error
 	if a.json {
 		return a.printJSON(h)
 	}
-	t := a.table("PASS", "MODE", "STATE", "STARTED", "SEEN", "COPIED", "BYTES", "WAITING", "FAILED", "STATUS")
+	t := a.table("PASS", "MODE", "STATE", "STARTED", "SEEN", "COPIED", "BYTES", "WAITING", "PROBLEMS", "STATUS")
 	for _, p := range h.Passes {
 		f := p.Files
 		t.row(p.Pass, p.Mode, p.State, stamp(p.Started), f.Seen, f.Copied, bytes(f.Bytes), f.Waiting,

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 )
@@ -55,6 +56,9 @@ func shown(s string) string {
 		if !unicode.IsPrint(r) {
 			return strconv.Quote(s)
 		}
+	}
+	if !utf8.ValidString(s) {
+		return strconv.Quote(s)
 	}
 	return s
 }

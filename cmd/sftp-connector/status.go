@@ -40,20 +40,20 @@ func (a *app) status(ctx context.Context, names []string) error {
 		}
 		all = slices.DeleteFunc(all, func(c interapp.Connector) bool { return !slices.Contains(names, c.Name) })
 	}
-	if err := a.printStatus(all, len(names) == 1); err != nil {
+	if err := a.printStatus(all); err != nil {
 		return err
 	}
 	return statusCode(all)
 }
 
-func (a *app) printStatus(all []interapp.Connector, one bool) error {
+func (a *app) printStatus(all []interapp.Connector) error {
 	if a.json {
-		if one && len(all) == 1 {
+		if len(all) == 1 {
 			return a.printJSON(all[0])
 		}
 		return a.printJSON(all)
 	}
-	t := a.table("CONNECTOR", "CONNECTION STATUS", "SINCE", "LAST PASS", "COPIED", "WAITING", "FAILED", "NEXT PASS", "SKIPPED")
+	t := a.table("CONNECTOR", "CONNECTION STATUS", "SINCE", "LAST PASS", "COPIED", "WAITING", "PROBLEMS", "NEXT PASS", "SKIPPED")
 	for _, c := range all {
 		last, copied, waiting, bad := "-", "-", "-", "-"
 		if p := c.LastPass; p != nil {

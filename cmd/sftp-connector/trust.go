@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sftpconnector/config"
 	"sftpconnector/store/sftp"
 )
 
@@ -57,6 +59,12 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s key of %s: %s\n", key.Type, key.Addr, key.Fingerprint)
 	}
+	if pin := cfg.Connectors[name].SFTP.HostKey; strings.HasPrefix(pin, "SHA256:") && pin != key.Fingerprint {
+		return failed(fmt.Errorf("sftp.host_key pins %s, and the server shows another key: if it is the right one, change sftp.host_key", pin))
+	}
+	if key.Changed && (yes || !terminal(a.stdin)) {
+		fmt.Fprint(a.stderr, warning(key)) // who is asked sees it with the question
+	}
 	switch {
 	case key.Known:
 		if !a.json {
@@ -80,11 +88,24 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 		if !a.json {
 			fmt.Fprintf(a.stdout, "Remembered in %s.\n", c.KnownHostsPath)
 		}
+		a.tellDaemon(ctx, name)
 	}
 	if a.json {
 		return a.printJSON(t)
 	}
 	return nil
+}
+
+// tellDaemon has a running daemon check the connection, so that it does not
+// hold the connector back any longer. Without a daemon there is none to tell.
+func (a *app) tellDaemon(ctx context.Context, name string) {
+	client, err := a.client(config.ScopeApply)
+	if err == nil && client != nil {
+		_, err = client.Check(ctx, name)
+	}
+	if err != nil {
+		fmt.Fprintf(a.stderr, "sftp-connector: the running daemon was not told: %v\n", err)
+	}
 }
 
 // prompt asks whether a host key is the right one.
