@@ -33,6 +33,7 @@ func main() {
 // options are the flags.
 type options struct {
 	runs   int
+	warmup int
 	scale  float64
 	only   *regexp.Regexp
 	tools  *regexp.Regexp
@@ -47,7 +48,8 @@ type options struct {
 func flags() (options, error) {
 	var o options
 	var only, tools string
-	flag.IntVar(&o.runs, "runs", 3, "counted runs of each program on each work; one more goes first, uncounted")
+	flag.IntVar(&o.runs, "runs", 3, "counted runs of each program on each work")
+	flag.IntVar(&o.warmup, "warmup", 1, "runs that go first, uncounted")
 	flag.Float64Var(&o.scale, "scale", 1, "size of the trees: 0.1 for a quick look")
 	flag.StringVar(&only, "only", ".", "works whose name matches this regular expression")
 	flag.StringVar(&tools, "tools", ".", "programs whose name matches this regular expression; ours always runs")

@@ -54,6 +54,7 @@ func compare(ctx context.Context, o options, s *sshServer, w work, temp string) 
 		return r, err
 	}
 	defer os.RemoveAll(from)
+	near := s
 	s, stop, err := s.via(ctx, w.rtt)
 	if err != nil {
 		return r, err
@@ -64,13 +65,13 @@ func compare(ctx context.Context, o options, s *sshServer, w work, temp string) 
 			r.tools = append(r.tools, t)
 		}
 	}
-	for i := range o.runs + 1 {
+	for i := range o.runs + o.warmup {
 		for _, t := range r.tools {
-			got, err := once(ctx, o, s, w, t, from)
+			got, err := once(ctx, o, near, s, w, t, from)
 			if err != nil {
 				return r, err
 			}
-			if i > 0 { // the first warms the caches
+			if i >= o.warmup { // which warms the caches
 				r.by[t.name] = append(r.by[t.name], got)
 			}
 		}
@@ -78,8 +79,9 @@ func compare(ctx context.Context, o options, s *sshServer, w work, temp string) 
 	return r, nil
 }
 
-// once is one run of one program, from an empty destination.
-func once(ctx context.Context, o options, s *sshServer, w work, t tool, from string) (sample, error) {
+// once is one run of one program, from an empty destination. What it looks at
+// again it has copied over the short line.
+func once(ctx context.Context, o options, near, s *sshServer, w work, t tool, from string) (sample, error) {
 	to := filepath.Join(o.to, "copy")
 	defer func() {
 		for _, p := range []string{to, to + ".data", to + ".yaml"} {
@@ -89,13 +91,12 @@ func once(ctx context.Context, o options, s *sshServer, w work, t tool, from str
 	if err := os.Mkdir(to, 0o755); err != nil {
 		return sample{}, err
 	}
-	argv := t.command(w.kind, s, from, to)
 	if w.kind == again {
-		if _, err := measure(ctx, argv); err != nil {
+		if _, err := measure(ctx, t.command(w.kind, near, from, to)); err != nil {
 			return sample{}, err
 		}
 	}
-	return measure(ctx, argv)
+	return measure(ctx, t.command(w.kind, s, from, to))
 }
 
 // median of one figure of the samples.

@@ -37,8 +37,9 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	if e.Size < 0 || from < 0 || from > e.Size {
 		return filesync.Entry{}, fmt.Errorf("read %s: no range [%d, %d)", shown(e.Name), from, e.Size)
 	}
-	l := s.pool.take()
-	defer s.pool.give(l)
+	use := weight(e.Size - from)
+	l := s.pool.take(use)
+	defer s.pool.give(l, use)
 	a, err := s.fetch(ctx, l, e, from, w)
 	if err != nil {
 		return filesync.Entry{}, s.failure("read", e.Name, err)
@@ -156,7 +157,7 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 	g.Go(func() error {
 		s.widen(widening, b, l, func(more *lane) {
 			g.Go(func() error {
-				defer s.pool.give(more)
+				defer s.pool.give(more, 1)
 				return s.copyBeside(ctx, more, e, b, w)
 			})
 		})

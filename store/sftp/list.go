@@ -18,8 +18,8 @@ var errEmptyAnswers = errors.New("the server goes on answering without a name")
 // 10 million entries ends with ErrLimit.
 func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
-		l := s.pool.take()
-		defer s.pool.give(l)
+		l := s.pool.take(1)
+		defer s.pool.give(l, 1)
 		seen, stopped := 0, false
 		var failed error
 		err := l.list(ctx, s.path(dir), func(batch []item) bool {
@@ -69,8 +69,8 @@ func complete(ctx context.Context, p port, batch []item) error {
 
 // Stat looks at names again, following symbolic links.
 func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	l := s.pool.take()
-	defer s.pool.give(l)
+	l := s.pool.take(1)
+	defer s.pool.give(l, 1)
 	paths := make([]string, len(names))
 	for i, name := range names {
 		paths[i] = s.path(name)

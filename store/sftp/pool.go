@@ -11,7 +11,8 @@ const (
 	// maxChannels is how many data channels pay: with one for control they
 	// stay below the ten that OpenSSH, ProFTPD and AWS Transfer allow.
 	maxChannels = 8
-	// crowded is how many uses of each channel make another one pay.
+	// crowded is how much use of each channel makes another one pay. The fewer
+	// channels many small requests share, the more of them fit into a packet.
 	crowded = 40
 )
 
@@ -34,13 +35,20 @@ type pool struct {
 	opening bool
 }
 
-// take gives the lane that is used least, and has another one opened if all
-// are crowded.
-func (p *pool) take() *lane {
+// weight is how much of a channel reading so many bytes uses: a listing or a
+// small file 1, a larger one 1 more for each packet of it.
+func weight(bytes int64) int { return 1 + int(min(bytes, largeFile)/packet) }
+
+// packet is what a large READ brings, about.
+const packet = 256 << 10
+
+// take gives the lane that is used least, for something of that weight, and has
+// another one opened if all are crowded.
+func (p *pool) take(weight int) *lane {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.idlest(nil)
-	l.uses++
+	l.uses += weight
 	if l.uses > crowded && p.mayGrow() {
 		p.opening = true
 		go func() { _, _ = p.grow(p.life) }()
@@ -48,7 +56,7 @@ func (p *pool) take() *lane {
 	return l
 }
 
-// beside gives a lane other than those that are used already, a new one if
+// beside gives, for something of weight 1, a lane other than those that are used already, a new one if
 // need be; nil when there is none.
 func (p *pool) beside(ctx context.Context, used []*lane) *lane {
 	p.mu.Lock()
@@ -66,11 +74,11 @@ func (p *pool) beside(ctx context.Context, used []*lane) *lane {
 	return l
 }
 
-// give takes a lane back.
-func (p *pool) give(l *lane) {
+// give takes a lane back from something of that weight.
+func (p *pool) give(l *lane, weight int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.uses--
+	l.uses -= weight
 }
 
 // all gives the lanes there are.

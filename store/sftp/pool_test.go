@@ -30,12 +30,12 @@ func crowd(t *testing.T, p *pool) int {
 		}
 	}
 	var used []*lane
-	for range 20 * maxChannels {
-		used = append(used, p.take())
+	for range 2 * crowded * maxChannels {
+		used = append(used, p.take(1))
 		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.opening })
 	}
 	for _, l := range used {
-		p.give(l)
+		p.give(l, 1)
 	}
 	return len(p.all())
 }
@@ -46,7 +46,7 @@ func TestPoolGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range crowded {
-		p.take()
+		p.take(1)
 	}
 	if n := dials.Load(); n != 1 {
 		t.Errorf("%d channels for a few uses", n)
@@ -60,6 +60,21 @@ func TestPoolGrows(t *testing.T) {
 	}
 	if uses != crowded {
 		t.Errorf("%d uses are left", uses)
+	}
+}
+
+// Files of a megabyte fill a channel's window, where small ones fill its packets.
+func TestPoolGrowsForLargerFiles(t *testing.T) {
+	p, _ := fakePool(t, new(Limits), func() error { return nil })
+	if _, err := p.grow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 64 {
+		p.take(weight(1 << 20))
+		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.opening })
+	}
+	if n := len(p.all()); n != maxChannels {
+		t.Errorf("%d channels for 64 files of 1 MiB", n)
 	}
 }
 
