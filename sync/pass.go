@@ -76,7 +76,7 @@ type Options struct {
 const (
 	listers      = 8
 	comparers    = 2
-	copiers      = 64
+	copiers      = 256
 	largeCopies  = 4
 	largeFile    = 8 << 20
 	removers     = 16

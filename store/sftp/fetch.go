@@ -19,7 +19,7 @@ const (
 	largeFile = 8 << 20
 	// rateInterval is how long the rate of a large copy is measured before
 	// channels are added.
-	rateInterval = 250 * time.Millisecond
+	rateInterval = 120 * time.Millisecond
 	// measurements is how often: machines and networks stutter.
 	measurements = 3
 	// worthwhile is the gain in rate by which added channels pay.
