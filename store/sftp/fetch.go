@@ -166,7 +166,7 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 	return g.Wait()
 }
 
-// widen doubles the number of channels of a copy while the rate grows with them.
+// widen multiplies the channels of a copy while the rate grows with them.
 func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*lane)) {
 	used := []*lane{first}
 	best := 0.0
@@ -180,7 +180,7 @@ func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*la
 		}
 		best = rate
 		// Files side by side share the channels.
-		want := min(2*len(used), maxChannels/int(max(1, s.copies.n.Load())))
+		want := min(4*len(used), maxChannels/int(max(1, s.copies.n.Load())))
 		grown := false
 		for len(used) < want && b.left() > 0 {
 			more := s.pool.beside(ctx, used)
