@@ -103,14 +103,16 @@ func (s *Source) open(ctx context.Context, p port, path string) (file, error) {
 	if err := s.gate.enter(ctx); err != nil {
 		return nil, err
 	}
+	before, in := s.gate.turn()
 	f, err := p.open(ctx, path)
 	if err == nil {
 		s.gate.succeed()
 		return f, nil
 	}
-	opened, in := s.gate.count()
+	opened, _ := s.gate.count()
+	after, _ := s.gate.turn()
 	s.gate.fail()
-	if !isFailure(err) || in == 1 {
+	if !isFailure(err) || in == 1 && before == after { // nobody else was in meanwhile
 		return nil, err
 	}
 	if err := s.gate.enterAlone(ctx); err != nil {

@@ -13,6 +13,7 @@ type gate struct {
 	mu      sync.Mutex
 	open    int           // files that are open, being opened, or being closed
 	opened  int           // those of them that the server has opened
+	entered int           // how many ever have
 	alone   bool          // the one that is in wants nobody beside it
 	queued  int           // how many wait to be alone; they go first
 	changed chan struct{} // closed and replaced when somebody has left
@@ -36,6 +37,7 @@ func (g *gate) tryEnter() bool {
 		return false
 	}
 	g.open++
+	g.entered++
 	return true
 }
 
@@ -59,6 +61,7 @@ func (g *gate) await(ctx context.Context, allowed func() bool) error {
 		g.mu.Lock()
 		if allowed() {
 			g.open++
+			g.entered++
 			g.mu.Unlock()
 			return nil
 		}
@@ -104,6 +107,13 @@ func (g *gate) fail() {
 		g.alone = false
 	}
 	g.signal()
+}
+
+// turn is how many have entered so far, and how many are in.
+func (g *gate) turn() (entered, in int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.entered, g.open
 }
 
 // count is how many files are open for sure, and how many are in.
