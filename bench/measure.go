@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -33,9 +32,7 @@ func measure(ctx context.Context, argv []string) (sample, error) {
 		return s, fmt.Errorf("%q: %w: %s", argv, err, errors.String())
 	}
 	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		s.memory = u.Maxrss << 10
-	}
+	s.memory = peak(cmd.ProcessState)
 	return s, nil
 }
 
