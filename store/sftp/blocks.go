@@ -33,10 +33,12 @@ func (b *blocks) take(n int) (off int64, taken int) {
 	return off, int(min(int64(n), b.end-off))
 }
 
-// bufferMemory bounds the memory of a Source's buffers, in bytes.
-const bufferMemory = 16 << 20
+// bufferMemory bounds the bytes that may be on their way to a Source at a time:
+// what eight channels have in their windows, and the READs that follow. Only
+// what has arrived and is not written yet takes memory.
+const bufferMemory = 32 << 20
 
-// buffers lends byte slices, never more at a time than bufferMemory.
+// buffers lends byte slices for what was reserved.
 type buffers struct {
 	budget  *semaphore.Weighted
 	classes [len(bufferSizes)]sync.Pool // of *[]byte
@@ -53,27 +55,42 @@ func newBuffers() *buffers {
 	return b
 }
 
-// get lends a buffer with a capacity of n bytes or more, at most 256 KiB. It
-// waits for one only if wait is set; else it may answer nil.
-func (b *buffers) get(ctx context.Context, n int, wait bool) (*[]byte, error) {
-	i := class(n)
-	size := int64(bufferSizes[i])
-	if !b.budget.TryAcquire(size) {
-		if !wait {
-			return nil, nil
-		}
-		if err := b.budget.Acquire(ctx, size); err != nil {
-			return nil, context.Cause(ctx)
-		}
+// reserve makes sure that n bytes, at most 256 KiB, may come. It waits for that
+// only if wait is set; else it may answer false.
+func (b *buffers) reserve(ctx context.Context, n int, wait bool) (ok bool, err error) {
+	if b.budget.TryAcquire(int64(n)) {
+		return true, nil
 	}
-	return b.classes[i].Get().(*[]byte), nil
+	if !wait {
+		return false, nil
+	}
+	if err := b.budget.Acquire(ctx, int64(n)); err != nil {
+		return false, context.Cause(ctx)
+	}
+	return true, nil
 }
 
-// put takes a buffer back.
-func (b *buffers) put(s *[]byte) {
-	i := class(len(*s))
-	b.classes[i].Put(s)
-	b.budget.Release(int64(bufferSizes[i]))
+// release takes n reserved bytes back.
+func (b *buffers) release(n int) { b.budget.Release(int64(n)) }
+
+// room is a buffer that is lent when there is something to put into it.
+type room struct {
+	from *buffers
+	buf  *[]byte
+}
+
+// lend gives n bytes, at most 256 KiB.
+func (r *room) lend(n int) []byte {
+	r.buf = r.from.classes[class(n)].Get().(*[]byte)
+	return (*r.buf)[:n]
+}
+
+// put gives back what was lent, if anything was.
+func (r *room) put() {
+	if r.buf != nil {
+		r.from.classes[class(len(*r.buf))].Put(r.buf)
+		r.buf = nil
+	}
 }
 
 // class is the smallest size that holds n bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,11 +157,20 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 		defer stop() // there is nothing more to be taken
 		return f.copy(ctx, b, w)
 	})
+	// Helpers have to be able to tell which version they read.
+	telling := sync.OnceValue(func() bool {
+		_, err := f.stat(ctx)
+		return err == nil
+	})
 	g.Go(func() error {
-		s.widen(widening, b, l, func(more *lane) {
-			g.Go(func() error {
-				defer s.pool.give(more, 1)
-				return s.copyBeside(ctx, more, e, b, w)
+		go telling()
+		t := &team{lanes: []*lane{l}}
+		s.widen(widening, b, func(lanes int) (joined int) {
+			return s.widenTo(widening, lanes, t, b, func(more *lane) {
+				g.Go(func() error {
+					defer s.pool.give(more, 1)
+					return s.copyBeside(ctx, more, e, b, w, telling)
+				})
 			})
 		})
 		return nil
@@ -168,10 +178,17 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 	return g.Wait()
 }
 
-// widen multiplies the channels of a copy while the rate grows with them.
-func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*lane)) {
-	used := []*lane{first}
-	best := 0.0
+// widen multiplies the channels of a copy while the rate grows with them, and
+// does not wait to see that where a round trip takes longer than a window.
+func (s *Source) widen(ctx context.Context, b *blocks, to func(lanes int) (joined int)) {
+	lanes, best := 1, 0.0
+	most := func() int { return maxChannels / int(max(1, s.copies.n.Load())) } // files side by side share them
+	if s.limits.far() {
+		lanes += to(min(int(b.left()/(4*window)), most()))
+		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
+			return
+		}
+	}
 	for {
 		rate, ok := measure(ctx, b)
 		for again := 1; ok && rate < best*worthwhile && again < measurements; again++ {
@@ -181,24 +198,36 @@ func (s *Source) widen(ctx context.Context, b *blocks, first *lane, add func(*la
 			return
 		}
 		best = rate
-		// Files side by side share the channels.
-		want := min(4*len(used), maxChannels/int(max(1, s.copies.n.Load())))
-		grown := false
-		for len(used) < want && b.left() > 0 {
-			more := s.pool.beside(ctx, used)
-			if more == nil {
-				break
-			}
-			used, grown = append(used, more), true
-			add(more)
-		}
-		if !grown {
+		joined := to(min(4*lanes, most()))
+		if joined == 0 {
 			return
 		}
-		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
+		lanes += joined
+		if _, ok := measure(ctx, b); !ok {
 			return
 		}
 	}
+}
+
+// widenTo has a team grow to so many lanes, opened side by side, and gives each new one
+// to use. It tells how many joined.
+func (s *Source) widenTo(ctx context.Context, lanes int, t *team, b *blocks, use func(*lane)) int {
+	missing := lanes - len(t.lanes)
+	if missing <= 0 || b.left() == 0 {
+		return 0
+	}
+	var joined atomic.Int32
+	var all sync.WaitGroup
+	for range missing {
+		all.Go(func() {
+			if l := s.pool.join(ctx, t); l != nil {
+				joined.Add(1)
+				use(l)
+			}
+		})
+	}
+	all.Wait()
+	return int(joined.Load())
 }
 
 // measure gives the rate of a copy in bytes a second; ok is false when ctx ended.
@@ -215,9 +244,9 @@ func measure(ctx context.Context, b *blocks) (rate float64, ok bool) {
 }
 
 // copyBeside helps with a copy over another channel, if the server lets it
-// open the file once more. What it opens may be another file that was given
+// open the file once more and is telling what handles are open on. What it opens may be another file that was given
 // the name meanwhile, so that the version counts after the last byte.
-func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt) error {
+func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, telling func() bool) error {
 	if !s.gate.tryEnter() {
 		return nil
 	}
@@ -228,8 +257,8 @@ func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *bl
 	}
 	s.gate.succeed()
 	defer f.close(s.gate.leave)
-	if _, err := f.stat(ctx); err != nil {
-		return nil // the version could not be told
+	if !telling() {
+		return nil
 	}
 	if err := f.copy(ctx, b, w); err != nil {
 		return err

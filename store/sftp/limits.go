@@ -1,6 +1,9 @@
 package sftp
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Limits is what was learnt about what a server can do, so that the next pass
 // need not run into it again. One may be shared by all Sources of one server,
@@ -13,6 +16,9 @@ type Limits struct {
 	noFstat    atomic.Bool  // FSTAT is not supported
 	oneReaddir atomic.Bool  // a READDIR fails while another is under way
 	outOfOrder atomic.Bool  // requests are answered in another order than they were sent
+	oneByOne   atomic.Bool  // two channels opened at once gave trouble
+	offered    atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
+	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN took; 0: unknown
 }
 
 // dataChannels is how many data channels the server takes; ok is false while
@@ -42,10 +48,33 @@ func lower(limit *atomic.Int32, n int) {
 	}
 }
 
-// readsOf is the size of READs on a channel that offers max.
-func (l *Limits) readsOf(max int) int {
-	if n := int(l.readSize.Load()); n > 0 && n < max {
-		return n
+// readsOf is the size of READs on a channel that offers n bytes. A channel may
+// not know yet what others have been offered.
+func (l *Limits) readsOf(n int) int {
+	if offered := int(l.offered.Load()); offered < n {
+		l.offered.Store(int32(n))
+	} else {
+		n = offered
 	}
-	return max
+	if shown := int(l.readSize.Load()); shown > 0 && shown < n {
+		return shown
+	}
+	return n
 }
+
+// took notes how long an OPEN took.
+func (l *Limits) took(d time.Duration) {
+	for {
+		old := l.roundTrip.Load()
+		if old != 0 && old <= int64(d) || l.roundTrip.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
+
+// far is whether a round trip takes longer than a window full of data takes
+// where nothing but the processors holds it up.
+func (l *Limits) far() bool { return time.Duration(l.roundTrip.Load()) >= farAway }
+
+// farAway is 2 MiB at 250 MB/s, about what one connection's decryption gives.
+const farAway = 8 * time.Millisecond

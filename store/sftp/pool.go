@@ -32,7 +32,8 @@ type pool struct {
 
 	mu      sync.Mutex
 	lanes   []*lane
-	opening bool
+	opening int
+	lost    bool // the connection, while a lane was opened
 }
 
 // weight is how much of a channel reading so many bytes uses: a listing or a
@@ -49,27 +50,31 @@ func (p *pool) take(weight int) *lane {
 	defer p.mu.Unlock()
 	l := p.idlest(nil)
 	l.uses += weight
-	if l.uses > crowded && p.mayGrow() {
-		p.opening = true
+	if l.uses > crowded && p.opening == 0 && p.mayGrow() {
+		p.opening++
 		go func() { _, _ = p.grow(p.life) }()
 	}
 	return l
 }
 
-// beside gives, for something of weight 1, a lane other than those that are used already, a new one if
-// need be; nil when there is none.
-func (p *pool) beside(ctx context.Context, used []*lane) *lane {
+// team is the lanes that copy one file together. The pool guards it.
+type team struct{ lanes []*lane }
+
+// join gives a team one more lane, for something of weight 1: one that is open,
+// or a new one. It is nil when there is none.
+func (p *pool) join(ctx context.Context, t *team) *lane {
 	p.mu.Lock()
-	l := p.idlest(used)
+	defer p.mu.Unlock()
+	l := p.idlest(t.lanes)
 	if l == nil && p.mayGrow() {
-		p.opening = true
+		p.opening++
 		p.mu.Unlock()
 		l, _ = p.grow(ctx)
 		p.mu.Lock()
 	}
-	defer p.mu.Unlock()
 	if l != nil {
 		l.uses++
+		t.lanes = append(t.lanes, l)
 	}
 	return l
 }
@@ -97,17 +102,20 @@ func (p *pool) idlest(used []*lane) (best *lane) {
 	return best
 }
 
+// mayGrow is whether one more lane may be opened beside those that are being opened.
 func (p *pool) mayGrow() bool {
 	limit, known := p.limits.dataChannels()
-	return !p.opening && len(p.lanes) < p.max && (!known || len(p.lanes) < limit)
+	n := len(p.lanes) + p.opening
+	return n < p.max && (!known || n < limit)
 }
 
-// grow opens one more lane; opening is set. A server that refuses is not asked again.
+// grow opens one more lane, which opening counts already. A server that refuses
+// is not asked again.
 func (p *pool) grow(ctx context.Context) (*lane, error) {
 	l, err := p.dial(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.opening = false
+	p.opening--
 	if err == nil {
 		p.limits.dropped.Store(0)
 		p.lanes = append(p.lanes, l)
@@ -115,13 +123,15 @@ func (p *pool) grow(ctx context.Context) (*lane, error) {
 	}
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, errDropped) && p.lost: // and counted
 	case errors.Is(err, errDropped), errors.Is(err, context.DeadlineExceeded):
+		p.lost = errors.Is(err, errDropped)
 		// Chance, once; twice, it is what this server does to one channel more.
 		if p.limits.dropped.Add(1) > 1 {
 			p.limits.setDataChannels(len(p.lanes))
 		}
 	default:
-		p.limits.setDataChannels(len(p.lanes))
+		p.limits.setDataChannels(len(p.lanes) + p.opening)
 	}
 	return nil, err
 }

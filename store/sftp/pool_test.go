@@ -21,18 +21,24 @@ func fakePool(t *testing.T, limits *Limits, dial func() error) (*pool, *atomic.I
 	}}, &dials
 }
 
+// grow opens one more lane as take and join do.
+func grow(p *pool, ctx context.Context) (*lane, error) {
+	p.opening++
+	return p.grow(ctx)
+}
+
 // crowd uses a pool until it stops growing.
 func crowd(t *testing.T, p *pool) int {
 	t.Helper()
 	if len(p.lanes) == 0 {
-		if _, err := p.grow(t.Context()); err != nil {
+		if _, err := grow(p, t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var used []*lane
 	for range 2 * crowded * maxChannels {
 		used = append(used, p.take(1))
-		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.opening })
+		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.opening == 0 })
 	}
 	for _, l := range used {
 		p.give(l, 1)
@@ -42,7 +48,7 @@ func crowd(t *testing.T, p *pool) int {
 
 func TestPoolGrows(t *testing.T) {
 	p, dials := fakePool(t, new(Limits), func() error { return nil })
-	if _, err := p.grow(t.Context()); err != nil {
+	if _, err := grow(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range crowded {
@@ -66,12 +72,12 @@ func TestPoolGrows(t *testing.T) {
 // Files of a megabyte fill a channel's window, where small ones fill its packets.
 func TestPoolGrowsForLargerFiles(t *testing.T) {
 	p, _ := fakePool(t, new(Limits), func() error { return nil })
-	if _, err := p.grow(t.Context()); err != nil {
+	if _, err := grow(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range 64 {
 		p.take(weight(1 << 20))
-		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return !p.opening })
+		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.opening == 0 })
 	}
 	if n := len(p.all()); n != maxChannels {
 		t.Errorf("%d channels for 64 files of 1 MiB", n)
@@ -109,7 +115,7 @@ func TestPoolRemembersDrops(t *testing.T) {
 			t.Error("one loss is taken for a rule")
 		}
 		p, _ := fakePool(t, limits, func() error { return errDropped })
-		if _, err := p.grow(t.Context()); !errors.Is(err, errDropped) {
+		if _, err := grow(p, t.Context()); !errors.Is(err, errDropped) {
 			t.Error(err)
 		}
 	}
@@ -123,7 +129,7 @@ func TestPoolCancelled(t *testing.T) {
 	limits := new(Limits)
 	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := fakePool(t, limits, func() error { cancel(); return context.Canceled })
-	p.grow(ctx)
+	grow(p, ctx)
 	if _, known := limits.dataChannels(); known {
 		t.Error("a limit is remembered")
 	}
@@ -207,8 +213,20 @@ func TestLimits(t *testing.T) {
 	if n := l.readsOf(255 << 10); n != 100<<10 {
 		t.Errorf("READs of %d bytes", n)
 	}
-	if n := l.readsOf(32 << 10); n != 32<<10 {
+	if n := l.readsOf(32 << 10); n != 100<<10 {
+		t.Errorf("READs of %d bytes on a channel that does not know what others were offered", n)
+	}
+	if n := new(Limits).readsOf(32 << 10); n != 32<<10 {
 		t.Errorf("READs of %d bytes", n)
+	}
+	l.took(20 * time.Millisecond)
+	l.took(30 * time.Millisecond)
+	if !l.far() {
+		t.Error("20 ms are not far")
+	}
+	l.took(time.Millisecond)
+	if l.far() {
+		t.Error("1 ms is far")
 	}
 }
 

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,15 +56,26 @@ var errDropped = errors.New("the connection was lost while one more channel was 
 // is a *status.Error. ctx has no hold on the Source afterwards.
 func Open(ctx context.Context, cfg Config, observe status.Observer) (*Source, error) {
 	cfg = cfg.withDefaults()
+	if cfg.Limits == nil {
+		cfg.Limits = new(Limits)
+	}
 	conn, err := Connect(ctx, cfg, observe)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	s, err := open(ctx, conn, cfg)
+	if errors.Is(err, errTogether) {
+		_ = conn.Close()
+		if conn, err = Connect(ctx, cfg, nil); err == nil {
+			s, err = open(ctx, conn, cfg)
+		}
+	}
 	stage := status.Stage{Stage: status.StageSFTP, OK: err == nil, MS: time.Since(start).Milliseconds()}
 	if err != nil {
-		_ = conn.Close()
+		if conn != nil {
+			_ = conn.Close()
+		}
 		stage.Detail = err.Error()
 		observe.Report(stage)
 		return nil, err
@@ -75,9 +87,6 @@ func Open(ctx context.Context, cfg Config, observe status.Observer) (*Source, er
 
 func open(ctx context.Context, conn *Connection, cfg Config) (*Source, error) {
 	limits := cfg.Limits
-	if limits == nil {
-		limits = new(Limits)
-	}
 	life, end := context.WithCancel(context.Background())
 	s := &Source{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
@@ -95,8 +104,66 @@ func open(ctx context.Context, conn *Connection, cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// start opens the control channel and the first data channel.
+// errTogether is the failure of two channels that were opened side by side, on a
+// server that may well take them one after the other, or one alone.
+var errTogether = errors.New("the first two channels could not be opened together")
+
+// start opens the control channel and the first data channel, if the server
+// takes one beside it.
 func (s *Source) start(ctx context.Context) error {
+	var err error
+	switch {
+	case !s.pool.mayGrow():
+		err = s.startControl(ctx)
+	case s.limits.oneByOne.Load():
+		err = s.startInTurn(ctx)
+	default:
+		err = s.startTogether(ctx)
+	}
+	if err == nil && len(s.pool.lanes) == 0 {
+		s.pool.lanes = []*lane{{port: controlPort{s.control}, meter: s.control.meter}}
+		s.pool.max = 0
+	}
+	return err
+}
+
+// startInTurn opens the data channel when the control channel stands.
+func (s *Source) startInTurn(ctx context.Context) error {
+	if err := s.startControl(ctx); err != nil {
+		return err
+	}
+	s.pool.opening++
+	if _, err := s.pool.grow(ctx); ctx.Err() != nil || errors.Is(err, errDropped) {
+		return s.startError(ctx, err)
+	}
+	return nil
+}
+
+// startTogether opens both at once, which saves round trips.
+func (s *Source) startTogether(ctx context.Context) error {
+	known := s.limits.channels.Load()
+	grown := make(chan error, 1)
+	s.pool.opening++
+	go func() {
+		_, err := s.pool.grow(ctx)
+		grown <- err
+	}()
+	err := s.startControl(ctx)
+	data := <-grown
+	switch {
+	case ctx.Err() != nil:
+		return s.startError(ctx, cmp.Or(err, data))
+	case errors.Is(data, errDropped), err != nil && data == nil:
+		s.limits.oneByOne.Store(true)
+		return fmt.Errorf("%w: %w", errTogether, cmp.Or(err, data))
+	case err != nil:
+		s.limits.channels.Store(known) // it was no channel too many that failed
+	}
+	return err
+}
+
+// startControl opens the control channel.
+func (s *Source) startControl(ctx context.Context) error {
 	ch, err := s.conn.OpenSFTP(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
@@ -105,15 +172,6 @@ func (s *Source) start(ctx context.Context) error {
 	defer cancel()
 	if s.control, err = newControl(timed, ch); err != nil {
 		return s.startError(ctx, err)
-	}
-	if s.pool.mayGrow() {
-		if _, err := s.pool.grow(ctx); ctx.Err() != nil || errors.Is(err, errDropped) {
-			return s.startError(ctx, err)
-		}
-	}
-	if len(s.pool.lanes) == 0 {
-		s.pool.lanes = []*lane{{port: controlPort{s.control}, meter: s.control.meter}}
-		s.pool.max = 0
 	}
 	return nil
 }

@@ -272,7 +272,7 @@ func TestStageSFTP(t *testing.T) {
 	}
 	for name, f := range map[string]sftptest.Faults{
 		"refused": {NoSFTP: true},
-		"dying":   {DieAtRequest: 1},
+		"dying":   {DieAtChannel: 1},
 	} {
 		srv.Set(func(now *sftptest.Faults) { *now = f })
 		stages = nil
@@ -282,6 +282,34 @@ func TestStageSFTP(t *testing.T) {
 			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost,
 		}[name] {
 			t.Errorf("%s: %v, %+v", name, err, last)
+		}
+	}
+}
+
+// A server that does not get along with two channels opened together is logged
+// in to again, and gets them one after the other from then on.
+func TestStartsInTurn(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{DieAtChannel: 2, Deaths: 1})
+	cfg := keyLogin(srv.Endpoint)
+	cfg.Limits = new(Limits)
+	allOf(t, openSource(t, cfg), "")
+	if !cfg.Limits.oneByOne.Load() {
+		t.Error("it is not remembered")
+	}
+	// One that does so again gets one channel only.
+	srv = faulty(t, sftptest.Faults{DieAtChannel: 2})
+	cfg = keyLogin(srv.Endpoint)
+	cfg.Limits = new(Limits)
+	if _, err := Open(t.Context(), cfg, nil); status.Of(err) != status.ConnectionLost {
+		t.Error(err)
+	}
+	allOf(t, openSource(t, cfg), "")
+	// Of two that ask for the only channel either may get it.
+	srv = faulty(t, sftptest.Faults{MaxChannels: 1})
+	for range 20 {
+		s := openSource(t, keyLogin(srv.Endpoint))
+		if _, one := s.pool.lanes[0].port.(controlPort); !one || s.control == nil {
+			t.Fatal("the only channel is not the one for control")
 		}
 	}
 }

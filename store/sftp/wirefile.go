@@ -17,6 +17,9 @@ const (
 	leastReads = 16
 )
 
+// readsUnderWay is how many READs of n bytes keep a channel's window full.
+func readsUnderWay(n int) int { return max(leastReads, window/n+4) }
+
 // wireFile is a file that is open on a data channel.
 type wireFile struct {
 	*wirePort
@@ -40,16 +43,20 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n > f.readSize() {
 		return attrs{}, false, false, nil
 	}
-	buf, err := f.buffers.get(ctx, max(n, 1), true)
-	if err != nil {
+	if _, err := f.buffers.reserve(ctx, n, true); err != nil {
 		return attrs{}, false, false, err
 	}
+	place := &room{from: f.buffers}
+	free := func() {
+		place.put()
+		f.buffers.release(n)
+	}
 	answers := make(chan *wire.Call, 2)
-	read := &wire.Call{Done: answers, Buf: (*buf)[:n]}
+	read := &wire.Call{Done: answers, Room: place.lend}
 	look := &wire.Call{Done: answers}
 	asked := 1
 	if n > 0 {
-		f.session.Read(read, f.h, off)
+		f.session.Read(read, f.h, off, n)
 		asked = 2
 	}
 	f.session.Fstat(look, f.h)
@@ -65,12 +72,12 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 				for ; left > 0; left-- {
 					<-answers
 				}
-				f.buffers.put(buf)
+				free()
 			}()
 			return attrs{}, false, true, context.Cause(ctx)
 		}
 	}
-	defer f.buffers.put(buf)
+	defer free()
 	if read.Err != nil && !errors.Is(read.Err, io.EOF) {
 		return attrs{}, false, true, read.Err
 	}
@@ -87,10 +94,12 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 
 // part is one READ under way and what of its range is still to come.
 type part struct {
-	call  wire.Call
-	buf   *[]byte
-	rest  []byte // where the bytes still to come go
-	short int    // how many bytes a short answer had; 0: none was
+	call     wire.Call
+	room     room
+	reserved int // bytes
+	rest     int // how many bytes are still to come
+	asked    int // how many the READ under way asks for
+	short    int // how many bytes a short answer had; 0: none was
 }
 
 // copying is one file's copy over one channel.
@@ -105,7 +114,7 @@ type copying struct {
 }
 
 func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
-	reads := max(leastReads, window/f.readSize()+4)
+	reads := readsUnderWay(min(f.readSize(), wire.DefaultRead)) // READs may become longer on the way
 	c := &copying{wireFile: f, blocks: b, w: w, answers: make(chan *wire.Call, reads)}
 	defer c.release()
 	for {
@@ -129,27 +138,30 @@ func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
 
 // fill keeps as many READs under way as the window and the memory allow.
 func (c *copying) fill(ctx context.Context) error {
-	for c.asked < cap(c.answers) {
+	for {
+		read := c.readSize()
+		if c.asked >= min(readsUnderWay(read), cap(c.answers)) {
+			return nil
+		}
 		left := c.blocks.left()
 		if left == 0 {
 			return nil
 		}
-		size := int(min(int64(c.readSize()), left))
-		buf, err := c.buffers.get(ctx, size, c.asked == 0)
-		if err != nil || buf == nil {
+		size := int(min(int64(read), left))
+		ok, err := c.buffers.reserve(ctx, size, c.asked == 0)
+		if err != nil || !ok {
 			return err
 		}
 		off, n := c.blocks.take(size)
 		if n == 0 {
-			c.buffers.put(buf)
+			c.buffers.release(size)
 			return nil
 		}
 		p := c.part()
-		p.buf, p.rest, p.short = buf, (*buf)[:n], 0
+		p.reserved, p.rest, p.short = size, n, 0
 		p.call.Off = off
 		c.ask(p)
 	}
-	return nil
 }
 
 // part gives a part that nothing is under way for.
@@ -159,22 +171,24 @@ func (c *copying) part() *part {
 		c.idle = c.idle[:n-1]
 		return p
 	}
-	p := &part{call: wire.Call{Done: c.answers, Tag: len(c.parts)}}
+	p := &part{room: room{from: c.buffers}}
+	p.call = wire.Call{Done: c.answers, Tag: len(c.parts), Room: p.room.lend}
 	c.parts = append(c.parts, p)
 	return p
 }
 
 // ask sends a READ for the rest of a part.
 func (c *copying) ask(p *part) {
-	p.call.Buf = p.rest[:min(len(p.rest), c.readSize())]
+	p.asked = min(p.rest, c.readSize())
 	c.asked++
-	c.session.Read(&p.call, c.h, p.call.Off)
+	c.session.Read(&p.call, c.h, p.call.Off, p.asked)
 }
 
 // take writes what came for a part, and asks again for what is missing of it.
 func (c *copying) take(p *part) error {
 	call := &p.call
 	if err := call.Err; err != nil || call.N == 0 {
+		p.room.put()
 		if c.tooLong(p) {
 			c.ask(p)
 			return nil
@@ -189,17 +203,19 @@ func (c *copying) take(p *part) error {
 		c.limits.shrinkReads(p.short) // more was there, so it was not the file's end
 	}
 	p.short = 0
-	if call.N < len(call.Buf) {
+	if call.N < p.asked {
 		p.short = call.N
 	}
-	if _, err := c.w.WriteAt(call.Buf[:call.N], call.Off); err != nil {
+	_, err := c.w.WriteAt(call.Buf[:call.N], call.Off)
+	p.room.put()
+	if err != nil {
 		c.putBack(p)
 		return err
 	}
 	c.blocks.done.Add(int64(call.N))
-	p.rest = p.rest[call.N:]
+	p.rest -= call.N
 	call.Off += int64(call.N)
-	if len(p.rest) > 0 {
+	if p.rest > 0 {
 		c.ask(p)
 		return nil
 	}
@@ -211,7 +227,7 @@ func (c *copying) take(p *part) error {
 // to take, and makes all that follow no longer than that.
 func (c *copying) tooLong(p *part) bool {
 	_, refused := errors.AsType[*wire.StatusError](p.call.Err)
-	if !refused || len(p.call.Buf) <= wire.DefaultRead {
+	if !refused || p.asked <= wire.DefaultRead {
 		return false
 	}
 	c.limits.shrinkReads(wire.DefaultRead)
@@ -219,13 +235,12 @@ func (c *copying) tooLong(p *part) bool {
 }
 
 func (c *copying) putBack(p *part) {
-	c.buffers.put(p.buf)
-	p.buf, p.rest = nil, nil
+	c.buffers.release(p.reserved)
 	c.idle = append(c.idle, p)
 }
 
 // release leaves READs that are still under way to a goroutine that waits for
-// their buffers; it ends with the session at the latest.
+// them; it ends with the session at the latest.
 func (c *copying) release() {
 	if c.asked == 0 {
 		return
@@ -233,7 +248,8 @@ func (c *copying) release() {
 	go func() {
 		for ; c.asked > 0; c.asked-- {
 			p := c.parts[(<-c.answers).Tag]
-			c.buffers.put(p.buf)
+			p.room.put()
+			c.buffers.release(p.reserved)
 		}
 	}()
 }

@@ -58,11 +58,13 @@ func (p *wirePort) handle(ctx context.Context, c *wire.Call) (wire.Handle, error
 
 func (p *wirePort) open(ctx context.Context, path string) (file, error) {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	start := time.Now()
 	p.session.Open(c, path)
 	h, err := p.handle(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+	p.limits.took(time.Since(start))
 	return &wireFile{wirePort: p, h: h}, nil
 }
 

@@ -36,8 +36,9 @@ type Faults struct {
 	Rounds [][]string
 
 	// Of the channels.
-	MaxChannels int  // session channels for each connection; further ones are refused
-	NoSFTP      bool // the sftp subsystem is refused
+	MaxChannels  int  // session channels for each connection; further ones are refused
+	DieAtChannel int  // so many open session channels are the end of the connection
+	NoSFTP       bool // the sftp subsystem is refused
 
 	// Of the protocol.
 	NoExtensions    bool

@@ -125,12 +125,17 @@ func (c *conn) serve() {
 	defer running.Wait()
 	running.Go(func() { ssh.DiscardRequests(requests) })
 	for nc := range channels {
-		limit := c.srv.faults.Load().MaxChannels
+		f := c.srv.faults.Load()
+		limit := f.MaxChannels
 		if nc.ChannelType() != "session" {
 			_ = nc.Reject(ssh.UnknownChannelType, "only sessions")
 			continue
 		}
 		open := int(c.channels.Add(1))
+		if f.DieAtChannel > 0 && open >= f.DieAtChannel && c.die(f) {
+			_ = nc.Reject(ssh.ConnectionFailed, "")
+			break
+		}
 		if limit > 0 && open > limit {
 			c.channels.Add(-1)
 			_ = nc.Reject(ssh.ConnectionFailed, "open failed") // as OpenSSH puts it past MaxSessions

@@ -58,7 +58,7 @@ func TestReadAllocates(t *testing.T) {
 	s := answeringSession(t)
 	c := &Call{Done: make(chan *Call, 1), Buf: make([]byte, 32<<10)}
 	read := func() {
-		s.Read(c, "handle", 0)
+		s.Read(c, "handle", 0, len(c.Buf))
 		if <-c.Done; c.Err != nil || c.N != len(c.Buf) {
 			t.Fatalf("%d bytes: %v", c.N, c.Err)
 		}
@@ -82,7 +82,7 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				s.Read(<-done, "handle", 0)
+				s.Read(<-done, "handle", 0, size)
 			}
 			for range cap(done) {
 				<-done

@@ -35,13 +35,18 @@ type Call struct {
 	Tag int
 	Off int64
 
+	// Room gives the place for the n bytes that answer a READ once they are about
+	// to come, and must not wait for anything. If it is nil, Buf is the place.
+	Room func(n int) []byte
+
 	Err    error  // a *StatusError, io.EOF for the server's EOF, or the end of the session
-	Buf    []byte // a READ's data go here
+	Buf    []byte // a READ: the place of its data
 	N      int    // a READ: how many bytes came
 	Handle Handle // OPEN and OPENDIR
 	Attr   Attr   // STAT, LSTAT, FSTAT
 	Text   string // READLINK, REALPATH
 
+	asked   int // a READ: bytes
 	kind    kind
 	sent    time.Time
 	names   []byte
@@ -75,12 +80,13 @@ func (s *Session) Open(c *Call, path string) {
 	s.request(c, kindHandle, typeOpen, path, []byte{0, 0, 0, flagRead, 0, 0, 0, 0})
 }
 
-// Read reads up to len(c.Buf) bytes at off into c.Buf: c.N, which is less than
+// Read reads up to n bytes at off into c.Buf: c.N, which is less than
 // that where the server answers short. At the end of the file c.Err is io.EOF.
-func (s *Session) Read(c *Call, h Handle, off int64) {
+func (s *Session) Read(c *Call, h Handle, off int64, n int) {
+	c.asked = n
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
-	binary.BigEndian.PutUint32(tail[8:], uint32(len(c.Buf)))
+	binary.BigEndian.PutUint32(tail[8:], uint32(n))
 	s.request(c, kindRead, typeRead, string(h), tail[:])
 }
 

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,7 +62,7 @@ type Session struct {
 	rwc        io.ReadWriteCloser
 	in         *bufio.Reader
 	extensions map[string]string
-	maxRead    int
+	maxRead    atomic.Int32
 
 	wake chan struct{} // has room for one: there is something in out
 	done chan struct{} // closed when the session has ended
@@ -78,12 +79,11 @@ type Session struct {
 // The session owns rwc, whose Close must make its Read and Write return.
 func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 	s := &Session{
-		rwc:     rwc,
-		in:      bufio.NewReaderSize(rwc, inputBuffer),
-		maxRead: DefaultRead,
-		wake:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
-		calls:   make(map[uint32]*Call),
+		rwc:   rwc,
+		in:    bufio.NewReaderSize(rwc, inputBuffer),
+		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+		calls: make(map[uint32]*Call),
 	}
 	started := make(chan error, 1)
 	go func() { started <- s.negotiate() }()
@@ -97,12 +97,10 @@ func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 		_ = rwc.Close()
 		return nil, context.Cause(ctx)
 	}
+	s.maxRead.Store(DefaultRead)
 	go s.receive()
 	go s.transmit()
-	if err := s.askLimits(ctx); err != nil {
-		_ = s.Close()
-		return nil, fmt.Errorf("start the SFTP session: %w", err)
-	}
+	s.askLimits()
 	return s, nil
 }
 
@@ -138,33 +136,29 @@ func (s *Session) negotiate() error {
 	return nil
 }
 
-// askLimits learns the longest READ by limits@openssh.com (OpenSSH's PROTOCOL,
-// section 4.8), where the server has it.
-func (s *Session) askLimits(ctx context.Context) error {
+// askLimits asks for the longest READ by limits@openssh.com (OpenSSH's PROTOCOL,
+// section 4.8), where the server has it, and does not wait for the answer.
+func (s *Session) askLimits() {
 	if _, ok := s.extensions[limitsExtension]; !ok {
-		return nil
+		return
 	}
-	c := &Call{Done: make(chan *Call, 1)}
-	s.request(c, kindExtended, typeExtended, limitsExtension, nil)
-	if err := c.Wait(ctx); err != nil {
-		if _, refused := errors.AsType[*StatusError](err); refused {
-			return nil
+	c := new(Call)
+	c.then = func() {
+		if c.Err == nil && c.maxRead >= DefaultRead {
+			s.maxRead.Store(int32(min(c.maxRead, longestRead)))
 		}
-		return err
 	}
-	if c.maxRead >= DefaultRead {
-		s.maxRead = int(min(c.maxRead, longestRead))
-	}
-	return nil
+	s.request(c, kindExtended, typeExtended, limitsExtension, nil)
 }
 
 // Extensions gives the extensions that the server announced, with their data.
 // The map must not be changed.
 func (s *Session) Extensions() map[string]string { return s.extensions }
 
-// MaxRead is the longest READ, in bytes, that the server says it answers whole,
-// and DefaultRead if it says nothing.
-func (s *Session) MaxRead() int { return s.maxRead }
+// MaxRead is the longest READ, in bytes, that the server says it answers whole:
+// DefaultRead until it has said so. A server that answers in order has, once it
+// has answered any call.
+func (s *Session) MaxRead() int { return int(s.maxRead.Load()) }
 
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
@@ -286,7 +280,7 @@ func (s *Session) receive() {
 	}
 }
 
-// readData reads the rest of a DATA packet into the call's own buffer.
+// readData reads the rest of a DATA packet into the place that the call has for it.
 func (s *Session) readData(c *Call, length int) error {
 	var head [4]byte
 	if length < len(head) {
@@ -302,8 +296,11 @@ func (s *Session) readData(c *Call, length int) error {
 	if n != int64(length-len(head)) {
 		return &ProtocolError{"a DATA packet whose lengths disagree"}
 	}
-	if n > int64(len(c.Buf)) {
+	if n > int64(c.asked) {
 		return &ProtocolError{"more DATA than was asked for"}
+	}
+	if c.Room != nil {
+		c.Buf = c.Room(int(n))
 	}
 	if _, err := io.ReadFull(s.in, c.Buf[:n]); err != nil {
 		return err

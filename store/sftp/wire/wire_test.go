@@ -89,7 +89,7 @@ func ask(s *Session) []*Call {
 		calls[i] = &Call{Done: done, Tag: i, Buf: make([]byte, 16)}
 	}
 	s.Open(calls[0], "a")
-	s.Read(calls[1], "h", 0)
+	s.Read(calls[1], "h", 0, 16)
 	s.Fstat(calls[2], "h")
 	s.OpenDir(calls[3], "d")
 	s.ReadDir(calls[4], "h")
@@ -235,18 +235,25 @@ func TestBadStart(t *testing.T) {
 }
 
 func TestStartObeysContext(t *testing.T) {
-	for name, version := range map[string][]byte{
-		"silent":              nil,
-		"silent after limits": packet(typeVersion, 3, limitsExtension, "1"),
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		rwc := newScripted(version, nil)
-		if _, err := New(ctx, rwc); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", name, err)
-		}
-		<-rwc.closed
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	rwc := newScripted(nil, nil)
+	if _, err := New(ctx, rwc); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
+	<-rwc.closed
+}
+
+// A server that never answers the question for its limits is served without.
+func TestStartDoesNotWaitForLimits(t *testing.T) {
+	s, err := New(t.Context(), newScripted(packet(typeVersion, 3, limitsExtension, "1"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.MaxRead() != DefaultRead {
+		t.Errorf("READs of %d bytes", s.MaxRead())
+	}
+	s.Close()
 }
 
 func TestLimits(t *testing.T) {
@@ -270,6 +277,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		<-s.Done() // the answer was the last
 		if s.MaxRead() != test.want {
 			t.Errorf("READs of %d bytes, not %d", s.MaxRead(), test.want)
 		}
@@ -330,7 +338,8 @@ func TestReadsAgainstServer(t *testing.T) {
 	got := make([]byte, len(content))
 	n := 0
 	for off := 0; off < len(content); off += block {
-		a.Session.Read(&Call{Done: done, Off: int64(off), Buf: got[off:min(off+block, len(got))]}, h, int64(off))
+		place := got[off:min(off+block, len(got))]
+		a.Session.Read(&Call{Done: done, Off: int64(off), Room: func(n int) []byte { return place[:n] }}, h, int64(off), len(place))
 		n++
 	}
 	for range n {
@@ -342,7 +351,7 @@ func TestReadsAgainstServer(t *testing.T) {
 		t.Error("other bytes came")
 	}
 	a.Buf = make([]byte, 1)
-	a.Session.Read(a.Call, h, int64(len(content)))
+	a.Session.Read(a.Call, h, int64(len(content)), 1)
 	if err := a.Wait(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %v", err)
 	}
