@@ -73,7 +73,8 @@ func (f *Filter) TooYoung(e Entry, now time.Time) time.Duration {
 type pattern struct {
 	text  string
 	glob  string
-	base  bool // match the base name, not the path
+	end   string // what every match ends in, which is quicker to see
+	base  bool   // match the base name, not the path
 	all   bool
 	regex *regexp.Regexp
 }
@@ -104,6 +105,7 @@ func compileOne(text string) (pattern, error) {
 	return pattern{
 		text: text,
 		glob: strings.TrimPrefix(text, "/"),
+		end:  text[strings.LastIndexAny(text, `*?[]{}\/`)+1:],
 		base: !strings.Contains(text, "/"),
 		all:  text == "**",
 	}, nil
@@ -120,6 +122,7 @@ func match(ps []pattern, name, base string) string {
 			if p.regex.MatchString(name) {
 				return p.text
 			}
+		case !strings.HasSuffix(base, p.end):
 		case p.base:
 			if doublestar.MatchUnvalidated(p.glob, base) {
 				return p.text

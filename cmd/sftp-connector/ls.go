@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -26,7 +28,8 @@ var failing = map[filesync.State]bool{
 	filesync.StateFailed: true, filesync.StateConflict: true, filesync.StateQuarantined: true, filesync.StateUnsafe: true,
 }
 
-// ls prints files as they are found, so that a large tree needs no memory.
+// ls prints files as they are found, so that a large tree needs no memory, and
+// each line at once where somebody watches.
 func (a *app) ls(ctx context.Context, name string) error {
 	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
 	if err != nil {
@@ -37,6 +40,9 @@ func (a *app) ls(ctx context.Context, name string) error {
 	if err != nil {
 		return failed(err)
 	}
+	out := bufio.NewWriterSize(a.stdout, 32<<10)
+	defer out.Flush()
+	watched := terminal(a.stdout)
 	var mu sync.Mutex
 	first := true
 	told := map[string]bool{} // of the files that failed
@@ -47,32 +53,35 @@ func (a *app) ls(ctx context.Context, name string) error {
 			told[d.Entry.Name] = true
 		}
 		if a.json {
-			a.lsJSON(d, first)
+			lsJSON(out, d, first)
 		} else {
-			fmt.Fprintf(a.stdout, "%-11s  %9s  %-19s  %s  (%s)\n", d.State, bytes(d.Entry.Size), stamp(d.Entry.ModTime), shown(d.Entry.Name), shown(d.Reason))
+			fmt.Fprintf(out, "%-11s  %9s  %-19s  %s  (%s)\n", d.State, bytes(d.Entry.Size), stamp(d.Entry.ModTime), shown(d.Entry.Name), shown(d.Reason))
 		}
 		first = false
+		if watched {
+			out.Flush()
+		}
 	})
 	if a.json {
 		for _, x := range result.Failures { // a directory that could not be read, say
 			if !told[x.Name] {
-				a.lsJSON(filesync.Decision{Entry: filesync.Entry{Name: x.Name}, State: filesync.StateFailed, Reason: x.Error}, first)
+				lsJSON(out, filesync.Decision{Entry: filesync.Entry{Name: x.Name}, State: filesync.StateFailed, Reason: x.Error}, first)
 				first = false
 			}
 		}
 		if first {
-			fmt.Fprint(a.stdout, "[")
+			fmt.Fprint(out, "[")
 		}
-		fmt.Fprintln(a.stdout, "]")
+		fmt.Fprintln(out, "]")
 	}
 	if err != nil {
 		return failed(err)
 	}
 	f := result.Files
 	if !a.json {
-		fmt.Fprintf(a.stdout, "%d files seen, %d to copy\n", f.Seen, result.ToCopy)
+		fmt.Fprintf(out, "%d files seen, %d to copy\n", f.Seen, result.ToCopy)
 		for _, x := range result.Failures {
-			fmt.Fprintf(a.stdout, "%s: %s\n", shown(x.Name), shown(x.Error))
+			fmt.Fprintf(out, "%s: %s\n", shown(x.Name), shown(x.Error))
 		}
 	}
 	if f.Failed+f.Conflict+f.Quarantined+f.Unsafe > 0 {
@@ -82,7 +91,7 @@ func (a *app) ls(ctx context.Context, name string) error {
 }
 
 // lsJSON writes one element of the array.
-func (a *app) lsJSON(d filesync.Decision, first bool) {
+func lsJSON(out io.Writer, d filesync.Decision, first bool) {
 	f := interapp.File{Name: d.Entry.Name, State: string(d.State), Size: d.Entry.Size, Reason: d.Reason}
 	if !d.Entry.ModTime.IsZero() {
 		t := d.Entry.ModTime.UTC()
@@ -92,5 +101,5 @@ func (a *app) lsJSON(d filesync.Decision, first bool) {
 	if first {
 		start = "["
 	}
-	fmt.Fprint(a.stdout, start+encode(f))
+	fmt.Fprint(out, start+encode(f))
 }

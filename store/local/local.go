@@ -96,23 +96,24 @@ func (d *Destination) Close() error { return d.dirs.close() }
 func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
 	looks := make([]filesync.Look, len(names))
 	var dir *directory
-	var err error
+	var missing error // why the directory of that name cannot be opened
+	at := ""
 	for i, name := range names {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if dir == nil || dir.name != path.Dir(name) {
+		if parent := path.Dir(name); parent != at {
 			d.dirs.release(dir)
-			dir, err = d.dirs.acquire(path.Dir(name), false)
+			at = parent
+			dir, missing = d.dirs.acquire(parent, false)
 		}
-		if err != nil {
-			looks[i].Err = d.statError(name, err)
-			dir = nil
+		if missing != nil {
+			looks[i].Err = d.statError(name, missing)
 			continue
 		}
-		looks[i].Entry, err = dir.lstat(path.Base(name))
-		if err != nil {
-			looks[i].Err, err = d.statError(name, err), nil
+		var err error
+		if looks[i].Entry, err = dir.lstat(path.Base(name)); err != nil {
+			looks[i].Err = d.statError(name, err)
 			continue
 		}
 		looks[i].Entry.Name = name
