@@ -73,6 +73,7 @@ func openTerminal(t *testing.T) (person, terminal *os.File) {
 func TestApplyShowsProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	server := slow(t)
+	server.Set(func(f *sftptest.Faults) { f.Bandwidth = 1 << 20 }) // of eight channels each
 	put(t, server.Root, "small.csv", "x", old)
 	s := newSite(t, "connectors:\n  results:\n    sftp: %s\n    files: {source_directory_path: %q, destination_directory_path: ./results}\n", login(server.Endpoint), server.Root)
 	r, _ := s.onTerminal("apply")
