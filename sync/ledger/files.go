@@ -185,6 +185,9 @@ func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.D
 		if err := c.insert(ctx, tx, batch, ids); err != nil {
 			return err
 		}
+		if err := c.log(ctx, tx, ids); err != nil {
+			return err
+		}
 		if intent == 0 {
 			return nil
 		}
@@ -348,30 +351,12 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
 }
 
-// each runs a query and calls f for each row.
 func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
-	rows, err := c.ledger.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return c.ledger.each(ctx, query, f, args...)
 }
 
 func (c *Connector) exec(ctx context.Context, what, query string, args ...any) error {
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, query, args...)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
-	}
-	return nil
+	return c.ledger.exec(ctx, what, query, args...)
 }
 
 // Times in the ledger are whole numbers since 1970; a time that the server did

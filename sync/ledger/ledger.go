@@ -1,11 +1,11 @@
 // Package ledger keeps in one SQLite file what every connector has delivered,
-// what failed, and what was about to happen when a pass was killed. A
-// Connector of it implements sync.Ledger.
+// what failed, what was about to happen when a pass was killed, and what other
+// programs asked for. A Connector of it implements sync.Ledger.
 //
 // SQLite is modernc.org/sqlite, which is pure Go and so builds everywhere. The
 // journal is a write-ahead log that is synced with every commit: what a method
 // wrote is durable when it returns. Several processes may have the file open;
-// one pass at a time for a connector is the callers' promise.
+// that only one of them runs passes of a connector is the callers' promise.
 package ledger
 
 import (
@@ -28,10 +28,13 @@ import (
 )
 
 //go:embed schema.sql
-var schema string
+var schema string // of a new file
+
+//go:embed version2.sql
+var version2 string // makes it of a file of version 1
 
 // version is the schema's, kept in PRAGMA user_version.
-const version = 1
+const version = 2
 
 // Ledger is an open ledger file. It may be used concurrently.
 type Ledger struct {
@@ -100,7 +103,8 @@ func uri(path string) string {
 	return "file:" + escaped
 }
 
-// migrate makes the schema of a new file, and refuses one of a later version.
+// migrate makes the schema of a new file, brings one of an earlier version to
+// this one, and refuses one of a later.
 func (l *Ledger) migrate(ctx context.Context) error {
 	return l.update(ctx, func(tx *sql.Tx) error {
 		var have int
@@ -110,21 +114,36 @@ func (l *Ledger) migrate(ctx context.Context) error {
 		switch {
 		case have > version:
 			return fmt.Errorf("it is of version %d and this program knows version %d: use a newer program", have, version)
-		case have == version:
-			return tx.QueryRowContext(ctx, "SELECT id FROM owner").Scan(&l.owner)
+		case have == 0:
+			if err := create(ctx, tx); err != nil {
+				return err
+			}
+		default:
+			steps := [version - 1]string{version2}
+			for i, step := range steps[have-1:] {
+				if _, err := tx.ExecContext(ctx, step); err != nil {
+					return fmt.Errorf("bring it to version %d: %w", have+i+1, err)
+				}
+			}
 		}
-		id := make([]byte, 4)
-		rand.Read(id)
-		l.owner = hex.EncodeToString(id)
-		if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE owner (id TEXT NOT NULL);"); err != nil {
-			return err
+		if have < version {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", l.owner); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
-		return err
+		return tx.QueryRowContext(ctx, "SELECT id FROM owner").Scan(&l.owner)
 	})
+}
+
+// create makes the tables of a new file.
+func create(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE owner (id TEXT NOT NULL);"); err != nil {
+		return err
+	}
+	owner := make([]byte, 4)
+	rand.Read(owner)
+	_, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", hex.EncodeToString(owner))
+	return err
 }
 
 // Owner tells this ledger from all others: 8 hexadecimal digits, for the names
@@ -147,6 +166,42 @@ func (l *Ledger) update(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// exec runs one statement in a transaction of its own.
+func (l *Ledger) exec(ctx context.Context, what, query string, args ...any) error {
+	if _, err := l.change(ctx, query, args...); err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+// change is exec without the words; it gives the number of rows.
+func (l *Ledger) change(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = l.update(ctx, func(tx *sql.Tx) error {
+		did, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		n, err = did.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+// each runs a query and calls f for each row.
+func (l *Ledger) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
+	rows, err := l.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // Connector opens one connector's part, and makes it if there is none.

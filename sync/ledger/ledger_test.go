@@ -275,18 +275,18 @@ func TestCancelledContext(t *testing.T) {
 func TestPasses(t *testing.T) {
 	l := open(t, t.TempDir())
 	c := connector(t, l, "c")
-	id, unclean, err := c.StartPass(t.Context(), filesync.Automatic, day)
+	id, unclean, err := c.StartPass(t.Context(), filesync.Automatic, day, true)
 	if err != nil || unclean {
 		t.Fatal(id, unclean, err)
 	}
 	r := filesync.Result{Outcome: filesync.Partial, Finished: day.Add(time.Minute), Err: errors.New("why"), Files: filesync.Counts{Seen: 3, Copied: 2, Failed: 1, Bytes: 99}}
 	must(t, c.FinishPass(t.Context(), id, r, status.ConnectionValid))
 	// The next one is killed; the one after it learns of that.
-	killed, unclean, err := c.StartPass(t.Context(), filesync.Apply, day.Add(time.Hour))
+	killed, unclean, err := c.StartPass(t.Context(), filesync.Apply, day.Add(time.Hour), true)
 	if err != nil || unclean || killed == id {
 		t.Fatal(killed, unclean, err)
 	}
-	third, unclean, err := c.StartPass(t.Context(), filesync.Apply, day.Add(2*time.Hour))
+	third, unclean, err := c.StartPass(t.Context(), filesync.Apply, day.Add(2*time.Hour), true)
 	if err != nil || !unclean {
 		t.Fatal(third, unclean, err)
 	}
@@ -321,7 +321,7 @@ func TestForget(t *testing.T) {
 	must(t, c.Gone(t.Context(), there, day.Add(time.Hour)))
 	var ids []string
 	for i := range 3 {
-		id, _, err := c.StartPass(t.Context(), filesync.Apply, day.Add(time.Duration(i-1)*time.Hour))
+		id, _, err := c.StartPass(t.Context(), filesync.Apply, day.Add(time.Duration(i-1)*time.Hour), true)
 		must(t, err)
 		if i < 2 {
 			must(t, c.FinishPass(t.Context(), id, filesync.Result{}, ""))
@@ -374,9 +374,9 @@ func TestRetry(t *testing.T) {
 func TestConnectorsInBulk(t *testing.T) {
 	l := open(t, t.TempDir())
 	one := connector(t, l, "one")
-	_, _, err := one.StartPass(t.Context(), filesync.Automatic, day)
+	_, _, err := one.StartPass(t.Context(), filesync.Automatic, day, true)
 	must(t, err)
-	last, _, err := one.StartPass(t.Context(), filesync.Automatic, day.Add(time.Hour))
+	last, _, err := one.StartPass(t.Context(), filesync.Automatic, day.Add(time.Hour), true)
 	must(t, err)
 	must(t, one.FinishPass(t.Context(), last, filesync.Result{Outcome: filesync.Failed, Finished: day.Add(2 * time.Hour),
 		Files: filesync.Counts{Seen: 7}, Err: errors.New("refused")}, status.ConnectionRefused))
@@ -452,12 +452,12 @@ func TestLastPassIsOneThatEnded(t *testing.T) {
 		must(t, err)
 		return all["c"].Last
 	}
-	first, _, err := c.StartPass(t.Context(), filesync.Apply, day)
+	first, _, err := c.StartPass(t.Context(), filesync.Apply, day, true)
 	must(t, err)
 	if p := last(); p != nil {
 		t.Errorf("it runs: %+v", p)
 	}
-	_, _, err = c.StartPass(t.Context(), filesync.Apply, day.Add(time.Hour))
+	_, _, err = c.StartPass(t.Context(), filesync.Apply, day.Add(time.Hour), true)
 	must(t, err)
 	if p := last(); p == nil || p.ID != first || p.State != filesync.Cancelled {
 		t.Errorf("%+v", p)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	filesync "sftpconnector/sync"
 )
@@ -125,6 +127,69 @@ func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File,
 		return err
 	}, append(args, q.Limit)...)
 	return page, err
+}
+
+// DeliveredFiles implements sync.Ledger. The records are in the order of their
+// paths and without failures. f may call the ledger; rows that are written
+// meanwhile may come or not.
+func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error {
+	// A file whose time is not known is outside of any span.
+	first, end := int64(math.MinInt64), int64(math.MaxInt64)
+	if !to.IsZero() {
+		first, end = noTime+1, secondsUp(to)
+	}
+	if !from.IsZero() {
+		first = secondsUp(from)
+	}
+	query := "SELECT " + fileColumns + " FROM files WHERE connector = ? AND mtime >= ? AND mtime < ? AND path >= ?"
+	args := []any{c.id, first, end, prefix}
+	if above := successor(prefix); above != "" {
+		query += " AND path < ?"
+		args = append(args, above)
+	}
+	const most = 1000 // rows of one page
+	query += fmt.Sprintf(" ORDER BY path LIMIT %d", most)
+	for {
+		var page []filesync.Record
+		err := c.each(ctx, query, func(rows *sql.Rows) error {
+			r, err := scanFile(rows)
+			page = append(page, r)
+			return err
+		}, args...)
+		if err != nil {
+			return fmt.Errorf("ledger: delivered files: %w", err)
+		}
+		for _, r := range page {
+			if err := f(r); err != nil {
+				return err
+			}
+		}
+		if len(page) < most {
+			return nil
+		}
+		args[3] = page[most-1].Delivery.Source.Name + "\x00" // the first path behind it
+	}
+}
+
+// secondsUp is the first whole second that is not before t.
+func secondsUp(t time.Time) int64 {
+	s := t.Unix()
+	if t.Nanosecond() > 0 {
+		s++
+	}
+	return s
+}
+
+// successor is the first string, in the order of bytes, behind all that start
+// with prefix; "" when there is none.
+func successor(prefix string) string {
+	for b := []byte(prefix); len(b) > 0; b = b[:len(b)-1] {
+		if last := &b[len(b)-1]; *last < 0xff {
+			*last++
+			return string(b)
+		}
+	}
+	return ""
 }
 
 // where is what both tables have in common.

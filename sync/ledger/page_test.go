@@ -1,10 +1,13 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -142,5 +145,95 @@ func TestForeignCursor(t *testing.T) {
 		if _, _, err := c.Files(t.Context(), ledger.Query{Cursor: cursor}); err == nil {
 			t.Errorf("cursor %q was taken", cursor)
 		}
+	}
+}
+
+// deliveredFiles gives the paths that DeliveredFiles calls for.
+func deliveredFiles(t *testing.T, c *ledger.Connector, prefix string, from, to time.Time) []string {
+	t.Helper()
+	got := []string{}
+	must(t, c.DeliveredFiles(t.Context(), prefix, from, to, func(r filesync.Record) error {
+		if want := find(t, c, r.Delivery.Source.Name); !reflect.DeepEqual(r, want) { // it may call the ledger
+			t.Errorf("%+v, want %+v", r, want)
+		}
+		got = append(got, r.Delivery.Source.Name)
+		return nil
+	}))
+	return got
+}
+
+// A prefix is bytes: nothing in it means something, and nothing behind it is left out.
+func TestDeliveredFilesByPrefix(t *testing.T) {
+	l := open(t, t.TempDir())
+	c := connector(t, l, "c")
+	commit(t, connector(t, l, "d"), delivery("a/theirs", 1))
+	all := []string{"a", "a/", "a/%", "a/*x", "a/\U0010ffff\U0010ffff", "a/[b]", "a/b", "a/b/c", "a/ÿ", "a0", "A/b", "b", "%", "\U0010ffff"}
+	for _, name := range all {
+		commit(t, c, delivery(name, 1))
+	}
+	slices.Sort(all)
+	for _, prefix := range []string{"", "a", "a/", "a/b", "a/[", "a/%", "%", "*", "a/*", "\U0010ffff", "a/\U0010ffff", "a/x\xff", "\xff", "c", "a/ÿ"} {
+		want := []string{}
+		for _, name := range all {
+			if strings.HasPrefix(name, prefix) {
+				want = append(want, name)
+			}
+		}
+		if got := deliveredFiles(t, c, prefix, time.Time{}, time.Time{}); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+func TestDeliveredFilesByTime(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	at := func(s int64) time.Time { return time.Unix(s, 0).UTC() }
+	for name, mtime := range map[string]time.Time{"1970": at(0), "before": at(-1), "second": at(1), "2106": at(1<<32 - 1), "unknown": {}} {
+		commit(t, c, filesync.Delivery{Source: filesync.Entry{Name: name, ModTime: mtime}, Target: filesync.Entry{Name: name, ModTime: day}, Pass: "1", At: day})
+	}
+	for _, each := range []struct {
+		from, to time.Time
+		want     string
+	}{
+		{time.Time{}, time.Time{}, "1970 2106 before second unknown"},
+		{at(0), time.Time{}, "1970 2106 second"},
+		{at(0).Add(1), time.Time{}, "2106 second"},
+		{time.Time{}, at(0), "before"},
+		{time.Time{}, at(0).Add(1), "1970 before"},
+		{at(0), at(1), "1970"},
+		{at(0), at(0), ""},
+		{at(1<<32 - 1), at(1 << 32), "2106"},
+		{at(-1), at(1<<32 - 1), "1970 before second"},
+	} {
+		if got := strings.Join(deliveredFiles(t, c, "", each.from, each.to), " "); got != each.want {
+			t.Errorf("from %v to %v: %s, want %s", each.from, each.to, got, each.want)
+		}
+	}
+}
+
+// Rows come page by page, each once, though others come and change meanwhile.
+func TestDeliveredFilesWhileRowsCome(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	var batch []filesync.Delivery
+	for i := range 2500 {
+		batch = append(batch, delivery(fmt.Sprintf("old%04d", i), 1))
+	}
+	commit(t, c, batch...)
+	seen := map[string]int{}
+	must(t, c.DeliveredFiles(t.Context(), "old", time.Time{}, time.Time{}, func(r filesync.Record) error {
+		seen[r.Delivery.Source.Name]++
+		if len(seen)%500 == 0 {
+			commit(t, c, delivery(r.Delivery.Source.Name, 2), delivery(fmt.Sprintf("old0000-%d", len(seen)), 1))
+		}
+		return nil
+	}))
+	for _, d := range batch {
+		if n := seen[d.Source.Name]; n != 1 {
+			t.Fatalf("%s came %d times", d.Source.Name, n)
+		}
+	}
+	stop := errors.New("stop")
+	if err := c.DeliveredFiles(t.Context(), "", time.Time{}, time.Time{}, func(filesync.Record) error { return stop }); err != stop {
+		t.Error(err)
 	}
 }

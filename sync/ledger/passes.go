@@ -24,22 +24,17 @@ type Pass struct {
 	Files    filesync.Counts
 }
 
-// StartPass records that a pass starts. A pass that never ended is recorded as
-// cancelled; from then on unclean says that its pending files may lie about at
-// the destination, until Swept.
-func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time) (id string, unclean bool, err error) {
+// StartPass records that a pass starts; alone says that no other of the
+// connector runs beside it. Then a pass that never ended is recorded as
+// cancelled, and from then on unclean says of those that start alone that its
+// pending files may lie about at the destination, until Swept.
+func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time, alone bool) (id string, unclean bool, err error) {
 	var n int64
 	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		left, err := tx.ExecContext(ctx, "UPDATE passes SET state = 'cancelled', error = 'the program ended while it ran' WHERE connector = ? AND state = 'running'", c.id)
-		if err != nil {
-			return err
-		}
-		count, err := left.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if err := tx.QueryRowContext(ctx, "UPDATE connectors SET sweep = sweep OR ? WHERE id = ? RETURNING sweep", count > 0, c.id).Scan(&unclean); err != nil {
-			return err
+		if alone {
+			if unclean, err = c.endLeftOver(ctx, tx); err != nil {
+				return err
+			}
 		}
 		return tx.QueryRowContext(ctx, "INSERT INTO passes (connector, mode, state, started) VALUES (?, ?, 'running', ?) RETURNING id",
 			c.id, mode, at.UnixMilli()).Scan(&n)
@@ -48,6 +43,21 @@ func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.T
 		return "", false, fmt.Errorf("ledger: start pass: %w", err)
 	}
 	return strconv.FormatInt(n, 10), unclean, nil
+}
+
+// endLeftOver ends the passes that a killed program left running, and reports
+// whether their pending files are to be swept.
+func (c *Connector) endLeftOver(ctx context.Context, tx *sql.Tx) (unclean bool, err error) {
+	left, err := tx.ExecContext(ctx, "UPDATE passes SET state = 'cancelled', error = 'the program ended while it ran' WHERE connector = ? AND state = 'running'", c.id)
+	if err != nil {
+		return false, err
+	}
+	count, err := left.RowsAffected()
+	if err != nil {
+		return false, err
+	}
+	err = tx.QueryRowContext(ctx, "UPDATE connectors SET sweep = sweep OR ? WHERE id = ? RETURNING sweep", count > 0, c.id).Scan(&unclean)
+	return unclean, err
 }
 
 // Swept implements sync.Ledger.
@@ -83,7 +93,7 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 
 // FinishPass records how a pass ended. Of passes in a row that found nothing to
 // do only the last is kept: a connector that looks every few seconds would fill
-// the ledger with them.
+// the ledger with them. That of a request is not kept at all, as the request is.
 func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result, word status.Word) error {
 	counts, err := json.Marshal(r.Files)
 	if err != nil {
@@ -95,12 +105,18 @@ func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result
 	}
 	idle := r.Outcome == filesync.Succeeded && r.Files.Copied == 0
 	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ?",
-			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id); err != nil || !idle {
+		var mode filesync.Mode
+		err := tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
+			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id).Scan(&mode)
+		if err != nil || !idle {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
-			AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ?)`, c.id, id)
+		if mode == "request" {
+			_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", id)
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
+			AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ? AND mode <> 'request')`, c.id, id)
 		return err
 	})
 	if err != nil {
@@ -184,14 +200,22 @@ func (c *Connector) unseen(ctx context.Context, query string, want func(id, gone
 	return ids, nil
 }
 
-// Forget removes what is older than the retention: passes, and rows of files
-// that were gone from the source since then.
+// Forget removes what is older than the retention: passes, rows of files that
+// were gone from the source since then, requests that were answered, and
+// deliveries that subscribers were to be told of. Postings that never got
+// through go with them.
 func (c *Connector) Forget(ctx context.Context, before time.Time) error {
-	ms := before.UnixMilli()
-	if err := c.exec(ctx, "forget", "DELETE FROM files WHERE connector = ? AND gone > 0 AND gone < ?", c.id, ms); err != nil {
-		return err
+	for _, query := range []string{
+		"DELETE FROM files WHERE connector = ? AND gone > 0 AND gone < ?",
+		"DELETE FROM passes WHERE connector = ? AND started < ? AND state <> 'running'",
+		"DELETE FROM requests WHERE connector = ? AND finished > 0 AND finished < ?",
+		"DELETE FROM deliveries WHERE connector = ? AND at < ?",
+	} {
+		if err := c.exec(ctx, "forget", query, c.id, before.UnixMilli()); err != nil {
+			return err
+		}
 	}
-	return c.exec(ctx, "forget", "DELETE FROM passes WHERE connector = ? AND started < ? AND state <> 'running'", c.id, ms)
+	return nil
 }
 
 // Retry releases quarantined files: the named ones, or all for none. Their
@@ -233,6 +257,7 @@ func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
 // Remembered is what the ledger knows of a connector when the program starts.
 type Remembered struct {
 	*Connector
+	// Passes of requests, which follow no schedule, are neither of these.
 	LastStart time.Time // of its last pass; zero: never
 	Last      *Pass     // the last that ended; nil: none
 
@@ -265,11 +290,11 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over,
-			coalesce((SELECT started FROM passes WHERE connector = c.id ORDER BY id DESC LIMIT 1), 0),
+			coalesce((SELECT started FROM passes WHERE connector = c.id AND mode <> 'request' ORDER BY id DESC LIMIT 1), 0),
 			coalesce(p.id, 0), coalesce(p.mode, ''), coalesce(p.state, ''), coalesce(p.started, 0), coalesce(p.finished, 0),
 			coalesce(p.status, ''), coalesce(p.error, ''), coalesce(p.counts, '{}')
 			FROM connectors c LEFT JOIN passes p
-			ON p.id = (SELECT id FROM passes WHERE connector = c.id AND state <> 'running' ORDER BY id DESC LIMIT 1)
+			ON p.id = (SELECT id FROM passes WHERE connector = c.id AND state <> 'running' AND mode <> 'request' ORDER BY id DESC LIMIT 1)
 			WHERE c.name IN (SELECT value FROM json_each(?))`, string(list))
 		if err != nil {
 			return err

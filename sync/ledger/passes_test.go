@@ -1,0 +1,117 @@
+package ledger_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+const request filesync.Mode = "request"
+
+// start starts a pass that others run beside, and gives its number.
+func start(t *testing.T, c *ledger.Connector, mode filesync.Mode, at time.Time) string {
+	t.Helper()
+	id, unclean, err := c.StartPass(t.Context(), mode, at, false)
+	if err != nil || unclean {
+		t.Fatal(unclean, err)
+	}
+	return id
+}
+
+// finish ends a pass that copied so many files.
+func finish(t *testing.T, c *ledger.Connector, id string, copied int64) {
+	t.Helper()
+	must(t, c.FinishPass(t.Context(), id, filesync.Result{Outcome: filesync.Succeeded, Finished: day, Files: filesync.Counts{Copied: copied}}, status.ConnectionValid))
+}
+
+// kept gives the passes that the ledger still has, oldest first.
+func kept(t *testing.T, c *ledger.Connector) []string {
+	t.Helper()
+	passes, err := c.Passes(t.Context(), 100)
+	must(t, err)
+	ids := make([]string, len(passes))
+	for i, p := range passes {
+		ids[len(ids)-1-i] = p.ID
+	}
+	return ids
+}
+
+// A pass that starts beside another takes it for alive, and one that starts
+// alone takes what runs for killed; only that one sweeps.
+func TestPassesSideBySide(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	states := func() (all []filesync.Outcome) {
+		passes, err := c.Passes(t.Context(), 10)
+		must(t, err)
+		for _, p := range passes {
+			all = append(all, p.State)
+		}
+		return all
+	}
+	_, unclean, err := c.StartPass(t.Context(), filesync.Apply, day, true)
+	if err != nil || unclean {
+		t.Fatal(unclean, err)
+	}
+	start(t, c, request, day)
+	if got := states(); !slices.Equal(got, []filesync.Outcome{filesync.Running, filesync.Running}) {
+		t.Error(got)
+	}
+	// Both are killed.
+	_, unclean, err = c.StartPass(t.Context(), request, day, true)
+	if err != nil || !unclean {
+		t.Error("not swept after a kill:", unclean, err)
+	}
+	if got := states(); !slices.Equal(got, []filesync.Outcome{filesync.Running, filesync.Cancelled, filesync.Cancelled}) {
+		t.Error(got)
+	}
+	start(t, c, filesync.Automatic, day) // while the other sweeps, or before it could
+	if _, unclean, err = c.StartPass(t.Context(), filesync.Automatic, day, true); err != nil || !unclean {
+		t.Error("the sweep was forgotten:", unclean, err)
+	}
+}
+
+// Passes of requests neither count as the last one, nor come between those that
+// found nothing, nor stay when they copied nothing themselves.
+func TestPassesOfRequests(t *testing.T) {
+	l := open(t, t.TempDir())
+	c := connector(t, l, "c")
+	idle := start(t, c, filesync.Automatic, day)
+	finish(t, c, idle, 0)
+	copied := start(t, c, request, day.Add(time.Hour))
+	finish(t, c, copied, 1)
+	finish(t, c, start(t, c, request, day.Add(2*time.Hour)), 0)
+	if got := kept(t, c); !slices.Equal(got, []string{idle, copied}) {
+		t.Error("after an idle request:", got)
+	}
+	all, err := l.Connectors(t.Context(), []string{"c"})
+	must(t, err)
+	if r := all["c"]; !r.LastStart.Equal(day) || r.Last == nil || r.Last.ID != idle {
+		t.Errorf("last start %v, last %+v", r.LastStart, r.Last)
+	}
+	failed := start(t, c, request, day)
+	must(t, c.FinishPass(t.Context(), failed, filesync.Result{Outcome: filesync.Failed, Finished: day}, status.ConnectionLost))
+	running := start(t, c, request, day)
+	next := start(t, c, filesync.Automatic, day.Add(3*time.Hour))
+	finish(t, c, next, 0)
+	if got := kept(t, c); !slices.Equal(got, []string{copied, failed, running, next}) {
+		t.Error("after an idle automatic pass:", got)
+	}
+}
+
+// Files name the pass that delivered them: its number is no other's, ever.
+func TestPassNumbersAreNotUsedAgain(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	seen := map[string]bool{}
+	for range 5 {
+		id := start(t, c, request, day)
+		if seen[id] {
+			t.Error("used again:", id)
+		}
+		seen[id] = true
+		finish(t, c, id, 0)
+	}
+}

@@ -1,0 +1,212 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// ErrNoSubscription says that the ledger has no subscription of that id.
+var ErrNoSubscription = errors.New("no such subscription")
+
+// Subscription is a program that is told of what a connector delivers. Times
+// are in whole milliseconds.
+type Subscription struct {
+	ID        string // chosen by the caller; unique in the ledger
+	Connector string // its name
+	Body      string // JSON, which the ledger does not look into
+	Token     string // the name of the token that asked for it
+	ReplyTo   string // where deliveries are posted
+	Created   time.Time
+	Cursor    int64   // the sequence of the last delivery that is done with
+	Pending   int64   // deliveries behind the cursor, whether it wants them or not
+	Posting   Posting // how the posting of the first of them goes
+}
+
+// LoggedDelivery is one delivered file in the log that subscriptions read.
+type LoggedDelivery struct {
+	Sequence int64 // grows from one to the next over all connectors, with gaps; never used again
+	Source   filesync.Entry
+	Target   string // its name below the destination
+	Adopted  bool   // it stood there already
+	At       time.Time
+}
+
+const (
+	subscriptionColumns = "s.id, c.name, s.body, s.token, s.reply_to, s.created, s.cursor, s.tries, coalesce(s.next, 0), s.error"
+	subscriptionTables  = " FROM subscriptions s JOIN connectors c ON c.id = s.connector "
+	countPending        = "(SELECT count(*) FROM deliveries d WHERE d.connector = s.connector AND d.sequence > s.cursor)"
+)
+
+// scanSubscription reads subscriptionColumns and the number of what is pending.
+func scanSubscription(row interface{ Scan(...any) error }) (Subscription, error) {
+	var s Subscription
+	var created, next int64
+	err := row.Scan(&s.ID, &s.Connector, &s.Body, &s.Token, &s.ReplyTo, &created, &s.Cursor,
+		&s.Posting.Tries, &next, &s.Posting.Error, &s.Pending)
+	s.Created, s.Posting.Next = millis(created), millis(next)
+	return s, err
+}
+
+// AddSubscription keeps a new subscription, of a connector that was opened. Of
+// s it takes the fields above Cursor. It starts behind what is delivered by now.
+func (l *Ledger) AddSubscription(ctx context.Context, s Subscription) error {
+	return l.exec(ctx, "add subscription "+s.ID, `INSERT INTO subscriptions (id, connector, created, token, reply_to, body, next, cursor)
+		VALUES (?, (SELECT id FROM connectors WHERE name = ?), ?, ?, ?, ?, ?, `+lastSequence+`)`,
+		s.ID, s.Connector, s.Created.UnixMilli(), s.Token, s.ReplyTo, s.Body, s.Created.UnixMilli())
+}
+
+// lastSequence is that of the log, whose rows may be gone already.
+const lastSequence = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0)"
+
+// Subscription gives a subscription, or ErrNoSubscription.
+func (l *Ledger) Subscription(ctx context.Context, id string) (Subscription, error) {
+	s, err := scanSubscription(l.read.QueryRowContext(ctx, "SELECT "+subscriptionColumns+", "+countPending+subscriptionTables+"WHERE s.id = ?", id))
+	if err != nil {
+		return Subscription{}, subscriptionError("read", id, err)
+	}
+	return s, nil
+}
+
+// subscriptionError wraps the error of a statement about one subscription.
+func subscriptionError(what, id string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoSubscription
+	}
+	return fmt.Errorf("ledger: %s subscription %s: %w", what, id, err)
+}
+
+// Subscriptions gives the subscriptions of a connector, oldest first.
+func (l *Ledger) Subscriptions(ctx context.Context, connector string) ([]Subscription, error) {
+	return l.subscriptions(ctx, "subscriptions", countPending, "WHERE c.name = ? ORDER BY s.rowid", connector)
+}
+
+// subscriptions reads many subscriptions; pending is the expression for that.
+func (l *Ledger) subscriptions(ctx context.Context, what, pending, where string, args ...any) ([]Subscription, error) {
+	all := []Subscription{}
+	err := l.each(ctx, "SELECT "+subscriptionColumns+", "+pending+subscriptionTables+where, func(rows *sql.Rows) error {
+		s, err := scanSubscription(rows)
+		all = append(all, s)
+		return err
+	}, args...)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return all, nil
+}
+
+// DeleteSubscription removes a subscription, or gives ErrNoSubscription.
+func (l *Ledger) DeleteSubscription(ctx context.Context, id string) error {
+	return l.move(ctx, "delete", id, "DELETE FROM subscriptions WHERE id = ? RETURNING connector", id)
+}
+
+// Advance records that a subscription is done with deliveries up to and with a
+// sequence: its receiver has them, or does not want them. The next are due from
+// at on. A cursor never goes back, nor past the end of the log.
+// ErrNoSubscription: it was deleted.
+func (l *Ledger) Advance(ctx context.Context, id string, sequence int64, at time.Time) error {
+	return l.move(ctx, "advance", id, "UPDATE subscriptions SET cursor = max(cursor, min(?, "+lastSequence+`)), tries = 0, next = ?, error = ''
+		WHERE id = ? RETURNING connector`, sequence, at.UnixMilli(), id)
+}
+
+// DropPending gives up what a subscription's receiver was not told of: it goes
+// on with what is delivered from now on, also when it was never to be tried again.
+func (l *Ledger) DropPending(ctx context.Context, id string, at time.Time) error {
+	return l.Advance(ctx, id, math.MaxInt64, at)
+}
+
+// move changes a subscription by a query that gives its connector, whose log
+// may be shorter then.
+func (l *Ledger) move(ctx context.Context, what, id, query string, args ...any) error {
+	var connector int64
+	err := l.update(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, query, args...).Scan(&connector) })
+	if err == nil {
+		err = l.prune(ctx, connector)
+	}
+	if err != nil {
+		return subscriptionError(what, id, err)
+	}
+	return nil
+}
+
+// prune removes from the log what every subscription of the connector has
+// passed: a part at a time, so that no commit waits for long.
+func (l *Ledger) prune(ctx context.Context, connector int64) error {
+	const most = 2000
+	for {
+		n, err := l.change(ctx, `DELETE FROM deliveries WHERE sequence IN (SELECT sequence FROM deliveries WHERE connector = ?
+			AND sequence <= coalesce((SELECT min(cursor) FROM subscriptions WHERE connector = ?), ?) ORDER BY sequence LIMIT ?)`,
+			connector, connector, math.MaxInt64, most)
+		if err != nil || n < most {
+			return err
+		}
+	}
+}
+
+// log appends deliveries, given by their rows, to the log if anybody reads it.
+func (c *Connector) log(ctx context.Context, tx *sql.Tx, rows []int64) error {
+	var subscribed bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM subscriptions WHERE connector = ?)", c.id).Scan(&subscribed); err != nil || !subscribed {
+		return err
+	}
+	list, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO deliveries (connector, path, size, mtime, target, adopted, at)
+		SELECT f.connector, f.path, f.size, f.mtime, f.target, f.adopted, f.at
+		FROM json_each(?) batch JOIN files f ON f.id = batch.value ORDER BY batch.key`, string(list))
+	return err
+}
+
+// Deliveries gives up to limit deliveries of a subscription's connector behind
+// a sequence, in their order. There are none of one that is not known.
+func (l *Ledger) Deliveries(ctx context.Context, id string, after int64, limit int) ([]LoggedDelivery, error) {
+	all := []LoggedDelivery{}
+	err := l.each(ctx, `SELECT sequence, path, size, mtime, coalesce(nullif(target, ''), path), adopted, at FROM deliveries
+		WHERE connector = (SELECT connector FROM subscriptions WHERE id = ?) AND sequence > ? ORDER BY sequence LIMIT ?`, func(rows *sql.Rows) error {
+		var d LoggedDelivery
+		var mtime, at int64
+		err := rows.Scan(&d.Sequence, &d.Source.Name, &d.Source.Size, &mtime, &d.Target, &d.Adopted, &at)
+		d.Source.ModTime, d.At = seconds(mtime), millis(at)
+		all = append(all, d)
+		return err
+	}, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: deliveries for subscription %s: %w", id, err)
+	}
+	return all, nil
+}
+
+// DueSubscriptions gives subscriptions that have deliveries to be told of at
+// now: for each receiver the one that is due longest, and of these up to limit,
+// those due longest first. Their Pending is not counted. next is when another
+// one becomes due after now; zero: none does, as long as nothing is delivered.
+func (l *Ledger) DueSubscriptions(ctx context.Context, now time.Time, limit int) (due []Subscription, next time.Time, err error) {
+	const hasPending = "EXISTS (SELECT 1 FROM deliveries d WHERE d.connector = w.connector AND d.sequence > w.cursor)"
+	due, err = l.subscriptions(ctx, "due subscriptions", "0", `JOIN
+		(SELECT w.rowid AS first, min(w.next) AS since FROM subscriptions w WHERE w.next <= ? AND `+hasPending+` GROUP BY w.reply_to ORDER BY since LIMIT ?)
+		ON s.rowid = first ORDER BY since`, now.UnixMilli(), limit)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var ms int64
+	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(w.next), 0) FROM subscriptions w WHERE w.next > ? AND "+hasPending, now.UnixMilli()).Scan(&ms)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("ledger: next subscription: %w", err)
+	}
+	return due, millis(ms), nil
+}
+
+// SubscriptionFailed records that posting a subscription's next deliveries
+// failed, for the tries-th time. They are due again at next; zero: never, until
+// they are dropped.
+func (l *Ledger) SubscriptionFailed(ctx context.Context, id string, tries int, next time.Time, text string) error {
+	return l.exec(ctx, "posting failed", "UPDATE subscriptions SET tries = ?, next = ?, error = ? WHERE id = ?", tries, unlessZero(next), text, id)
+}
