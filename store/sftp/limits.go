@@ -18,7 +18,7 @@ type Limits struct {
 	outOfOrder atomic.Bool  // requests are answered in another order than they were sent
 	oneByOne   atomic.Bool  // two channels opened at once gave trouble
 	offered    atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
-	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN took; 0: unknown
+	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 }
 
 // dataChannels is how many data channels the server takes; ok is false while
@@ -62,7 +62,7 @@ func (l *Limits) readsOf(n int) int {
 	return n
 }
 
-// took notes how long an OPEN took.
+// took notes how long an OPEN or OPENDIR took.
 func (l *Limits) took(d time.Duration) {
 	for {
 		old := l.roundTrip.Load()

@@ -9,8 +9,8 @@ import (
 
 const (
 	// maxChannels is how many data channels pay: with one for control they
-	// stay below the ten that OpenSSH, ProFTPD and AWS Transfer allow.
-	maxChannels = 8
+	// are the ten that OpenSSH, ProFTPD and AWS Transfer allow.
+	maxChannels = 9
 	// crowded is how much use of each channel makes another one pay. The fewer
 	// channels many small requests share, the more of them fit into a packet.
 	crowded = 40

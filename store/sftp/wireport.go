@@ -104,11 +104,13 @@ func attrsOf(a wire.Attr) attrs {
 
 func (p *wirePort) list(ctx context.Context, dir string, got func([]item) bool) error {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	start := time.Now()
 	p.session.OpenDir(c, dir)
 	h, err := p.handle(ctx, c)
 	if err != nil {
 		return err
 	}
+	p.limits.took(time.Since(start))
 	defer p.session.CloseHandle(h, nil)
 	l := listing{port: p, h: h, prefix: slash(dir), answers: make(chan *wire.Call, maxReaddirs), depth: firstReaddirs}
 	if p.limits.oneReaddir.Load() {

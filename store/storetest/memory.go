@@ -302,3 +302,15 @@ func (m *Memory) Close() error {
 	m.closed = true
 	return nil
 }
+
+// Locate implements sync.Locator: what lies behind a link is outside.
+func (m *Memory) Locate(_ context.Context, dir string) (name string, inside bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for link := range m.links {
+		if dir == link || strings.HasPrefix(dir, link+"/") {
+			return "", false, nil
+		}
+	}
+	return dir, true, nil
+}
