@@ -88,11 +88,11 @@ func (e *Element) Survey(ctx context.Context, decide func(filesync.Decision)) (f
 		e.health.report(err)
 		return filesync.Result{}, err
 	}
-	defer dst.Close()
+	defer e.dst.release(dst, false)
 	o := e.options(filesync.Survey, "", false)
 	o.AwaitSettle = false
 	o.OnDecision = decide
-	result := filesync.New(src, e.reopen, dst, e.memory, filesync.NewLooks(), o).Run(ctx)
+	result := filesync.New(src, e.reopen, dst, e.memory, filesync.NewShared(0), o).Run(ctx)
 	return result, result.Err
 }
 

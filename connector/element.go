@@ -66,7 +66,10 @@ type Element struct {
 	parts  Parts
 	memory *ledger.Connector
 	filter *filesync.Filter
-	looks  *filesync.Looks
+	common *filesync.Shared
+	src    *shared[Source]
+	dst    *shared[filesync.Destination]
+	slots  chan struct{} // has room for the requests that may run at a time
 	health *health
 	log    *slog.Logger
 
@@ -81,10 +84,15 @@ type Element struct {
 	skipped  int64       // ticks that found a pass running
 	refused  int         // logins refused in a row
 	held     time.Time   // no automatic pass before
+	heldFor  status.Word // why
+	requests int         // under way, those that wait for their turn included
 	forgot   time.Time   // when old rows were last dropped from the ledger
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
+	entering chan struct{}   // has room for one: the pass that is being started
+	entered  int             // passes under way; entering guards it
+	unlock   func()          // the lock that they share; entering guards it
 	ctx      context.Context // of the passes
 	cancel   context.CancelCauseFunc
 }
@@ -114,11 +122,14 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 	}
 	e := &Element{
 		cfg: cfg, parts: parts, memory: memory.Connector, filter: filter,
-		looks: filesync.NewLooks(), log: parts.Log.With("connector", cfg.Name),
+		common: filesync.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
+		entering: make(chan struct{}, 1), log: parts.Log.With("connector", cfg.Name),
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
 	e.health = newHealth(e.healthChanged)
+	e.src = newShared(func(ctx context.Context) (Source, error) { return parts.Source(ctx, cfg, nil) }, func(s Source) { s.Close() })
+	e.dst = newShared(func(ctx context.Context) (filesync.Destination, error) { return parts.Destination(ctx, cfg) }, func(d filesync.Destination) { d.Close() })
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	if over != "" {
 		if s, err := config.ParseSchedule(over); err == nil {

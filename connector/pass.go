@@ -30,6 +30,9 @@ type Run struct {
 	err     error
 	id      string
 	pass    *filesync.Pass
+
+	selection *filesync.Selection // of a request
+	observe   *collector
 }
 
 func newRun(mode filesync.Mode) *Run { return &Run{Mode: mode, done: make(chan struct{})} }
@@ -115,6 +118,7 @@ func (e *Element) count(p PassReport) {
 	}
 	switch p.Status {
 	case status.AuthenticationFailed, status.HostKeyVerificationFailed, status.HostKeyUnknown:
+		e.heldFor = p.Status
 		e.held = time.Now().Add(min(refusedHold<<min(e.refused, 10), refusedHoldMax))
 		e.refused++
 	default:
@@ -127,23 +131,14 @@ func (e *Element) count(p PassReport) {
 
 // pass does one pass, from the lock to the ledger.
 func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
-	if e.parts.Lock != nil {
-		unlock, err := e.parts.Lock(e.cfg.Name)
-		if err != nil {
-			e.log.Warn("pass not started", "mode", r.Mode, "error", err)
-			return PassReport{}, err
-		}
-		defer unlock()
-	}
-	if err := e.memory.Bind(ctx, sourceOf(e.cfg)); err != nil {
-		e.log.Error("pass not started", "mode", r.Mode, "error", err)
-		return PassReport{}, err
-	}
-	id, unclean, err := e.memory.StartPass(ctx, r.Mode, r.started)
+	id, unclean, err := e.enter(ctx, r)
 	if err != nil {
-		e.log.Error("pass not started", "mode", r.Mode, "error", err)
+		if ctx.Err() == nil {
+			e.log.Warn("pass not started", "mode", r.Mode, "error", err)
+		}
 		return PassReport{}, err
 	}
+	defer e.leave()
 	e.mu.Lock()
 	r.id = id
 	e.mu.Unlock()
@@ -156,6 +151,51 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	}
 	e.logPass(p)
 	return p, nil
+}
+
+// enter records the start of a pass. The first of those that run side by side
+// takes the lock against other processes.
+func (e *Element) enter(ctx context.Context, r *Run) (id string, unclean bool, err error) {
+	select {
+	case e.entering <- struct{}{}:
+		defer func() { <-e.entering }()
+	case <-ctx.Done():
+		return "", false, context.Cause(ctx)
+	}
+	alone := e.entered == 0
+	if alone && e.parts.Lock != nil {
+		if e.unlock, err = e.parts.Lock(e.cfg.Name); err != nil {
+			return "", false, err
+		}
+	}
+	if err = e.memory.Bind(ctx, sourceOf(e.cfg)); err == nil {
+		id, unclean, err = e.memory.StartPass(ctx, r.Mode, r.started, alone)
+	}
+	if err != nil {
+		if alone {
+			e.free()
+		}
+		return "", false, err
+	}
+	e.entered++
+	return id, unclean, nil
+}
+
+// leave ends what enter began.
+func (e *Element) leave() {
+	e.entering <- struct{}{}
+	defer func() { <-e.entering }()
+	if e.entered--; e.entered == 0 {
+		e.free()
+	}
+}
+
+// free gives the lock back. The caller holds entering.
+func (e *Element) free() {
+	if e.unlock != nil {
+		e.unlock()
+		e.unlock = nil
+	}
 }
 
 // sourceOf names what the paths of a connector's files are relative to.
@@ -191,12 +231,17 @@ func (e *Element) forget(ctx context.Context) error {
 // Connection Status follows from how that goes.
 func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean bool) filesync.Result {
 	e.health.checking()
-	src, dst, err := e.open(ctx, r.Mode == filesync.Apply)
+	src, dst, err := e.open(ctx, r.Mode != filesync.Automatic)
 	if err != nil {
 		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
 	}
-	defer dst.Close()
-	pass := filesync.New(src, e.reopen, dst, e.memory, e.looks, e.options(r.Mode, id, unclean))
+	defer e.dst.release(dst, false)
+	o := e.options(r.Mode, id, unclean)
+	if r.observe != nil {
+		o.Selection, o.OnDecision = r.selection, r.observe.decided
+		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
+	}
+	pass := filesync.New(src, e.reopen, dst, e.memory, e.common, o)
 	e.mu.Lock()
 	r.pass = pass
 	e.mu.Unlock()
@@ -220,22 +265,23 @@ func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Resu
 	return r
 }
 
-// open opens the destination and the source. With probe it tries to write to
-// the destination; else a pass that has something to write finds out.
+// open opens the destination and the source, or joins the passes that use them.
+// With probe it tries to write to the destination; else a pass that has
+// something to write finds out.
 func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destination, error) {
-	dst, err := e.parts.Destination(ctx, e.cfg)
+	dst, err := e.dst.acquire(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	if probe {
 		if err := dst.Probe(ctx); err != nil {
-			dst.Close()
+			e.dst.release(dst, false)
 			return nil, nil, err
 		}
 	}
-	src, err := e.parts.Source(ctx, e.cfg, nil)
+	src, err := e.src.acquire(ctx)
 	if err != nil {
-		dst.Close()
+		e.dst.release(dst, false)
 		return nil, nil, err
 	}
 	return src, dst, nil
@@ -243,7 +289,11 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 
 func (e *Element) reopen(ctx context.Context) (filesync.Source, error) {
 	e.log.Info("connection lost, opening it again")
-	return e.parts.Source(ctx, e.cfg, nil)
+	src, err := e.src.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
 }
 
 // options are the settings of a pass.
@@ -255,13 +305,13 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
-		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
-		BytesPerSecond: int64(f.BandwidthLimit),
-		Sweep:          sweep,
-		Log:            e.log.With("pass", id),
-		OnReached:      e.health.reached,
-		OnLost:         e.health.report,
-		OnDelivered:    e.delivered,
+		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
+		Sweep:       sweep,
+		Log:         e.log.With("pass", id),
+		OnReached:   e.health.reached,
+		OnLost:      e.health.report,
+		OnDelivered: e.delivered,
+		Release:     func(s filesync.Source, lost bool) { e.src.release(s.(Source), lost) },
 	}
 }
 
@@ -270,7 +320,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 func (e *Element) awaitSettle(mode filesync.Mode) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return mode == filesync.Apply || e.next.IsZero() || time.Until(e.next) > e.cfg.Files.Settle.Std()
+	return mode != filesync.Automatic || e.next.IsZero() || time.Until(e.next) > e.cfg.Files.Settle.Std()
 }
 
 func (e *Element) delivered(d filesync.Delivered) {

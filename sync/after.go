@@ -33,14 +33,15 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
-		return err
-	}
 	if !p.o.Sweep {
 		return nil
 	}
-	keep := make(map[string]bool, len(p.resumes.kept))
-	for _, k := range p.resumes.kept {
+	kept, err := p.ledger.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	keep := make(map[string]bool, len(kept))
+	for _, k := range kept {
 		keep[k.Checkpoint.ID] = true
 	}
 	// A walk through the whole destination gives no sign of life: it has a

@@ -139,7 +139,7 @@ func (p *Pass) winnow(ctx context.Context, batch []*finished, errs []error) ([]*
 // abandon removes pending files.
 func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 	for _, f := range batch {
-		p.claims.release(f.claim, f.e.Name)
+		p.claims.release(f.claim, f.e.Name, p)
 		if err := f.pending.Abort(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", err)
 		}
@@ -149,7 +149,7 @@ func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 // delivered does what follows a commit: counts, events, and the originals.
 // took is nil for adopted files.
 func (p *Pass) delivered(ctx context.Context, ids []int64, batch []Delivery, took []time.Duration) error {
-	p.rows.AddRows(ids)
+	p.shared.wroteRows(ids, nil)
 	var owed []Record
 	for i, d := range batch {
 		p.looks.forget(d.Source.Name)
@@ -162,7 +162,7 @@ func (p *Pass) delivered(ctx context.Context, ids []int64, batch []Delivery, too
 			if claim == "" {
 				claim = d.Target.Name
 			}
-			p.claims.release(claim, d.Source.Name)
+			p.claims.release(claim, d.Source.Name, p)
 		}
 		if p.o.OnDelivered != nil {
 			p.o.OnDelivered(event)

@@ -19,6 +19,7 @@ type candidate struct {
 	rec       Record
 	target    string // the name at the destination
 	key       string // what the target must not share; "" where names cannot collide
+	claim     string // what it holds while it is on its way
 	delivered bool   // before; it is a matter of whether it still stands there
 }
 
@@ -32,6 +33,7 @@ func (p *Pass) compare(ctx context.Context, entries []Entry, await bool) error {
 	for i, e := range entries {
 		names[i] = e.Name
 	}
+	released := p.claims.byOthers(p)
 	recs, err := p.ledger.Find(ctx, names)
 	if err != nil {
 		return err
@@ -43,7 +45,7 @@ func (p *Pass) compare(ctx context.Context, entries []Entry, await bool) error {
 			cands = append(cands, c)
 		}
 	}
-	return p.aim(ctx, cands)
+	return p.aim(ctx, cands, released)
 }
 
 // mayOwe reports whether a file that was delivered earlier could owe its
@@ -56,7 +58,7 @@ func (p *Pass) mayOwe(rec Record) bool {
 	case AfterNone:
 		return true
 	case AfterOwed, AfterCompare:
-		return p.o.Mode == Apply // an automatic pass has been at it already
+		return p.o.Mode.ensures() // an automatic pass has been at it already
 	}
 	return false
 }
@@ -77,11 +79,11 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		p.decide(e, StateConflict, f.Error)
 		return c, false
 	}
-	if c.delivered && p.o.Mode != Apply && !p.mayOwe(rec) && rec.FailureID == 0 {
+	if c.delivered && !p.o.Mode.ensures() && !p.mayOwe(rec) && rec.FailureID == 0 {
 		p.decideDelivered(c)
 		return c, false
 	}
-	if (!c.delivered || p.o.Mode == Apply) && p.held(e, rec, now) {
+	if (!c.delivered || p.o.Mode.ensures()) && p.held(e, rec, now) {
 		return c, false
 	}
 	if !c.delivered {
@@ -138,7 +140,7 @@ func (p *Pass) held(e Entry, rec Record, now time.Time) bool {
 		p.list(e.Name, "quarantined: "+f.Error, "Mend the cause, then release it with 'sftp-connector retry'.")
 		p.decide(e, StateQuarantined, fmt.Sprintf("failed %d times: %s", f.Tries, f.Error))
 		return true
-	case p.o.Mode != Apply && now.Before(f.Next):
+	case !p.o.Mode.ensures() && now.Before(f.Next):
 		p.failed.Add(1)
 		p.list(e.Name, f.Error, "It is tried again at "+f.Next.UTC().Format(time.RFC3339)+", or on Apply.")
 		p.decide(e, StateFailed, fmt.Sprintf("tried %d times, next at %s: %s", f.Tries, f.Next.UTC().Format(time.RFC3339), f.Error))
@@ -153,40 +155,39 @@ func (p *Pass) wait(e Entry, reason string) {
 }
 
 // aim looks at what stands at the destination under the candidates' targets.
-func (p *Pass) aim(ctx context.Context, cands []candidate) error {
-	if len(cands) == 0 {
-		return nil
+// released is how many claims others had released when their records were read.
+func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error {
+	owners, err := p.owners(ctx, cands)
+	if err != nil {
+		return err
+	}
+	if cands, owners, err = p.claim(ctx, cands, owners, released); err != nil || len(cands) == 0 {
+		return err
 	}
 	targets := make([]string, len(cands))
-	keys := make([]string, len(cands))
 	for i, c := range cands {
-		targets[i], keys[i] = c.target, c.key
+		targets[i] = c.target
 	}
 	standing, err := p.dst.Stat(ctx, targets)
 	if err != nil {
 		return err
 	}
-	owners := make([]Record, len(cands))
-	if keys[0] != "" {
-		if owners, err = p.ledger.Owners(ctx, keys); err != nil {
-			return err
-		}
-	}
 	var adopted []Delivery
 	var owed []Record
 	var mended []string
 	for i, c := range cands {
-		j, verdict, err := p.judge(c, standing[i], owners[i])
+		j := job{e: c.e, target: c.target, key: c.key, claim: c.claim}
+		verdict, err := p.judge(&j, c, standing[i], owners[i])
 		if verdict == standsIt && p.mayOwe(c.rec) {
 			owed = append(owed, c.rec)
 		}
-		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || p.o.Mode != Apply) {
+		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || !p.o.Mode.ensures()) {
 			mended = append(mended, c.e.Name)
 		}
-		if c.delivered && p.o.Mode != Apply {
+		if c.delivered && !p.o.Mode.ensures() {
 			// Its reader may have taken it away: only its after_copy was open.
 			p.decideDelivered(c)
-			p.claims.release(j.claim, c.e.Name)
+			p.claims.release(c.claim, c.e.Name, p)
 			continue
 		}
 		switch verdict {
@@ -197,24 +198,19 @@ func (p *Pass) aim(ctx context.Context, cands []candidate) error {
 			continue
 		case adoptIt:
 			p.present.Add(1)
-			p.decide(c.e, StatePresent, "the same name, size and time stand at the destination")
+			p.decideTarget(c.e, StatePresent, c.target, "the same name, size and time stand at the destination")
 			adopted = append(adopted, p.adoption(c, standing[i].Entry))
 		case standsIt:
 			p.present.Add(1)
-			p.decide(c.e, stateOf(c.rec), "stands at the destination")
+			p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
 		case conflictIt:
 			if err := p.clash(ctx, c, err); err != nil {
 				return err
 			}
-		case takenIt:
-			p.failed.Add(1)
-			p.list(c.e.Name, err.Error(), "Rename one of them, or use files.layout: tree.")
-			p.decide(c.e, StateFailed, err.Error())
 		case failIt:
 			p.fail(ctx, c.e, err)
-		case dropIt:
 		}
-		p.claims.release(j.claim, c.e.Name)
+		p.claims.release(c.claim, c.e.Name, p)
 	}
 	if err := p.settled(ctx, mended, owed); err != nil {
 		return err
@@ -245,56 +241,122 @@ const (
 	standsIt
 	conflictIt
 	failIt
-	takenIt // the name belongs to another file: no fault of this one
-	dropIt  // another listing of the same file has it
 )
+
+// owners are the records of the files that own the candidates' names, where
+// names can collide.
+func (p *Pass) owners(ctx context.Context, cands []candidate) ([]Record, error) {
+	if len(cands) == 0 || cands[0].key == "" {
+		return make([]Record, len(cands)), nil
+	}
+	keys := make([]string, len(cands))
+	for i, c := range cands {
+		keys[i] = c.key
+	}
+	return p.ledger.Owners(ctx, keys)
+}
+
+// claim takes the names of candidates, so that no other pass and no other file
+// comes in between from now on, and gives those that got theirs. What
+// others have delivered since the records were read is read again.
+func (p *Pass) claim(ctx context.Context, cands []candidate, owners []Record, released int64) ([]candidate, []Record, error) {
+	var got []candidate
+	var theirs []Record
+	for i, c := range cands {
+		if p.owned(c, owners[i]) {
+			last, err := p.lastCopy(ctx, c, owners[i])
+			if err != nil {
+				return nil, nil, err
+			}
+			if last || !owners[i].Gone && owners[i].After != AfterDone {
+				p.taken(c, owners[i].Delivery.Source.Name)
+				continue
+			}
+		}
+		c.claim = c.key
+		if c.claim == "" {
+			c.claim = c.target
+		}
+		switch holder, mine := p.claims.take(c.claim, c.e.Name, p); {
+		case mine:
+			got, theirs = append(got, c), append(theirs, owners[i])
+		case holder.path != c.e.Name:
+			p.taken(c, holder.path)
+		case holder.pass != p:
+			p.elsewhere.add(c.e, holder.done)
+		} // else another listing of the same file has it
+	}
+	if len(got) == 0 || p.claims.byOthers(p) == released {
+		return got, theirs, nil
+	}
+	names := make([]string, len(got))
+	for i, c := range got {
+		names[i] = c.e.Name
+	}
+	recs, err := p.ledger.Find(ctx, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, rec := range recs {
+		p.rows.Add(rec)
+		got[i].rec, got[i].delivered = rec, rec.Delivered(got[i].e)
+	}
+	theirs, err = p.owners(ctx, got)
+	return got, theirs, err
+}
+
+// owned reports whether the ledger has another file as the owner of a name.
+func (p *Pass) owned(c candidate, owner Record) bool {
+	return owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name
+}
+
+// lastCopy reports whether what stands under a name is all there is of its
+// owner's file: we removed the original. It stays.
+func (p *Pass) lastCopy(ctx context.Context, c candidate, owner Record) (bool, error) {
+	if owner.After != AfterDone {
+		return false, nil
+	}
+	standing, err := p.dst.Stat(ctx, []string{c.target})
+	if err != nil {
+		return false, err
+	}
+	return standing[0].Err == nil && wrote(owner, c.target, standing[0].Entry), nil
+}
+
+// taken counts a file whose name at the destination belongs to another one,
+// which is no fault of its own.
+func (p *Pass) taken(c candidate, other string) {
+	text := fmt.Sprintf("the name %s at the destination belongs to %s", c.target, other)
+	p.failed.Add(1)
+	p.list(c.e.Name, text, "Rename one of them, or use files.layout: tree.")
+	p.decide(c.e, StateFailed, text)
+}
 
 // judge decides about one candidate by what stands under its target and who
 // owns that name.
-func (p *Pass) judge(c candidate, standing Look, owner Record) (job, verdict, error) {
-	claim := c.key
-	if claim == "" {
-		claim = c.target
-	}
-	j := job{e: c.e, target: c.target, key: c.key}
-	if other := owner.Delivery.Source.Name; owner.ID != 0 && other != c.e.Name {
-		// The name is free once the owner's file is gone from the source. When
-		// it is we who removed that, the copy is all there is: it stays.
-		last := standing.Err == nil && owner.After == AfterDone && wrote(owner, c.target, standing.Entry)
-		if last || !owner.Gone && owner.After != AfterDone {
-			return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, other)
-		}
-	}
-	holder, mine := p.claims.take(claim, c.e.Name)
-	switch {
-	case holder == c.e.Name && !mine:
-		return j, dropIt, nil
-	case !mine:
-		return j, takenIt, fmt.Errorf("the name %s at the destination belongs to %s", c.target, holder)
-	}
-	j.claim = claim
+func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict, error) {
 	switch {
 	case errors.Is(standing.Err, fs.ErrNotExist):
-		return j, copyIt, nil
+		return copyIt, nil
 	case errors.Is(standing.Err, ErrConflict):
-		return j, conflictIt, standing.Err
+		return conflictIt, standing.Err
 	case standing.Err != nil:
-		return j, failIt, fmt.Errorf("look at the destination: %w", standing.Err)
+		return failIt, fmt.Errorf("look at the destination: %w", standing.Err)
 	}
 	s := standing.Entry
 	ours := wrote(c.rec, c.target, s) || wrote(owner, c.target, s)
 	switch {
 	case s.Mode.IsDir():
-		return j, conflictIt, fmt.Errorf("a directory: %w", ErrConflict)
+		return conflictIt, fmt.Errorf("a directory: %w", ErrConflict)
 	case ours && c.delivered:
-		return j, standsIt, nil
+		return standsIt, nil
 	case !ours && !c.delivered && s.Mode.IsRegular() && s.SameVersion(c.e):
-		return j, adoptIt, nil
+		return adoptIt, nil
 	case !ours && !p.o.Overwrite:
-		return j, conflictIt, fmt.Errorf("%w (%d bytes of %s)", ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))
+		return conflictIt, fmt.Errorf("%w (%d bytes of %s)", ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))
 	}
 	j.replaces = &s
-	return j, copyIt, nil
+	return copyIt, nil
 }
 
 // wrote reports whether the record explains what stands under target: we
@@ -319,9 +381,10 @@ func (p *Pass) enqueue(ctx context.Context, j job, c candidate) error {
 	}
 	p.decide(c.e, state, reason)
 	if p.o.Mode == Survey {
-		p.claims.release(j.claim, c.e.Name)
+		p.claims.release(c.claim, c.e.Name, p)
 		return nil
 	}
+	p.elsewhere.queued.Add(1)
 	select {
 	case p.jobs <- j:
 		return nil
@@ -399,32 +462,6 @@ func unavailable(err error) bool {
 	return ok
 }
 
-// claims are the target names that files of this pass are on their way to.
-type claims struct {
-	mu sync.Mutex
-	by map[string]string // target or its key → path
-}
-
-// take claims a name for a path. It answers with who holds it, and whether
-// this call is what made it so.
-func (c *claims) take(name, path string) (holder string, mine bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if holder, taken := c.by[name]; taken {
-		return holder, false
-	}
-	c.by[name] = path
-	return path, true
-}
-
-func (c *claims) release(name, path string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by[name] == path {
-		delete(c.by, name)
-	}
-}
-
 // waiting are the files that are looked at a second time, all at once.
 type waiting struct {
 	asleep atomic.Bool // the pass has reason to wait
@@ -450,4 +487,80 @@ func (w *waiting) take() ([]Entry, time.Duration) {
 	entries := w.entries
 	w.entries = nil
 	return entries, max(0, time.Until(w.until))
+}
+
+// elsewhere are the files that another pass is copying.
+type elsewhere struct {
+	waits  atomic.Bool  // the pass has reason to wait
+	queued atomic.Int64 // jobs that no copier has begun: one may turn out to be elsewhere
+
+	mu      sync.Mutex
+	entries []Entry
+	until   []<-chan struct{}
+	wake    chan struct{} // has room for one: look again
+}
+
+// add puts a file aside until done is closed; nil: it is already.
+func (o *elsewhere) add(e Entry, done <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.entries = append(o.entries, e)
+	if done != nil {
+		o.until = append(o.until, done)
+	}
+}
+
+// started notes that a copier has begun a job, or put it here.
+func (o *elsewhere) started() {
+	if o.queued.Add(-1) == 0 {
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (o *elsewhere) take() (entries []Entry, until []<-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	entries, until = o.entries, o.until
+	o.entries, o.until = nil, nil
+	return entries, until
+}
+
+// awaitOthers waits until the files that other passes are copying are done, and
+// decides about them then: a pass that failed leaves them to this one.
+func (p *Pass) awaitOthers(ctx context.Context) error {
+	for {
+		queued := p.elsewhere.queued.Load()
+		entries, until := p.elsewhere.take()
+		switch {
+		case len(entries) == 0 && queued == 0:
+			return nil
+		case len(entries) == 0:
+			select {
+			case <-p.elsewhere.wake:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		p.at(fmt.Sprintf("waiting for %d files that another pass is copying", len(entries)))
+		p.elsewhere.waits.Store(true)
+		for _, done := range until {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		p.elsewhere.waits.Store(false)
+		for len(entries) > 0 {
+			n := min(chunkSize, len(entries))
+			if err := p.compare(ctx, entries[:n], false); err != nil {
+				return err
+			}
+			entries = entries[n:]
+		}
+	}
 }

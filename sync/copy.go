@@ -65,6 +65,16 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 			return context.Cause(ctx)
 		}
 	}
+	mine, done := p.claims.start(j.claim, p)
+	if !mine { // a request has taken it
+		p.filesFound.Add(-1)
+		p.bytesFound.Add(-j.e.Size)
+		p.elsewhere.add(j.e, done)
+	}
+	p.elsewhere.started()
+	if !mine {
+		return nil
+	}
 	p.at("copying " + j.e.Name)
 	f := &finished{job: j, started: time.Now()}
 	f.delivery = Delivery{Source: j.e, Target: j.e, Key: j.key, Pass: p.o.ID, After: p.owes(false)}
@@ -90,7 +100,7 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 			p.giveUp(ctx, f, w, err)
 		}
 	}
-	p.claims.release(j.claim, j.e.Name)
+	p.claims.release(j.claim, j.e.Name, p)
 	return p.copyFailed(ctx, j.e, err)
 }
 
@@ -120,8 +130,8 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 // connection if need be, and verifies that it is still the listed version.
 func (p *Pass) fill(ctx context.Context, e Entry, w *extents) error {
 	var to io.WriterAt = w
-	if p.limiter != nil {
-		to = &limited{WriterAt: w, ctx: ctx, limiter: p.limiter}
+	if limiter := p.shared.limiter; limiter != nil {
+		to = &limited{WriterAt: w, ctx: ctx, limiter: limiter}
 	}
 	stop := w.checkpoints(ctx)
 	defer stop()

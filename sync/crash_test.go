@@ -253,7 +253,7 @@ func (s mortalSource) MoveIf(ctx context.Context, e filesync.Entry, dir string) 
 // mortalPass runs a pass that is killed at a step; it says whether it was.
 func (b *bench) mortalPass(k *killer, o filesync.Options) bool {
 	b.t.Helper()
-	id, unclean, err := b.memory.StartPass(b.t.Context(), filesync.Automatic, time.Now())
+	id, unclean, err := b.memory.StartPass(b.t.Context(), filesync.Automatic, time.Now(), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func (b *bench) mortalPass(k *killer, o filesync.Options) bool {
 		k.told[d.Delivery.Source.Name]++
 	}
 	open := func(context.Context) (filesync.Source, error) { return nil, errKilled }
-	r := filesync.New(mortalSource{b.src, k}, open, mortalDestination{dst, k}, mortalLedger{b.memory, k, b.dir}, b.looks, o).Run(b.t.Context())
+	r := filesync.New(mortalSource{b.src, k}, open, mortalDestination{dst, k}, mortalLedger{b.memory, k, b.dir}, b.shared, o).Run(b.t.Context())
 	if !k.dead {
 		if r.Outcome != filesync.Succeeded {
 			b.t.Errorf("a pass that was not killed: %s %v %v", r.Outcome, r.Err, r.Failures)
@@ -306,7 +306,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				killed = b.mortalPass(k, o)
 				b.promises(files, o, k.where)
 				told := k.told
-				b.looks = filesync.NewLooks()
+				b.shared = filesync.NewShared(0)
 				// Killed once more, in what follows a kill.
 				again := newKiller(t, step%13+1)
 				again.committed = k.committed
@@ -344,7 +344,7 @@ func TestKilledAtEachStep(t *testing.T) {
 // next is a bench with nothing on it, beside this one in its ledger.
 func (b *bench) next(n int) *bench {
 	b.t.Helper()
-	c := &bench{t: b.t, src: storetest.NewMemory(), dir: filepath.Join(b.t.TempDir(), "to"), ledger: b.ledger, looks: filesync.NewLooks()}
+	c := &bench{t: b.t, src: storetest.NewMemory(), dir: filepath.Join(b.t.TempDir(), "to"), ledger: b.ledger, shared: filesync.NewShared(0)}
 	var err error
 	if c.memory, err = b.ledger.Connector(b.t.Context(), fmt.Sprint("c", n)); err != nil {
 		b.t.Fatal(err)

@@ -44,7 +44,7 @@ func TestEndlessListing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := filesync.New(src, open, dst, b.memory, b.looks, filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: filter})
+	p := filesync.New(src, open, dst, b.memory, b.shared, filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: filter})
 	p.LimitEntries(limit)
 	before, done, peak := heap(), make(chan struct{}), make(chan uint64)
 	go watchHeap(done, peak)

@@ -44,6 +44,10 @@ type Ledger interface {
 	// SetAfter records how far after_copy has come for these rows.
 	SetAfter(ctx context.Context, rows []int64, after After) error
 
+	// DeliveredFiles calls f for each row whose path starts with prefix and whose
+	// source was modified in [from, to); a zero time is no bound.
+	DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(Record) error) error
+
 	// Gone marks every row that is not among the seen as gone from the source,
 	// which owes nothing any more, and forgets the failures that are not. Only a pass whose listing was
 	// complete may call it.

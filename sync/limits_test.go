@@ -27,7 +27,7 @@ func (b *bench) passKeeping(ctx context.Context, adjust ...func(*filesync.Option
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	id, unclean, err := b.memory.StartPass(b.t.Context(), filesync.Automatic, time.Now())
+	id, unclean, err := b.memory.StartPass(b.t.Context(), filesync.Automatic, time.Now(), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func (b *bench) passKeeping(ctx context.Context, adjust ...func(*filesync.Option
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r := filesync.New(src, b.open, dst, b.memory, b.looks, o).Run(ctx)
+	r := filesync.New(src, b.open, dst, b.memory, b.shared, o).Run(ctx)
 	if err := b.memory.FinishPass(b.t.Context(), id, r, ""); err != nil {
 		b.t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestInterruptedCopySurvivesAKill(t *testing.T) {
 	data := bulk(12 << 20)
 	b := interrupted(t, data)
 	// The pass after it was killed: its successor sweeps, and keeps this one.
-	if _, _, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now()); err != nil {
+	if _, _, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now(), true); err != nil {
 		t.Fatal(err)
 	}
 	var o offsets
@@ -165,7 +165,8 @@ func TestBandwidthLimit(t *testing.T) {
 			b.src.Put(fmt.Sprintf("f%d", i), bulk(100<<10), old)
 		}
 		start := time.Now()
-		b.want(b.pass(filesync.Automatic, func(o *filesync.Options) { o.BytesPerSecond = 100 << 10 }), filesync.Succeeded, "copied=20")
+		b.shared = filesync.NewShared(100 << 10)
+		b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=20")
 		// 2,000 KiB at 100 KiB/s, of which the first 256 KiB come in a burst.
 		if took := time.Since(start); took < 17*time.Second || took > 21*time.Second {
 			t.Errorf("it took %v", took)
@@ -180,7 +181,8 @@ func TestBandwidthLimitObeysTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
-		r := b.passKeeping(ctx, func(o *filesync.Options) { o.BytesPerSecond = 1000 })
+		b.shared = filesync.NewShared(1000)
+		r := b.passKeeping(ctx)
 		if took := time.Since(start); took > 4*time.Second {
 			t.Errorf("it ended after %v: %s", took, r.Outcome)
 		}
@@ -297,7 +299,7 @@ func TestLedgerFails(t *testing.T) {
 	}
 	defer dst.Close()
 	broken := errors.New("disk I/O error")
-	r := filesync.New(b.src, b.open, dst, brokenLedger{b.memory, broken}, b.looks, filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: filter}).Run(t.Context())
+	r := filesync.New(b.src, b.open, dst, brokenLedger{b.memory, broken}, b.shared, filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: filter}).Run(t.Context())
 	if r.Outcome != filesync.Failed || !errors.Is(r.Err, broken) {
 		t.Errorf("%s %v", r.Outcome, r.Err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"sftpconnector/status"
 )
@@ -26,9 +25,15 @@ const (
 	// Apply also brings back what is missing at the destination, and tries
 	// failed files at once.
 	Apply Mode = "apply"
+	// Request does what Apply does for the files of a Selection, beside other
+	// passes of the connector.
+	Request Mode = "request"
 	// Survey decides about each file and does nothing.
 	Survey Mode = "survey"
 )
+
+// ensures reports whether the mode brings back what is missing at the destination.
+func (m Mode) ensures() bool { return m == Apply || m == Request }
 
 // AfterCopy is what becomes of originals.
 type AfterCopy struct {
@@ -43,6 +48,8 @@ type Options struct {
 	ID     string // of the pass
 	Mode   Mode
 	Filter *Filter
+	// Selection narrows a Request down; nil for all files.
+	Selection *Selection
 	// Settle is how long a file has to stand still; AwaitSettle lets the pass
 	// wait for the second look, once for all files.
 	Settle      time.Duration
@@ -53,13 +60,14 @@ type Options struct {
 	Flat      bool // all files in one directory at the destination
 	Overwrite bool // replace files at the destination that are not ours
 	AfterCopy AfterCopy
-	// BytesPerSecond limits the reading; 0 for no limit.
-	BytesPerSecond int64
 	// Sweep removes what a killed pass left at the destination.
 	Sweep bool
 	// Stall ends a pass that makes no progress for so long; 0 for the default.
 	Stall time.Duration
 	Log   *slog.Logger
+	// Release takes the source back that a pass was given or has opened, lost if
+	// its connection is. nil: it is closed.
+	Release func(s Source, lost bool)
 	// OnReached, which may be nil, is called once the source directory could be
 	// read; OnLost when the connection is lost, and with nil when it is back.
 	OnReached func()
@@ -74,9 +82,10 @@ type Options struct {
 // side most of the time, so these are many; large files are few, as each is
 // split over the connection's channels by itself.
 const (
-	listers      = 8
+	listers      = 48
 	comparers    = 2
 	copiers      = 256
+	askedCopiers = 32 // of a Request: many run side by side
 	largeCopies  = 4
 	largeFile    = 8 << 20
 	removers     = 16
@@ -86,19 +95,21 @@ const (
 
 // Pass is one pass over a source. Make one with New and Run it once.
 type Pass struct {
-	o       Options
-	src     *reopening
-	dst     Destination
-	ledger  Ledger
-	looks   *Looks
-	limiter *rate.Limiter
+	o      Options
+	src    *reopening
+	dst    Destination
+	ledger Ledger
+	shared *Shared
+	looks  *Looks
+	claims *claims
 
 	tally
 	rows       *Seen       // of the ledger, that the listing came across
 	incomplete atomic.Bool // the listing missed something
 	resumes    resumes
-	claims     claims
 	second     waiting
+	elsewhere  elsewhere
+	released   int64        // claims of this pass that were; shared.claims guards it
 	skip       []string     // directories that are never walked
 	entries    atomic.Int64 // that were listed
 	sweeping   atomic.Bool
@@ -117,8 +128,8 @@ type Pass struct {
 }
 
 // New makes a pass. The first source is open already; open makes another one
-// when that is lost. looks is the connector's, kept from pass to pass.
-func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *Looks, o Options) *Pass {
+// when that is lost. shared is the connector's.
+func New(first Source, open OpenSource, dst Destination, ledger Ledger, shared *Shared, o Options) *Pass {
 	if o.Stall == 0 {
 		o.Stall = defaultStall
 	}
@@ -126,11 +137,11 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *L
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pass{
-		o: o, src: newReopening(first, open, o.OnLost), dst: dst, ledger: ledger, looks: looks,
-		limiter:    newLimiter(o.BytesPerSecond),
+		o: o, src: newReopening(first, open, o), dst: dst, ledger: ledger,
+		shared: shared, looks: shared.looks, claims: &shared.claims,
 		maxEntries: maxEntries,
 		rows:       NewSeen(),
-		claims:     claims{by: map[string]string{}},
+		elsewhere:  elsewhere{wake: make(chan struct{}, 1)},
 		chunks:     make(chan []Entry, 2*listers),
 		jobs:       make(chan job, 4*copiers),
 		done:       make(chan *finished, maxBatch),
@@ -142,7 +153,7 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, looks *L
 // Progress is a look at the pass from outside; it may be called at any time.
 func (p *Pass) Progress() Progress { return p.progress() }
 
-// Run does the pass. It closes the source, and nothing else that it was given.
+// Run does the pass. It gives the source back, and closes nothing else that it was given.
 // When ctx ends, it stops at the next safe point: what was copied whole is
 // committed, a large interrupted copy is kept for the next pass.
 func (p *Pass) Run(ctx context.Context) Result {
@@ -174,7 +185,12 @@ func (p *Pass) Run(ctx context.Context) Result {
 // run is the pass, step by step.
 func (p *Pass) run(ctx context.Context) error {
 	if p.o.Mode != Survey {
-		if err := p.recoverLast(ctx); err != nil {
+		defer p.shared.leave(p)
+		if err := p.shared.enter(ctx, p, p.recoverLast); err != nil {
+			return err
+		}
+		var err error
+		if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 			return err
 		}
 		// Apply brings back what is missing at the destination, so that there an
@@ -188,14 +204,19 @@ func (p *Pass) run(ctx context.Context) error {
 	if err := p.setAside(ctx); err != nil {
 		return err
 	}
-	p.looks.begin()
+	if p.o.Mode != Request {
+		p.looks.begin()
+	}
 	if err := p.stages(ctx); err != nil {
 		return err
 	}
 	if full := p.noRoom.Load(); full != nil {
 		return *full
 	}
-	if p.o.Mode == Survey || p.incomplete.Load() {
+	switch {
+	case p.o.Mode == Request:
+		return p.bygone(ctx)
+	case p.o.Mode == Survey || p.incomplete.Load():
 		return nil
 	}
 	p.looks.end()
@@ -251,9 +272,16 @@ func (p *Pass) stages(ctx context.Context) error {
 			return err
 		}
 		p.listed.Store(true)
-		return p.secondLook(fctx)
+		if err := p.secondLook(fctx); err != nil {
+			return err
+		}
+		return p.awaitOthers(fctx)
 	})
-	for range copiers {
+	workers := copiers
+	if p.o.Mode == Request {
+		workers = askedCopiers
+	}
+	for range workers {
 		front.Go(func() error { return p.copyAll(fctx) })
 	}
 	err := front.Wait()
@@ -342,7 +370,7 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if now := p.pulse(); now != last || p.second.asleep.Load() || p.sweeping.Load() {
+			if now := p.pulse(); now != last || p.second.asleep.Load() || p.sweeping.Load() || p.elsewhere.waits.Load() {
 				last, since = now, time.Now()
 				continue
 			}
@@ -403,13 +431,16 @@ func (p *Pass) record(ctx context.Context, f Failure) error {
 	if err != nil {
 		return err
 	}
-	p.rows.AddFailures(ids)
+	p.shared.wroteRows(nil, ids)
 	return nil
 }
 
 // decide tells the observer of a decision.
-func (p *Pass) decide(e Entry, s State, reason string) {
+func (p *Pass) decide(e Entry, s State, reason string) { p.decideTarget(e, s, "", reason) }
+
+// decideTarget is decide for a file that is at the destination under that name.
+func (p *Pass) decideTarget(e Entry, s State, target, reason string) {
 	if p.o.OnDecision != nil {
-		p.o.OnDecision(Decision{Entry: e, State: s, Reason: reason})
+		p.o.OnDecision(Decision{Entry: e, State: s, Target: target, Reason: reason})
 	}
 }

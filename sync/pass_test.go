@@ -33,12 +33,12 @@ type bench struct {
 	data   string
 	ledger *ledger.Ledger
 	memory *ledger.Connector
-	looks  *filesync.Looks
+	shared *filesync.Shared
 	open   filesync.OpenSource
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"), data: t.TempDir(), looks: filesync.NewLooks()}
+	b := &bench{t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"), data: t.TempDir(), shared: filesync.NewShared(0)}
 	b.open = b.src.Open
 	b.reopenLedger()
 	t.Cleanup(func() { b.ledger.Close() })
@@ -72,7 +72,7 @@ func (b *bench) passIn(ctx context.Context, mode filesync.Mode, adjust ...func(*
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	id, unclean, err := b.memory.StartPass(b.t.Context(), mode, time.Now())
+	id, unclean, err := b.memory.StartPass(b.t.Context(), mode, time.Now(), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func (b *bench) passIn(ctx context.Context, mode filesync.Mode, adjust ...func(*
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r := filesync.New(src, b.open, dst, b.memory, b.looks, o).Run(ctx)
+	r := filesync.New(src, b.open, dst, b.memory, b.shared, o).Run(ctx)
 	if err := b.memory.FinishPass(b.t.Context(), id, r, status.ConnectionValid); err != nil {
 		b.t.Fatal(err)
 	}

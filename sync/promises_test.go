@@ -222,10 +222,10 @@ func TestListedButNotThere(t *testing.T) {
 // Leftovers of a killed pass are swept even if the pass after it cannot start.
 func TestSweepIsNotForgotten(t *testing.T) {
 	b := newBench(t)
-	if _, _, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now()); err != nil {
+	if _, _, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now(), true); err != nil {
 		t.Fatal(err) // and killed
 	}
-	if _, unclean, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now()); err != nil || !unclean {
+	if _, unclean, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now(), true); err != nil || !unclean {
 		t.Fatal(unclean, err) // no connection
 	}
 	os.MkdirAll(b.dir, 0o777)
@@ -235,7 +235,7 @@ func TestSweepIsNotForgotten(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the leftover is still there", err)
 	}
-	if _, unclean, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now()); err != nil || unclean {
+	if _, unclean, err := b.memory.StartPass(t.Context(), filesync.Automatic, time.Now(), true); err != nil || unclean {
 		t.Error("swept once more", err)
 	}
 }

@@ -17,7 +17,7 @@ const (
 
 // Looks remembers, from one pass of a connector to the next, which files were
 // seen in which version and when, on our own monotonic clock. It may be used
-// concurrently, but by one pass at a time.
+// concurrently, but begin and end are for one pass at a time.
 type Looks struct {
 	mu   sync.Mutex
 	seen map[string]look
@@ -30,8 +30,7 @@ type look struct {
 	gen           int
 }
 
-// NewLooks returns an empty memory.
-func NewLooks() *Looks { return &Looks{seen: map[string]look{}} }
+func newLooks() *Looks { return &Looks{seen: map[string]look{}} }
 
 // begin starts a pass: what it does not come across is forgotten by end.
 func (l *Looks) begin() {

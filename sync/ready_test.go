@@ -10,7 +10,7 @@ import (
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const settle = 5 * time.Second
-		l := NewLooks()
+		l := newLooks()
 		l.begin()
 		e := Entry{Name: "a", Size: 1, ModTime: time.Now()}
 		for i, c := range []struct {
@@ -55,7 +55,7 @@ func TestReady(t *testing.T) {
 }
 
 func TestLooksAreBounded(t *testing.T) {
-	l := NewLooks()
+	l := newLooks()
 	l.begin()
 	now := time.Now()
 	for i := range maxLooks {

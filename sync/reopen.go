@@ -27,22 +27,28 @@ type OpenSource func(ctx context.Context) (Source, error)
 // their callers know how far they came: they see ErrLost only once the new
 // connection stands.
 type reopening struct {
-	open OpenSource
-	told func(error) // of a loss, and with nil of its end; may be nil
+	open    OpenSource
+	release func(s Source, lost bool)
+	told    func(error) // of a loss, and with nil of its end
 
-	mu   sync.Mutex
-	cur  Source
-	gen  int
-	left int   // in a row
-	all  int   // left in all
-	err  error // why no further connection can be had
+	mu    sync.Mutex
+	cur   Source
+	given bool // cur was given back
+	gen   int
+	left  int   // in a row
+	all   int   // left in all
+	err   error // why no further connection can be had
 }
 
-func newReopening(first Source, open OpenSource, told func(error)) *reopening {
-	if told == nil {
-		told = func(error) {}
+func newReopening(first Source, open OpenSource, o Options) *reopening {
+	r := &reopening{open: open, release: o.Release, told: o.OnLost, cur: first, left: maxReopens, all: maxAllReopens}
+	if r.release == nil {
+		r.release = func(s Source, _ bool) { s.Close() }
 	}
-	return &reopening{open: open, told: told, cur: first, left: maxReopens, all: maxAllReopens}
+	if r.told == nil {
+		r.told = func(error) {}
+	}
+	return r
 }
 
 // lost reports whether err says that the connection, not the file, is at fault.
@@ -74,7 +80,7 @@ func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
 	if r.gen != gen {
 		return nil
 	}
-	r.cur.Close()
+	r.give(true)
 	r.told(why)
 	for wait := time.Second; ; wait *= 2 {
 		if r.left == 0 || r.all == 0 {
@@ -90,7 +96,7 @@ func (r *reopening) reopen(ctx context.Context, gen int, why error) error {
 		}
 		s, err := r.open(ctx)
 		if err == nil {
-			r.cur, r.gen = s, r.gen+1
+			r.cur, r.gen, r.given = s, r.gen+1, false
 			r.told(nil)
 			return nil
 		}
@@ -229,5 +235,14 @@ func (r *reopening) consume(ctx context.Context, f func(Consumer) error) error {
 func (r *reopening) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.cur.Close()
+	r.give(false)
+	return nil
+}
+
+// give gives the connection that stands, or stood, back, once. The caller holds r.mu.
+func (r *reopening) give(lost bool) {
+	if !r.given {
+		r.given = true
+		r.release(r.cur, lost)
+	}
 }

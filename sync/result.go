@@ -85,6 +85,7 @@ type Delivered struct {
 type Decision struct {
 	Entry  Entry
 	State  State
+	Target string // its name at the destination, where it stands there; else ""
 	Reason string
 }
 

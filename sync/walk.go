@@ -57,8 +57,8 @@ type tree struct {
 	ended  bool
 }
 
-func newTree() *tree {
-	t := &tree{stack: []directory{{}}}
+func newTree(start directory) *tree {
+	t := &tree{stack: []directory{start}}
 	t.wake = sync.NewCond(&t.mu)
 	return t
 }
@@ -108,7 +108,11 @@ func (t *tree) end() {
 
 // walk lists the whole source and sends its files on in chunks.
 func (p *Pass) walk(ctx context.Context) error {
-	t := newTree()
+	start, err := p.startOf(ctx)
+	if err != nil {
+		return err
+	}
+	t := newTree(start)
 	defer context.AfterFunc(ctx, t.end)()
 	g, ctx := errgroup.WithContext(ctx)
 	for range listers {
@@ -147,6 +151,9 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 			return fmt.Errorf("list /%s: %w", d.name, err)
 		case d.name == "":
 			return rootError(err)
+		case errors.Is(err, fs.ErrNotExist) && p.o.Selection != nil && d.name == p.o.Selection.start:
+			t.push(directory{}) // the root tells whether the source is there at all
+			return nil
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // it went away since its parent was listed
 		}
@@ -245,6 +252,9 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 		if !ok {
 			continue
 		}
+		if p.o.Selection != nil && !p.o.Selection.Match(file) {
+			continue
+		}
 		p.tally.seen.Add(1)
 		if chunk = append(chunk, file); len(chunk) == chunkSize {
 			if err := send(); err != nil {
@@ -317,6 +327,8 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 func (p *Pass) descend(t *tree, d directory) {
 	switch {
 	case slices.Contains(p.skip, d.name), slices.Contains(p.skip, d.real):
+		return
+	case p.o.Selection != nil && !p.o.Selection.MayHold(d.name):
 		return
 	case d.depth > maxDepth:
 		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, ErrLimit))

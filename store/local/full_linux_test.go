@@ -65,7 +65,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		defer dst.Close()
 		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-		return filesync.New(src, src.Open, dst, c, filesync.NewLooks(), filesync.Options{ID: "1", Mode: filesync.Apply, Filter: filter}).Run(t.Context())
+		return filesync.New(src, src.Open, dst, c, filesync.NewShared(0), filesync.Options{ID: "1", Mode: filesync.Apply, Filter: filter}).Run(t.Context())
 	}
 	r := pass()
 	if r.Outcome != filesync.Failed || !status.Is(r.Err, status.DestinationUnavailable) {

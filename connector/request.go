@@ -1,0 +1,180 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+// maxRequests is how many requests of one connector run at a time; the others
+// wait for their turn.
+const maxRequests = 16
+
+// MaxMatches is how many files one request may match: its answer names them all.
+const MaxMatches = 200_000
+
+// Errors of requests.
+var (
+	// ErrTooMany: more files match a request than its answer may name.
+	ErrTooMany = errors.New("more than 200,000 files match: narrow the filters down")
+	// ErrHeld: the server refused the login a short while ago.
+	ErrHeld = errors.New("the server refused the login a short while ago, and accounts get locked by trying on")
+)
+
+// RequestReport is what became of the files that a request matches, each in the
+// order of their names.
+type RequestReport struct {
+	There   []RequestedFile // at the destination, complete and durable
+	Waiting []RequestedFile // not ready, with the reason
+	Failed  []RequestedFile // and directories that could not be read
+	Status  status.Word     // the Connection Status at its end
+}
+
+// RequestedFile is one of them.
+type RequestedFile struct {
+	Source filesync.Entry
+	Target string // its name below the destination; "" when it is not there
+	Copied bool   // by this request
+	Reason string
+}
+
+// Request makes sure that every ready file that sel matches is at the
+// destination, beside all other passes. The report is as far as it came when
+// there is an error: ErrBusy, ErrStopped, ErrTooMany, ErrHeld, the context's
+// cause, a *status.Error, or one of the ledger.
+func (e *Element) Request(ctx context.Context, sel *filesync.Selection) (RequestReport, error) {
+	done, err := e.begin()
+	if err != nil {
+		return RequestReport{}, err
+	}
+	defer done()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	select {
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
+	case <-ctx.Done():
+		return RequestReport{}, context.Cause(ctx)
+	}
+	c := &collector{sel: sel, filter: e.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
+	r := newRun(filesync.Request)
+	r.selection, r.observe = sel, c
+	r.started = time.Now()
+	p, err := e.pass(ctx, r)
+	if err == nil {
+		err = p.Result.Err
+	}
+	if err == nil || p.ID != "" {
+		e.mu.Lock()
+		e.count(p)
+		e.mu.Unlock()
+	}
+	return c.report(p, err), err
+}
+
+// begin counts a request in, so that stop waits for it.
+func (e *Element) begin() (done func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.stopped:
+		return nil, ErrStopped
+	case time.Now().Before(e.held):
+		return nil, &status.Error{Word: e.heldFor, Op: "request", Err: ErrHeld}
+	}
+	e.passes.Add(1)
+	e.requests++
+	return func() {
+		e.mu.Lock()
+		e.requests--
+		e.mu.Unlock()
+		e.passes.Done()
+	}, nil
+}
+
+// collector notes what a pass decides about the files that match.
+type collector struct {
+	sel    *filesync.Selection
+	filter *filesync.Filter
+	full   func() // called when there are too many
+
+	mu    sync.Mutex
+	found map[string]found // by the name at the source
+}
+
+type found struct {
+	RequestedFile
+	state filesync.State
+}
+
+// decided is told of each decision; the last about a file counts.
+func (c *collector) decided(d filesync.Decision) {
+	if d.State == filesync.StateExcluded || !c.asked(d.Entry) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(found{RequestedFile{Source: d.Entry, Target: d.Target, Reason: d.Reason}, d.State})
+}
+
+// delivered is told of each delivered file.
+func (c *collector) delivered(d filesync.Delivered) {
+	v := d.Delivery
+	if !c.asked(v.Source) {
+		return // of another pass, which was killed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(found{RequestedFile{Source: v.Source, Target: v.Target.Name, Copied: !v.Adopted}, filesync.StateDelivered})
+}
+
+func (c *collector) asked(e filesync.Entry) bool { return c.sel.Match(e) && c.filter.Excluded(e) == "" }
+
+// note keeps what is known of a file. The caller holds c.mu.
+func (c *collector) note(f found) {
+	if _, known := c.found[f.Source.Name]; !known && len(c.found) >= MaxMatches {
+		c.full()
+		return
+	}
+	c.found[f.Source.Name] = f
+}
+
+// report sorts what was found. err is why the pass ended early, or nil.
+func (c *collector) report(p PassReport, err error) RequestReport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := RequestReport{Status: p.Status}
+	for _, f := range c.found {
+		switch f.state {
+		case filesync.StateDelivered, filesync.StatePresent:
+			r.There = append(r.There, f.RequestedFile)
+			continue
+		case filesync.StateWaiting:
+			r.Waiting = append(r.Waiting, f.RequestedFile)
+			continue
+		case filesync.StateNew, filesync.StateChanged, filesync.StateCopying:
+			f.Reason = "not copied yet when the request ended"
+		}
+		r.Failed = append(r.Failed, f.RequestedFile)
+	}
+	for _, x := range p.Result.Failures { // a directory that could not be read, say
+		if _, told := c.found[x.Name]; !told && (c.sel.MayHold(x.Name) || c.sel.MayHold(path.Dir(x.Name))) {
+			r.Failed = append(r.Failed, RequestedFile{Source: filesync.Entry{Name: x.Name}, Reason: x.Error})
+		}
+	}
+	for _, list := range [][]RequestedFile{r.There, r.Waiting, r.Failed} {
+		slices.SortFunc(list, func(a, b RequestedFile) int {
+			return cmp.Or(strings.Compare(a.Target, b.Target), strings.Compare(a.Source.Name, b.Source.Name))
+		})
+	}
+	return r
+}

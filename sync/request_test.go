@@ -1,0 +1,370 @@
+package sync_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sftpconnector/store/local"
+	filesync "sftpconnector/sync"
+)
+
+// asked is what a request was told about files: the last state of each, and how
+// often each was copied.
+type asked struct {
+	mu     sync.Mutex
+	states map[string]filesync.State
+	copied map[string]int
+}
+
+func (a *asked) listen(o *filesync.Options) {
+	o.OnDecision = func(d filesync.Decision) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if d.State != filesync.StateExcluded {
+			a.states[d.Entry.Name] = d.State
+		}
+	}
+	o.OnDelivered = func(d filesync.Delivered) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.states[d.Delivery.Source.Name] = filesync.StateDelivered
+		a.copied[d.Delivery.Source.Name]++
+	}
+}
+
+// names are the files in a state.
+func (a *asked) names(states ...filesync.State) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []string
+	for name, s := range a.states {
+		if slices.Contains(states, s) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (a *asked) there() string {
+	return strings.Join(a.names(filesync.StateDelivered, filesync.StatePresent), " ")
+}
+
+func selection(t *testing.T, name string, from, to time.Time) *filesync.Selection {
+	t.Helper()
+	s, err := filesync.NewSelection(name, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run runs a pass that others may run beside.
+func (b *bench) run(ctx context.Context, mode filesync.Mode, sel *filesync.Selection, adjust ...func(*filesync.Options)) (filesync.Result, *asked) {
+	b.t.Helper()
+	a := &asked{states: map[string]filesync.State{}, copied: map[string]int{}}
+	filter, err := filesync.NewFilter(filesync.FilterOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	o := filesync.Options{ID: "7", Mode: mode, Filter: filter, Selection: sel, FollowLinks: true}
+	a.listen(&o)
+	for _, f := range adjust {
+		f(&o)
+	}
+	dst, err := local.Open(b.dir, b.ledger.Owner())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer dst.Close()
+	src, err := b.open(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return filesync.New(src, b.open, dst, b.memory, b.shared, o).Run(ctx), a
+}
+
+func (b *bench) request(name string) (filesync.Result, *asked) {
+	b.t.Helper()
+	return b.run(b.t.Context(), filesync.Request, selection(b.t, name, time.Time{}, time.Time{}))
+}
+
+func TestRequestCopiesWhatItMatches(t *testing.T) {
+	day := func(d int) time.Time { return time.Date(2020, 1, d, 0, 0, 0, 0, time.UTC) }
+	for _, test := range []struct {
+		name     string
+		from, to time.Time
+		want     string
+	}{
+		{"", time.Time{}, time.Time{}, "a.csv a.txt d/b.csv d/e/c.csv x/b.csv"},
+		{"**", time.Time{}, time.Time{}, "a.csv a.txt d/b.csv d/e/c.csv x/b.csv"},
+		{"*.csv", time.Time{}, time.Time{}, "a.csv d/b.csv d/e/c.csv x/b.csv"},
+		{"d/*.csv", time.Time{}, time.Time{}, "d/b.csv"},
+		{"d/**/*.csv", time.Time{}, time.Time{}, "d/b.csv d/e/c.csv"},
+		{"{d,x}/b.csv", time.Time{}, time.Time{}, "d/b.csv x/b.csv"},
+		{"nothing/*", time.Time{}, time.Time{}, ""},
+		{`regex:^d/.*\.csv$`, time.Time{}, time.Time{}, "d/b.csv d/e/c.csv"},
+		{"", day(2), day(4), "a.txt d/b.csv"},
+		{"", day(4), time.Time{}, "d/e/c.csv x/b.csv"},
+		{"*.csv", time.Time{}, day(4), "a.csv d/b.csv"},
+		{"*.csv", day(3), day(4).Add(time.Second), "d/b.csv d/e/c.csv"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			mod := map[string]time.Time{}
+			for i, name := range []string{"a.csv", "a.txt", "d/b.csv", "d/e/c.csv", "x/b.csv"} {
+				mod[name] = day(i + 1)
+				b.src.Put(name, name, mod[name])
+			}
+			r, a := b.run(t.Context(), filesync.Request, selection(t, test.name, test.from, test.to))
+			if r.Err != nil || a.there() != test.want {
+				t.Errorf("got %q (%v), want %q", a.there(), r.Err, test.want)
+			}
+			for _, name := range strings.Fields(test.want) {
+				b.wantFile(name, name, mod[name])
+			}
+			if n := b.src.Fetches(); n != len(strings.Fields(test.want)) {
+				t.Errorf("%d files were read", n)
+			}
+			// The same again is present, and an automatic pass copies the rest.
+			if r, a := b.run(t.Context(), filesync.Request, selection(t, test.name, test.from, test.to)); a.there() != test.want || r.Files.Copied != 0 {
+				t.Errorf("again: %q, %d copied", a.there(), r.Files.Copied)
+			}
+			n := len(strings.Fields(test.want))
+			if r := b.pass(filesync.Automatic); r.Files.Copied != int64(5-n) || r.Files.Present != int64(n) {
+				t.Errorf("the pass after it: %+v", r.Files)
+			}
+		})
+	}
+}
+
+func TestRequestListsNoMoreThanItNeeds(t *testing.T) {
+	for name, want := range map[string]string{
+		"d/e/*.csv":  "/d/e",
+		"d/*/c.csv":  "/d /d/e /d/f",
+		"d/**":       "/d /d/e /d/f /d/f/g",
+		"*/e/c.csv":  "/ /d /d/e /x",
+		"link/*.csv": "/",
+		"{d/e,x}/*":  "/ /d /d/e /d/f /d/f/g /x",
+	} {
+		b := newBench(t)
+		for _, name := range []string{"a", "d/a", "d/e/c.csv", "d/f/a", "d/f/g/a", "x/a"} {
+			b.src.Put(name, "1", old)
+		}
+		b.src.Link("link", "")
+		var mu sync.Mutex
+		var listed []string
+		b.src.OnList = func(dir string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			listed = append(listed, "/"+dir)
+			return nil
+		}
+		if r, _ := b.request(name); r.Err != nil {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+		slices.Sort(listed)
+		if got := strings.Join(listed, " "); got != want {
+			t.Errorf("%s lists %s, want %s", name, got, want)
+		}
+	}
+}
+
+// What was delivered, went from the source and still stands is a match too.
+func TestRequestKnowsWhatIsGone(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("d/a.csv", "a", old)
+	b.src.Put("d/b.csv", "b", old)
+	b.src.Put("c.csv", "c", old)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=3")
+	b.src.Delete("d/a.csv")
+	b.src.Delete("c.csv")
+	for range 2 { // before a pass has noticed that they are gone, and after
+		if r, a := b.request("*.csv"); a.there() != "c.csv d/a.csv d/b.csv" || r.Files.Copied != 0 {
+			t.Errorf("%q", a.there())
+		}
+		if _, a := b.request("d/*"); a.there() != "d/a.csv d/b.csv" {
+			t.Errorf("%q", a.there())
+		}
+		b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
+	}
+	if err := os.Remove(filepath.Join(b.dir, "c.csv")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "d", "a.csv"), []byte("edited by somebody"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, a := b.request(""); a.there() != "d/b.csv" {
+		t.Errorf("%q is no copy of ours any more", a.there())
+	}
+}
+
+// holdingBack lets files whose name has the prefix be read only once opened.
+func holdingBack(b *bench, prefix string) (reading <-chan string, open func()) {
+	gate, names := make(chan struct{}), make(chan string, 1000)
+	b.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if strings.HasPrefix(e.Name, prefix) {
+			names <- e.Name
+			<-gate
+		}
+		return nil
+	}
+	return names, sync.OnceFunc(func() { close(gate) })
+}
+
+// A request does not wait for what a long pass has still to do: it takes the
+// files that the pass has not begun. Those that it has begun are shared.
+func TestRequestGoesFirst(t *testing.T) {
+	for _, mode := range []filesync.Mode{filesync.Automatic, filesync.Apply} {
+		b := newBench(t)
+		const many = 600 // more than there are copiers
+		for i := range many {
+			b.src.Put(fmt.Sprintf("long/%03d", i), "x", old)
+		}
+		b.src.Put("small/one", "1", old)
+		b.src.Put("small/two", "2", old)
+		reading, open := holdingBack(b, "long/")
+		defer open()
+		var long filesync.Result
+		var group sync.WaitGroup
+		group.Go(func() { long, _ = b.run(t.Context(), mode, nil) })
+		first := <-reading
+		r, a := b.request("small/*")
+		if r.Err != nil || a.there() != "small/one small/two" {
+			t.Errorf("%s: %q (%v)", mode, a.there(), r.Err)
+		}
+		var shared *asked
+		group.Go(func() { _, shared = b.request(first) })
+		open()
+		group.Wait()
+		if shared.there() != first {
+			t.Errorf("%s: the shared file: %q", mode, shared.there())
+		}
+		if n := b.src.Fetches(); n != many+2 {
+			t.Errorf("%s: %d files were read, want each once", mode, n)
+		}
+		if long.Outcome != filesync.Succeeded || long.Files.Seen != many+2 || long.Files.Copied+long.Files.Present != many+2 {
+			t.Errorf("%s: the long pass: %s %+v %v", mode, long.Outcome, long.Files, long.Failures)
+		}
+	}
+}
+
+// A pass that ends early leaves its files to the others that wait for them.
+func TestRequestTakesOverFromACancelledPass(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("f", "data", old)
+	reading, open := holdingBack(b, "f")
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { b.run(ctx, filesync.Automatic, nil) })
+	<-reading
+	var a *asked
+	group.Go(func() { _, a = b.request("f") })
+	cancel()
+	open()
+	group.Wait()
+	if a.there() != "f" {
+		t.Errorf("%+v", a.states)
+	}
+	b.wantFile("f", "data", old)
+}
+
+// Many at once: each gets its own answer, and no file is read twice.
+func TestManyRequestsAtOnce(t *testing.T) {
+	b := newBench(t)
+	const dirs, files = 10, 20
+	for d := range dirs {
+		for f := range files {
+			b.src.Put(fmt.Sprintf("d%d/f%02d", d, f), "x", old)
+		}
+	}
+	var group sync.WaitGroup
+	for i := range 60 {
+		group.Go(func() {
+			pattern, want := fmt.Sprintf("d%d/*", i%dirs), files
+			switch i % 3 {
+			case 1:
+				pattern, want = fmt.Sprintf("f%02d", i%files), dirs
+			case 2:
+				pattern, want = "", dirs*files
+			}
+			r, a := b.request(pattern)
+			if got := a.names(filesync.StateDelivered, filesync.StatePresent); r.Err != nil || len(got) != want {
+				t.Errorf("%q: %d files (%v), want %d", pattern, len(got), r.Err, want)
+			}
+		})
+	}
+	group.Go(func() { b.run(t.Context(), filesync.Automatic, nil) })
+	group.Go(func() { b.run(t.Context(), filesync.Apply, nil) })
+	group.Wait()
+	if n := b.src.Fetches(); n != dirs*files {
+		t.Errorf("%d files were read, want each of %d once", n, dirs*files)
+	}
+	b.noPending()
+}
+
+// Files of the next second, and those that nobody knows the time of.
+func TestSelectionTimes(t *testing.T) {
+	at := time.Date(2106, 2, 7, 6, 28, 15, 0, time.UTC)
+	for name, test := range map[string]struct {
+		from, to time.Time
+		mod      time.Time
+		want     bool
+	}{
+		"from is inclusive": {at, time.Time{}, at, true},
+		"just before":       {at, time.Time{}, at.Add(-time.Second), false},
+		"to is exclusive":   {time.Time{}, at, at, false},
+		"just in":           {time.Time{}, at, at.Add(-time.Second), true},
+		"1970":              {time.Unix(0, 0), time.Unix(1, 0), time.Unix(0, 0), true},
+		"another zone":      {at.In(time.FixedZone("", 5*3600)), time.Time{}, at, true},
+		"no time":           {time.Time{}, at, time.Time{}, false},
+		"no time, no bound": {time.Time{}, time.Time{}, time.Time{}, true},
+	} {
+		if got := selection(t, "", test.from, test.to).Match(filesync.Entry{Name: "f", ModTime: test.mod}); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestBadSelections(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"[":                        "syntax error in pattern",
+		"regex:(":                  "missing closing )",
+		strings.Repeat("a", 1001):  "1001 bytes",
+		strings.Repeat("{a,b}", 9): "multiply to more than 256",
+		"{a,{b,c,{d,e}}}{1,2,3,4,5}{" + strings.Repeat(",", 40) + "}": "multiply",
+		"regex:" + strings.Repeat("(a{1000})", 3) + "{1000}":          "repeat",
+	} {
+		if _, err := filesync.NewSelection(pattern, time.Time{}, time.Time{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: %v, want %q", pattern, err, want)
+		}
+	}
+	if _, err := filesync.NewSelection("", old, old); err == nil || !strings.Contains(err.Error(), "before to") {
+		t.Error(err)
+	}
+}
+
+// A walk that is pruned finds what one of the whole tree does.
+func FuzzSelection(f *testing.F) {
+	for _, glob := range []string{"*.csv", "a/**", "a/*/c", "{a,b/c}/d", "**/x/*", "a\\*/b", "/a/b", "[ab]/c", "a//b"} {
+		f.Add(glob, "a/b/c.csv")
+	}
+	f.Fuzz(func(t *testing.T, glob, name string) {
+		s, err := filesync.NewSelection(glob, time.Time{}, time.Time{})
+		if err != nil || !s.Match(filesync.Entry{Name: name}) {
+			return
+		}
+		for i, c := range name {
+			if c == '/' && !s.MayHold(name[:i]) {
+				t.Errorf("%q matches %q, and %q may hold nothing", glob, name, name[:i])
+			}
+		}
+	})
+}

@@ -1,0 +1,213 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Bounds on a pattern that comes from another program. A glob is tried once for
+// every way through its alternatives, {a,b}{c,d} for four; a regular expression
+// takes time in proportion to its length.
+const (
+	maxPattern      = 1000 // bytes
+	maxAlternatives = 256
+)
+
+// Selection is what a request asks for: files by path and modification time.
+// Make one with NewSelection; it may be used concurrently.
+type Selection struct {
+	name     *pattern // nil: all
+	from, to time.Time
+	start    string   // all matches lie below it
+	dirs     []string // the pattern's directories, "**" last where more may follow
+}
+
+// NewSelection compiles a request's filters. name is a glob as in files.include
+// or "regex:" and a regular expression for the path; "" is all files. A file
+// matches when it was modified at from or later and before to; a zero time is
+// no bound. The error is a sentence for whoever wrote the filters.
+func NewSelection(name string, from, to time.Time) (*Selection, error) {
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return nil, fmt.Errorf("from (%s) has to be before to (%s)", from.Format(time.RFC3339), to.Format(time.RFC3339))
+	}
+	s := &Selection{from: from, to: to, dirs: []string{"**"}}
+	if name == "" || name == "**" {
+		return s, nil
+	}
+	switch {
+	case len(name) > maxPattern:
+		return nil, fmt.Errorf("the pattern has %d bytes; allowed: %d", len(name), maxPattern)
+	case !strings.HasPrefix(name, "regex:") && alternatives(name) > maxAlternatives:
+		return nil, fmt.Errorf("pattern %q: its alternatives in braces multiply to more than %d", name, maxAlternatives)
+	}
+	p, err := compileOne(name)
+	if err != nil {
+		return nil, err
+	}
+	s.name = &p
+	if p.regex == nil && !p.base {
+		s.dirs = directoriesOf(p.glob)
+		for _, d := range s.dirs {
+			if strings.ContainsAny(d, `*?[{\`) {
+				break
+			}
+			s.start = join(s.start, d)
+		}
+	}
+	return s, nil
+}
+
+// alternatives is how many ways lead through a glob's braces, at most.
+func alternatives(glob string) int {
+	n, here := 1, []int{}
+	for i := 0; i < len(glob) && n <= maxAlternatives; i++ {
+		switch glob[i] {
+		case '\\':
+			i++
+		case '{':
+			here = append(here, 1)
+		case ',':
+			if len(here) > 0 {
+				here[len(here)-1]++
+			}
+		case '}':
+			if last := len(here) - 1; last >= 0 {
+				n *= here[last]
+				here = here[:last]
+			}
+		}
+	}
+	return n
+}
+
+// directoriesOf are the components of a glob's path before the last.
+func directoriesOf(glob string) []string {
+	if strings.Contains(glob, "{") {
+		// Braces may hold slashes: only what comes before them is sure.
+		glob = glob[:strings.Index(glob, "{")]
+		return append(strings.Split(glob, "/")[:strings.Count(glob, "/")], "**")
+	}
+	all := strings.Split(glob, "/")
+	for i, d := range all {
+		if d == "**" {
+			return all[:i+1]
+		}
+	}
+	return all[:len(all)-1]
+}
+
+// Match reports whether a file is asked for.
+func (s *Selection) Match(e Entry) bool {
+	if s.name != nil && match([]pattern{*s.name}, e.Name, path.Base(e.Name)) == "" {
+		return false
+	}
+	if s.from.IsZero() && s.to.IsZero() {
+		return true
+	}
+	return !e.ModTime.IsZero() && !e.ModTime.Before(s.from) && (s.to.IsZero() || e.ModTime.Before(s.to))
+}
+
+// MayHold reports whether files that match can lie in dir or below it.
+func (s *Selection) MayHold(dir string) bool {
+	if dir == "" {
+		return true
+	}
+	for i, name := range strings.Split(dir, "/") {
+		switch {
+		case i >= len(s.dirs):
+			return false
+		case s.dirs[i] == "**":
+			return true
+		case !doublestar.MatchUnvalidated(s.dirs[i], name):
+			return false
+		}
+	}
+	return true
+}
+
+// startOf is where the walk of a selection begins: the directory that all
+// matches lie below, if the way there is free of links and of directories that
+// are not walked; else the root.
+func (p *Pass) startOf(ctx context.Context) (directory, error) {
+	if p.o.Selection == nil || p.o.Selection.start == "" {
+		return directory{}, nil
+	}
+	start := p.o.Selection.start
+	if slices.ContainsFunc(p.skip, func(skip string) bool { return within(start, skip) }) {
+		return directory{}, nil
+	}
+	if err := checkPath(start); err != nil {
+		return directory{}, nil
+	}
+	real, inside, err := p.src.Locate(ctx, start)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist):
+		return directory{}, nil
+	case err != nil:
+		return directory{}, fmt.Errorf("find %s: %w", start, err)
+	case !inside || real != start:
+		return directory{}, nil
+	}
+	return directory{name: start, real: start, depth: 1 + strings.Count(start, "/")}, nil
+}
+
+// checkPath checks each component of a path.
+func checkPath(name string) error {
+	for component := range strings.SplitSeq(name, "/") {
+		if err := checkName(component); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bygone decides about files that the source has no more: those that were
+// delivered earlier and still stand at the destination match too.
+func (p *Pass) bygone(ctx context.Context) error {
+	sel := p.o.Selection
+	var recs []Record
+	look := func() error {
+		targets := make([]string, len(recs))
+		for i, r := range recs {
+			targets[i] = r.Delivery.Target.Name
+		}
+		standing, err := p.dst.Stat(ctx, targets)
+		if err != nil {
+			return err
+		}
+		for i, r := range recs {
+			if standing[i].Err == nil && wrote(r, targets[i], standing[i].Entry) {
+				p.present.Add(1)
+				p.decideTarget(r.Delivery.Source, stateOf(r), targets[i], "delivered earlier, gone from the source, stands at the destination")
+			}
+		}
+		recs = recs[:0]
+		return nil
+	}
+	prefix := ""
+	if sel.start != "" {
+		prefix = sel.start + "/"
+	}
+	err := p.ledger.DeliveredFiles(ctx, prefix, sel.from, sel.to, func(r Record) error {
+		e := r.Delivery.Source
+		if p.rows.Row(r.ID) || !sel.Match(e) || p.o.Filter.Excluded(e) != "" {
+			return nil
+		}
+		if recs = append(recs, r); len(recs) < chunkSize {
+			return nil
+		}
+		return look()
+	})
+	if err == nil && len(recs) > 0 {
+		err = look()
+	}
+	return err
+}
