@@ -144,10 +144,24 @@ type Files struct {
 	BandwidthLimit           Rate       `yaml:"bandwidth_limit"` // bytes a second; 0: none
 }
 
-// InterApp names the classes of DataMiner messages.
+// InterApp names the classes of DataMiner messages, and their properties.
 type InterApp struct {
-	RequestClass string `yaml:"request_class"`
-	ReplyClass   string `yaml:"reply_class"`
+	RequestClass string             `yaml:"request_class"`
+	ReplyClass   string             `yaml:"reply_class"`
+	Properties   InterAppProperties `yaml:"properties"`
+}
+
+// InterAppProperties names the properties of DataMiner messages: four of a
+// request, then four of its reply.
+type InterAppProperties struct {
+	FileNameFilter           string `yaml:"file_name_filter"`
+	FileTimeFrom             string `yaml:"file_time_from"`
+	FileTimeTo               string `yaml:"file_time_to"`
+	Timeout                  string `yaml:"timeout"`
+	Success                  string `yaml:"success"`
+	Description              string `yaml:"description"`
+	FileNames                string `yaml:"file_names"`
+	DestinationDirectoryPath string `yaml:"destination_directory_path"`
 }
 
 // Equal reports whether both have the same settings, the secrets from files

@@ -26,7 +26,13 @@ func (c *Connector) setDefaults() {
 	c.Files.Layout = Tree
 	c.Sync = Schedule{Text: notApplicable}
 	c.TimeZone = TimeZone{time.UTC}
-	c.InterApp = InterApp{RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse"}
+	c.InterApp = InterApp{
+		RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse",
+		Properties: InterAppProperties{
+			FileNameFilter: "fileNameFilter", FileTimeFrom: "fileTimeFrom", FileTimeTo: "fileTimeTo", Timeout: "timeout",
+			Success: "success", Description: "description", FileNames: "fileNames", DestinationDirectoryPath: "destinationDirectoryPath",
+		},
+	}
 	c.Retention = Duration(90 * day)
 }
 

@@ -154,9 +154,15 @@ func TestDefaults(t *testing.T) {
 				Include: []string{"**"}, Settle: Duration(5 * time.Second), Symlinks: FollowSymlinks,
 				AfterCopy: AfterCopy{Action: Leave}, OnConflict: FailOnConflict, Layout: Tree,
 			},
-			Sync:      Schedule{Text: "N/A"},
-			TimeZone:  TimeZone{time.UTC},
-			InterApp:  InterApp{RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse"},
+			Sync:     Schedule{Text: "N/A"},
+			TimeZone: TimeZone{time.UTC},
+			InterApp: InterApp{
+				RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse",
+				Properties: InterAppProperties{
+					FileNameFilter: "fileNameFilter", FileTimeFrom: "fileTimeFrom", FileTimeTo: "fileTimeTo", Timeout: "timeout",
+					Success: "success", Description: "description", FileNames: "fileNames", DestinationDirectoryPath: "destinationDirectoryPath",
+				},
+			},
 			Retention: Duration(90 * 24 * time.Hour),
 		}},
 	}

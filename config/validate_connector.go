@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -53,9 +55,40 @@ func (c *Connector) validate(at *place) {
 	if c.Retention.Std() < minRetention {
 		at.at("retention").refuse("too short; allowed: 1h and more")
 	}
-	interapp := at.at("interapp")
-	validateClass(c.InterApp.RequestClass, interapp.at("request_class"))
-	validateClass(c.InterApp.ReplyClass, interapp.at("reply_class"))
+	c.InterApp.validate(at.at("interapp"))
+}
+
+// validate checks the names of DataMiner classes and properties.
+func (i InterApp) validate(at *place) {
+	validateClass(i.RequestClass, at.at("request_class"))
+	validateClass(i.ReplyClass, at.at("reply_class"))
+	p, at := i.Properties, at.at("properties")
+	validateProperties(at, property{"file_name_filter", p.FileNameFilter}, property{"file_time_from", p.FileTimeFrom},
+		property{"file_time_to", p.FileTimeTo}, property{"timeout", p.Timeout})
+	validateProperties(at, property{"success", p.Success}, property{"description", p.Description},
+		property{"file_names", p.FileNames}, property{"destination_directory_path", p.DestinationDirectoryPath})
+}
+
+// property is a key of interapp.properties, and the name it has in .NET.
+type property struct{ key, name string }
+
+// validateProperties checks the names of the properties of one class. DataMiner
+// compares them without case.
+func validateProperties(at *place, properties ...property) {
+	odd := func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	taken := make(map[string]string)
+	for _, p := range properties {
+		folded := strings.ToLower(p.name)
+		switch at := at.at(p.key); {
+		case p.name == "" || unicode.IsDigit(rune(p.name[0])) || strings.ContainsFunc(p.name, odd):
+			at.refuse("not a property name; allowed: letters, digits and '_', no digit in front, such as fileNameFilter")
+		case slices.Contains([]string{"brokerreturnaddress", "expectsreply", "guid", "returnaddress", "source"}, folded):
+			at.refuse("every message has a property of this name; allowed: another name")
+		case taken[folded] != "":
+			at.refuse("the same name as that of %s; allowed: a name of its own", taken[folded])
+		}
+		taken[folded] = p.key
+	}
 }
 
 // validateClass checks the name of a .NET class. A comma would end it in a $type.
