@@ -35,16 +35,17 @@ func arrows() map[string]arrow {
 	types := []string{"status", "sync"}
 	running := []string{"config", "connector", "interapp", "status", "sync", "sync/ledger"}
 	return map[string]arrow{
-		"status":           {nil, none},
-		"config":           {nil, nil},
-		"sync":             {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
-		"sync/ledger":      {types, nil},
-		"store/local":      {types, nil},
-		"store/sftp":       {types, nil},
-		"connector":        {[]string{"config", "status", "sync", "sync/ledger"}, nil},
-		"interapp":         {nil, none},
-		"interapp/convert": {running, nil},
-		"interapp/server":  {append(running, "interapp/convert"), nil},
+		"status":             {nil, none},
+		"config":             {nil, nil},
+		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
+		"sync/ledger":        {types, nil},
+		"store/local":        {types, nil},
+		"store/sftp":         {types, nil},
+		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
+		"interapp":           {nil, none},
+		"interapp/dataminer": {[]string{"interapp"}, none},
+		"interapp/convert":   {running, nil},
+		"interapp/server":    {append(running, "interapp/convert"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/server",
 			"store/local", "store/sftp"), nil},
 
