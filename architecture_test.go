@@ -43,9 +43,11 @@ func arrows() map[string]arrow {
 		"store/sftp":         {types, nil},
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
 		"interapp":           {nil, none},
+		"interapp/notify":    {[]string{"interapp"}, none},
 		"interapp/dataminer": {[]string{"interapp"}, none},
 		"interapp/convert":   {running, nil},
-		"interapp/server":    {append(running, "interapp/convert"), nil},
+		"interapp/requests":  {append(running, "interapp/notify"), nil},
+		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/server",
 			"store/local", "store/sftp"), nil},
 
