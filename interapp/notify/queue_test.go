@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,9 +33,9 @@ type memory struct {
 	// items are those that are not posted; posted has the others, in their order.
 	items  map[string]*item
 	posted []string
-	fail   error  // of every method
-	broken string // the ID of one that can't be loaded
-	reads  int    // of Due
+	fail   error        // of every method
+	broken string       // the ID of one that can't be loaded
+	reads  atomic.Int64 // of Due
 	// recorded gets a value when something was, if there is room.
 	recorded chan struct{}
 }
@@ -57,7 +58,7 @@ func (s *memory) add(id string, it item) {
 func (s *memory) Due(_ context.Context, now time.Time, limit int) (due []Posting, next time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reads++
+	s.reads.Add(1)
 	lines := map[string]bool{"": false}
 	var ready []*item
 	for _, id := range slices.Sorted(maps.Keys(s.items)) {
@@ -342,9 +343,9 @@ func TestWake(t *testing.T) {
 		if len(s.ids()) != 2 {
 			t.Error("not posted within a minute")
 		}
-		before := s.reads
+		before := s.reads.Load()
 		time.Sleep(time.Hour)
-		if n := s.reads - before; n > 61 {
+		if n := s.reads.Load() - before; n > 61 {
 			t.Errorf("the store was read %d times in an idle hour", n)
 		}
 	})
@@ -380,31 +381,31 @@ func TestStop(t *testing.T) {
 // could not be recorded is not posted to all the time.
 func TestStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		posts := 0
+		var posts atomic.Int64
 		s := newMemory(t, many(2, "http://a")...)
 		s.set(errors.New("disk full"))
-		q, _ := start(t, s, func(context.Context, Message) error { posts++; return nil })
+		q, _ := start(t, s, func(context.Context, Message) error { posts.Add(1); return nil })
 		time.Sleep(time.Minute)
-		if s.reads > 13 || posts != 0 {
-			t.Errorf("%d reads, %d posts", s.reads, posts)
+		if s.reads.Load() > 13 || posts.Load() != 0 {
+			t.Errorf("%d reads, %d posts", s.reads.Load(), posts.Load())
 		}
 		s.set(nil)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if posts != 2 {
-			t.Errorf("%d posts after it was mended", posts)
+		if posts.Load() != 2 {
+			t.Errorf("%d posts after it was mended", posts.Load())
 		}
 
 		unrecorded := &unrecording{memory: newMemory(t, many(2, "http://a")...)}
-		posts = 0
-		q2, _ := start(t, unrecorded, func(context.Context, Message) error { posts++; return nil })
+		posts.Store(0)
+		q2, _ := start(t, unrecorded, func(context.Context, Message) error { posts.Add(1); return nil })
 		for range 60 {
 			q.Wake()
 			q2.Wake()
 			time.Sleep(time.Second)
 		}
-		if posts < 2 || posts > 13 {
-			t.Errorf("%d posts in a minute", posts)
+		if n := posts.Load(); n < 2 || n > 13 {
+			t.Errorf("%d posts in a minute", n)
 		}
 	})
 }
