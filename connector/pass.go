@@ -33,6 +33,7 @@ type Run struct {
 
 	selection *filesync.Selection // of a request
 	observe   *collector
+	began     func(progress func() filesync.Progress) // may be nil
 }
 
 func newRun(mode filesync.Mode) *Run { return &Run{Mode: mode, done: make(chan struct{})} }
@@ -245,6 +246,9 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean 
 	e.mu.Lock()
 	r.pass = pass
 	e.mu.Unlock()
+	if r.began != nil {
+		r.began(pass.Progress)
+	}
 	result := pass.Run(ctx)
 	result.Started = r.started
 	return e.conclude(ctx, result)

@@ -47,10 +47,11 @@ type RequestedFile struct {
 }
 
 // Request makes sure that every ready file that sel matches is at the
-// destination, beside all other passes. The report is as far as it came when
+// destination, beside all other passes. started, which may be nil, is given a
+// look at the progress once the connection stands. The report is as far as it came when
 // there is an error: ErrBusy, ErrStopped, ErrTooMany, ErrHeld, the context's
 // cause, a *status.Error, or one of the ledger.
-func (e *Element) Request(ctx context.Context, sel *filesync.Selection) (RequestReport, error) {
+func (e *Element) Request(ctx context.Context, sel *filesync.Selection, started func(progress func() filesync.Progress)) (RequestReport, error) {
 	done, err := e.begin()
 	if err != nil {
 		return RequestReport{}, err
@@ -67,7 +68,7 @@ func (e *Element) Request(ctx context.Context, sel *filesync.Selection) (Request
 	}
 	c := &collector{sel: sel, filter: e.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
 	r := newRun(filesync.Request)
-	r.selection, r.observe = sel, c
+	r.selection, r.observe, r.began = sel, c, started
 	r.started = time.Now()
 	p, err := e.pass(ctx, r)
 	if err == nil {

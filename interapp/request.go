@@ -69,6 +69,7 @@ type RequestState struct {
 	Deadline  time.Time  `json:"deadline" doc:"It expires then"`
 	Finished  *time.Time `json:"finished" doc:"null while it is accepted or running"`
 	Request   Request    `json:"request"`
+	Progress  *Progress  `json:"progress" doc:"null unless it is running and connected"`
 	Reply     *Reply     `json:"reply" doc:"null until it is finished"`
 	Posting   *Posting   `json:"posting" doc:"How the posting to reply_to goes; null without reply_to, or before there is a reply"`
 }

@@ -1,0 +1,216 @@
+package requests
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+const (
+	defaultTimeout = 5 * time.Minute
+	maxTimeout     = 24 * time.Hour
+)
+
+// Accept takes a request for a connector from the caller with that token name,
+// "" for none. It is in the ledger when Accept returns. The same id with the same request
+// gives what became of it. Errors: *Invalid, ErrTaken, ErrFull, connector.ErrUnknown.
+func (s *Service) Accept(ctx context.Context, connector, token string, r interapp.Request) (interapp.RequestState, error) {
+	e, err := s.set.Get(connector)
+	if err != nil {
+		return interapp.RequestState{}, err
+	}
+	now := time.Now()
+	timeout, err := s.check(&r, e.Config().TimeZone.Location, now)
+	if err != nil {
+		return interapp.RequestState{}, err
+	}
+	if s.open() >= maxOpen {
+		return interapp.RequestState{}, ErrFull
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return interapp.RequestState{}, err
+	}
+	kept, added, err := s.ledger.AcceptRequest(ctx, ledger.Request{
+		ID: r.ID, Connector: connector, Body: string(body), Token: token, ReplyTo: r.ReplyTo, Accepted: now, Deadline: now.Add(timeout),
+	})
+	switch {
+	case err != nil:
+		return interapp.RequestState{}, err
+	case kept.Connector != connector || kept.Token != token || kept.Body != string(body):
+		return interapp.RequestState{}, ErrTaken
+	}
+	state, err := stateOf(kept)
+	if added {
+		s.log.Info("request accepted", "connector", connector, "request", r.ID, "source", r.Source, "file_name_filter", r.FileNameFilter)
+		s.onChange(state)
+		s.start(kept)
+	}
+	return state, err
+}
+
+// check validates a request, gives it an id if it has none, and tells its timeout.
+func (s *Service) check(r *interapp.Request, zone *time.Location, now time.Time) (time.Duration, error) {
+	if r.ID == "" {
+		r.ID = strings.ToLower(rand.Text())
+	}
+	if len(r.ID) > 200 || strings.ContainsFunc(r.ID, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return 0, &Invalid{"id", "allowed: 1 to 200 printable ASCII characters without spaces, or none to have one made"}
+	}
+	if _, err := selection(*r, zone, now); err != nil {
+		return 0, err
+	}
+	if r.ReplyTo != "" {
+		if err := s.poster.Check(r.ReplyTo); err != nil {
+			return 0, &Invalid{"reply_to", err.Error()}
+		}
+	}
+	if r.Timeout == "" {
+		return defaultTimeout, nil
+	}
+	timeout, err := config.ParseDuration(r.Timeout)
+	if err != nil || timeout.Std() < time.Second || timeout.Std() > maxTimeout {
+		return 0, &Invalid{"timeout", "allowed: from 1s to 24h, such as 5m"}
+	}
+	return timeout.Std(), nil
+}
+
+// selection compiles the filters of a request that was accepted at that time.
+// Its error is an *Invalid.
+func selection(r interapp.Request, zone *time.Location, accepted time.Time) (*filesync.Selection, error) {
+	var f interapp.FileTimeFilter
+	if r.FileTimeFilter != nil {
+		f = *r.FileTimeFilter
+	}
+	from, err := instant(f.From, "file_time_filter.from", zone)
+	if err != nil {
+		return nil, err
+	}
+	to, err := instant(f.To, "file_time_filter.to", zone)
+	if err != nil {
+		return nil, err
+	}
+	if f.NewerThan != "" {
+		if f.From != "" {
+			return nil, &Invalid{"file_time_filter.newer_than", "it stands for from: send one of the two"}
+		}
+		age, err := config.ParseDuration(f.NewerThan)
+		if err != nil {
+			return nil, &Invalid{"file_time_filter.newer_than", err.Error()}
+		}
+		from = accepted.Add(-age.Std())
+	}
+	return compile(r.FileNameFilter, from, to)
+}
+
+// compile makes a Selection. Its error is an *Invalid.
+func compile(name string, from, to time.Time) (*filesync.Selection, error) {
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return nil, &Invalid{"file_time_filter", fmt.Sprintf("from (%s) has to be before to (%s)", from.Format(time.RFC3339), to.Format(time.RFC3339))}
+	}
+	sel, err := filesync.NewSelection(name, from, to)
+	if err != nil {
+		return nil, &Invalid{"file_name_filter", err.Error()}
+	}
+	return sel, nil
+}
+
+// instant reads a time; "" is none. Without a zone it is in the given one.
+func instant(text, field string, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, &Invalid{field, "not a time; allowed: 2006-01-02T15:04:05Z, 2006-01-02T15:04:05+01:00, or without a zone in the connector's time_zone, also 2006-01-02"}
+}
+
+// Request gives a request by its id, or ErrUnknown.
+func (s *Service) Request(ctx context.Context, id string) (interapp.RequestState, error) {
+	r, err := s.ledger.Request(ctx, id)
+	if errors.Is(err, ledger.ErrNoRequest) {
+		return interapp.RequestState{}, ErrUnknown
+	}
+	if err != nil {
+		return interapp.RequestState{}, err
+	}
+	state, err := stateOf(r)
+	if j := s.job(id); j != nil && !state.Ended() {
+		if look := j.progress.Load(); look != nil {
+			p := interapp.Progress((*look)())
+			state.Progress = &p
+		}
+	}
+	return state, err
+}
+
+// Wait is Request once it has ended; when ctx ends before, as it is then.
+func (s *Service) Wait(ctx context.Context, id string) (interapp.RequestState, error) {
+	if j := s.job(id); j != nil {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+		}
+	}
+	return s.Request(context.WithoutCancel(ctx), id)
+}
+
+// Cancel ends a request, whose answer is cancelled then. One that has ended
+// stays as it is.
+func (s *Service) Cancel(ctx context.Context, id string) (interapp.RequestState, error) {
+	if j := s.job(id); j != nil {
+		j.cancel(errCancelled)
+		return s.Wait(ctx, id)
+	}
+	state, err := s.Request(ctx, id)
+	if err != nil || state.Ended() {
+		return state, err
+	}
+	// Nobody works on it: the program is about to end.
+	if err := s.answer(ctx, state, interapp.RequestCancelled, emptyReply(state, "it was cancelled")); err != nil {
+		return state, err
+	}
+	return s.Request(ctx, id)
+}
+
+// stateOf is a request as programs see it.
+func stateOf(r ledger.Request) (interapp.RequestState, error) {
+	s := interapp.RequestState{ID: r.ID, Connector: r.Connector, State: r.State, Accepted: r.Accepted, Deadline: r.Deadline}
+	if err := json.Unmarshal([]byte(r.Body), &s.Request); err != nil {
+		return s, fmt.Errorf("request %s in the ledger: %w", r.ID, err)
+	}
+	if r.Reply == "" {
+		return s, nil
+	}
+	s.Finished, s.Reply = &r.Finished, new(interapp.Reply)
+	if err := json.Unmarshal([]byte(r.Reply), s.Reply); err != nil {
+		return s, fmt.Errorf("reply to request %s in the ledger: %w", r.ID, err)
+	}
+	if r.ReplyTo != "" {
+		s.Posting = postingOf(r.Posting, r.Posted)
+	}
+	return s, nil
+}
+
+func postingOf(p ledger.Posting, done bool) *interapp.Posting {
+	out := &interapp.Posting{Done: done, Tries: p.Tries, Error: p.Error}
+	if !p.Next.IsZero() {
+		out.NextTry = &p.Next
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+// Package requests takes inter-app requests and subscriptions, and sees to it
+// that each request gets exactly one answer and each delivery is told of, also
+// across restarts: what was accepted is in the ledger before the caller hears so.
+package requests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/notify"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// maxOpen bounds the requests that have no answer yet.
+const maxOpen = 10_000
+
+// Errors of a Service, besides those of the connectors.
+var (
+	// ErrTaken: the id belongs to another request.
+	ErrTaken = errors.New("the id belongs to another request: choose one of its own, or send the same request")
+	// ErrUnknown: there is no such request or subscription.
+	ErrUnknown = errors.New("not known, or older than the connector's retention")
+	// ErrFull: too many requests have no answer yet.
+	ErrFull = fmt.Errorf("%d requests wait for their answers: try again later", maxOpen)
+)
+
+// Invalid says what is wrong with a request or subscription.
+type Invalid struct {
+	Field  string // as in its JSON
+	Reason string
+}
+
+func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
+
+// Options are what a Service is made of. OnChange and Log may be nil.
+type Options struct {
+	Set    *connector.Set
+	Ledger *ledger.Ledger
+	Server config.Server // its tokens and reply_to_allow; see SetServer
+	Log    *slog.Logger
+	// OnChange is told of every change of a request's state. It must not block.
+	OnChange func(interapp.RequestState)
+}
+
+// Service is the requests and subscriptions of all connectors. Its methods may
+// be called concurrently.
+type Service struct {
+	set      *connector.Set
+	ledger   *ledger.Ledger
+	log      *slog.Logger
+	onChange func(interapp.RequestState)
+	poster   *notify.Poster
+	queue    *notify.Queue
+
+	mu      sync.Mutex
+	jobs    map[string]*job // without an answer, by id
+	running context.Context // nil before Run
+	ended   bool            // no more are started
+	group   sync.WaitGroup
+}
+
+// job is a request that is being worked on.
+type job struct {
+	cancel   context.CancelCauseFunc
+	done     chan struct{} // closed when it is answered, or the program ends
+	progress atomic.Pointer[func() filesync.Progress]
+}
+
+// New makes a Service. It does nothing of its own accord until Run.
+func New(o Options) (*Service, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnChange == nil {
+		o.OnChange = func(interapp.RequestState) {}
+	}
+	s := &Service{set: o.Set, ledger: o.Ledger, log: o.Log, onChange: o.OnChange, jobs: map[string]*job{}}
+	settings, err := settingsOf(o.Server)
+	if err != nil {
+		return nil, err
+	}
+	s.poster = notify.NewPoster(settings)
+	s.queue = notify.NewQueue(outbox{s}, s.poster.Post, s.log)
+	return s, nil
+}
+
+// SetServer goes over to the tokens and the reply_to_allow of another configuration.
+func (s *Service) SetServer(c config.Server) error {
+	settings, err := settingsOf(c)
+	if err == nil {
+		s.poster.Configure(settings)
+	}
+	return err
+}
+
+func settingsOf(c config.Server) (notify.Settings, error) {
+	allow, err := notify.NewAllow(c.ReplyToAllow)
+	secrets := map[string]string{}
+	for _, t := range c.Tokens {
+		secrets[t.Name] = t.Token.Reveal()
+	}
+	return notify.Settings{Allow: allow, Secret: func(name string) (string, bool) {
+		secret, ok := secrets[name]
+		return secret, ok
+	}}, err
+}
+
+// Run works on requests, those that an earlier run of the program left first,
+// and posts what is to be posted, until ctx ends. What has no answer by then
+// stays accepted.
+func (s *Service) Run(ctx context.Context) error {
+	left, err := s.ledger.OpenRequests(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.running = ctx
+	s.mu.Unlock()
+	for _, r := range left {
+		s.start(r)
+	}
+	s.queue.Run(ctx)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.group.Wait()
+	s.poster.Close()
+	return nil
+}
+
+// Do is Accept and the work until the answer, for a program that does not Run.
+// When ctx ends, the request is cancelled.
+func (s *Service) Do(ctx context.Context, connector string, r interapp.Request) (interapp.RequestState, error) {
+	whole := context.WithoutCancel(ctx)
+	s.mu.Lock()
+	s.running = whole
+	s.mu.Unlock()
+	state, err := s.Accept(ctx, connector, "", r)
+	if err != nil {
+		return state, err
+	}
+	defer context.AfterFunc(ctx, func() { _, _ = s.Cancel(whole, state.ID) })()
+	state, err = s.Wait(whole, state.ID)
+	s.group.Wait()
+	return state, err
+}
+
+// start works on a request in the background, once.
+func (s *Service) start(r ledger.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil || s.ended || s.jobs[r.ID] != nil {
+		return // Run finds it in the ledger
+	}
+	ctx, cancel := context.WithCancelCause(s.running)
+	j := &job{cancel: cancel, done: make(chan struct{})}
+	s.jobs[r.ID] = j
+	s.group.Go(func() {
+		defer cancel(nil)
+		s.work(ctx, r, func(progress func() filesync.Progress) { j.progress.Store(&progress) })
+		s.mu.Lock()
+		delete(s.jobs, r.ID)
+		s.mu.Unlock()
+		close(j.done)
+	})
+}
+
+func (s *Service) job(id string) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[id]
+}
+
+// open is how many requests have no answer yet.
+func (s *Service) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.jobs)
+}
+
+// Delivered is told that a connector delivered a file: subscribers may be waiting.
+func (s *Service) Delivered() { s.queue.Wake() }

@@ -1,0 +1,583 @@
+package requests_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/requests"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	"sftpconnector/store/storetest"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// old is a modification time that needs no second look.
+var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+
+const secret = "a-token-of-the-tests"
+
+// world is a program with one connector, "c", which can be ended and started again.
+type world struct {
+	t       *testing.T
+	src     *storetest.Memory
+	dir     string
+	data    string
+	zone    *time.Location
+	service *requests.Service
+	set     *connector.Set
+	ledger  *ledger.Ledger
+	end     func()
+
+	mu     sync.Mutex
+	refuse error // of opening the source
+	gate   chan struct{}
+	held   atomic.Int32 // fetches that wait for the gate
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"), data: t.TempDir(), zone: time.UTC}
+	return w
+}
+
+// close makes fetches wait until the gate is opened.
+func (w *world) close() (open func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	gate := make(chan struct{})
+	w.gate = gate
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.gate = nil
+		close(gate)
+	})
+}
+
+// start starts the program; run says whether it works on requests.
+func (w *world) start(run bool) {
+	w.t.Helper()
+	var err error
+	if w.ledger, err = ledger.Open(w.t.Context(), w.data); err != nil {
+		w.t.Fatal(err)
+	}
+	owner := w.ledger.Owner()
+	cfg := &config.Config{Connectors: map[string]*config.Connector{"c": {
+		Name: "c", Direction: config.Download, Retention: config.Duration(24 * time.Hour), TimeZone: config.TimeZone{Location: w.zone},
+		Files: config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: w.dir, Include: []string{"**"}, Exclude: []string{"*.no"}},
+	}}}
+	w.set, err = connector.NewSet(w.t.Context(), cfg, connector.Parts{
+		Source: func(context.Context, *config.Connector, status.Observer) (connector.Source, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return source{w.src, w}, w.refuse
+		},
+		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
+			return local.Open(w.dir, owner)
+		},
+		OnDelivered: func(string, filesync.Delivered) { w.service.Delivered() },
+	}, w.ledger)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.service, err = requests.New(requests.Options{Set: w.set, Ledger: w.ledger, Server: config.Server{
+		ReplyToAllow: []string{"http://127.0.0.1:*"}, Tokens: []config.Token{{Name: "t", Token: secret}},
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	if run {
+		group.Go(func() {
+			if err := w.service.Run(ctx); err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	w.end = sync.OnceFunc(func() {
+		cancel()
+		w.set.Stop()
+		group.Wait()
+		w.ledger.Close()
+	})
+	w.t.Cleanup(w.end)
+}
+
+// source is a Memory that can be tried, and held up.
+type source struct {
+	*storetest.Memory
+	w *world
+}
+
+func (source) Probe(context.Context) error { return nil }
+
+func (s source) Fetch(ctx context.Context, e filesync.Entry, from int64, to io.WriterAt) (filesync.Entry, error) {
+	s.w.mu.Lock()
+	gate := s.w.gate
+	s.w.mu.Unlock()
+	if gate != nil {
+		s.w.held.Add(1)
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return filesync.Entry{}, context.Cause(ctx)
+		}
+	}
+	return s.Memory.Fetch(ctx, e, from, to)
+}
+
+func (w *world) accept(r interapp.Request) interapp.RequestState {
+	w.t.Helper()
+	s, err := w.service.Accept(w.t.Context(), "c", "t", r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// ended waits for the answer of a request.
+func (w *world) ended(id string) interapp.RequestState {
+	w.t.Helper()
+	var s interapp.RequestState
+	w.until("request "+id+" ends", func() bool {
+		var err error
+		if s, err = w.service.Wait(w.t.Context(), id); err != nil {
+			w.t.Fatal(err)
+		}
+		return s.Ended()
+	})
+	return s
+}
+
+// until waits for a condition.
+func (w *world) until(what string, is func() bool) {
+	w.t.Helper()
+	limit := time.NewTimer(20 * time.Second)
+	defer limit.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			w.t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func TestReplyNamesTheFiles(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("a.csv", "12345", old)
+	w.src.Put("d/b.csv", "1", old.Add(time.Hour))
+	w.src.Put("c.txt", "1", old)
+	w.src.Put("x.no", "1", old)
+	s := w.ended(w.accept(interapp.Request{ID: "one", Source: "element 925/187", FileNameFilter: "*.csv"}).ID)
+	got, _ := json.Marshal(s.Reply)
+	want := fmt.Sprintf(`{"id":"one","connector":"c","source":"element 925/187","success":true,"description":"2 files copied","destination_directory_path":%q,`+
+		`"file_names":["a.csv","d/b.csv"],"files":[{"name":"a.csv","source_name":"a.csv","size":5,"mod_time":"2020-01-02T03:04:05Z","status":"copied"},`+
+		`{"name":"d/b.csv","source_name":"d/b.csv","size":1,"mod_time":"2020-01-02T04:04:05Z","status":"copied"}],"waiting":[],"failed":[]}`, w.dir)
+	if string(got) != want || s.State != interapp.RequestReplied || s.Finished == nil || s.Posting != nil {
+		t.Errorf("%s\n%s\nwant %s", s.State, got, want)
+	}
+	// The same id gives the same answer, whatever has happened since.
+	w.src.Put("new.csv", "1", old)
+	again, _ := json.Marshal(w.accept(interapp.Request{ID: "one", Source: "element 925/187", FileNameFilter: "*.csv"}).Reply)
+	if string(again) != want {
+		t.Errorf("again: %s", again)
+	}
+	// Others see what is there.
+	for filter, want := range map[string]string{
+		"*.csv": "1 file copied, 2 already present", "c*": "1 file copied", "": "4 files already present", "*.no": "no file matches", "none": "no file matches",
+	} {
+		if filter == "" {
+			continue
+		}
+		s := w.ended(w.accept(interapp.Request{FileNameFilter: filter}).ID)
+		if s.Reply.Description != want || !s.Reply.Success {
+			t.Errorf("%s: %+v", filter, s.Reply)
+		}
+	}
+	if s := w.ended(w.accept(interapp.Request{}).ID); s.Reply.Description != "4 files already present" {
+		t.Errorf("all: %+v", s.Reply)
+	}
+}
+
+func TestWhatIsNotThereHasItsReason(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("good", "1", old)
+	w.src.Put("bad", "1", old)
+	w.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if e.Name == "bad" {
+			return errors.New("broken sector")
+		}
+		return nil
+	}
+	s := w.ended(w.accept(interapp.Request{}).ID)
+	if r := s.Reply; s.State != interapp.RequestReplied || r.Success || r.Description != "1 file copied, 1 failed" || len(r.Failed) != 1 ||
+		r.Failed[0].Name != "bad" || !strings.Contains(r.Failed[0].Reason, "broken sector") || !slices.Equal(r.FileNames, []string{"good"}) {
+		t.Errorf("%+v", s.Reply)
+	}
+	if s := w.ended(w.accept(interapp.Request{FileNameFilter: "good"}).ID); !s.Reply.Success {
+		t.Errorf("what failed is none of this one's: %+v", s.Reply)
+	}
+	w.mu.Lock()
+	w.refuse = &status.Error{Word: status.ConnectionRefused, Op: "connect to", Target: "server:22"}
+	w.mu.Unlock()
+	s = w.ended(w.accept(interapp.Request{FileNameFilter: "good"}).ID)
+	if s.State != interapp.RequestFailed || s.Reply.Success || !strings.Contains(s.Reply.Description, "Connection Refused") || !strings.Contains(s.Reply.Description, status.ConnectionRefused.Hint()) {
+		t.Errorf("%s: %+v", s.State, s.Reply)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("f", "1", old)
+	open := w.close()
+	defer open()
+	r := w.accept(interapp.Request{})
+	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+	running, err := w.service.Request(t.Context(), r.ID)
+	if err != nil || running.State != interapp.RequestRunning || running.Reply != nil || running.Progress == nil || running.Progress.FilesFound != 1 {
+		t.Errorf("%+v %v", running, err)
+	}
+	s, err := w.service.Cancel(t.Context(), r.ID)
+	if err != nil || s.State != interapp.RequestCancelled || s.Reply.Success || !strings.Contains(s.Reply.Description, "cancelled") {
+		t.Errorf("%+v %v", s, err)
+	}
+	again, err := w.service.Cancel(t.Context(), r.ID)
+	if err != nil || again.State != interapp.RequestCancelled || !again.Finished.Equal(*s.Finished) {
+		t.Errorf("%+v %v", again, err)
+	}
+}
+
+func TestExpired(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("f", "1", old)
+	open := w.close()
+	defer open()
+	r := w.accept(interapp.Request{Timeout: "1s"})
+	if s := w.ended(r.ID); s.State != interapp.RequestExpired || s.Reply.Success || !strings.Contains(s.Reply.Description, "not done within 1s") || len(s.Reply.Failed) != 1 {
+		t.Errorf("%+v %+v", s, s.Reply)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	for name, c := range map[string]struct {
+		r     interapp.Request
+		field string
+		words string
+	}{
+		"glob":         {interapp.Request{FileNameFilter: "["}, "file_name_filter", "syntax error"},
+		"regex":        {interapp.Request{FileNameFilter: "regex:("}, "file_name_filter", "missing closing"},
+		"from":         {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{From: "yesterday"}}, "file_time_filter.from", "2006-01-02T15:04:05Z"},
+		"to":           {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{To: "2026-13-01"}}, "file_time_filter.to", "not a time"},
+		"order":        {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{From: "2026-01-02", To: "2026-01-01"}}, "file_time_filter", "before to"},
+		"both":         {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{From: "2026-01-02", NewerThan: "1h"}}, "file_time_filter.newer_than", "one of the two"},
+		"newer":        {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{NewerThan: "-1h"}}, "file_time_filter.newer_than", "duration"},
+		"id":           {interapp.Request{ID: "a b"}, "id", "without spaces"},
+		"long id":      {interapp.Request{ID: strings.Repeat("x", 201)}, "id", "1 to 200"},
+		"timeout":      {interapp.Request{Timeout: "1ms"}, "timeout", "1s to 24h"},
+		"reply_to":     {interapp.Request{ReplyTo: "http://192.0.2.1/x"}, "reply_to", "reply_to_allow"},
+		"other scheme": {interapp.Request{ReplyTo: "file:///etc/passwd"}, "reply_to", "reply_to_allow"},
+	} {
+		_, err := w.service.Accept(t.Context(), "c", "t", c.r)
+		if invalid, ok := errors.AsType[*requests.Invalid](err); !ok || invalid.Field != c.field || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := w.service.Accept(t.Context(), "none", "t", interapp.Request{}); !errors.Is(err, connector.ErrUnknown) {
+		t.Error(err)
+	}
+	if _, err := w.service.Request(t.Context(), "none"); !errors.Is(err, requests.ErrUnknown) {
+		t.Error(err)
+	}
+	w.ended(w.accept(interapp.Request{ID: "taken"}).ID)
+	for _, r := range []interapp.Request{{ID: "taken", FileNameFilter: "x"}, {ID: "taken", Source: "x"}} {
+		if _, err := w.service.Accept(t.Context(), "c", "t", r); !errors.Is(err, requests.ErrTaken) {
+			t.Error(err)
+		}
+	}
+	if _, err := w.service.Accept(t.Context(), "c", "another caller", interapp.Request{ID: "taken"}); !errors.Is(err, requests.ErrTaken) {
+		t.Error("another caller gets the answer:", err)
+	}
+	if n := w.src.Fetches(); n != 0 {
+		t.Errorf("%d files were read", n)
+	}
+}
+
+// A time without a zone is the connector's; the filters hold to the second.
+func TestTimeZones(t *testing.T) {
+	w := newWorld(t)
+	w.zone = time.FixedZone("", 2*3600)
+	w.start(true)
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, w.zone)
+	w.src.Put("before", "1", noon.Add(-time.Second))
+	w.src.Put("noon", "1", noon)
+	w.src.Put("after", "1", noon.Add(time.Second))
+	w.src.Put("1970", "1", time.Unix(0, 0))
+	w.src.Put("2106", "1", time.Unix(1<<32-1, 0))
+	for filter, want := range map[interapp.FileTimeFilter]string{
+		{From: "2026-03-01T12:00:00", To: "2026-03-01T12:00:01"}:             "noon",
+		{From: "2026-03-01T10:00:00Z", To: "2026-03-01T10:00:01Z"}:           "noon",
+		{From: "2026-03-01T05:00:00-05:00", To: "2026-03-01T05:00:02-05:00"}: "after noon",
+		{From: "2026-03-01", To: "2026-03-02"}:                               "after before noon",
+		{From: "2026-03-01 12:00", To: "2026-03-02"}:                         "after noon",
+		{To: "1970-01-01T00:00:01Z"}:                                         "1970",
+		{From: "2106-02-07T06:28:15Z"}:                                       "2106",
+		{From: "2106-02-07T06:28:16Z"}:                                       "",
+		{NewerThan: "1s"}:                                                    "2106",
+	} {
+		s := w.ended(w.accept(interapp.Request{FileTimeFilter: &filter}).ID)
+		if got := strings.Join(s.Reply.FileNames, " "); got != want {
+			t.Errorf("%+v: %q, want %q (%s)", filter, got, want, s.Reply.Description)
+		}
+	}
+}
+
+// What was accepted is answered after the program was started again, once.
+func TestRestart(t *testing.T) {
+	w := newWorld(t)
+	w.start(false) // it ends before it begins to work
+	w.src.Put("f", "1", old)
+	early := w.accept(interapp.Request{ID: "early"})
+	w.end()
+	w.start(true)
+	if s := w.ended(early.ID); s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 {
+		t.Errorf("%+v", s)
+	}
+	w.src.Put("g", "2", old)
+	open := w.close()
+	late := w.accept(interapp.Request{ID: "late", FileNameFilter: "g"})
+	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+	w.end()
+	open()
+	w.start(true)
+	if s := w.ended(late.ID); s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 || s.Reply.FileNames[0] != "g" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// receiver is a program that is posted to.
+type receiver struct {
+	*httptest.Server
+	mu      sync.Mutex
+	replies []interapp.Reply
+	files   []string // of deliveries
+	broken  bool
+}
+
+func newReceiver(t *testing.T) *receiver {
+	r := &receiver{}
+	in := &interapp.Receiver{
+		Secret: secret,
+		OnReply: func(_ context.Context, reply interapp.Reply) error {
+			return r.take(func() { r.replies = append(r.replies, reply) })
+		},
+		OnDeliveries: func(_ context.Context, d interapp.Deliveries) error {
+			return r.take(func() {
+				for _, f := range d.Files {
+					r.files = append(r.files, f.Name)
+				}
+			})
+		},
+	}
+	r.Server = httptest.NewServer(in)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) take(f func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken {
+		return errors.New("out of order")
+	}
+	f()
+	return nil
+}
+
+func (r *receiver) mend(broken bool) { r.mu.Lock(); defer r.mu.Unlock(); r.broken = broken }
+
+func (r *receiver) told() (replies int, files string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.replies), strings.Join(r.files, " ")
+}
+
+// A reply is posted, signed, and again until the receiver has it.
+func TestReplyTo(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("f", "1", old)
+	r := newReceiver(t)
+	r.mend(true)
+	s := w.ended(w.accept(interapp.Request{ReplyTo: r.URL + "/here"}).ID)
+	w.until("a posting has failed", func() bool {
+		s, _ = w.service.Request(t.Context(), s.ID)
+		return s.Posting != nil && s.Posting.Tries > 0
+	})
+	if s.Posting.Done || s.Posting.NextTry == nil || !strings.Contains(s.Posting.Error, "500") {
+		t.Errorf("%+v", s.Posting)
+	}
+	other := newReceiver(t) // is not held up
+	w.accept(interapp.Request{ID: "other", ReplyTo: other.URL})
+	w.until("the other has its reply", func() bool { n, _ := other.told(); return n == 1 })
+	w.end()
+	r.mend(false)
+	w.start(true)
+	w.until("the reply is there", func() bool { n, _ := r.told(); return n == 1 })
+	w.until("that is known", func() bool { s, _ = w.service.Request(t.Context(), s.ID); return s.Posting.Done })
+	if got := r.replies[0]; got.ID != s.ID || !got.Success || !slices.Equal(got.FileNames, []string{"f"}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSubscriptions(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	r := newReceiver(t)
+	for field, sub := range map[string]interapp.Subscription{
+		"file_name_filter": {FileNameFilter: "[", ReplyTo: r.URL}, "reply_to": {ReplyTo: "http://192.0.2.1"}, "from": {From: "x", ReplyTo: r.URL},
+	} {
+		if _, err := w.service.Subscribe(t.Context(), "c", "t", sub); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	w.src.Put("before.csv", "1", old)
+	w.ended(w.accept(interapp.Request{}).ID)
+	sub, err := w.service.Subscribe(t.Context(), "c", "t", interapp.Subscription{FileNameFilter: "*.csv", ReplyTo: r.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.src.Put("a.txt", "1", old)
+	w.src.Put("b.csv", "1", old)
+	w.ended(w.accept(interapp.Request{}).ID)
+	w.until("the subscriber is told", func() bool { _, files := r.told(); return files == "b.csv" })
+	// Down for a while, and across a restart; the order stays.
+	r.mend(true)
+	for i := range 3 {
+		w.src.Put("b.csv", strings.Repeat("x", i+2), old)
+		w.ended(w.accept(interapp.Request{}).ID)
+	}
+	w.until("it is seen to fail", func() bool {
+		sub, err = w.service.Subscription(t.Context(), "c", sub.ID)
+		return err == nil && sub.Posting != nil && sub.Posting.Tries > 0
+	})
+	if sub.Pending != 3 || sub.Posting.NextTry == nil || !strings.Contains(sub.Posting.Error, "500") {
+		t.Errorf("%+v %+v", sub, sub.Posting)
+	}
+	w.end()
+	r.mend(false)
+	w.start(true)
+	w.until("the subscriber is told", func() bool { _, files := r.told(); return files == "b.csv b.csv b.csv b.csv" })
+	// What cannot be told can be dropped.
+	r.mend(true)
+	w.src.Put("c.csv", "1", old)
+	w.ended(w.accept(interapp.Request{}).ID)
+	w.until("it is pending", func() bool { sub, _ = w.service.Subscription(t.Context(), "c", sub.ID); return sub.Pending == 1 })
+	if err := w.service.DropPending(t.Context(), "c", sub.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.mend(false)
+	w.src.Put("d.csv", "1", old)
+	w.ended(w.accept(interapp.Request{}).ID)
+	w.until("the next is told", func() bool { _, files := r.told(); return strings.HasSuffix(files, " d.csv") })
+	if _, files := r.told(); strings.Contains(files, "c.csv") {
+		t.Errorf("told: %s", files)
+	}
+	all, err := w.service.Subscriptions(t.Context(), "c")
+	if err != nil || len(all) != 1 || all[0].FileNameFilter != "*.csv" {
+		t.Errorf("%+v %v", all, err)
+	}
+	if err := w.service.Unsubscribe(t.Context(), "c", sub.ID); err != nil {
+		t.Error(err)
+	}
+	if err := w.service.Unsubscribe(t.Context(), "c", sub.ID); !errors.Is(err, requests.ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+// A process without a daemon does one request, and leaves others alone.
+func TestDo(t *testing.T) {
+	w := newWorld(t)
+	w.start(false)
+	w.src.Put("f", "1", old)
+	left := w.accept(interapp.Request{ID: "left"})
+	s, err := w.service.Do(t.Context(), "c", interapp.Request{FileNameFilter: "f"})
+	if err != nil || s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 {
+		t.Errorf("%+v %v", s, err)
+	}
+	if s, err := w.service.Request(t.Context(), left.ID); err != nil || s.State != interapp.RequestAccepted {
+		t.Errorf("%+v %v", s, err)
+	}
+	w.src.Put("g", "1", old)
+	open := w.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+		cancel()
+	}()
+	defer open()
+	if s, err := w.service.Do(ctx, "c", interapp.Request{FileNameFilter: "g"}); err != nil || s.State != interapp.RequestCancelled {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// 200 at once: each has its own answer, and no file is copied twice.
+func TestTwoHundredAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	const dirs = 20
+	for i := range 200 {
+		w.src.Put(fmt.Sprintf("d%02d/f%03d", i%dirs, i), "x", old)
+	}
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			state, err := w.service.Accept(t.Context(), "c", "t", interapp.Request{FileNameFilter: fmt.Sprintf("d%02d/*", i%dirs)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s := w.ended(state.ID)
+			if len(s.Reply.FileNames) != 200/dirs || !s.Reply.Success {
+				t.Errorf("%s: %+v", state.Request.FileNameFilter, s.Reply)
+			}
+			for _, name := range s.Reply.FileNames {
+				if _, err := os.Stat(filepath.Join(w.dir, name)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := w.src.Fetches(); n != 200 {
+		t.Errorf("%d files were read", n)
+	}
+}

@@ -1,0 +1,122 @@
+package requests
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sftpconnector/interapp"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// Subscribe has a program told of every file that the connector delivers from
+// now on and that passes the filters. Errors: *Invalid, connector.ErrUnknown.
+func (s *Service) Subscribe(ctx context.Context, connector, token string, sub interapp.Subscription) (interapp.Subscription, error) {
+	e, err := s.set.Get(connector)
+	if err != nil {
+		return sub, err
+	}
+	if _, err := wanted(sub, e.Config().TimeZone.Location); err != nil {
+		return sub, err
+	}
+	if err := s.poster.Check(sub.ReplyTo); err != nil {
+		return sub, &Invalid{"reply_to", err.Error()}
+	}
+	sub.ID, sub.Connector, sub.Created = strings.ToLower(rand.Text()), connector, time.Now().UTC().Truncate(time.Millisecond)
+	sub.Pending, sub.Posting = 0, nil
+	body, err := json.Marshal(sub)
+	if err != nil {
+		return sub, err
+	}
+	err = s.ledger.AddSubscription(ctx, ledger.Subscription{
+		ID: sub.ID, Connector: connector, Body: string(body), Token: token, ReplyTo: sub.ReplyTo, Created: sub.Created,
+	})
+	return sub, err
+}
+
+// wanted compiles the filters of a subscription. Its error is an *Invalid.
+func wanted(sub interapp.Subscription, zone *time.Location) (*filesync.Selection, error) {
+	from, err := instant(sub.From, "from", zone)
+	if err != nil {
+		return nil, err
+	}
+	to, err := instant(sub.To, "to", zone)
+	if err != nil {
+		return nil, err
+	}
+	return compile(sub.FileNameFilter, from, to)
+}
+
+// Subscriptions gives those of a connector, oldest first.
+func (s *Service) Subscriptions(ctx context.Context, connector string) ([]interapp.Subscription, error) {
+	if _, err := s.set.Get(connector); err != nil {
+		return nil, err
+	}
+	kept, err := s.ledger.Subscriptions(ctx, connector)
+	if err != nil {
+		return nil, err
+	}
+	all := []interapp.Subscription{}
+	for _, k := range kept {
+		sub, err := subscriptionOf(k)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sub)
+	}
+	return all, nil
+}
+
+// Subscription gives one of a connector, or ErrUnknown.
+func (s *Service) Subscription(ctx context.Context, connector, id string) (interapp.Subscription, error) {
+	k, err := s.find(ctx, connector, id)
+	if err != nil {
+		return interapp.Subscription{}, err
+	}
+	return subscriptionOf(k)
+}
+
+func (s *Service) find(ctx context.Context, connector, id string) (ledger.Subscription, error) {
+	if _, err := s.set.Get(connector); err != nil {
+		return ledger.Subscription{}, err
+	}
+	k, err := s.ledger.Subscription(ctx, id)
+	if errors.Is(err, ledger.ErrNoSubscription) || err == nil && k.Connector != connector {
+		err = ErrUnknown
+	}
+	return k, err
+}
+
+// Unsubscribe ends a subscription, with what its receiver was not told of yet.
+func (s *Service) Unsubscribe(ctx context.Context, connector, id string) error {
+	if _, err := s.find(ctx, connector, id); err != nil {
+		return err
+	}
+	return s.ledger.DeleteSubscription(ctx, id)
+}
+
+// DropPending gives up what the receiver of a subscription was not told of yet.
+func (s *Service) DropPending(ctx context.Context, connector, id string) error {
+	if _, err := s.find(ctx, connector, id); err != nil {
+		return err
+	}
+	return s.ledger.DropPending(ctx, id, time.Now())
+}
+
+// subscriptionOf is a subscription as programs see it.
+func subscriptionOf(k ledger.Subscription) (interapp.Subscription, error) {
+	var sub interapp.Subscription
+	if err := json.Unmarshal([]byte(k.Body), &sub); err != nil {
+		return sub, fmt.Errorf("subscription %s in the ledger: %w", k.ID, err)
+	}
+	sub.Pending = k.Pending
+	if k.Posting.Tries > 0 {
+		sub.Posting = postingOf(k.Posting, false)
+	}
+	return sub, nil
+}
