@@ -22,6 +22,7 @@ type model struct {
 	failures    map[string]filesync.Record // with Delivery empty
 	checkpoints map[string]filesync.Interrupted
 	intents     map[int64][]filesync.Delivery
+	told
 }
 
 func (m *model) find(path string) filesync.Record {
@@ -36,6 +37,7 @@ func (m *model) commit(ids []int64, batch []filesync.Delivery) {
 		m.rows[d.Source.Name] = filesync.Record{ID: ids[i], Delivery: d, After: d.After}
 		delete(m.failures, d.Source.Name)
 		delete(m.checkpoints, d.Source.Name)
+		m.log(d)
 	}
 }
 
@@ -67,7 +69,7 @@ func TestLedgerIsItsModel(t *testing.T) {
 		s.open()
 		defer func() { s.l.Close() }()
 		m := &model{rows: map[string]filesync.Record{}, failures: map[string]filesync.Record{},
-			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}}
+			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}, told: told{now: long}}
 		t.Repeat(map[string]func(*rapid.T){
 			"commit":     func(t *rapid.T) { s.commit(t, m) },
 			"intend":     func(t *rapid.T) { s.intend(t, m) },
@@ -76,11 +78,24 @@ func TestLedgerIsItsModel(t *testing.T) {
 			"gone":       func(t *rapid.T) { s.gone(t, m) },
 			"after":      func(t *rapid.T) { s.setAfter(t, m) },
 			"checkpoint": func(t *rapid.T) { s.checkpoint(t, m) },
+
+			"accept request":      func(t *rapid.T) { s.accept(t, &m.told) },
+			"run request":         func(t *rapid.T) { s.run(t, &m.told) },
+			"finish request":      func(t *rapid.T) { s.finish(t, &m.told) },
+			"post replies":        func(t *rapid.T) { s.postReplies(t, &m.told) },
+			"subscribe":           func(t *rapid.T) { s.subscribe(t, &m.told) },
+			"unsubscribe":         func(t *rapid.T) { s.unsubscribe(t, &m.told) },
+			"post to subscribers": func(t *rapid.T) { s.postDeliveries(t, &m.told) },
+			"drop pending":        func(t *rapid.T) { s.drop(t, &m.told) },
+			"forget":              func(t *rapid.T) { s.forget(t, &m.told) },
 			"reopen": func(*rapid.T) {
 				s.l.Close()
 				s.open()
 			},
-			"": func(t *rapid.T) { s.compare(t, m) },
+			"": func(t *rapid.T) {
+				s.compare(t, m)
+				s.compareTold(t, &m.told)
+			},
 		})
 	})
 }
@@ -124,7 +139,8 @@ func drawEntry(t *rapid.T) filesync.Entry {
 // drawBatch draws deliveries of different paths.
 func drawBatch(t *rapid.T) []filesync.Delivery {
 	one := rapid.Custom(func(t *rapid.T) filesync.Delivery {
-		d := filesync.Delivery{Source: drawEntry(t), Pass: fmt.Sprint(rapid.IntRange(1, 9).Draw(t, "pass")), At: day,
+		d := filesync.Delivery{Source: drawEntry(t), Pass: fmt.Sprint(rapid.IntRange(1, 9).Draw(t, "pass")),
+			At:  rapid.SampledFrom([]time.Time{day, long}).Draw(t, "at"),
 			Key: rapid.SampledFrom([]string{"", "k0", "k1"}).Draw(t, "key"), Adopted: rapid.Bool().Draw(t, "adopted"),
 			After:     rapid.SampledFrom([]filesync.After{filesync.AfterNone, filesync.AfterOwed, filesync.AfterCompare}).Draw(t, "after"),
 			PendingID: "id"}

@@ -111,7 +111,7 @@ func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result
 		if err != nil || !idle {
 			return err
 		}
-		if mode == "request" {
+		if mode == filesync.Request {
 			_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", id)
 			return err
 		}

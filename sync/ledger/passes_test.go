@@ -10,8 +10,6 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-const request filesync.Mode = "request"
-
 // start starts a pass that others run beside, and gives its number.
 func start(t *testing.T, c *ledger.Connector, mode filesync.Mode, at time.Time) string {
 	t.Helper()
@@ -56,12 +54,12 @@ func TestPassesSideBySide(t *testing.T) {
 	if err != nil || unclean {
 		t.Fatal(unclean, err)
 	}
-	start(t, c, request, day)
+	start(t, c, filesync.Request, day)
 	if got := states(); !slices.Equal(got, []filesync.Outcome{filesync.Running, filesync.Running}) {
 		t.Error(got)
 	}
 	// Both are killed.
-	_, unclean, err = c.StartPass(t.Context(), request, day, true)
+	_, unclean, err = c.StartPass(t.Context(), filesync.Request, day, true)
 	if err != nil || !unclean {
 		t.Error("not swept after a kill:", unclean, err)
 	}
@@ -81,9 +79,9 @@ func TestPassesOfRequests(t *testing.T) {
 	c := connector(t, l, "c")
 	idle := start(t, c, filesync.Automatic, day)
 	finish(t, c, idle, 0)
-	copied := start(t, c, request, day.Add(time.Hour))
+	copied := start(t, c, filesync.Request, day.Add(time.Hour))
 	finish(t, c, copied, 1)
-	finish(t, c, start(t, c, request, day.Add(2*time.Hour)), 0)
+	finish(t, c, start(t, c, filesync.Request, day.Add(2*time.Hour)), 0)
 	if got := kept(t, c); !slices.Equal(got, []string{idle, copied}) {
 		t.Error("after an idle request:", got)
 	}
@@ -92,9 +90,9 @@ func TestPassesOfRequests(t *testing.T) {
 	if r := all["c"]; !r.LastStart.Equal(day) || r.Last == nil || r.Last.ID != idle {
 		t.Errorf("last start %v, last %+v", r.LastStart, r.Last)
 	}
-	failed := start(t, c, request, day)
+	failed := start(t, c, filesync.Request, day)
 	must(t, c.FinishPass(t.Context(), failed, filesync.Result{Outcome: filesync.Failed, Finished: day}, status.ConnectionLost))
-	running := start(t, c, request, day)
+	running := start(t, c, filesync.Request, day)
 	next := start(t, c, filesync.Automatic, day.Add(3*time.Hour))
 	finish(t, c, next, 0)
 	if got := kept(t, c); !slices.Equal(got, []string{copied, failed, running, next}) {
@@ -107,7 +105,7 @@ func TestPassNumbersAreNotUsedAgain(t *testing.T) {
 	c := connector(t, open(t, t.TempDir()), "c")
 	seen := map[string]bool{}
 	for range 5 {
-		id := start(t, c, request, day)
+		id := start(t, c, filesync.Request, day)
 		if seen[id] {
 			t.Error("used again:", id)
 		}

@@ -98,19 +98,19 @@ func (l *Ledger) Request(ctx context.Context, id string) (Request, error) {
 // OpenRequests gives the requests of all connectors that have no answer yet,
 // oldest first.
 func (l *Ledger) OpenRequests(ctx context.Context) ([]Request, error) {
-	return l.requests(ctx, "open requests", "''", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
+	return l.requests(ctx, "open requests", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
 }
 
 // RequestsOf gives the last requests of a connector, newest first. They come
 // without their replies, which may be large.
 func (l *Ledger) RequestsOf(ctx context.Context, connector string, limit int) ([]Request, error) {
-	return l.requests(ctx, "requests", "''", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
+	return l.requests(ctx, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
 }
 
-// requests reads many requests; reply is the expression for their replies.
-func (l *Ledger) requests(ctx context.Context, what, reply, where string, args ...any) ([]Request, error) {
+// requests reads many requests, without their replies.
+func (l *Ledger) requests(ctx context.Context, what, where string, args ...any) ([]Request, error) {
 	all := []Request{}
-	err := l.each(ctx, "SELECT "+requestColumns+", "+reply+requestTables+where, func(rows *sql.Rows) error {
+	err := l.each(ctx, "SELECT "+requestColumns+", ''"+requestTables+where, func(rows *sql.Rows) error {
 		r, err := scanRequest(rows)
 		all = append(all, r)
 		return err
@@ -147,9 +147,10 @@ func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at 
 
 // DueReplies gives requests whose replies are due to be posted at now: for each
 // receiver the one that is due longest, and of these up to limit, those due
-// longest first. next is when another one becomes due after now; zero: none does.
+// longest first. They come without the replies, which Request has. next is when
+// another one becomes due after now; zero: none does.
 func (l *Ledger) DueReplies(ctx context.Context, now time.Time, limit int) (due []Request, next time.Time, err error) {
-	due, err = l.requests(ctx, "due replies", "r.reply", `JOIN
+	due, err = l.requests(ctx, "due replies", `JOIN
 		(SELECT rowid AS first, min(next) AS since FROM requests WHERE next <= ? GROUP BY reply_to ORDER BY since LIMIT ?)
 		ON r.rowid = first ORDER BY since`, now.UnixMilli(), limit)
 	if err != nil {
