@@ -39,10 +39,10 @@ type Client struct {
 	base, token string
 }
 
-// New makes a Client for the API at baseURL, such as http://127.0.0.1:8022. A
+// NewClient makes a Client for the API at baseURL, such as http://127.0.0.1:8022. A
 // path in it is kept, for a server behind a proxy; without a scheme it is http.
 // The token may be empty where the server asks for none.
-func New(baseURL, token string) *Client {
+func NewClient(baseURL, token string) *Client {
 	if !strings.Contains(baseURL, "://") {
 		baseURL = "http://" + baseURL
 	}
@@ -154,8 +154,9 @@ func wrap(err error, op string) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// call sends in, if there is one, and reads the answer into out. The elements
-// of path are below /api/v1, and are escaped here.
+// call sends in, if there is one, and reads the answer into out; nil for an
+// answer without content. The elements of path are below /api/v1, and are
+// escaped here.
 func (c *Client) call(ctx context.Context, timeout time.Duration, method string, query url.Values, in, out any, path ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -172,7 +173,10 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 	}
 	defer answer.Body.Close()
 	body := io.LimitReader(answer.Body, maxAnswer)
-	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusAccepted {
+	switch code := answer.StatusCode; {
+	case code == http.StatusNoContent && out == nil:
+		return nil
+	case code != http.StatusOK && code != http.StatusCreated && code != http.StatusAccepted:
 		return refusal(answer, body)
 	}
 	if err := json.NewDecoder(body).Decode(out); err != nil {
@@ -190,7 +194,7 @@ func (c *Client) request(ctx context.Context, method string, query url.Values, i
 	escaped := []string{"api", "v1"}
 	for _, p := range path {
 		if p == "" { // which would be another route
-			return nil, errors.New("a connector's name is missing")
+			return nil, errors.New("the name of a connector, or an id, is missing")
 		}
 		// A name such as ".." is no step in the path.
 		escaped = append(escaped, strings.ReplaceAll(url.PathEscape(p), ".", "%2E"))

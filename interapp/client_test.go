@@ -23,7 +23,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 }
 
 func client(t *testing.T, url string) *interapp.Client {
-	c := interapp.New(url, "the-token")
+	c := interapp.NewClient(url, "the-token")
 	t.Cleanup(c.Close)
 	return c
 }

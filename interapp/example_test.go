@@ -13,7 +13,7 @@ import (
 // Copy what a connector has to copy now, and see what became of it.
 func Example() {
 	ctx := context.Background()
-	client := interapp.New("http://127.0.0.1:8022", "TOKEN")
+	client := interapp.NewClient("http://127.0.0.1:8022", "TOKEN")
 	defer client.Close()
 
 	pass, done, err := client.Apply(ctx, "trace-results", time.Minute)
@@ -36,7 +36,7 @@ func Example() {
 // Page through all files that a connector has delivered.
 func ExampleClient_Files() {
 	ctx := context.Background()
-	client := interapp.New("http://127.0.0.1:8022", "TOKEN")
+	client := interapp.NewClient("http://127.0.0.1:8022", "TOKEN")
 	defer client.Close()
 
 	query := interapp.FileQuery{State: "delivered", Limit: 1000}

@@ -96,7 +96,7 @@ func findDaemon(dir string) (b beacon, ok bool, err error) {
 // data directory; nil when there is none.
 func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if a.server != "" {
-		return interapp.New(a.server, a.token), nil
+		return interapp.NewClient(a.server, a.token), nil
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if len(cfg.Server.Tokens) > 0 && token == "" {
 		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has none: use --token", scope)
 	}
-	c := interapp.New(b.URL, token)
+	c := interapp.NewClient(b.URL, token)
 	if cfg.Server.TLS.Enabled() {
 		if c.HTTP, err = trusting(cfg.Server.TLS.Certificate); err != nil {
 			return nil, failed(err)

@@ -43,7 +43,20 @@ type caller struct {
 	wrong  bool // a token came that is not known
 }
 
-func (c caller) may(scope config.Scope) bool { return c.open || slices.Contains(c.scopes, scope) }
+// scopes are some of which a caller needs one.
+type scopes []config.Scope
+
+func (s scopes) join(by string) string {
+	var names []string
+	for _, scope := range s {
+		names = append(names, string(scope))
+	}
+	return strings.Join(names, by)
+}
+
+func (c caller) may(needed scopes) bool {
+	return c.open || slices.ContainsFunc(c.scopes, func(s config.Scope) bool { return slices.Contains(needed, s) })
+}
 
 // caller finds out who sent r. Hashes are compared, and all of them, so that
 // the time it takes says nothing about a token.
@@ -68,6 +81,12 @@ func (t *tokens) caller(r *http.Request) caller {
 // callerKey is the context's key of the caller.
 type callerKey struct{}
 
+// callerOf gives the caller of a request by its context.
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
 // identify puts the caller into the request's context.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,17 +99,17 @@ func (s *Server) identify(next http.Handler) http.Handler {
 // require lets callers with the scope through to a handler.
 func (s *Server) require(scope config.Scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.allowed(w, r, scope) {
+		if s.allowed(w, r, scopes{scope}) {
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// allowed reports whether the caller has the scope, and answers it if not. The
-// challenges are those of RFC 6750.
-func (s *Server) allowed(w http.ResponseWriter, r *http.Request, scope config.Scope) bool {
-	c, _ := r.Context().Value(callerKey{}).(caller)
-	if c.may(scope) {
+// allowed reports whether the caller has one of the scopes, and answers it if
+// not. The challenges are those of RFC 6750.
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request, needed scopes) bool {
+	c := callerOf(r.Context())
+	if c.may(needed) {
 		return true
 	}
 	challenge, code := `Bearer realm="sftp-connector"`, http.StatusUnauthorized
@@ -100,11 +119,11 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, scope config.Sc
 		challenge += `, error="invalid_token"`
 		detail = "The token is not one of server.tokens: check it for a typing error, or whether it was replaced."
 	case c.name == "":
-		detail = fmt.Sprintf("Send a token of server.tokens that has the scope %s, in the header 'Authorization: Bearer TOKEN'.", scope)
+		detail = fmt.Sprintf("Send a token of server.tokens that has the scope %s, in the header 'Authorization: Bearer TOKEN'.", needed.join(" or "))
 	default:
 		code = http.StatusForbidden
-		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, scope)
-		detail = fmt.Sprintf("The token %s lacks the scope %s: add it to its scopes in server.tokens, or use another token.", c.name, scope)
+		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, needed.join(" "))
+		detail = fmt.Sprintf("The token %s lacks the scope %s: add it to its scopes in server.tokens, or use another token.", c.name, needed.join(" or "))
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	writeProblem(w, code, detail)
@@ -123,7 +142,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusForbidden, "A page of another origin may not change anything here; send the request from a program, or from a page of this server.")
 			return
 		}
-		c, _ := r.Context().Value(callerKey{}).(caller)
+		c := callerOf(r.Context())
 		switch {
 		case !c.open || probe(r.URL.Path):
 		case !loopbackListener(r):
@@ -133,6 +152,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusForbidden, fmt.Sprintf(
 				"The host %q is not this machine's loopback: use http://127.0.0.1 or http://localhost, or configure server.tokens.", r.Host))
 			return
+		}
+		// curl -d calls every body a form. No form means anything here, and that of
+		// a page did not come this far.
+		if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+			r.Header.Set("Content-Type", "application/json")
 		}
 		next.ServeHTTP(w, r)
 	})

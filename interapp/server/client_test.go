@@ -23,11 +23,11 @@ func TestClient(t *testing.T) {
 	proxy := httptest.NewServer(http.StripPrefix("/sftp", d.api))
 	defer proxy.Close()
 	for _, base := range []string{d.http.URL, d.http.URL + "/", proxy.URL + "/sftp", proxy.URL + "/sftp/"} {
-		c := interapp.New(base, "0123456789abcdef")
+		c := interapp.NewClient(base, "0123456789abcdef")
 		defer c.Close()
 		testClient(t, d, c)
 	}
-	c := interapp.New(d.http.URL, "")
+	c := interapp.NewClient(d.http.URL, "")
 	defer c.Close()
 	_, err := c.Connectors(t.Context())
 	if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 401 {

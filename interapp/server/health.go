@@ -14,13 +14,13 @@ type alive struct {
 
 // healthOperations are for supervisors, and need no token.
 func (s *Server) healthOperations(api huma.API) {
-	register(s, api, "", huma.Operation{
+	register(s, api, nil, huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{tagOperation},
 		Summary: "Liveness", Description: "200 for as long as the process serves requests.",
 	}, func(context.Context, *struct{}) (*answer[alive], error) {
 		return &answer[alive]{alive{"ok"}}, nil
 	})
-	register(s, api, "", huma.Operation{
+	register(s, api, nil, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tagOperation},
 		Summary: "Readiness", Description: "200 while the schedules run; a connector that cannot connect does not change that.",
 		Errors: []int{http.StatusServiceUnavailable},

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sftpconnector/connector"
+	"sftpconnector/interapp"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -23,9 +24,11 @@ type Metrics struct {
 	// Its labels are few on purpose: a histogram for each of ten thousand
 	// connectors would be a hundred thousand series.
 	duration *prometheus.HistogramVec
+	requests *prometheus.CounterVec
 
 	mu      sync.Mutex
 	success map[string]time.Time // of each connector's last good pass
+	open    map[string]bool      // requests without an answer, by id
 }
 
 // NewMetrics makes the metrics of a program of this version.
@@ -36,13 +39,22 @@ func NewMetrics(version string) *Metrics {
 			Name: "sftp_connector_pass_duration_seconds", Help: "How long passes took, by how they ended.",
 			Buckets: []float64{.1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400},
 		}, []string{"state"}),
-		success: map[string]time.Time{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sftp_connector_requests_total", Help: "Requests that ended, by how: replied, failed, expired, cancelled.",
+		}, []string{"state"}),
+		success: map[string]time.Time{}, open: map[string]bool{},
 	}
+	for _, state := range []string{interapp.RequestReplied, interapp.RequestFailed, interapp.RequestExpired, interapp.RequestCancelled} {
+		m.requests.WithLabelValues(state) // so that the first is an increase
+	}
+	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sftp_connector_requests_open", Help: "Requests that have no answer yet.",
+	}, m.openRequests)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sftp_connector_build_info", Help: "Always 1; the labels say which program this is.",
 	}, []string{"version", "go_version"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.duration, build, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.duration, m.requests, open, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -57,6 +69,25 @@ func (m *Metrics) ObservePass(name string, p connector.PassReport) {
 		m.success[name] = r.Finished
 		m.mu.Unlock()
 	}
+}
+
+// ObserveRequest is told of each change of a request's state, by
+// requests.Options.OnChange. It may be called concurrently.
+func (m *Metrics) ObserveRequest(r interapp.RequestState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !r.Ended() {
+		m.open[r.ID] = true
+		return
+	}
+	delete(m.open, r.ID)
+	m.requests.WithLabelValues(r.State).Inc()
+}
+
+func (m *Metrics) openRequests() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return float64(len(m.open))
 }
 
 // lastSuccess gives the times of the named connectors: some that were observed may

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -14,7 +17,8 @@ import (
 // bearer is the name of the security scheme.
 const bearer = "bearer"
 
-const description = `Start the passes of SFTP connectors, watch them, and see what they delivered.
+const description = `Start the passes of SFTP connectors, watch them, and see what they delivered. Ask
+for files by name and time, and be told when they are there.
 
 Errors are problems as in RFC 9457; their detail says what to do. Tokens are those of
 server.tokens in the configuration; without any, the API is open on loopback.`
@@ -33,6 +37,7 @@ func (s *Server) describe(version string) {
 	cfg.Info.Description = description
 	cfg.Tags = []*huma.Tag{
 		{Name: tagConnectors, Description: "Their state, their passes and their files"},
+		{Name: tagRequests, Description: "Files that another program asks for, or wants to be told of"},
 		{Name: tagOperation, Description: "For supervisors and monitoring"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -41,6 +46,12 @@ func (s *Server) describe(version string) {
 	api := humago.New(s.mux, cfg)
 	s.connectorOperations(api)
 	s.recordOperations(api)
+	if s.requests != nil {
+		s.requestOperations(api)
+		s.subscriptionOperations(api)
+		s.dataminerOperations(api)
+	}
+	s.eventOperations(api)
 	s.healthOperations(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")
 	describeText(api, "/openapi.json", "openapi", "This document", "application/openapi+json")
@@ -55,18 +66,20 @@ func (s *Server) describe(version string) {
 	})))
 }
 
-// register adds an operation that needs the scope, or none for "". Its errors
-// become problems.
-func register[I, O any](s *Server, api huma.API, scope config.Scope, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+// register adds an operation that needs one of the scopes, or none for nil. Its
+// errors become problems.
+func register[I, O any](s *Server, api huma.API, needed scopes, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.BodyReadTimeout = bodyTimeout
 	op.MaxBodyBytes = maxBody
-	if scope != "" {
-		op.Security = []map[string][]string{{bearer: {string(scope)}}}
-		op.Description += "\n\nNeeds the scope " + string(scope) + "."
+	if needed != nil {
+		for _, scope := range needed {
+			op.Security = append(op.Security, map[string][]string{bearer: {string(scope)}})
+		}
+		op.Description += "\n\nNeeds the scope " + needed.join(" or ") + "."
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			r, w := humago.Unwrap(ctx)
-			if s.allowed(w, r, scope) {
+			if s.allowed(w, r, needed) {
 				next(ctx)
 			}
 		}}
@@ -91,8 +104,35 @@ func describeText(api huma.API, path, id, summary, contentType string) {
 	})
 }
 
+// jsonBody describes JSON of the type T.
+func jsonBody[T any](api huma.API) map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{"application/json": {Schema: reference[T](api)}}
+}
+
+// reference gives a reference to the schema of T, which is there from then on.
+func reference[T any](api huma.API) *huma.Schema {
+	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// accepted describes a 202 with a T, which is found again at the Location.
+func accepted[T any](api huma.API, description, location string) *huma.Response {
+	return &huma.Response{
+		Description: "Accepted: " + description,
+		Headers:     map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: huma.TypeString}, Description: location}},
+		Content:     jsonBody[T](api),
+	}
+}
+
+// segment escapes a name for a path. A name of dots is no step in the path.
+func segment(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
 // tidy corrects what huma takes from the Go types: our lists are never null,
-// and three objects may be.
+// and some objects may be.
 func tidy(schemas huma.Registry) {
 	all := schemas.Map()
 	for _, schema := range all {
@@ -102,8 +142,15 @@ func tidy(schemas huma.Registry) {
 			}
 		}
 	}
-	for _, f := range []struct{ schema, property string }{{"Connector", "running"}, {"Connector", "last_pass"}, {"Running", "progress"}} {
-		p := all[f.schema].Properties[f.property]
-		*p = huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+	for schema, properties := range map[string][]string{
+		"Connector": {"running", "last_pass"}, "Running": {"progress"}, "PassEvent": {"progress"}, "RequestState": {"progress", "reply", "posting"},
+	} {
+		if all[schema] == nil {
+			continue // of operations that there are not
+		}
+		for _, property := range properties {
+			p := all[schema].Properties[property]
+			*p = huma.Schema{Description: p.Description, AnyOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
+		}
 	}
 }

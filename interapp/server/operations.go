@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,6 +19,7 @@ const (
 	pathConnector  = pathConnectors + "/{name}"
 
 	tagConnectors = "connectors"
+	tagRequests   = "requests"
 	tagOperation  = "operation"
 
 	// listedFailures are shown of each connector's last pass in the list of
@@ -39,50 +38,39 @@ type answer[T any] struct{ Body T }
 
 // connectorOperations are the state of connectors, and what they can be told to do.
 func (s *Server) connectorOperations(api huma.API) {
-	register(s, api, config.ScopeRead, huma.Operation{
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-connectors", Method: http.MethodGet, Path: pathConnectors, Tags: []string{tagConnectors},
 		Summary: "The state of all connectors", Description: "In the order of their names.",
 	}, s.listConnectors)
-	register(s, api, config.ScopeRead, huma.Operation{
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "get-connector", Method: http.MethodGet, Path: pathConnector, Tags: []string{tagConnectors},
 		Summary: "The state of a connector", Description: "Its Connection Status, the pass under way, the last and the next one.",
 		Errors: []int{http.StatusNotFound},
 	}, s.getConnector)
-	register(s, api, config.ScopeApply, huma.Operation{
+	register(s, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "apply", Method: http.MethodPost, Path: pathConnector + "/apply", Tags: []string{tagConnectors},
 		Summary: "Copy all files now",
 		Description: "Starts an Apply: validates the connection and makes sure that every matching file is at the destination. " +
 			"It joins an Apply that runs already, and follows an automatic pass. With wait, the answer is its outcome (200), whether good or bad; " +
 			"without, or when the wait is over before the pass is, it is the pass as it stands (202). A client that goes away does not end the pass.",
-		Responses: map[string]*huma.Response{"202": accepted(api)},
+		Responses: map[string]*huma.Response{"202": accepted[interapp.Pass](api, "the pass is queued or runs", "The connector, which shows the pass")},
 		Errors:    []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.apply)
-	register(s, api, config.ScopeApply, huma.Operation{
+	register(s, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "check", Method: http.MethodPost, Path: pathConnector + "/check", Tags: []string{tagConnectors},
 		Summary: "Test the connection, stage by stage", Description: "The answer is 200 whether the test succeeds or not. Nothing is copied.",
 		Errors: []int{http.StatusNotFound},
 	}, s.check)
-	register(s, api, config.ScopeApply, huma.Operation{
+	register(s, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "retry", Method: http.MethodPost, Path: pathConnector + "/retry", Tags: []string{tagConnectors},
 		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
 		Errors: []int{http.StatusNotFound},
 	}, s.retry)
-	register(s, api, config.ScopeConfigure, huma.Operation{
+	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
 		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
 		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
 		Errors: []int{http.StatusNotFound},
 	}, s.setSchedule)
-}
-
-// accepted describes the 202 of an Apply.
-func accepted(api huma.API) *huma.Response {
-	return &huma.Response{
-		Description: "Accepted: the pass is queued or runs",
-		Headers:     map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: huma.TypeString}, Description: "The connector, which shows the pass"}},
-		Content: map[string]*huma.MediaType{"application/json": {
-			Schema: huma.SchemaFromType(api.OpenAPI().Components.Schemas, reflect.TypeFor[interapp.Pass]()),
-		}},
-	}
 }
 
 func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
@@ -105,9 +93,15 @@ func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Co
 	return &answer[interapp.Connector]{convert.FromReport(e.Report())}, nil
 }
 
+// Waiting is what every operation takes that can wait for an outcome. It is
+// exported as Named is.
+type Waiting struct {
+	Wait string `query:"wait" maxLength:"20" doc:"How long to wait for the outcome, at most 10m: 60s, 5m" example:"60s"`
+}
+
 type applyInput struct {
 	Named
-	Wait string `query:"wait" maxLength:"20" doc:"How long to wait for the outcome, at most 10m: 60s, 5m" example:"60s"`
+	Waiting
 }
 
 type applyOutput struct {
@@ -145,7 +139,7 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	look := e.Look(run)
 	look.Status = e.Report().Health.Status
 	return &applyOutput{
-		Status: http.StatusAccepted, Location: pathConnectors + "/" + url.PathEscape(in.Name), Body: convert.FromPass(in.Name, look),
+		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: convert.FromPass(in.Name, look),
 	}, nil
 }
 
@@ -168,7 +162,7 @@ func parseWait(text string) (time.Duration, error) {
 		return 0, huma.Error422UnprocessableEntity(fmt.Sprintf("wait: %v", err))
 	}
 	if wait.Std() > interapp.MaxWait {
-		return 0, huma.Error422UnprocessableEntity("wait: too long; allowed: up to 10m, after which the connector shows how the pass goes on")
+		return 0, huma.Error422UnprocessableEntity("wait: too long; allowed: up to 10m; what is waited for goes on when the wait is over")
 	}
 	return wait.Std(), nil
 }

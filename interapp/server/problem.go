@@ -11,10 +11,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sftpconnector/connector"
+	"sftpconnector/interapp/requests"
 )
 
-// problem maps an error of the connectors to its answer. It is the only place
-// that does.
+// problem maps an error of the connectors, or of requests, to its answer. It is
+// the only place that does.
 func (s *Server) problem(err error) huma.StatusError {
 	switch {
 	case errors.Is(err, connector.ErrUnknown):
@@ -23,6 +24,15 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error409Conflict(err.Error() + ": try again when it has ended")
 	case errors.Is(err, connector.ErrStopped):
 		return huma.Error503ServiceUnavailable(err.Error() + ", or is being reconfigured: try again in a moment")
+	case errors.Is(err, requests.ErrUnknown):
+		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, requests.ErrTaken):
+		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, requests.ErrFull):
+		return huma.Error503ServiceUnavailable(err.Error())
+	}
+	if invalid, ok := errors.AsType[*requests.Invalid](err); ok {
+		return huma.Error422UnprocessableEntity(invalid.Error())
 	}
 	if p, ok := errors.AsType[huma.StatusError](err); ok {
 		return p
@@ -61,10 +71,16 @@ func explain(_ huma.Context, _ string, v any) (any, error) {
 		if e == nil {
 			continue
 		}
+		if p.Status == http.StatusBadRequest && e.Location == "body" {
+			e = &huma.ErrorDetail{Message: "not JSON: " + e.Message, Location: e.Location}
+		}
 		out.Errors = append(out.Errors, &huma.ErrorDetail{Message: e.Message, Location: e.Location})
 		parts = append(parts, strings.TrimPrefix(e.Location+": "+e.Message, ": "))
 	}
 	out.Detail = strings.Join(parts, "; ") + "; /openapi.json says what is allowed"
+	if p.Status == http.StatusUnsupportedMediaType {
+		out.Detail = "The body has to be JSON, sent with the header 'Content-Type: application/json'."
+	}
 	return &out, nil
 }
 

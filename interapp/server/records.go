@@ -15,12 +15,12 @@ import (
 
 // recordOperations read what the ledger remembers.
 func (s *Server) recordOperations(api huma.API) {
-	register(s, api, config.ScopeRead, huma.Operation{
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-files", Method: http.MethodGet, Path: pathConnector + "/files", Tags: []string{tagConnectors},
 		Summary: "Files that were delivered or failed", Description: "A page of the ledger: first the files that fail, then those delivered, the newest first.",
 		Errors: []int{http.StatusNotFound},
 	}, s.listFiles)
-	register(s, api, config.ScopeRead, huma.Operation{
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-passes", Method: http.MethodGet, Path: pathConnector + "/passes", Tags: []string{tagConnectors},
 		Summary: "Passes of the past", Description: "Newest first; the one under way is among them.",
 		Errors: []int{http.StatusNotFound},

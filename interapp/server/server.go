@@ -1,8 +1,9 @@
 // Package server serves the connectors over HTTP: the inter-app API with its
-// OpenAPI document, health, readiness and metrics.
+// OpenAPI document, health, readiness and metrics, and a stream of events.
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -12,6 +13,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
+	"sftpconnector/interapp/requests"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -19,21 +21,27 @@ const maxBody = 1 << 20
 
 // Options are what a Server is made of. Set is needed, the rest is not.
 type Options struct {
-	Set     *connector.Set
-	Server  config.Server // its tokens; see SetServer
-	Version string        // of the program
-	Metrics *Metrics      // that hear of every pass; nil: passes are not timed
-	Log     *slog.Logger
-	Pprof   bool // serve /debug/pprof/
+	Set      *connector.Set
+	Requests *requests.Service // nil: no requests, no subscriptions
+	Server   config.Server     // its tokens; see SetServer
+	Version  string            // of the program
+	Metrics  *Metrics          // that hear of every pass; nil: passes are not timed
+	Events   *Events           // that hear of everything; nil: only progress is told
+	Log      *slog.Logger
+	Pprof    bool // serve /debug/pprof/
 }
 
 // Server is the http.Handler of the daemon.
 type Server struct {
-	set     *connector.Set
-	log     *slog.Logger
-	mux     *http.ServeMux
-	handler http.Handler // mux behind the guards
-	tokens  atomic.Pointer[tokens]
+	set      *connector.Set
+	requests *requests.Service
+	events   *Events
+	log      *slog.Logger
+	mux      *http.ServeMux
+	handler  http.Handler // mux behind the guards
+	tokens   atomic.Pointer[tokens]
+	serving  context.Context // until the http.Server shuts down
+	end      context.CancelFunc
 }
 
 // New makes a Server.
@@ -44,7 +52,11 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(o.Version)
 	}
-	s := &Server{set: o.Set, log: o.Log, mux: http.NewServeMux()}
+	if o.Events == nil {
+		o.Events = NewEvents()
+	}
+	s := &Server{set: o.Set, requests: o.Requests, events: o.Events, log: o.Log, mux: http.NewServeMux()}
+	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
 	s.describe(o.Version)
 	s.mux.Handle("GET /metrics", s.require(config.ScopeRead, o.Metrics.handler(o.Set, o.Log)))
@@ -67,19 +79,24 @@ func (s *Server) SetServer(c config.Server) { s.tokens.Store(newTokens(c.Tokens)
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// NewHTTPServer makes the http.Server for a handler, with limits on what a
-// client may take its time for. An answer may take as long as an Apply may be
-// waited for.
-func NewHTTPServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
+// NewHTTPServer makes the http.Server for s, with limits on what a client may
+// take its time for. An answer may take as long as an Apply may be waited for.
+// Its Shutdown ends the streams of events.
+func NewHTTPServer(s *Server) *http.Server {
+	h := &http.Server{
+		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      interapp.MaxWait + time.Minute,
+		WriteTimeout:      interapp.MaxWait + answerTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
+	h.RegisterOnShutdown(s.end)
+	return h
 }
 
-// bodyTimeout is how long a client may take to send its request.
-const bodyTimeout = 30 * time.Second
+// How long a client may take to send its request, and to take an answer.
+const (
+	bodyTimeout   = 30 * time.Second
+	answerTimeout = time.Minute
+)

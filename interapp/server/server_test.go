@@ -19,6 +19,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
+	"sftpconnector/interapp/requests"
 	"sftpconnector/interapp/server"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
@@ -39,7 +40,9 @@ type daemon struct {
 	src     *storetest.Memory
 	dir     string
 	set     *connector.Set
+	asked   *requests.Service
 	metrics *server.Metrics
+	events  *server.Events
 	api     *server.Server
 	http    *httptest.Server
 
@@ -55,7 +58,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	t.Helper()
 	d := &daemon{
 		t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"),
-		metrics: server.NewMetrics("v1.2.3"), fetching: make(chan struct{}, 100),
+		metrics: server.NewMetrics("v1.2.3"), events: server.NewEvents(), fetching: make(chan struct{}, 100),
 	}
 	d.src.OnFetch = func(filesync.Entry, int64) error { d.hold(); return nil }
 	l, err := ledger.Open(t.Context(), t.TempDir())
@@ -65,27 +68,67 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	t.Cleanup(func() { l.Close() })
 	cfg := &config.Config{Connectors: map[string]*config.Connector{"results": {
 		Name: "results", Direction: config.Download, Retention: config.Duration(24 * time.Hour),
-		Files: config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: d.dir, Include: []string{"**"}},
+		Files:    config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: d.dir, Include: []string{"**"}},
+		TimeZone: config.TimeZone{Location: time.UTC},
+		InterApp: config.InterApp{
+			RequestClass: "GetFilesRequest", ReplyClass: "GetFilesResponse",
+			Properties: config.InterAppProperties{
+				FileNameFilter: "fileNameFilter", FileTimeFrom: "fileTimeFrom", FileTimeTo: "fileTimeTo", Timeout: "timeout",
+				Success: "success", Description: "description", FileNames: "fileNames", DestinationDirectoryPath: "destinationDirectoryPath",
+			},
+		},
 	}}}
 	d.set, err = connector.NewSet(t.Context(), cfg, connector.Parts{
 		Source: d.source,
 		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
 			return local.Open(d.dir, l.Owner())
 		},
-		Lock:   func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
-		OnPass: d.metrics.ObservePass,
+		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
+		OnPass: func(name string, p connector.PassReport) {
+			d.metrics.ObservePass(name, p)
+			d.events.Pass(name, p)
+		},
+		OnHealth:    d.events.Health,
+		OnDelivered: d.events.Delivered,
 	}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.set.Stop)
-	o.Set, o.Metrics, o.Version = d.set, d.metrics, "v1.2.3"
+	d.serveRequests(l)
+	o.Set, o.Requests, o.Metrics, o.Events, o.Version = d.set, d.asked, d.metrics, d.events, "v1.2.3"
 	d.api = server.New(o)
 	d.http = httptest.NewUnstartedServer(nil)
 	d.http.Config = server.NewHTTPServer(d.api)
 	d.http.Start()
 	t.Cleanup(d.http.Close)
 	return d
+}
+
+// serveRequests takes requests until the test ends. Replies may be posted to this
+// machine.
+func (d *daemon) serveRequests(l *ledger.Ledger) {
+	d.t.Helper()
+	var err error
+	d.asked, err = requests.New(requests.Options{
+		Set: d.set, Ledger: l, Server: config.Server{ReplyToAllow: []string{"http://127.0.0.1:*"}},
+		OnChange: func(r interapp.RequestState) {
+			d.metrics.ObserveRequest(r)
+			d.events.Request(r)
+		},
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.asked.Run(ctx) }()
+	d.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			d.t.Error(err)
+		}
+	})
 }
 
 func (d *daemon) source(_ context.Context, _ *config.Connector, observe status.Observer) (connector.Source, error) {
@@ -432,7 +475,7 @@ func TestHealth(t *testing.T) {
 // No client holds a connection for ever, and an answer may take as long as an
 // Apply may be waited for.
 func TestTimeouts(t *testing.T) {
-	s := server.NewHTTPServer(http.NotFoundHandler())
+	s := server.NewHTTPServer(newDaemon(t, server.Options{}).api)
 	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.IdleTimeout == 0 || s.WriteTimeout <= interapp.MaxWait {
 		t.Errorf("%+v", s)
 	}

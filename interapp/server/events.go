@@ -1,0 +1,270 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	filesync "sftpconnector/sync"
+)
+
+const (
+	maxListeners  = 100
+	maxQueued     = 256 // events that wait for one listener
+	progressEvery = time.Second
+	commentEvery  = 15 * time.Second // so that nobody on the way takes the stream for dead
+	eventTimeout  = 10 * time.Second // for a listener to take what is sent
+)
+
+// Events are told to listeners as they happen. Like Metrics they exist before
+// the connectors do, which tell them. Methods never block, and may be called
+// concurrently.
+type Events struct {
+	mu        sync.Mutex
+	listeners map[*listener]struct{}
+	looked    time.Time         // at the progress, last
+	ended     map[string]string // the last pass of each connector that ended
+}
+
+// listener is one stream of events. The Events' mu guards it.
+type listener struct {
+	connector string // the only one that it hears of; "" for all
+	queue     [][]byte
+	lost      int64 // events after those of the queue
+	wake      chan struct{}
+}
+
+// NewEvents makes Events that nobody listens to.
+func NewEvents() *Events {
+	return &Events{listeners: map[*listener]struct{}{}, ended: map[string]string{}}
+}
+
+// Pass is told of each pass that ended, by connector.Parts.OnPass.
+func (e *Events) Pass(name string, p connector.PassReport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.Mode != filesync.Request {
+		e.ended[name] = p.ID
+	}
+	e.tell(name, "pass", func() any { return passEvent(name, p) })
+}
+
+// Health is told of each change of a Connection Status, by connector.Parts.OnHealth.
+func (e *Events) Health(name string, h connector.Health) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tell(name, "status", func() any { return convert.FromHealth(name, h) })
+}
+
+// Delivered is told of each delivered file, by connector.Parts.OnDelivered.
+func (e *Events) Delivered(name string, d filesync.Delivered) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tell(name, "file", func() any { return convert.FromDelivered(name, d) })
+}
+
+// Request is told of each change of a request's state, by requests.Options.OnChange.
+func (e *Events) Request(r interapp.RequestState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.Reply = nil // which may have 200,000 names
+	e.tell(r.Connector, "request", func() any { return r })
+}
+
+// look tells of the passes under way, once in progressEvery however many
+// listeners call it.
+func (e *Events) look(set *connector.Set) {
+	e.mu.Lock()
+	due := time.Since(e.looked) >= progressEvery*9/10 // their clocks tick apart
+	if due {
+		e.looked = time.Now()
+	}
+	e.mu.Unlock()
+	if !due {
+		return
+	}
+	for _, element := range set.All() {
+		if p := element.Report().Running; p != nil && p.ID != "" {
+			e.running(element.Name(), *p)
+		}
+	}
+}
+
+// running tells of a pass, unless it has ended since it was looked at.
+func (e *Events) running(name string, p connector.PassReport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended[name] != p.ID {
+		e.tell(name, "pass", func() any { return passEvent(name, p) })
+	}
+}
+
+// passEvent is a pass with few of its failures.
+func passEvent(name string, p connector.PassReport) interapp.PassEvent {
+	out := convert.FromLook(name, p)
+	out.Failures = out.Failures[:min(listedFailures, len(out.Failures))]
+	return out
+}
+
+// tell queues an event for all that listen to the connector. The caller holds e.mu.
+func (e *Events) tell(name, event string, data func() any) {
+	var text []byte
+	for l := range e.listeners {
+		if l.connector != "" && l.connector != name {
+			continue
+		}
+		if len(l.queue) == maxQueued {
+			l.lost++
+			continue
+		}
+		if text == nil {
+			text = format(event, data())
+		}
+		l.queue = append(l.queue, text)
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// format writes an event as it is sent.
+func format(event string, data any) []byte {
+	text, err := json.Marshal(data)
+	if err != nil {
+		panic(err) // it is one of our own types
+	}
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", event, text)
+}
+
+// errListeners: there are as many listeners as there may be.
+var errListeners = errors.New("100 programs listen to events already, and no more may: end one of them, or ask for the state now and then")
+
+// add makes a listener; it is to be removed.
+func (e *Events) add(name string) (*listener, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.listeners) == maxListeners {
+		return nil, errListeners
+	}
+	l := &listener{connector: name, wake: make(chan struct{}, 1)}
+	e.listeners[l] = struct{}{}
+	return l, nil
+}
+
+func (e *Events) remove(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.listeners, l)
+}
+
+// take gives what waits for a listener. What was lost comes last: there was
+// room for everything before it.
+func (e *Events) take(l *listener) [][]byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	texts := l.queue
+	if l.lost > 0 {
+		texts = append(texts, format("lost", interapp.LostEvent{Lost: l.lost}))
+	}
+	l.queue, l.lost = nil, 0
+	return texts
+}
+
+// eventOperations are the stream of events.
+func (s *Server) eventOperations(api huma.API) {
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{tagConnectors},
+		Summary: "What happens, as it happens",
+		Description: "Server-sent events, until the client goes away: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
+			"file (a file was delivered), request (the state of a request changed; without its reply), and lost (so many events are missing here, as the client did not keep up). " +
+			"What happened before is not told: ask for the state once the stream stands. A comment comes every 15 seconds.",
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+			Type: huma.TypeArray, Description: "The events",
+			Items: &huma.Schema{OneOf: []*huma.Schema{
+				eventSchema("status", reference[interapp.StatusEvent](api)),
+				eventSchema("pass", reference[interapp.PassEvent](api)),
+				eventSchema("file", reference[interapp.FileEvent](api)),
+				eventSchema("request", reference[interapp.RequestState](api)),
+				eventSchema("lost", reference[interapp.LostEvent](api)),
+			}},
+		}}}}},
+		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, s.listen)
+}
+
+func eventSchema(event string, data *huma.Schema) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Required: []string{"event", "data"}, Properties: map[string]*huma.Schema{
+		"event": {Type: huma.TypeString, Enum: []any{event}}, "data": data,
+	}}
+}
+
+type eventsInput struct {
+	Connector string `query:"connector" maxLength:"200" doc:"Only the events of this connector"`
+}
+
+func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+	if in.Connector != "" {
+		if _, err := s.set.Get(in.Connector); err != nil {
+			return nil, err
+		}
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		l, err := s.events.add(in.Connector)
+		if err != nil {
+			writeProblem(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		defer s.events.remove(l)
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Accel-Buffering", "no") // a proxy holds nothing back
+		s.stream(r.Context(), w, l)
+	}}, nil
+}
+
+// stream sends a listener what it hears, until it goes away or the server ends.
+func (s *Server) stream(ctx context.Context, w http.ResponseWriter, l *listener) {
+	conn := http.NewResponseController(w)
+	progress, comment := time.NewTicker(progressEvery), time.NewTicker(commentEvery)
+	defer progress.Stop()
+	defer comment.Stop()
+	texts := [][]byte{[]byte(": connected\n\n")}
+	for {
+		// The server's own deadline is for whole answers.
+		_ = conn.SetWriteDeadline(time.Now().Add(eventTimeout))
+		for _, text := range texts {
+			if _, err := w.Write(text); err != nil {
+				return
+			}
+		}
+		if len(texts) > 0 && conn.Flush() != nil {
+			return
+		}
+		texts = nil
+		select {
+		case <-l.wake:
+			texts = s.events.take(l)
+		case <-progress.C:
+			s.events.look(s.set)
+		case <-comment.C:
+			texts = [][]byte{[]byte(": nothing else\n\n")}
+		case <-ctx.Done():
+			return
+		case <-s.serving.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+)
+
+const pathRequests = "/api/v1/requests"
+
+// Requested is what every operation on one request takes. It is exported as
+// Named is.
+type Requested struct {
+	ID string `path:"id" maxLength:"200" doc:"The id of the request"`
+}
+
+// requestOperations are requests for files.
+func (s *Server) requestOperations(api huma.API) {
+	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+		OperationID: "request", Method: http.MethodPost, Path: pathConnector + "/requests", Tags: []string{tagRequests},
+		Summary: "Ask for files",
+		Description: "Makes sure that every file that matches both filters is at the destination, and replies with their names. " +
+			"With wait, the answer is the reply (200), whether it is a success or not; without, or when the wait is over before the request is, it is the request as it stands (202). " +
+			"A client that goes away does not end the request. The same request with the same id is not done a second time, but gets the answer of the first.",
+		Responses: map[string]*huma.Response{
+			"200": {Description: "OK: the reply", Content: jsonBody[interapp.Reply](api)},
+			"202": accepted[interapp.RequestState](api, "the request is kept, and will be answered", "The request"),
+		},
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, s.request)
+	register(s, api, scopes{config.ScopeRequest, config.ScopeRead}, huma.Operation{
+		OperationID: "get-request", Method: http.MethodGet, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
+		Summary: "The state of a request", Description: "With its reply, when it has ended. With wait, the answer comes when it ends, or when the wait is over.",
+		Errors: []int{http.StatusNotFound},
+	}, s.getRequest)
+	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+		OperationID: "cancel-request", Method: http.MethodDelete, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
+		Summary: "Cancel a request", Description: "Its answer is then that it was cancelled. One that has ended stays as it is.",
+		Errors: []int{http.StatusNotFound},
+	}, s.cancelRequest)
+}
+
+type requestInput struct {
+	Named
+	Waiting
+	Body interapp.Request
+}
+
+type requestOutput struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     any    // a Reply or a RequestState
+}
+
+func (s *Server) request(ctx context.Context, in *requestInput) (*requestOutput, error) {
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, err
+	}
+	state, err := s.requests.Accept(ctx, in.Name, callerOf(ctx).name, in.Body)
+	if err == nil && wait > 0 {
+		state, err = s.await(ctx, state.ID, wait)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case wait > 0 && state.Ended():
+		return &requestOutput{Status: http.StatusOK, Body: state.Reply}, nil
+	}
+	return &requestOutput{Status: http.StatusAccepted, Location: pathRequests + "/" + segment(state.ID), Body: state}, nil
+}
+
+// await gives a request when it has ended, or after the wait as it is then.
+func (s *Server) await(ctx context.Context, id string, wait time.Duration) (interapp.RequestState, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	state, err := s.requests.Wait(ctx, id)
+	if err != nil {
+		return state, fmt.Errorf("request %q: %w", id, err)
+	}
+	return state, nil
+}
+
+type getRequestInput struct {
+	Requested
+	Waiting
+}
+
+func (s *Server) getRequest(ctx context.Context, in *getRequestInput) (*answer[interapp.RequestState], error) {
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, err
+	}
+	state, err := s.await(ctx, in.ID, wait)
+	return &answer[interapp.RequestState]{state}, err
+}
+
+func (s *Server) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
+	state, err := s.requests.Cancel(ctx, in.ID)
+	if err != nil {
+		return nil, fmt.Errorf("request %q: %w", in.ID, err)
+	}
+	return &answer[interapp.RequestState]{state}, nil
+}
