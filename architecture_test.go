@@ -48,14 +48,15 @@ func arrows() map[string]arrow {
 		"interapp/convert":   {running, nil},
 		"interapp/requests":  {append(running, "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests"), nil},
-		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/server",
+		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/requests", "interapp/server",
 			"store/local", "store/sftp"), nil},
 
-		// For tests and measurements.
-		"store/storetest":     {types, nil},
-		"store/sftp/sftptest": {nil, nil},
-		"bench":               {[]string{"store/sftp/sftptest/relay"}, nil},
-		"scripts/testreport":  {nil, none},
+		// For tests, measurements and readers.
+		"docs/examples/getfiles": {[]string{"interapp"}, none},
+		"store/storetest":        {types, nil},
+		"store/sftp/sftptest":    {nil, nil},
+		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
+		"scripts/testreport":     {nil, none},
 	}
 }
 

@@ -59,7 +59,7 @@ configuration, 3 done, but some files failed.`,
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
 	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
-	root.AddCommand(a.runCommand(), a.applyCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
+	root.AddCommand(a.runCommand(), a.applyCommand(), a.requestCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
 		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.configCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }

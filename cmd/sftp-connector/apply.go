@@ -36,7 +36,7 @@ data directory, it is asked to do the work.`,
 // applier applies connectors, here or in a daemon.
 type applier interface {
 	apply(ctx context.Context, name string) (interapp.Pass, error)
-	progress(ctx context.Context, name string) (interapp.Progress, bool)
+	progresser
 }
 
 func (a *app) apply(ctx context.Context, names []string) error {

@@ -15,9 +15,15 @@ import (
 // barTemplate: what runs, files, bytes, the bar, rate and time left.
 const barTemplate = `{{string . "what"}} {{counters . }} {{bar . }} {{percent . }} {{speed . }} {{rtime . "%s left"}}`
 
-// showProgress draws a bar over all the connectors while they are applied, on a
-// terminal; elsewhere it does nothing. Call stop before anything else is printed.
-func (a *app) showProgress(ctx context.Context, by applier, names []string) (stop func()) {
+// progresser looks at work under way; ok is false while there is nothing to see.
+type progresser interface {
+	progress(ctx context.Context, of string) (p interapp.Progress, ok bool)
+}
+
+// showProgress draws a bar over all the connectors that are applied, or the
+// requests that are done, on a terminal; elsewhere it does nothing. Call stop
+// before anything else is printed.
+func (a *app) showProgress(ctx context.Context, by progresser, names []string) (stop func()) {
 	if a.json || !terminal(a.stderr) {
 		return func() {}
 	}
@@ -44,7 +50,7 @@ func (a *app) showProgress(ctx context.Context, by applier, names []string) (sto
 	}
 }
 
-func draw(ctx context.Context, bar *pb.ProgressBar, by applier, names []string) {
+func draw(ctx context.Context, bar *pb.ProgressBar, by progresser, names []string) {
 	var sum interapp.Progress
 	running := 0
 	for _, name := range names {

@@ -19,7 +19,10 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/requests"
 	"sftpconnector/interapp/server"
+	filesync "sftpconnector/sync"
 )
 
 // stopWithin is how long the passes under way may take to end.
@@ -89,6 +92,8 @@ type daemon struct {
 	*workshop
 	log     *slog.Logger
 	api     *server.Server
+	events  *server.Events
+	asked   *requests.Service
 	http    *http.Server
 	broken  chan error      // the listener failed
 	alive   context.Context // until it stops
@@ -99,17 +104,29 @@ type daemon struct {
 
 // startDaemon starts serving and the schedules.
 func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool) (*daemon, error) {
-	d := &daemon{log: log, broken: make(chan error, 1)}
+	d := &daemon{log: log, broken: make(chan error, 2)}
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
 		return nil, failed(fmt.Errorf("server.listen: %w", err))
 	}
 	metrics := server.NewMetrics(buildVersion())
-	if d.workshop, err = a.open(ctx, cfg, connector.Parts{Log: log, OnPass: metrics.ObservePass}, nil); err != nil {
+	d.events = server.NewEvents()
+	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics), nil); err != nil {
 		listener.Close()
 		return nil, err
 	}
-	d.api = server.New(server.Options{Set: d.set, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof})
+	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnChange: func(s interapp.RequestState) {
+		metrics.ObserveRequest(s)
+		d.events.Request(s)
+	}})
+	if err != nil {
+		listener.Close()
+		d.close()
+		return nil, failed(err)
+	}
+	d.api = server.New(server.Options{
+		Set: d.set, Requests: d.asked, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+	})
 	d.http = server.NewHTTPServer(d.api)
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
@@ -135,8 +152,29 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	}()
 	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	d.sets.Go(func() { d.set.Run(d.alive) })
+	d.sets.Go(func() {
+		if err := d.asked.Run(d.alive); err != nil && d.alive.Err() == nil {
+			d.broken <- err
+		}
+	})
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", b.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
+}
+
+// parts are those of the daemon's elements: all that happens is told on.
+func (d *daemon) parts(metrics *server.Metrics) connector.Parts {
+	return connector.Parts{
+		Log: d.log,
+		OnPass: func(name string, p connector.PassReport) {
+			metrics.ObservePass(name, p)
+			d.events.Pass(name, p)
+		},
+		OnHealth: d.events.Health,
+		OnDelivered: func(name string, f filesync.Delivered) {
+			d.events.Delivered(name, f)
+			d.asked.Delivered()
+		},
+	}
 }
 
 // reachable is the address at which this machine reaches a listener.
@@ -208,6 +246,9 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 		return
 	}
 	d.api.SetServer(cfg.Server)
+	if err := d.asked.SetServer(cfg.Server); err != nil {
+		d.log.Error("reload: the old reply_to_allow is kept", "error", err)
+	}
 	d.cfg = cfg
 	d.log.Info("reloaded", "connectors", len(cfg.Connectors))
 }
