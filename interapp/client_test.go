@@ -111,6 +111,18 @@ func TestRequests(t *testing.T) {
 			return err
 		},
 		"GET /below/api/v1/connectors/a/passes?": func() error { _, err := c.Passes(ctx, "a", 0); return err },
+		"POST /below/api/v1/connectors/a/requests?wait=50s": func() error {
+			_, err := c.Request(ctx, "a", interapp.Request{})
+			return err
+		},
+		"POST /below/api/v1/connectors/a/requests?": func() error { _, err := c.StartRequest(ctx, "a", interapp.Request{}); return err },
+		"GET /below/api/v1/requests/a%2Fb?":         func() error { _, err := c.RequestState(ctx, "a/b"); return err },
+		"DELETE /below/api/v1/requests/%2E%2E?":     func() error { _, err := c.CancelRequest(ctx, ".."); return err },
+		"POST /below/api/v1/connectors/a/subscriptions?": func() error {
+			_, err := c.Subscribe(ctx, "a", interapp.Subscription{})
+			return err
+		},
+		"GET /below/api/v1/connectors/a/subscriptions?": func() error { _, err := c.Subscriptions(ctx, "a"); return err },
 	} {
 		if err := call(); err != nil || got != want {
 			t.Errorf("got %s (%v), want %s", got, err, want)

@@ -65,6 +65,16 @@ func TestJSON(t *testing.T) {
 			`"next_pass":"2026-01-02T03:04:05Z","held_until":"2026-01-02T03:04:05Z","skipped_ticks":2,` +
 			`"running":{"pass":"8","mode":"apply","started":"2026-01-02T03:04:05Z","progress":{"seen":1,"files_done":2,"files_found":3,"bytes_done":4,"bytes_found":5,"listing_done":true,"doing":"copying"}},` +
 			`"last_pass":` + partialJSON + `}`},
+		"change of status": {convert.FromHealth("c", connector.Health{Status: status.ConnectionLost, Since: at, Hint: "h", Error: "e"}),
+			`{"connector":"c","connection_status":"Connection Lost","since":"2026-01-02T03:04:05Z","hint":"h","error":"e"}`},
+		"pass that ended just now": {convert.FromLook("c", partial), partialJSON[:len(partialJSON)-1] + `,"progress":null}`},
+		"pass under way": {convert.FromLook("c", connector.PassReport{ID: "9", Mode: filesync.Apply, Result: filesync.Result{Started: at}, Progress: &filesync.Progress{Seen: 1, Doing: "copying"}}),
+			`{"connector":"c","pass":"9","mode":"apply","state":"running","connection_status":"Not Checked","hint":"","error":"","started":"2026-01-02T03:04:05Z","finished":null,"files":` + none + `,"failures":[],` +
+				`"progress":{"seen":1,"files_done":0,"files_found":0,"bytes_done":0,"bytes_found":0,"listing_done":false,"doing":"copying"}}`},
+		"file that was copied": {convert.FromDelivered("c", filesync.Delivered{Delivery: filesync.Delivery{Source: entry, Target: filesync.Entry{Name: "b.csv"}, Pass: "7", At: at}}),
+			`{"connector":"c","name":"a/b.csv","state":"delivered","size":12,"mod_time":"2026-01-02T03:04:05Z","target":"b.csv","pass":"7","delivered_at":"2026-01-02T03:04:05Z"}`},
+		"file that was there": {convert.FromDelivered("c", filesync.Delivered{Delivery: filesync.Delivery{Source: filesync.Entry{Name: "x", Size: -1}, Target: filesync.Entry{Name: "x"}, Pass: "7", At: at, Adopted: true}}),
+			`{"connector":"c","name":"x","state":"present","size":-1,"mod_time":null,"target":"x","pass":"7","delivered_at":"2026-01-02T03:04:05Z"}`},
 		"idle connector": {convert.FromReport(connector.Report{Name: "c", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Direction: config.Download}}),
 			`{"name":"c","direction":"download","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","automatic_sftp_file_sync":"N/A",` +
 				`"next_pass":null,"held_until":null,"skipped_ticks":0,"running":null,"last_pass":null}`},

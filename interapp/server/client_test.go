@@ -17,7 +17,7 @@ import (
 // The client and the server understand each other.
 func TestClient(t *testing.T) {
 	d := newDaemon(t, server.Options{Server: config.Server{Tokens: []config.Token{{
-		Name: "all", Token: "0123456789abcdef", Scopes: []config.Scope{config.ScopeRead, config.ScopeApply, config.ScopeConfigure},
+		Name: "all", Token: "0123456789abcdef", Scopes: []config.Scope{config.ScopeRead, config.ScopeRequest, config.ScopeApply, config.ScopeConfigure},
 	}}}})
 	// Behind a proxy that serves it below a path.
 	proxy := httptest.NewServer(http.StripPrefix("/sftp", d.api))
@@ -26,6 +26,7 @@ func TestClient(t *testing.T) {
 		c := interapp.NewClient(base, "0123456789abcdef")
 		defer c.Close()
 		testClient(t, d, c)
+		testClientRequests(t, d, c)
 	}
 	c := interapp.NewClient(d.http.URL, "")
 	defer c.Close()
@@ -106,5 +107,67 @@ func testClient(t *testing.T, d *daemon, c *interapp.Client) {
 	cancel()
 	if _, err := c.Connectors(ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that ended: %v", err)
+	}
+}
+
+func testClientRequests(t *testing.T, d *daemon, c *interapp.Client) {
+	t.Helper()
+	ctx := t.Context()
+	r, err := c.Request(ctx, "results", interapp.Request{FileNameFilter: "a.*", FileTimeFilter: &interapp.FileTimeFilter{To: "2030-01-01"}})
+	if err != nil || !r.Success || len(r.FileNames) != 1 || r.ID == "" {
+		t.Errorf("request: %+v %v", r, err)
+	}
+	for _, id := range []string{"..", "a/b?c", r.ID + "."} {
+		s, err := c.StartRequest(ctx, "results", interapp.Request{ID: id, FileNameFilter: "a.*"})
+		if err != nil || s.ID != id || s.Connector != "results" {
+			t.Errorf("start %q: %+v %v", id, s, err)
+		}
+		if r, err := c.Request(ctx, "results", interapp.Request{ID: id, FileNameFilter: "a.*"}); err != nil || r.ID != id || !r.Success {
+			t.Errorf("request %q: %+v %v", id, r, err)
+		}
+		if s, err = c.RequestState(ctx, id); err != nil || s.ID != id || s.State != interapp.RequestReplied || s.Reply == nil {
+			t.Errorf("state of %q: %+v %v", id, s, err)
+		}
+		if s, err = c.CancelRequest(ctx, id); err != nil || s.ID != id || s.State != interapp.RequestReplied {
+			t.Errorf("cancel %q: %+v %v", id, s, err)
+		}
+	}
+	for code, r := range map[int]interapp.Request{409: {ID: ".."}, 422: {FileNameFilter: "[a"}} {
+		_, err := c.Request(ctx, "results", r)
+		if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != code {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if _, err := c.RequestState(ctx, "nothing"); err == nil {
+		t.Error("a request that there is not")
+	}
+
+	sub, err := c.Subscribe(ctx, "results", interapp.Subscription{ReplyTo: "http://127.0.0.1:1"})
+	if err != nil || sub.ID == "" || sub.Connector != "results" {
+		t.Fatalf("subscribe: %+v %v", sub, err)
+	}
+	if all, err := c.Subscriptions(ctx, "results"); err != nil || len(all) != 1 || all[0].ID != sub.ID {
+		t.Errorf("subscriptions: %+v %v", all, err)
+	}
+	for range 2 { // what was sent can be sent again
+		if sub, err = c.Subscribe(ctx, "results", sub); err != nil {
+			t.Fatalf("subscribe: %v", err)
+		}
+	}
+	all, err := c.Subscriptions(ctx, "results")
+	if err != nil || len(all) != 3 {
+		t.Errorf("subscriptions: %+v %v", all, err)
+	}
+	for _, sub := range all {
+		if err := c.DropPending(ctx, "results", sub.ID); err != nil {
+			t.Errorf("drop pending: %v", err)
+		}
+		if err := c.Unsubscribe(ctx, "results", sub.ID); err != nil {
+			t.Errorf("unsubscribe: %v", err)
+		}
+		err := c.Unsubscribe(ctx, "results", sub.ID)
+		if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 404 {
+			t.Errorf("unsubscribe again: %v", err)
+		}
 	}
 }

@@ -95,8 +95,10 @@ func (e *Events) look(set *connector.Set) {
 		return
 	}
 	for _, element := range set.All() {
-		if p := element.Report().Running; p != nil && p.ID != "" {
-			e.running(element.Name(), *p)
+		r := element.Report()
+		if p := r.Running; p != nil && p.ID != "" {
+			p.Status = r.Health.Status
+			e.running(r.Name, *p)
 		}
 	}
 }

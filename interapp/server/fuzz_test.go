@@ -17,6 +17,10 @@ func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
 		`{"automatic_sftp_file_sync":"15m"}`, `{"automatic_sftp_file_sync":"*/5 * * * *"}`, `{"automatic_sftp_file_sync":null}`,
 		`{"paths":["a",""]}`, `{"paths":null}`, `{}`, `[]`, `null`, `"x"`, `{"a":{"a":{"a":[[[[1e999]]]]}}}`, "\xff", "{\"paths\":[\"\\ud800\"]}", "",
+		`{"id":"a","file_name_filter":"{a,b}/**/*.csv","file_time_filter":{"from":"2026-01-01","to":null},"timeout":"1s"}`,
+		`{"id":"..","file_name_filter":"regex:^a(b|c)*$","file_time_filter":{"newer_than":"24h"},"source":"x"}`,
+		`{"file_time_filter":{"from":"2026-01-01T00:00:00+14:00","to":"1969-12-31"}}`, `{"reply_to":"http://example.com/","from":"2026-01-01"}`,
+		message, `{"guid":"c","messages":[` + message + `,{"$type":"Ping","guid":"p"}]}`,
 	} {
 		f.Add(body)
 	}
@@ -27,6 +31,13 @@ func FuzzBodies(f *testing.F) {
 		return answer{w.Code, w.Header(), w.Body.String()}
 	}
 	f.Fuzz(func(t *testing.T, body string) {
+		refused := func(what string, a answer) {
+			if a.code < 400 || a.code > 499 {
+				t.Errorf("%s %q: %d %s", what, body, a.code, a.body)
+			} else {
+				a.problem(t, a.code)
+			}
+		}
 		a := ask("PUT", "/api/v1/connectors/results/schedule", body)
 		if a.code == 200 {
 			var in, out interapp.Schedule
@@ -37,17 +48,31 @@ func FuzzBodies(f *testing.F) {
 			if err != nil || out.AutomaticSFTPFileSync != want.String() {
 				t.Errorf("%q set %q", body, out.AutomaticSFTPFileSync)
 			}
-		} else if a.code < 400 || a.code > 499 {
-			t.Errorf("schedule %q: %d %s", body, a.code, a.body)
 		} else {
-			a.problem(t, a.code)
+			refused("schedule", a)
 		}
 		if a = ask("POST", "/api/v1/connectors/results/retry", body); a.code == 200 {
 			a.want(t, 200, &interapp.RetryReply{})
-		} else if a.code < 400 || a.code > 499 {
-			t.Errorf("retry %q: %d %s", body, a.code, a.body)
 		} else {
-			a.problem(t, a.code)
+			refused("retry", a)
+		}
+		var r interapp.Reply
+		if a = ask("POST", pathOfRequests+"?wait=1m", body); a.code == 200 {
+			if a.want(t, 200, &r); r.ID == "" || r.Success != (len(r.Failed) == 0 && len(r.Waiting) == 0) {
+				t.Errorf("request %q: %s", body, a.body)
+			}
+		} else {
+			refused("request", a)
+		}
+		if a = ask("POST", pathOfCalls, body); a.code == 200 {
+			if a.want(t, 200, &struct{}{}); !strings.Contains(a.body, `"guid":`) {
+				t.Errorf("call %q: %s", body, a.body)
+			}
+		} else {
+			refused("call", a)
+		}
+		if a = ask("POST", pathOfSubscriptions, body); a.code != 201 {
+			refused("subscription", a)
 		}
 	})
 }

@@ -117,6 +117,27 @@ func TestMetricsWhileAPassRuns(t *testing.T) {
 	d.wantSamples(map[string]float64{`sftp_connector_pass_running{connector="results"}`: 0})
 }
 
+func TestMetricsOfRequests(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.wantSamples(map[string]float64{
+		`sftp_connector_requests_total{state="replied"}`: 0, `sftp_connector_requests_total{state="cancelled"}`: 0, `sftp_connector_requests_open`: 0,
+	})
+	d.src.Put("x", "1", old)
+	open := d.close()
+	d.ask("POST", pathOfRequests, `{"id":"r1"}`).want(t, 202, nil)
+	d.awaitFetch()
+	d.ask("POST", pathOfRequests, `{"id":"r2"}`).want(t, 202, nil)
+	d.wantSamples(map[string]float64{`sftp_connector_requests_open`: 2})
+	d.ask("DELETE", "/api/v1/requests/r2", "").want(t, 200, nil)
+	open()
+	d.ask("POST", pathOfRequests+"?wait=1m", `{"id":"r1"}`).want(t, 200, nil)
+	d.ask("POST", pathOfRequests+"?wait=1m", `{"id":"r1"}`).want(t, 200, nil)
+	d.wantSamples(map[string]float64{
+		`sftp_connector_requests_total{state="replied"}`: 1, `sftp_connector_requests_total{state="cancelled"}`: 1,
+		`sftp_connector_requests_total{state="failed"}`: 0, `sftp_connector_requests_total{state="expired"}`: 0, `sftp_connector_requests_open`: 0,
+	})
+}
+
 // A connector that is no longer configured leaves no series behind.
 func TestMetricsForgetConnectors(t *testing.T) {
 	d := newDaemon(t, server.Options{})
@@ -142,7 +163,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 	for _, name := range []string{
 		"passes_total", "files_copied_total", "bytes_copied_total", "file_failures_total", "errors_total", "skipped_ticks_total",
-		"last_success_timestamp_seconds", "connection_status", "connection_valid", "pass_duration_seconds", "pass_running", "connectors", "build_info",
+		"last_success_timestamp_seconds", "connection_status", "connection_valid", "pass_duration_seconds", "pass_running", "connectors", "build_info", "requests_total", "requests_open",
 	} {
 		if !strings.Contains(text, "# HELP sftp_connector_"+name+" ") {
 			t.Errorf("no sftp_connector_%s", name)
