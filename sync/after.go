@@ -230,6 +230,12 @@ func (p *Pass) afterEarlier(ctx context.Context) error {
 // afterBatch journals that the removals are under way, does them, and closes
 // the rows of those that are surely done.
 func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
+	recs = p.shared.dispose(recs)
+	defer p.shared.disposed(recs)
+	recs, err := p.stillOwed(late, recs)
+	if err != nil {
+		return err
+	}
 	var try []Record
 	for _, r := range recs {
 		switch r.After {
@@ -271,6 +277,28 @@ func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
 	}
 	delete(byResult, AfterTrying)
 	return p.setAfter(late, byResult)
+}
+
+// stillOwed leaves out what another pass has seen to since the records were read.
+func (p *Pass) stillOwed(ctx context.Context, recs []Record) ([]Record, error) {
+	if len(recs) == 0 || !p.shared.beside() {
+		return recs, nil
+	}
+	names := make([]string, len(recs))
+	for i, r := range recs {
+		names[i] = r.Delivery.Source.Name
+	}
+	now, err := p.ledger.Find(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var owed []Record
+	for i, r := range recs {
+		if now[i].ID == r.ID && now[i].After == r.After && now[i].Delivery.Source.SameVersion(r.Delivery.Source) {
+			owed = append(owed, r)
+		}
+	}
+	return owed, nil
 }
 
 // dispose removes or moves one original and says what is known afterwards.

@@ -368,3 +368,37 @@ func FuzzSelection(f *testing.F) {
 		}
 	})
 }
+
+// Passes side by side do not both see to an original.
+func TestOriginalsAreRemovedOnce(t *testing.T) {
+	b := newBench(t)
+	const files = 300
+	for i := range files {
+		b.src.Put(fmt.Sprintf("f%03d", i), "x", old)
+	}
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, fmt.Sprintf("copied=%d", files))
+	var mu sync.Mutex
+	removed := map[string]int{}
+	b.src.OnRemove = func(e filesync.Entry) error {
+		mu.Lock()
+		defer mu.Unlock()
+		removed[e.Name]++
+		return nil
+	}
+	remove := func(o *filesync.Options) { o.AfterCopy.Remove = true }
+	var group sync.WaitGroup
+	for i := range 6 {
+		mode := []filesync.Mode{filesync.Request, filesync.Apply}[i%2]
+		group.Go(func() { b.run(t.Context(), mode, selection(t, "", time.Time{}, time.Time{}), remove) })
+	}
+	group.Wait()
+	b.run(t.Context(), filesync.Automatic, nil, remove) // what a cancelled one may have left
+	for name, n := range removed {
+		if n != 1 {
+			t.Errorf("%s was removed %d times", name, n)
+		}
+	}
+	if len(removed) != files || b.src.Len() != 0 {
+		t.Errorf("%d of %d originals were removed, %d are left", len(removed), files, b.src.Len())
+	}
+}

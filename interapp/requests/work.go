@@ -28,13 +28,27 @@ const retryPause = time.Second
 // work sees a request through to its answer, unless the program ends before.
 func (s *Service) work(ctx context.Context, r ledger.Request, started func(progress func() filesync.Progress)) {
 	state, err := stateOf(r)
-	if err == nil {
-		err = s.see(ctx, state, started)
-	}
-	if err != nil && s.running.Err() == nil {
+	if err != nil {
 		s.log.Error("request not answered", "connector", r.Connector, "request", r.ID, "error", err)
+		return
+	}
+	for {
+		err := s.see(ctx, state, started)
+		if err == nil || s.running.Err() != nil {
+			return
+		}
+		// The ledger does not take it, as the disk is full, say. The answer is owed.
+		s.log.Error("request not answered yet", "connector", r.Connector, "request", r.ID, "error", err)
+		select {
+		case <-time.After(ledgerPause):
+		case <-s.running.Done():
+			return
+		}
 	}
 }
+
+// ledgerPause is the time until a ledger is asked again that did not take something.
+const ledgerPause = 5 * time.Second
 
 func (s *Service) see(ctx context.Context, state interapp.RequestState, started func(progress func() filesync.Progress)) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, state.Deadline, errExpired)

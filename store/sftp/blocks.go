@@ -33,13 +33,15 @@ func (b *blocks) take(n int) (off int64, taken int) {
 	return off, int(min(int64(n), b.end-off))
 }
 
-// bufferMemory bounds the bytes that may be on their way to a Source at a time:
-// what eight channels have in their windows, and the READs that follow. Only
-// what has arrived and is not written yet takes memory.
+// bufferMemory bounds the bytes that may be on their way to a Source at a time.
+// What is far away needs all of it, for what nine channels have in their windows
+// and the READs that follow; nearby, where a slow destination may keep all that
+// comes in memory, the half will do.
 const bufferMemory = 32 << 20
 
 // buffers lends byte slices for what was reserved.
 type buffers struct {
+	limits  *Limits
 	budget  *semaphore.Weighted
 	classes [len(bufferSizes)]sync.Pool // of *[]byte
 }
@@ -47,31 +49,38 @@ type buffers struct {
 // bufferSizes are what is lent: most files are small.
 var bufferSizes = [...]int{4 << 10, 32 << 10, 256 << 10}
 
-func newBuffers() *buffers {
-	b := &buffers{budget: semaphore.NewWeighted(bufferMemory)}
+func newBuffers(l *Limits) *buffers {
+	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory)}
 	for i, n := range bufferSizes {
 		b.classes[i].New = func() any { s := make([]byte, n); return &s }
 	}
 	return b
 }
 
+// reservation is a part of the budget. The zero reservation is none.
+type reservation int64
+
 // reserve makes sure that n bytes, at most 256 KiB, may come. It waits for that
 // only if wait is set; else it may answer false.
-func (b *buffers) reserve(ctx context.Context, n int, wait bool) (ok bool, err error) {
-	if b.budget.TryAcquire(int64(n)) {
-		return true, nil
+func (b *buffers) reserve(ctx context.Context, n int, wait bool) (r reservation, ok bool, err error) {
+	r = reservation(n)
+	if !b.limits.far() {
+		r *= 2
+	}
+	if b.budget.TryAcquire(int64(r)) {
+		return r, true, nil
 	}
 	if !wait {
-		return false, nil
+		return 0, false, nil
 	}
-	if err := b.budget.Acquire(ctx, int64(n)); err != nil {
-		return false, context.Cause(ctx)
+	if err := b.budget.Acquire(ctx, int64(r)); err != nil {
+		return 0, false, context.Cause(ctx)
 	}
-	return true, nil
+	return r, true, nil
 }
 
-// release takes n reserved bytes back.
-func (b *buffers) release(n int) { b.budget.Release(int64(n)) }
+// release takes a reservation back.
+func (b *buffers) release(r reservation) { b.budget.Release(int64(r)) }
 
 // room is a buffer that is lent when there is something to put into it.
 type room struct {

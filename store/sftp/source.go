@@ -90,7 +90,7 @@ func open(ctx context.Context, conn *Connection, cfg Config) (*Source, error) {
 	life, end := context.WithCancel(context.Background())
 	s := &Source{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(), maxEntries: entriesLimit, close: end,
+		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, close: end,
 	}
 	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
 	if cfg.Connections > 0 {

@@ -43,13 +43,14 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n > f.readSize() {
 		return attrs{}, false, false, nil
 	}
-	if _, err := f.buffers.reserve(ctx, n, true); err != nil {
+	reserved, _, err := f.buffers.reserve(ctx, n, true)
+	if err != nil {
 		return attrs{}, false, false, err
 	}
 	place := &room{from: f.buffers}
 	free := func() {
 		place.put()
-		f.buffers.release(n)
+		f.buffers.release(reserved)
 	}
 	answers := make(chan *wire.Call, 2)
 	read := &wire.Call{Done: answers, Room: place.lend}
@@ -96,7 +97,7 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 type part struct {
 	call     wire.Call
 	room     room
-	reserved int // bytes
+	reserved reservation
 	rest     int // how many bytes are still to come
 	asked    int // how many the READ under way asks for
 	short    int // how many bytes a short answer had; 0: none was
@@ -148,17 +149,17 @@ func (c *copying) fill(ctx context.Context) error {
 			return nil
 		}
 		size := int(min(int64(read), left))
-		ok, err := c.buffers.reserve(ctx, size, c.asked == 0)
+		reserved, ok, err := c.buffers.reserve(ctx, size, c.asked == 0)
 		if err != nil || !ok {
 			return err
 		}
 		off, n := c.blocks.take(size)
 		if n == 0 {
-			c.buffers.release(size)
+			c.buffers.release(reserved)
 			return nil
 		}
 		p := c.part()
-		p.reserved, p.rest, p.short = size, n, 0
+		p.reserved, p.rest, p.short = reserved, n, 0
 		p.call.Off = off
 		c.ask(p)
 	}
