@@ -75,12 +75,12 @@ func TestPoolGrowsForLargerFiles(t *testing.T) {
 	if _, err := grow(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for range 64 {
+	for range 80 {
 		p.take(weight(1 << 20))
 		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.opening == 0 })
 	}
 	if n := len(p.all()); n != maxChannels {
-		t.Errorf("%d channels for 64 files of 1 MiB", n)
+		t.Errorf("%d channels for 80 files of 1 MiB", n)
 	}
 }
 
