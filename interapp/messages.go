@@ -49,7 +49,7 @@ type ConnectorList struct {
 type Pass struct {
 	Connector        string        `json:"connector"`
 	Pass             string        `json:"pass" doc:"Its number in the ledger; empty while it is queued"`
-	Mode             string        `json:"mode" enum:"automatic,apply"`
+	Mode             string        `json:"mode" enum:"automatic,apply,request"`
 	State            string        `json:"state" enum:"queued,running,succeeded,partial,failed,cancelled"`
 	ConnectionStatus string        `json:"connection_status"`
 	Hint             string        `json:"hint"`
@@ -144,7 +144,7 @@ type Schedule struct {
 	AutomaticSFTPFileSync string `json:"automatic_sftp_file_sync" doc:"N/A, an interval such as 15m, or a cron expression"`
 }
 
-// MaxWait is how long an Apply may wait for its result.
+// MaxWait is how long the outcome of an Apply or a request may be waited for.
 const MaxWait = 10 * time.Minute
 
 // Problem is an error of the API, as in RFC 9457.
