@@ -117,23 +117,32 @@ func settingsOf(c config.Server) (notify.Settings, error) {
 // and posts what is to be posted, until ctx ends. What has no answer by then
 // stays accepted.
 func (s *Service) Run(ctx context.Context) error {
+	defer s.finish()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// From here on what is accepted is started at once; what was accepted before
+	// is in the ledger by now. Some may be both, and are done once all the same.
+	s.mu.Lock()
+	s.running = ctx
+	s.mu.Unlock()
 	left, err := s.ledger.OpenRequests(ctx)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.running = ctx
-	s.mu.Unlock()
 	for _, r := range left {
 		s.start(r)
 	}
 	s.queue.Run(ctx)
+	return nil
+}
+
+// finish waits for the work on requests, of which no more is begun.
+func (s *Service) finish() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
 	s.group.Wait()
 	s.poster.Close()
-	return nil
 }
 
 // Do is Accept and the work until the answer, for a program that does not Run.

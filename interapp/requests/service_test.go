@@ -48,6 +48,8 @@ type world struct {
 	ledger  *ledger.Ledger
 	end     func()
 
+	changed func(interapp.RequestState) // is told of each change; may be nil
+
 	mu     sync.Mutex
 	refuse error // of opening the source
 	gate   chan struct{}
@@ -101,7 +103,7 @@ func (w *world) start(run bool) {
 	}
 	w.service, err = requests.New(requests.Options{Set: w.set, Ledger: w.ledger, Server: config.Server{
 		ReplyToAllow: []string{"http://127.0.0.1:*"}, Tokens: []config.Token{{Name: "t", Token: secret}},
-	}})
+	}, OnChange: w.changed})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -381,6 +383,31 @@ func TestRestart(t *testing.T) {
 	if s := w.ended(late.ID); s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 || s.Reply.FileNames[0] != "g" {
 		t.Errorf("%+v", s)
 	}
+}
+
+// What comes while the program looks at what an earlier run left is done too.
+func TestAcceptedWhileItStarts(t *testing.T) {
+	w := newWorld(t)
+	w.start(false)
+	for range 50 { // that take their time to be read
+		w.accept(interapp.Request{Source: strings.Repeat("x", 1<<18), FileNameFilter: "none"})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := w.service.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	var ids []string
+	for range 50 {
+		ids = append(ids, w.accept(interapp.Request{FileNameFilter: "none"}).ID)
+	}
+	for _, id := range ids {
+		w.ended(id)
+	}
+	cancel()
+	run.Wait()
 }
 
 // receiver is a program that is posted to.
