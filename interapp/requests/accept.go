@@ -159,16 +159,32 @@ func (s *Service) Request(ctx context.Context, id string) (interapp.RequestState
 	return state, err
 }
 
-// Wait is Request once it has ended; when ctx ends before, as it is then.
+// Wait is Request once it has ended; when ctx or Run ends before, as it is then.
 func (s *Service) Wait(ctx context.Context, id string) (interapp.RequestState, error) {
-	if j := s.job(id); j != nil {
+	for {
+		if j := s.job(id); j != nil {
+			select {
+			case <-j.done:
+			case <-ctx.Done():
+			}
+		}
+		state, err := s.Request(context.WithoutCancel(ctx), id)
+		if err != nil || state.Ended() {
+			return state, err
+		}
 		select {
-		case <-j.done:
 		case <-ctx.Done():
+			return state, nil
+		case <-s.over():
+			return state, nil
+		case <-time.After(lookAgain):
 		}
 	}
-	return s.Request(context.WithoutCancel(ctx), id)
 }
+
+// lookAgain is the time until a request is looked at again that nobody here
+// works on: it is just being accepted, or another process has it.
+const lookAgain = 50 * time.Millisecond
 
 // Cancel ends a request, whose answer is cancelled then. One that has ended
 // stays as it is.
@@ -181,7 +197,7 @@ func (s *Service) Cancel(ctx context.Context, id string) (interapp.RequestState,
 	if err != nil || state.Ended() {
 		return state, err
 	}
-	// Nobody works on it: the program is about to end.
+	// Nobody works on it yet, or any more. Whoever begins finds its answer given.
 	if err := s.answer(ctx, state, interapp.RequestCancelled, emptyReply(state, "it was cancelled")); err != nil {
 		return state, err
 	}

@@ -188,6 +188,16 @@ func (s *Service) job(id string) *job {
 	return s.jobs[id]
 }
 
+// over is closed when the program ends; nil before it runs.
+func (s *Service) over() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil {
+		return nil
+	}
+	return s.running.Done()
+}
+
 // open is how many requests have no answer yet.
 func (s *Service) open() int {
 	s.mu.Lock()

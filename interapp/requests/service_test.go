@@ -46,6 +46,7 @@ type world struct {
 	service *requests.Service
 	set     *connector.Set
 	ledger  *ledger.Ledger
+	stop    func() // ends the service
 	end     func()
 
 	changed func(interapp.RequestState) // is told of each change; may be nil
@@ -116,6 +117,7 @@ func (w *world) start(run bool) {
 			}
 		})
 	}
+	w.stop = func() { cancel(); group.Wait() }
 	w.end = sync.OnceFunc(func() {
 		cancel()
 		w.set.Stop()
@@ -251,6 +253,60 @@ func TestWhatIsNotThereHasItsReason(t *testing.T) {
 	if s.State != interapp.RequestFailed || s.Reply.Success || !strings.Contains(s.Reply.Description, "Connection Refused") || !strings.Contains(s.Reply.Description, status.ConnectionRefused.Hint()) {
 		t.Errorf("%s: %+v", s.State, s.Reply)
 	}
+}
+
+// Whoever sends the same request while it is being accepted waits for its answer too.
+func TestWaitBeforeItIsBegun(t *testing.T) {
+	w := newWorld(t)
+	accepted := make(chan struct{})
+	begin := make(chan struct{})
+	w.changed = func(s interapp.RequestState) {
+		if s.State == interapp.RequestAccepted {
+			close(accepted)
+			<-begin
+		}
+	}
+	w.start(true)
+	r := interapp.Request{ID: "same", FileNameFilter: "none"}
+	first := make(chan error, 1)
+	go func() { _, err := w.service.Accept(t.Context(), "c", "t", r); first <- err }()
+	<-accepted
+	w.accept(r)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if s, err := w.service.Wait(short, r.ID); err != nil || s.Ended() || short.Err() == nil {
+		t.Errorf("%+v %v, and the wait is not over", s, err)
+	}
+	close(begin)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if s, err := w.service.Wait(t.Context(), r.ID); err != nil || s.State != interapp.RequestReplied {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// Nobody waits for what has no answer before the next start.
+func TestWaitEndsWithTheProgram(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.src.Put("f", "1", old)
+	defer w.close()()
+	r := w.accept(interapp.Request{})
+	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+	waited := make(chan interapp.RequestState, 1)
+	go func() {
+		s, err := w.service.Wait(context.Background(), r.ID)
+		if err != nil {
+			t.Error(err)
+		}
+		waited <- s
+	}()
+	w.stop()
+	if s := <-waited; s.Ended() {
+		t.Errorf("%+v", s)
+	}
+	w.end()
 }
 
 func TestCancel(t *testing.T) {

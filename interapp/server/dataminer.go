@@ -14,7 +14,7 @@ import (
 	"sftpconnector/interapp/dataminer"
 )
 
-// expiry is how long after its deadline a request may get its answer.
+// expiry is how long after its deadline the answer to a request is waited for.
 const expiry = 5 * time.Second
 
 // dataminerOperations are requests in DataMiner's own JSON.
@@ -89,7 +89,7 @@ func (s *Server) reply(ctx context.Context, connector string, r interapp.Request
 	case err != nil:
 		return interapp.Reply{Description: s.problem(err).Error()}
 	case !state.Ended():
-		return interapp.Reply{Description: "not done yet, as the program ends: send the same message again for its answer"}
+		return interapp.Reply{Description: "it has no answer yet: send the same message again for it"}
 	}
 	return *state.Reply
 }
