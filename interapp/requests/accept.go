@@ -33,8 +33,10 @@ func (s *Service) Accept(ctx context.Context, connector, token string, r interap
 	if err != nil {
 		return interapp.RequestState{}, err
 	}
-	if s.open() >= maxOpen {
-		return interapp.RequestState{}, ErrFull
+	if full := s.full(token); full != nil {
+		if _, err := s.Request(ctx, r.ID); errors.Is(err, ErrUnknown) {
+			return interapp.RequestState{}, full
+		}
 	}
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -19,8 +19,12 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// maxOpen bounds the requests that have no answer yet.
-const maxOpen = 10_000
+// How many requests may have no answer yet: of all, and of one token, so that
+// nobody keeps the others out.
+const (
+	maxOpen      = 10_000
+	maxOpenToken = 2000
+)
 
 // Errors of a Service, besides those of the connectors.
 var (
@@ -29,7 +33,7 @@ var (
 	// ErrUnknown: there is no such request or subscription.
 	ErrUnknown = errors.New("not known, or older than the connector's retention")
 	// ErrFull: too many requests have no answer yet.
-	ErrFull = fmt.Errorf("%d requests wait for their answers: try again later", maxOpen)
+	ErrFull = errors.New("wait for their answers, and no more may: try again later")
 )
 
 // Invalid says what is wrong with a request or subscription.
@@ -69,6 +73,7 @@ type Service struct {
 
 // job is a request that is being worked on.
 type job struct {
+	token    string // its name
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed when it is answered, or the program ends
 	progress atomic.Pointer[func() filesync.Progress]
@@ -170,7 +175,7 @@ func (s *Service) start(r ledger.Request) {
 		return // Run finds it in the ledger
 	}
 	ctx, cancel := context.WithCancelCause(s.running)
-	j := &job{cancel: cancel, done: make(chan struct{})}
+	j := &job{token: r.Token, cancel: cancel, done: make(chan struct{})}
 	s.jobs[r.ID] = j
 	s.group.Go(func() {
 		defer cancel(nil)
@@ -198,11 +203,26 @@ func (s *Service) over() <-chan struct{} {
 	return s.running.Done()
 }
 
-// open is how many requests have no answer yet.
-func (s *Service) open() int {
+// full gives ErrFull if no more requests of the token are taken now.
+func (s *Service) full(token string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.jobs)
+	if len(s.jobs) >= maxOpen {
+		return fmt.Errorf("%d requests %w", maxOpen, ErrFull)
+	}
+	if token == "" || len(s.jobs) < maxOpenToken {
+		return nil
+	}
+	of := 0
+	for _, j := range s.jobs {
+		if j.token == token {
+			of++
+		}
+	}
+	if of >= maxOpenToken {
+		return fmt.Errorf("%d requests of the token %s %w", maxOpenToken, token, ErrFull)
+	}
+	return nil
 }
 
 // Delivered is told that a connector delivered a file: subscribers may be waiting.

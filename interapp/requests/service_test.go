@@ -389,6 +389,50 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// There is a limit to what is open, of all and of each token. What is known
+// already has its answer all the same.
+func TestFull(t *testing.T) {
+	w := newWorld(t)
+	w.start(true)
+	w.ended(w.accept(interapp.Request{ID: "known", FileNameFilter: "none"}).ID)
+	accept := func(token, id string) error {
+		_, err := w.service.Accept(t.Context(), "c", token, interapp.Request{ID: id, FileNameFilter: "none"})
+		return err
+	}
+	defer w.service.Fill("t", 1999)()
+	if err := accept("t", "last"); err != nil {
+		t.Error(err)
+	}
+	w.ended("last")
+	defer w.service.Fill("t", 2000)()
+	if err := accept("t", "many"); !errors.Is(err, requests.ErrFull) || !strings.Contains(err.Error(), "2000") {
+		t.Errorf("of the token: %v", err)
+	}
+	for _, token := range []string{"other", ""} {
+		if err := accept(token, "of-"+token); err != nil {
+			t.Errorf("of another token: %v", err)
+		}
+		w.ended("of-" + token)
+	}
+	drain := w.service.Fill("", 8000)
+	for _, token := range []string{"t", "other", ""} {
+		if err := accept(token, "many"); !errors.Is(err, requests.ErrFull) {
+			t.Errorf("of %q, of all: %v", token, err)
+		}
+	}
+	if err := accept("t", "known"); err != nil {
+		t.Error("known:", err)
+	}
+	if err := accept("other", "known"); !errors.Is(err, requests.ErrTaken) {
+		t.Error("known, of another:", err)
+	}
+	drain()
+	if err := accept("other", "again"); err != nil {
+		t.Error(err)
+	}
+	w.ended("again")
+}
+
 // A time without a zone is the connector's; the filters hold to the second.
 func TestTimeZones(t *testing.T) {
 	w := newWorld(t)

@@ -1,0 +1,20 @@
+package requests
+
+import "fmt"
+
+// Fill has s work on n requests of a token that never end, until it is drained.
+func (s *Service) Fill(token string, n int) (drain func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := func(i int) string { return fmt.Sprintf("fill %s %d", token, i) }
+	for i := range n {
+		s.jobs[id(i)] = &job{token: token}
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := range n {
+			delete(s.jobs, id(i))
+		}
+	}
+}
