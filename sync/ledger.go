@@ -48,10 +48,11 @@ type Ledger interface {
 	// source was modified in [from, to); a zero time is no bound.
 	DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(Record) error) error
 
-	// Gone marks every row that is not among the seen as gone from the source,
-	// which owes nothing any more, and forgets the failures that are not. Only a pass whose listing was
-	// complete may call it.
-	Gone(ctx context.Context, seen *Seen, at time.Time) error
+	// Gone marks every row that is not among the seen as gone from the source
+	// at that time, which owes nothing any more, and forgets the failures that
+	// are not. What was written at or after started, when the listing began, is
+	// left alone. Only a pass whose listing was complete may call it.
+	Gone(ctx context.Context, seen *Seen, started, at time.Time) error
 }
 
 // Record is what the ledger knows of one path. The zero Record knows nothing.

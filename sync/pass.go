@@ -207,6 +207,7 @@ func (p *Pass) run(ctx context.Context) error {
 	if p.o.Mode != Request {
 		p.looks.begin()
 	}
+	started := time.Now()
 	if err := p.stages(ctx); err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (p *Pass) run(ctx context.Context) error {
 	if err := p.dropResumes(ctx); err != nil {
 		return err
 	}
-	return p.ledger.Gone(ctx, p.rows, time.Now())
+	return p.ledger.Gone(ctx, p.rows, started, time.Now())
 }
 
 // setAside finds the directories that are not walked: what was moved there

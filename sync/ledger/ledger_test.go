@@ -315,10 +315,10 @@ func TestForget(t *testing.T) {
 	commit(t, c, delivery("gone long ago", 1), delivery("gone lately", 1), delivery("there", 1))
 	there := filesync.NewSeen()
 	there.AddRows([]int64{find(t, c, "there").ID, find(t, c, "gone lately").ID})
-	must(t, c.Gone(t.Context(), there, day))
+	must(t, c.Gone(t.Context(), there, day.Add(time.Millisecond), day))
 	there = filesync.NewSeen()
 	there.AddRows([]int64{find(t, c, "there").ID})
-	must(t, c.Gone(t.Context(), there, day.Add(time.Hour)))
+	must(t, c.Gone(t.Context(), there, day.Add(time.Millisecond), day.Add(time.Hour)))
 	var ids []string
 	for i := range 3 {
 		id, _, err := c.StartPass(t.Context(), filesync.Apply, day.Add(time.Duration(i-1)*time.Hour), true)

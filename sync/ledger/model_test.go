@@ -201,17 +201,21 @@ func (s *subject) gone(t *rapid.T, m *model) {
 	for _, r := range recs {
 		seen.Add(r)
 	}
-	ok(t, s.c.Gone(s.ctx, seen, day))
+	started := rapid.SampledFrom([]time.Time{day, day.Add(time.Hour)}).Draw(t, "started")
+	ok(t, s.c.Gone(s.ctx, seen, started, day))
 	for p, r := range m.rows {
 		gone := !slices.Contains(there, p)
+		if gone && !r.Delivery.At.Before(started) {
+			continue
+		}
 		if gone && !r.Gone && (r.After == filesync.AfterOwed || r.After == filesync.AfterTrying || r.After == filesync.AfterCompare) {
 			r.After, r.Delivery.After = filesync.AfterDone, filesync.AfterDone
 		}
 		r.Gone = gone
 		m.rows[p] = r
 	}
-	for p := range m.failures {
-		if !slices.Contains(there, p) {
+	for p, r := range m.failures {
+		if !slices.Contains(there, p) && r.Failure.At.Before(started) {
 			delete(m.failures, p)
 		}
 	}

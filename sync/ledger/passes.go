@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -152,52 +153,69 @@ func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
 	return passes, nil
 }
 
-// Gone implements sync.Ledger.
-func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, at time.Time) error {
-	gone, err := c.unseen(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) bool {
-		return seen.Row(id) == (gone > 0) // it went, or it came back
-	})
-	if err != nil {
+// Gone implements sync.Ledger. Others may write beside it: what each statement
+// changes has to be still as it was read.
+func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
+	var went, back []int64
+	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) {
+		switch there := seen.Row(id); {
+		case !there && gone == 0:
+			went = append(went, id)
+		case there && gone > 0:
+			back = append(back, id)
+		}
+	}); err != nil {
 		return err
 	}
-	released, err := c.unseen(ctx, "SELECT id, 0 FROM failures WHERE connector = ?", func(id, _ int64) bool { return !seen.Failure(id) })
-	if err != nil {
+	var released []int64
+	if err := c.marks(ctx, "SELECT id, 0 FROM failures WHERE connector = ?", func(id, _ int64) {
+		if !seen.Failure(id) {
+			released = append(released, id)
+		}
+	}); err != nil {
 		return err
 	}
+	before := started.UnixMilli()
+	if err := c.inChunks(ctx, "gone files", `UPDATE files SET gone = ?, after = CASE WHEN after IN (1, 2, 4) THEN 3 ELSE after END
+		WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, went, at.UnixMilli(), before); err != nil {
+		return err
+	}
+	if err := c.inChunks(ctx, "files that came back", "UPDATE files SET gone = 0 WHERE gone > 0 AND id IN (SELECT value FROM json_each(?))", back); err != nil {
+		return err
+	}
+	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE at < ? AND id IN (SELECT value FROM json_each(?))", released, before)
+}
+
+// inChunks runs a statement for so many ids at a time that other writers get
+// their turn. The list of ids is its last argument.
+func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int64, args ...any) error {
 	const most = 10_000 // rows of one statement
-	for ; len(gone) > 0; gone = gone[min(most, len(gone)):] {
-		list, _ := json.Marshal(gone[:min(most, len(gone))])
-		if err := c.exec(ctx, "gone files", "UPDATE files SET after = CASE WHEN gone = 0 AND after IN (1, 2, 4) THEN 3 ELSE after END, gone = CASE gone WHEN 0 THEN ? ELSE 0 END WHERE id IN (SELECT value FROM json_each(?))",
-			at.UnixMilli(), string(list)); err != nil {
+	for chunk := range slices.Chunk(ids, most) {
+		list, err := json.Marshal(chunk)
+		if err != nil {
 			return err
 		}
-	}
-	for ; len(released) > 0; released = released[min(most, len(released)):] {
-		list, _ := json.Marshal(released[:min(most, len(released))])
-		if err := c.exec(ctx, "gone failures", "DELETE FROM failures WHERE id IN (SELECT value FROM json_each(?))", string(list)); err != nil {
+		if err := c.exec(ctx, what, query, append(slices.Clone(args), string(list))...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unseen gives the ids of the rows that want a change.
-func (c *Connector) unseen(ctx context.Context, query string, want func(id, gone int64) bool) ([]int64, error) {
-	var ids []int64
+// marks calls f for each row of a query: its id, and since when it is gone.
+func (c *Connector) marks(ctx context.Context, query string, f func(id, gone int64)) error {
 	err := c.each(ctx, query, func(rows *sql.Rows) error {
 		var id, gone int64
 		if err := rows.Scan(&id, &gone); err != nil {
 			return err
 		}
-		if want(id, gone) {
-			ids = append(ids, id)
-		}
+		f(id, gone)
 		return nil
 	}, c.id)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: gone: %w", err)
+		return fmt.Errorf("ledger: gone: %w", err)
 	}
-	return ids, nil
+	return nil
 }
 
 // Forget removes what is older than the retention: passes, rows of files that

@@ -1,0 +1,111 @@
+package ledger_test
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// A listing says nothing of what was written after it had begun.
+func TestGoneIsWhatWasThereBefore(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	started := day.Add(time.Hour)
+	for _, each := range []struct {
+		name string
+		at   time.Time
+		seen bool
+		gone bool
+	}{
+		{name: "missed", at: started.Add(-time.Millisecond), gone: true},
+		{name: "listed", at: started.Add(-time.Millisecond), seen: true},
+		{name: "delivered as it began", at: started},
+		{name: "delivered since", at: started.Add(time.Minute)},
+		{name: "listed and delivered since", at: started.Add(time.Minute), seen: true},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			d := delivery(each.name, 1)
+			d.At, d.After = each.at, filesync.AfterOwed
+			commit(t, c, d)
+			failing := "failing " + each.name
+			_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry(failing, 1), Tries: 1, Next: day, At: each.at}})
+			must(t, err)
+			seen := filesync.NewSeen()
+			if each.seen {
+				seen.Add(find(t, c, each.name))
+				seen.Add(find(t, c, failing))
+			}
+			must(t, c.Gone(t.Context(), seen, started, started.Add(time.Hour)))
+			after := filesync.AfterOwed
+			if each.gone {
+				after = filesync.AfterDone
+			}
+			if r := find(t, c, each.name); r.Gone != each.gone || r.After != after {
+				t.Errorf("gone %v, after %v", r.Gone, r.After)
+			}
+			if r := find(t, c, failing); (r.FailureID == 0) != each.gone {
+				t.Errorf("the failure: %+v", r)
+			}
+		})
+	}
+}
+
+// What another pass writes between the reading of the rows and their writing
+// stays. A trigger plays that pass: it comes with the first row that goes.
+func TestGoneBesideAnotherPass(t *testing.T) {
+	dir := t.TempDir()
+	c := connector(t, open(t, dir), "c")
+	commit(t, c, delivery("goes", 1), delivery("back", 1))
+	seen := filesync.NewSeen()
+	seen.Add(find(t, c, "goes"))
+	must(t, c.Gone(t.Context(), seen, day.Add(time.Hour), day.Add(time.Hour)))
+	if !find(t, c, "back").Gone {
+		t.Fatal("there is none to come back")
+	}
+	_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry("fails again", 1), Tries: 1, Next: day, At: day}})
+	must(t, err)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
+	must(t, err)
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), `CREATE TRIGGER other_pass AFTER UPDATE ON files WHEN new.path = 'goes' BEGIN
+		UPDATE files SET gone = 0, at = 1 << 50 WHERE path = 'back';
+		UPDATE failures SET at = 1 << 50;
+	END`)
+	must(t, err)
+
+	seen = filesync.NewSeen()
+	seen.Add(find(t, c, "back"))
+	must(t, c.Gone(t.Context(), seen, day.Add(2*time.Hour), day.Add(3*time.Hour)))
+	if !find(t, c, "goes").Gone {
+		t.Error("it did not go")
+	}
+	if find(t, c, "back").Gone {
+		t.Error("what was delivered as it came back is gone")
+	}
+	if find(t, c, "fails again").FailureID == 0 {
+		t.Error("the new failure is forgotten")
+	}
+}
+
+// What came back is there, and is closed still if it was.
+func TestFileComesBack(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	d := delivery("x", 1)
+	d.After = filesync.AfterOwed
+	commit(t, c, d)
+	seen := filesync.NewSeen()
+	for i, gone := range []bool{true, false, true, true, false, false} {
+		if !gone {
+			seen.Add(find(t, c, "x"))
+		} else {
+			seen = filesync.NewSeen()
+		}
+		at := day.Add(time.Duration(i+1) * time.Hour)
+		must(t, c.Gone(t.Context(), seen, at, at))
+		if r := find(t, c, "x"); r.Gone != gone || r.After != filesync.AfterDone {
+			t.Errorf("listing %d: %+v", i, r)
+		}
+	}
+}
