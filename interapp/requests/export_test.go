@@ -1,6 +1,10 @@
 package requests
 
-import "fmt"
+import (
+	"fmt"
+
+	"sftpconnector/interapp/notify"
+)
 
 // Fill has s work on n requests of a token that never end, until it is drained.
 func (s *Service) Fill(token string, n int) (drain func()) {
@@ -18,3 +22,6 @@ func (s *Service) Fill(token string, n int) (drain func()) {
 		}
 	}
 }
+
+// Outbox is what the queue of postings sees of s.
+func (s *Service) Outbox() notify.Store { return outbox{s} }

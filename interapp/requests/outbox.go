@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,14 +40,23 @@ func (o outbox) Due(ctx context.Context, now time.Time, limit int) ([]notify.Pos
 	if next.IsZero() || !later.IsZero() && later.Before(next) {
 		next = later
 	}
-	var due []notify.Posting
+	type waiting struct {
+		notify.Posting
+		since time.Time
+	}
+	var all []waiting
 	for _, r := range replies {
-		due = append(due, notify.Posting{ID: replyPrefix + r.ID, URL: r.ReplyTo, Tries: r.Posting.Tries})
+		all = append(all, waiting{notify.Posting{ID: replyPrefix + r.ID, URL: r.ReplyTo, Tries: r.Posting.Tries}, r.Posting.Next})
 	}
 	for _, s := range subscriptions {
-		due = append(due, notify.Posting{ID: subscriptionPrefix + s.ID, URL: s.ReplyTo, Tries: s.Posting.Tries})
+		all = append(all, waiting{notify.Posting{ID: subscriptionPrefix + s.ID, URL: s.ReplyTo, Tries: s.Posting.Tries}, s.Posting.Next})
 	}
-	return due[:min(limit, len(due))], next, nil
+	slices.SortStableFunc(all, func(a, b waiting) int { return a.since.Compare(b.since) })
+	var due []notify.Posting
+	for _, w := range all[:min(limit, len(all))] {
+		due = append(due, w.Posting)
+	}
+	return due, next, nil
 }
 
 // Load implements notify.Store.

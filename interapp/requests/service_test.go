@@ -650,6 +650,43 @@ func TestSubscriptions(t *testing.T) {
 	}
 }
 
+// Replies do not keep deliveries waiting that are due for longer, nor the other way.
+func TestWhatIsDueLongestIsPostedFirst(t *testing.T) {
+	w := newWorld(t)
+	w.start(false)
+	w.src.Put("f", "1", old)
+	do := func(id string) {
+		t.Helper()
+		if s, err := w.service.Do(t.Context(), "c", interapp.Request{ID: id, ReplyTo: "http://127.0.0.1:1/" + id}); err != nil || s.State != interapp.RequestReplied {
+			t.Fatalf("%+v %v", s, err)
+		}
+	}
+	tick := func() { // so that no two are due since the same millisecond
+		at := time.Now()
+		w.until("the clock goes on", func() bool { return time.Since(at) > 2*time.Millisecond })
+	}
+	do("early")
+	tick()
+	sub, err := w.service.Subscribe(t.Context(), "c", "t", interapp.Subscription{ReplyTo: "http://127.0.0.1:1/sub"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick()
+	w.src.Put("f", "22", old)
+	do("late")
+	want := []string{"reply:early", "subscription:" + sub.ID, "reply:late"}
+	for limit := 1; limit <= 4; limit++ {
+		due, _, err := w.service.Outbox().Due(t.Context(), time.Now().Add(time.Second), limit)
+		var got []string
+		for _, p := range due {
+			got = append(got, p.ID)
+		}
+		if err != nil || !slices.Equal(got, want[:min(limit, 3)]) {
+			t.Errorf("up to %d: %q %v, want %q", limit, got, err, want)
+		}
+	}
+}
+
 // A process without a daemon does one request, and leaves others alone.
 func TestDo(t *testing.T) {
 	w := newWorld(t)
