@@ -20,6 +20,7 @@ import (
 
 const (
 	tryTimeout = 30 * time.Second // from the look-up of the name to the end of the answer
+	slowest    = 256 << 10        // bytes of a body that add a second to that
 	maxAnswer  = 64 << 10         // bytes of an answer's header, and of its body, that are read
 )
 
@@ -81,15 +82,16 @@ func (p *Poster) Check(rawURL string) error { return p.settings.Load().Allow.Che
 // Close closes the connections that are kept for later.
 func (p *Poster) Close() { p.client.CloseIdleConnections() }
 
-// Post makes one try, of at most 30 seconds. Every 2xx is a success; after
-// ErrGone no other try should be made. An error shows of the URL no more than
-// scheme, host and port, and never a secret.
+// Post makes one try, of at most 30 seconds and a second for each 256 KiB of the
+// body. Every 2xx is a success; after ErrGone no other try should be made. An
+// error shows of the URL no more than scheme, host and port, and never a secret.
 func (p *Poster) Post(ctx context.Context, m Message) error {
 	settings := p.settings.Load()
 	if err := settings.Allow.Check(m.URL); err != nil {
 		return err
 	}
-	try, cancel := context.WithTimeout(ctx, tryTimeout)
+	within := tryTimeout + time.Duration(len(m.Body)/slowest)*time.Second
+	try, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	r, err := http.NewRequestWithContext(try, http.MethodPost, m.URL, bytes.NewReader(m.Body))
 	if err != nil {
@@ -106,7 +108,7 @@ func (p *Poster) Post(ctx context.Context, m Message) error {
 		}
 		r.Header.Set(interapp.SignatureHeader, interapp.Sign(secret, time.Now(), m.Body))
 	}
-	if err := p.send(r); err != nil {
+	if err := p.send(r, within); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -115,11 +117,14 @@ func (p *Poster) Post(ctx context.Context, m Message) error {
 	return nil
 }
 
-// send makes the call and judges its status.
-func (p *Poster) send(r *http.Request) error {
+// send makes the call, which may take as long as within, and judges its status.
+func (p *Poster) send(r *http.Request, within time.Duration) error {
 	answer, err := p.client.Do(r)
 	if err != nil {
-		return plain(r.Context(), err)
+		if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("no answer within %v", within)
+		}
+		return plain(err)
 	}
 	defer answer.Body.Close()
 	// A connection can be kept only when its answer was read. Whether that
@@ -139,10 +144,7 @@ func (p *Poster) send(r *http.Request) error {
 
 // plain makes an error of net/http one that can be shown. Some repeat the URL,
 // others what the far side sent, which may be an echo of all that it got.
-func plain(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %v", tryTimeout)
-	}
+func plain(err error) error {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return network
 	}

@@ -222,19 +222,24 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
+// A large body has longer: a second for each 256 KiB.
 func TestTryIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := poster(t, "http://receiver.example")
-		near, far := net.Pipe()
-		p.transport().DialContext = func(context.Context, string, string) (net.Conn, error) { return near, nil }
-		go func() { _, _ = io.Copy(io.Discard, far) }()
-		start := time.Now()
-		wantError(t, "a receiver that hangs", p.Post(t.Context(), reply("http://receiver.example")), "no answer within 30s")
-		if took := time.Since(start); took != 30*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		far.Close()
-	})
+	for size, want := range map[int]time.Duration{1: 30 * time.Second, 256<<10 - 1: 30 * time.Second, 256 << 10: 31 * time.Second, 64 << 20: 286 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := poster(t, "http://receiver.example")
+			near, far := net.Pipe()
+			p.transport().DialContext = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+			go func() { _, _ = io.Copy(io.Discard, far) }()
+			m := reply("http://receiver.example")
+			m.Body = make([]byte, size)
+			start := time.Now()
+			wantError(t, "a receiver that hangs", p.Post(t.Context(), m), "no answer within "+want.String())
+			if took := time.Since(start); took != want {
+				t.Errorf("%d bytes: it took %v", size, took)
+			}
+			far.Close()
+		})
+	}
 }
 
 func TestContextIsObeyed(t *testing.T) {
