@@ -128,7 +128,7 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
 	e.health = newHealth(e.healthChanged)
-	e.src = newShared(func(ctx context.Context) (Source, error) { return parts.Source(ctx, cfg, nil) }, func(s Source) { s.Close() })
+	e.src = newShared(e.login, func(s Source) { s.Close() })
 	e.dst = newShared(func(ctx context.Context) (filesync.Destination, error) { return parts.Destination(ctx, cfg) }, func(d filesync.Destination) { d.Close() })
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	if over != "" {

@@ -107,8 +107,7 @@ func (e *Element) ended(r *Run, report PassReport, err error) {
 	}
 }
 
-// count takes a pass into the totals, and holds the next ones back when the
-// server refused us.
+// count takes a pass into the totals.
 func (e *Element) count(p PassReport) {
 	e.totals.Passes[p.Result.Outcome]++
 	e.totals.Files += p.Result.Files.Copied
@@ -116,14 +115,6 @@ func (e *Element) count(p PassReport) {
 	e.totals.Failed += p.Result.Files.Failed
 	if p.Result.Outcome == filesync.Failed {
 		e.totals.Errors[p.Status]++
-	}
-	switch p.Status {
-	case status.AuthenticationFailed, status.HostKeyVerificationFailed, status.HostKeyUnknown:
-		e.heldFor = p.Status
-		e.held = time.Now().Add(min(refusedHold<<min(e.refused, 10), refusedHoldMax))
-		e.refused++
-	default:
-		e.refused, e.held = 0, time.Time{}
 	}
 	if e.parts.OnPass != nil {
 		e.parts.OnPass(e.cfg.Name, p)
@@ -232,6 +223,9 @@ func (e *Element) forget(ctx context.Context) error {
 // Connection Status follows from how that goes.
 func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean bool) filesync.Result {
 	e.health.checking()
+	if r.Mode == filesync.Apply {
+		e.letIn()
+	}
 	src, dst, err := e.open(ctx, r.Mode != filesync.Automatic)
 	if err != nil {
 		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
@@ -291,6 +285,38 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 	return src, dst, nil
 }
 
+// login opens the source, unless the server refused us a short while ago: only
+// a person who asks for it tries again before the hold is over. One login is
+// tried at a time.
+func (e *Element) login(ctx context.Context) (Source, error) {
+	e.mu.Lock()
+	held, word := time.Now().Before(e.held), e.heldFor
+	e.mu.Unlock()
+	if held {
+		return nil, &status.Error{Word: word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld}
+	}
+	src, err := e.parts.Source(ctx, e.cfg, nil)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch word := status.Of(err); {
+	case ctx.Err() != nil:
+	case word == status.AuthenticationFailed, word == status.HostKeyVerificationFailed, word == status.HostKeyUnknown:
+		e.heldFor = word
+		e.held = time.Now().Add(min(refusedHold<<min(e.refused, 10), refusedHoldMax))
+		e.refused++
+	default:
+		e.refused, e.held = 0, time.Time{}
+	}
+	return src, err
+}
+
+// letIn ends a hold, as somebody asks for a login now.
+func (e *Element) letIn() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held = time.Time{}
+}
+
 func (e *Element) reopen(ctx context.Context) (filesync.Source, error) {
 	e.log.Info("connection lost, opening it again")
 	src, err := e.src.acquire(ctx)
@@ -310,7 +336,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
-		Sweep:       sweep,
+		Sweep:       sweep && mode != filesync.Request, // it may take long
 		Log:         e.log.With("pass", id),
 		OnReached:   e.health.reached,
 		OnLost:      e.health.report,

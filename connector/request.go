@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -86,11 +85,8 @@ func (e *Element) Request(ctx context.Context, sel *filesync.Selection, started 
 func (e *Element) begin() (done func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.stopped:
+	if e.stopped {
 		return nil, ErrStopped
-	case time.Now().Before(e.held):
-		return nil, &status.Error{Word: e.heldFor, Op: "request", Err: ErrHeld}
 	}
 	e.passes.Add(1)
 	e.requests++
@@ -119,11 +115,15 @@ type found struct {
 
 // decided is told of each decision; the last about a file counts.
 func (c *collector) decided(d filesync.Decision) {
-	if d.State == filesync.StateExcluded || !c.asked(d.Entry) {
+	if !c.asked(d.Entry) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if d.State == filesync.StateExcluded { // it went away
+		delete(c.found, d.Entry.Name)
+		return
+	}
 	c.note(found{RequestedFile{Source: d.Entry, Target: d.Target, Reason: d.Reason}, d.State})
 }
 
@@ -167,10 +167,13 @@ func (c *collector) report(p PassReport, err error) RequestReport {
 		}
 		r.Failed = append(r.Failed, f.RequestedFile)
 	}
-	for _, x := range p.Result.Failures { // a directory that could not be read, say
-		if _, told := c.found[x.Name]; !told && (c.sel.MayHold(x.Name) || c.sel.MayHold(path.Dir(x.Name))) {
+	for _, x := range p.Result.Failures {
+		if x.Unlisted {
 			r.Failed = append(r.Failed, RequestedFile{Source: filesync.Entry{Name: x.Name}, Reason: x.Error})
 		}
+	}
+	if p.Result.Incomplete && len(r.Failed) == 0 { // there were too many failures to name this one
+		r.Failed = append(r.Failed, RequestedFile{Reason: "a directory could not be read"})
 	}
 	for _, list := range [][]RequestedFile{r.There, r.Waiting, r.Failed} {
 		slices.SortFunc(list, func(a, b RequestedFile) int {

@@ -149,7 +149,7 @@ func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 // delivered does what follows a commit: counts, events, and the originals.
 // took is nil for adopted files.
 func (p *Pass) delivered(ctx context.Context, ids []int64, batch []Delivery, took []time.Duration) error {
-	p.shared.wroteRows(ids, nil)
+	p.rows.AddRows(ids)
 	var owed []Record
 	for i, d := range batch {
 		p.looks.forget(d.Source.Name)

@@ -157,11 +157,8 @@ func (p *Pass) wait(e Entry, reason string) {
 // aim looks at what stands at the destination under the candidates' targets.
 // released is how many claims others had released when their records were read.
 func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error {
-	owners, err := p.owners(ctx, cands)
-	if err != nil {
-		return err
-	}
-	if cands, owners, err = p.claim(ctx, cands, owners, released); err != nil || len(cands) == 0 {
+	cands, owners, err := p.claim(ctx, cands, released)
+	if err != nil || len(cands) == 0 {
 		return err
 	}
 	targets := make([]string, len(cands))
@@ -173,6 +170,7 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 		return err
 	}
 	var adopted []Delivery
+	var adopting []candidate // hold their names until that is recorded
 	var owed []Record
 	var mended []string
 	for i, c := range cands {
@@ -200,6 +198,8 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 			p.present.Add(1)
 			p.decideTarget(c.e, StatePresent, c.target, "the same name, size and time stand at the destination")
 			adopted = append(adopted, p.adoption(c, standing[i].Entry))
+			adopting = append(adopting, c)
+			continue
 		case standsIt:
 			p.present.Add(1)
 			p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
@@ -215,7 +215,11 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 	if err := p.settled(ctx, mended, owed); err != nil {
 		return err
 	}
-	return p.adopt(ctx, adopted)
+	err = p.adopt(ctx, adopted)
+	for _, c := range adopting {
+		p.claims.release(c.claim, c.e.Name, p)
+	}
+	return err
 }
 
 // settled writes down what turned out well: failures that are none any more,
@@ -257,57 +261,71 @@ func (p *Pass) owners(ctx context.Context, cands []candidate) ([]Record, error) 
 }
 
 // claim takes the names of candidates, so that no other pass and no other file
-// comes in between from now on, and gives those that got theirs. What
-// others have delivered since the records were read is read again.
-func (p *Pass) claim(ctx context.Context, cands []candidate, owners []Record, released int64) ([]candidate, []Record, error) {
+// comes in between from now on, and gives those that got theirs, with the
+// present owners of the names. What others have delivered since the records
+// were read is read again.
+func (p *Pass) claim(ctx context.Context, cands []candidate, released int64) ([]candidate, []Record, error) {
+	// Whose name it is not must not even hold it for a moment: the owner may come by.
+	cands, _, err := p.entitled(ctx, cands)
+	if err != nil {
+		return nil, nil, err
+	}
 	var got []candidate
-	var theirs []Record
-	for i, c := range cands {
-		if p.owned(c, owners[i]) {
-			last, err := p.lastCopy(ctx, c, owners[i])
-			if err != nil {
-				return nil, nil, err
-			}
-			if last || !owners[i].Gone && owners[i].After != AfterDone {
-				p.taken(c, owners[i].Delivery.Source.Name)
-				continue
-			}
-		}
+	for _, c := range cands {
 		c.claim = c.key
 		if c.claim == "" {
 			c.claim = c.target
 		}
 		switch holder, mine := p.claims.take(c.claim, c.e.Name, p); {
 		case mine:
-			got, theirs = append(got, c), append(theirs, owners[i])
+			got = append(got, c)
 		case holder.path != c.e.Name:
 			p.taken(c, holder.path)
 		case holder.pass != p:
 			p.elsewhere.add(c.e, holder.done)
 		} // else another listing of the same file has it
 	}
-	if len(got) == 0 || p.claims.byOthers(p) == released {
-		return got, theirs, nil
+	if len(got) > 0 && p.claims.byOthers(p) != released {
+		names := make([]string, len(got))
+		for i, c := range got {
+			names[i] = c.e.Name
+		}
+		recs, err := p.ledger.Find(ctx, names)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, rec := range recs {
+			p.rows.Add(rec)
+			got[i].rec, got[i].delivered = rec, rec.Delivered(got[i].e)
+		}
 	}
-	names := make([]string, len(got))
-	for i, c := range got {
-		names[i] = c.e.Name
-	}
-	recs, err := p.ledger.Find(ctx, names)
+	return p.entitled(ctx, got)
+}
+
+// entitled leaves out the candidates whose names belong to other files, and
+// gives the owners of the names of the rest.
+func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidate, theirs []Record, err error) {
+	owners, err := p.owners(ctx, cands)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, rec := range recs {
-		p.rows.Add(rec)
-		got[i].rec, got[i].delivered = rec, rec.Delivered(got[i].e)
+	for i, c := range cands {
+		owner := owners[i]
+		if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name {
+			last, err := p.lastCopy(ctx, c, owner)
+			if err != nil {
+				return nil, nil, err
+			}
+			// The name is free once the owner's file is gone from the source.
+			if last || !owner.Gone && owner.After != AfterDone {
+				p.taken(c, owner.Delivery.Source.Name)
+				p.claims.release(c.claim, c.e.Name, p)
+				continue
+			}
+		}
+		rest, theirs = append(rest, c), append(theirs, owner)
 	}
-	theirs, err = p.owners(ctx, got)
-	return got, theirs, err
-}
-
-// owned reports whether the ledger has another file as the owner of a name.
-func (p *Pass) owned(c candidate, owner Record) bool {
-	return owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name
+	return rest, theirs, nil
 }
 
 // lastCopy reports whether what stands under a name is all there is of its
@@ -555,12 +573,8 @@ func (p *Pass) awaitOthers(ctx context.Context) error {
 			}
 		}
 		p.elsewhere.waits.Store(false)
-		for len(entries) > 0 {
-			n := min(chunkSize, len(entries))
-			if err := p.compare(ctx, entries[:n], false); err != nil {
-				return err
-			}
-			entries = entries[n:]
+		if err := p.lookAgain(ctx, entries); err != nil {
+			return err
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", aerr)
 	}
 	if w.checkpointed() {
-		if derr := p.ledger.DropCheckpoint(late, f.e.Name); derr != nil {
+		if derr := p.ledger.DropCheckpoint(late, f.e.Name, f.pending.ID()); derr != nil {
 			p.o.Log.Warn("checkpoint not dropped", "file", f.e.Name, "error", derr)
 		}
 	}

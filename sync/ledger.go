@@ -20,8 +20,9 @@ type Ledger interface {
 	Intend(ctx context.Context, batch []Delivery) (intent int64, err error)
 	// Intents gives the batches that were journaled and neither committed nor dropped.
 	Intents(ctx context.Context) (map[int64][]Delivery, error)
-	// Commit records the deliveries, releases the failures of their paths, and
-	// ends the intent (0: there is none), all at once. It gives their rows' ids.
+	// Commit records the deliveries, releases the failures of their paths, drops
+	// the checkpoints of their pending files, and ends the intent (0: there is
+	// none), all at once. It gives their rows' ids.
 	Commit(ctx context.Context, intent int64, batch []Delivery) (ids []int64, err error)
 
 	// Fail records files that could not be delivered; an older failure of the
@@ -33,9 +34,11 @@ type Ledger interface {
 	// Swept notes that no pending file of a killed pass is left.
 	Swept(ctx context.Context) error
 
-	// SaveCheckpoint remembers an interrupted copy; Checkpoints gives all of them.
+	// SaveCheckpoint remembers an interrupted copy, in the place of another one
+	// of the path; Checkpoints gives all of them. DropCheckpoint forgets that of
+	// the pending file, and leaves what another pass has saved since.
 	SaveCheckpoint(ctx context.Context, path string, e Entry, c Checkpoint) error
-	DropCheckpoint(ctx context.Context, path string) error
+	DropCheckpoint(ctx context.Context, path, pendingID string) error
 	Checkpoints(ctx context.Context) (map[string]Interrupted, error)
 
 	// Outstanding gives up to limit delivered files whose after_copy is owed

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"io"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -25,11 +26,27 @@ func newLimiter(bytesPerSecond int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(bytesPerSecond, maxBurst)))
 }
 
+// wait waits for its turn, or for the context's end. WaitN of the limiter would
+// give up at once where the turn comes later than that, with an error that is
+// not the context's.
+func (l *limited) wait(n int) error {
+	turn := l.limiter.ReserveN(time.Now(), n)
+	timer := time.NewTimer(turn.Delay())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-l.ctx.Done():
+		turn.Cancel()
+		return context.Cause(l.ctx)
+	}
+}
+
 func (l *limited) WriteAt(p []byte, off int64) (int, error) {
 	done := 0
 	for done < len(p) {
 		n := min(len(p)-done, l.limiter.Burst())
-		if err := l.limiter.WaitN(l.ctx, n); err != nil {
+		if err := l.wait(n); err != nil {
 			return done, err
 		}
 		wrote, err := l.WriterAt.WriteAt(p[done:done+n], off+int64(done))

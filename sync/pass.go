@@ -109,6 +109,7 @@ type Pass struct {
 	resumes    resumes
 	second     waiting
 	elsewhere  elsewhere
+	missed     sync.Map     // names that were listed and have gone since
 	released   int64        // claims of this pass that were; shared.claims guards it
 	skip       []string     // directories that are never walked
 	entries    atomic.Int64 // that were listed
@@ -168,7 +169,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
 	}
-	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), ToCopy: p.filesFound.Load(), Failures: p.failures, Err: err}
+	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	switch {
 	case err == nil && r.Files.clean():
 		r.Outcome = Succeeded
@@ -324,6 +325,11 @@ func (p *Pass) secondLook(ctx context.Context) error {
 	case <-time.After(wait):
 	}
 	p.second.asleep.Store(false)
+	return p.lookAgain(ctx, entries)
+}
+
+// lookAgain decides about files that were listed a while ago, as they are now.
+func (p *Pass) lookAgain(ctx context.Context, entries []Entry) error {
 	for len(entries) > 0 {
 		n := min(chunkSize, len(entries))
 		batch := entries[:n]
@@ -345,6 +351,7 @@ func (p *Pass) secondLook(ctx context.Context) error {
 				again = append(again, k.Entry)
 			case errors.Is(k.Err, fs.ErrNotExist):
 				p.looks.forget(names[i])
+				p.miss(batch[i])
 			default:
 				p.fail(ctx, batch[i], k.Err)
 			}
@@ -388,6 +395,10 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 // fail records that a file could not be done: its state, its try, its place
 // in the result. What is not the file's own fault is not a try.
 func (p *Pass) fail(ctx context.Context, e Entry, err error) {
+	if p.o.Mode == Request && errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, e) {
+		p.miss(e)
+		return
+	}
 	p.failed.Add(1)
 	p.list(e.Name, err.Error(), hint(err))
 	p.decide(e, StateFailed, err.Error())
@@ -399,6 +410,13 @@ func (p *Pass) fail(ctx context.Context, e Entry, err error) {
 		return
 	}
 	p.try(ctx, e, err)
+}
+
+// miss notes that a listed file has gone from the source: another pass may have
+// delivered and removed it.
+func (p *Pass) miss(e Entry) {
+	p.missed.Store(e.Name, true)
+	p.exclude(e, "it went away meanwhile")
 }
 
 // vanished reports whether the source has the file no more. Some servers list
@@ -418,6 +436,9 @@ func (p *Pass) try(ctx context.Context, e Entry, err error) {
 	f := Failure{Source: e, Tries: 1, Error: err.Error(), At: time.Now()}
 	if last := found[0]; last.FailureID != 0 && !last.Failure.Conflict && last.Failure.Source.SameVersion(e) {
 		f.Tries += last.Failure.Tries
+		if p.o.Mode == Request && f.At.Before(last.Failure.Next) {
+			f.Tries-- // many requests in a row are no more than one try
+		}
 	}
 	f.Quarantined = f.Tries >= MaxTries
 	f.Next = f.At.Add(retryAfter(f.Tries))
@@ -432,7 +453,7 @@ func (p *Pass) record(ctx context.Context, f Failure) error {
 	if err != nil {
 		return err
 	}
-	p.shared.wroteRows(nil, ids)
+	p.rows.AddFailures(ids)
 	return nil
 }
 

@@ -2,9 +2,11 @@ package sync_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -335,15 +337,26 @@ func TestSelectionTimes(t *testing.T) {
 
 func TestBadSelections(t *testing.T) {
 	for pattern, want := range map[string]string{
-		"[":                        "syntax error in pattern",
+		"[":                        "not closed",
+		"{a,b":                     "not closed",
 		"regex:(":                  "missing closing )",
 		strings.Repeat("a", 1001):  "1001 bytes",
 		strings.Repeat("{a,b}", 9): "multiply to more than 256",
 		"{a,{b,c,{d,e}}}{1,2,3,4,5}{" + strings.Repeat(",", 40) + "}": "multiply",
-		"regex:" + strings.Repeat("(a{1000})", 3) + "{1000}":          "repeat",
+		"regex:" + strings.Repeat(".{0,1000}", 100) + "x$":            "multiply to more than 1000 steps",
+		"regex:" + strings.Repeat("(.?){999}", 100):                   "multiply to more than 1000 steps",
+		"regex:((a{30}){30}){30}":                                     "invalid repeat count",
+		"2026/01/":                                                    "ends in a slash",
+		"./2026/*":                                                    "below the source directory",
+		"../*":                                                        "below the source directory",
+		`2026\01\*.csv`:                                               "separated by /",
 	} {
+		start := time.Now()
 		if _, err := filesync.NewSelection(pattern, time.Time{}, time.Time{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: %v, want %q", pattern, err, want)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%.40s: refused after %v", pattern, took)
 		}
 	}
 	if _, err := filesync.NewSelection("", old, old); err == nil || !strings.Contains(err.Error(), "before to") {
@@ -356,6 +369,8 @@ func FuzzSelection(f *testing.F) {
 	for _, glob := range []string{"*.csv", "a/**", "a/*/c", "{a,b/c}/d", "**/x/*", "a\\*/b", "/a/b", "[ab]/c", "a//b"} {
 		f.Add(glob, "a/b/c.csv")
 	}
+	f.Add("data[!/]x/*.csv", "data1x/f.csv")
+	f.Add(`a\/b/*.csv`, "a/b/f.csv")
 	f.Fuzz(func(t *testing.T, glob, name string) {
 		s, err := filesync.NewSelection(glob, time.Time{}, time.Time{})
 		if err != nil || !s.Match(filesync.Entry{Name: name}) {
@@ -400,5 +415,150 @@ func TestOriginalsAreRemovedOnce(t *testing.T) {
 	}
 	if len(removed) != files || b.src.Len() != 0 {
 		t.Errorf("%d of %d originals were removed, %d are left", len(removed), files, b.src.Len())
+	}
+}
+
+// What another pass delivers and removes while a request lists is a match.
+func TestRequestKnowsWhatIsRemovedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a/f", "data", old)
+	listing, gate := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(listing); <-gate })
+	b.src.OnList = func(dir string) error {
+		if dir == "a" {
+			first()
+		}
+		return nil
+	}
+	var a *asked
+	var group sync.WaitGroup
+	group.Go(func() { _, a = b.request("**/*") })
+	<-listing
+	b.src.OnList = nil
+	b.run(t.Context(), filesync.Automatic, nil, removing)
+	close(gate)
+	group.Wait()
+	if a.there() != "a/f" {
+		t.Errorf("%+v", a.states)
+	}
+}
+
+// The same for files that it waited for.
+func TestRequestWaitsForWhatIsRemoved(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("f1", "one", old)
+	b.src.Put("f2", "two", old)
+	gates := map[string]chan struct{}{"f1": make(chan struct{}), "f2": make(chan struct{})}
+	reading, listed := make(chan string, 10), make(chan struct{}, 10)
+	b.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		reading <- e.Name
+		<-gates[e.Name]
+		return nil
+	}
+	b.src.OnList = func(string) error { listed <- struct{}{}; return nil }
+	var group sync.WaitGroup
+	group.Go(func() { b.run(t.Context(), filesync.Automatic, nil, removing) })
+	<-listed
+	<-reading
+	<-reading
+	var r filesync.Result
+	var a *asked
+	group.Go(func() {
+		r, a = b.run(t.Context(), filesync.Request, selection(t, "f*", time.Time{}, time.Time{}), removing)
+	})
+	<-listed
+	close(gates["f1"])
+	for b.src.Has("f1") {
+		runtime.Gosched()
+	}
+	close(gates["f2"])
+	group.Wait()
+	if a.there() != "f1 f2" || r.Outcome != filesync.Succeeded {
+		t.Errorf("%s %+v %v", r.Outcome, a.states, r.Failures)
+	}
+}
+
+// ownersHook is a ledger that somebody comes in between who asked for owners.
+type ownersHook struct {
+	filesync.Ledger
+	then func()
+}
+
+func (h ownersHook) Owners(ctx context.Context, keys []string) ([]filesync.Record, error) {
+	recs, err := h.Ledger.Owners(ctx, keys)
+	h.then()
+	return recs, err
+}
+
+// In one directory for all, a file whose original another pass has just removed
+// keeps its name.
+func TestFlatBesideEachOther(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a/x.csv", "first", old)
+	b.src.Put("b/x.csv", "SECOND!", old)
+	flat := func(o *filesync.Options) { o.Flat = true }
+	once := sync.OnceFunc(func() {
+		b.run(t.Context(), filesync.Request, selection(t, "a/*", time.Time{}, time.Time{}), flat, removing)
+	})
+	dst, err := local.Open(b.dir, b.ledger.Owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	filter, err := filesync.NewFilter(filesync.FilterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := filesync.Options{ID: "8", Mode: filesync.Request, Filter: filter, Selection: selection(t, "b/*", time.Time{}, time.Time{}), Flat: true}
+	src, err := b.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := filesync.New(src, b.open, dst, ownersHook{b.memory, once}, b.shared, o).Run(t.Context())
+	if r.Files.Failed != 1 || r.Files.Copied != 0 {
+		t.Errorf("%+v %v", r.Files, r.Failures)
+	}
+	b.wantFile("x.csv", "first", old)
+}
+
+// What is wrong elsewhere in the tree is none of a request's business.
+func TestRequestIsNotConcernedByOthers(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("good.csv", "1", old)
+	b.src.Inject("", filesync.Entry{Name: `bad\name.txt`, Size: 1, ModTime: old, Mode: 0o644})
+	if r, a := b.request("*.csv"); r.Outcome != filesync.Succeeded || a.there() != "good.csv" {
+		t.Errorf("%s %+v", r.Outcome, r.Failures)
+	}
+	if r, _ := b.request("*.txt"); r.Outcome != filesync.Partial || r.Files.Unsafe != 1 {
+		t.Errorf("%s %+v", r.Outcome, r.Files)
+	}
+}
+
+// Many requests in a row do not put a file into quarantine.
+func TestRequestsInARowAreOneTry(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("bad", "1", old)
+	b.src.OnFetch = func(filesync.Entry, int64) error { return errors.New("broken sector") }
+	for range 2 * filesync.MaxTries {
+		if r, _ := b.request("bad"); r.Files.Failed != 1 || r.Files.Quarantined != 0 {
+			t.Fatalf("%+v", r.Files)
+		}
+	}
+}
+
+// A file that would not be read in time, as the bandwidth is limited, has not failed.
+func TestRequestEndsWhileBandwidthIsLimited(t *testing.T) {
+	b := newBench(t)
+	b.src.Block = 64 << 10
+	b.src.Put("big", strings.Repeat("x", 1<<20), old)
+	b.shared = filesync.NewShared(128 << 10)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	r, a := b.run(ctx, filesync.Request, selection(t, "", time.Time{}, time.Time{}))
+	if !errors.Is(r.Err, context.DeadlineExceeded) || r.Files.Failed != 0 || len(a.names(filesync.StateFailed)) != 0 {
+		t.Errorf("%v %+v %+v", r.Err, r.Files, a.states)
+	}
+	if recs, err := b.memory.Find(t.Context(), []string{"big"}); err != nil || recs[0].FailureID != 0 {
+		t.Errorf("%+v %v", recs, err)
 	}
 }

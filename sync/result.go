@@ -59,6 +59,8 @@ type FileFailure struct {
 	Name  string
 	Error string
 	Hint  string
+	// Unlisted says that it is a directory, or a link to one, whose files are not known.
+	Unlisted bool
 }
 
 // maxFailures bounds the failures that a result lists; the counts have them all.
@@ -72,7 +74,10 @@ type Result struct {
 	Files    Counts
 	ToCopy   int64 // files that had to be copied
 	Failures []FileFailure
-	Err      error
+	// Incomplete says that the listing missed something: a directory that could
+	// not be read, say.
+	Incomplete bool
+	Err        error
 }
 
 // Delivered is told of each delivered file.
@@ -150,10 +155,14 @@ func (t *tally) at(doing string) {
 }
 
 func (t *tally) list(name, text, hint string) {
+	t.listFailure(FileFailure{Name: name, Error: text, Hint: hint})
+}
+
+func (t *tally) listFailure(f FileFailure) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.failures) < maxFailures {
-		t.failures = append(t.failures, FileFailure{Name: name, Error: text, Hint: hint})
+		t.failures = append(t.failures, f)
 	}
 }
 

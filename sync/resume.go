@@ -58,7 +58,7 @@ func (p *Pass) dropResumes(ctx context.Context) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			p.o.Log.Warn("pending file not removed", "file", name, "error", err)
 		}
-		if err := p.ledger.DropCheckpoint(ctx, name); err != nil {
+		if err := p.ledger.DropCheckpoint(ctx, name, k.Checkpoint.ID); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +16,11 @@ import (
 
 // Bounds on a pattern that comes from another program. A glob is tried once for
 // every way through its alternatives, {a,b}{c,d} for four; a regular expression
-// takes time in proportion to its length.
+// takes time in proportion to its compiled length.
 const (
 	maxPattern      = 1000 // bytes
 	maxAlternatives = 256
+	maxSteps        = 1000
 )
 
 // Selection is what a request asks for: files by path and modification time.
@@ -42,11 +44,15 @@ func NewSelection(name string, from, to time.Time) (*Selection, error) {
 	if name == "" || name == "**" {
 		return s, nil
 	}
-	switch {
-	case len(name) > maxPattern:
+	if len(name) > maxPattern {
 		return nil, fmt.Errorf("the pattern has %d bytes; allowed: %d", len(name), maxPattern)
-	case !strings.HasPrefix(name, "regex:") && alternatives(name) > maxAlternatives:
-		return nil, fmt.Errorf("pattern %q: its alternatives in braces multiply to more than %d", name, maxAlternatives)
+	}
+	check, text := checkGlob, name
+	if expr, ok := strings.CutPrefix(name, "regex:"); ok {
+		check, text = checkExpression, expr
+	}
+	if err := check(text); err != nil {
+		return nil, fmt.Errorf("pattern %.60q: %w", name, err)
 	}
 	p, err := compileOne(name)
 	if err != nil {
@@ -56,13 +62,72 @@ func NewSelection(name string, from, to time.Time) (*Selection, error) {
 	if p.regex == nil && !p.base {
 		s.dirs = directoriesOf(p.glob)
 		for _, d := range s.dirs {
-			if strings.ContainsAny(d, `*?[{\`) {
+			if strings.ContainsAny(d, "*?") {
 				break
 			}
 			s.start = join(s.start, d)
 		}
 	}
 	return s, nil
+}
+
+// checkExpression refuses an expression that is costly to compile or to match.
+func checkExpression(expr string) error {
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return err
+	}
+	if n := steps(parsed); n > maxSteps {
+		return fmt.Errorf("its repetitions multiply to more than %d steps; allowed: fewer or smaller ones", maxSteps)
+	}
+	return nil
+}
+
+// steps is about how many instructions an expression is compiled to, as far as
+// that is of interest: a{1000} is a thousand.
+func steps(e *syntax.Regexp) int {
+	n := 1
+	if e.Op == syntax.OpLiteral {
+		n = len(e.Rune)
+	}
+	for _, part := range e.Sub {
+		if n += steps(part); n > maxSteps {
+			return n
+		}
+	}
+	if e.Op == syntax.OpRepeat {
+		n *= max(e.Min, e.Max, 1)
+	}
+	return n
+}
+
+// checkGlob refuses what is costly, and what matches no file for a reason that
+// who wrote it would want to know.
+func checkGlob(glob string) error {
+	const below = "; a pattern is a path below the source directory, or a base name"
+	switch {
+	case alternatives(glob) > maxAlternatives:
+		return fmt.Errorf("its alternatives in braces multiply to more than %d", maxAlternatives)
+	case !doublestar.ValidatePattern(glob):
+		return errors.New(`a [ or { is not closed, or a \ stands last; write \[ or \{ for the character itself`)
+	case strings.HasSuffix(glob, "/"):
+		return errors.New("it ends in a slash, and so matches no file: add * for the files in it, or ** for all below it")
+	}
+	for _, d := range strings.Split(glob, "/") {
+		if d == "." || d == ".." {
+			return fmt.Errorf("%q is no directory of a listing%s", d, below)
+		}
+	}
+	for i := 0; i+1 < len(glob); i++ {
+		if glob[i] != '\\' {
+			continue
+		}
+		i++
+		if c := glob[i]; c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+			return fmt.Errorf(`directories are separated by /; \ takes %q as it is`, c)
+		}
+	}
+	return nil
 }
 
 // alternatives is how many ways lead through a glob's braces, at most.
@@ -90,9 +155,9 @@ func alternatives(glob string) int {
 
 // directoriesOf are the components of a glob's path before the last.
 func directoriesOf(glob string) []string {
-	if strings.Contains(glob, "{") {
-		// Braces may hold slashes: only what comes before them is sure.
-		glob = glob[:strings.Index(glob, "{")]
+	if unsure := strings.IndexAny(glob, `{[\`); unsure >= 0 {
+		// These may hold slashes: only what comes before them is sure.
+		glob = glob[:unsure]
 		return append(strings.Split(glob, "/")[:strings.Count(glob, "/")], "**")
 	}
 	all := strings.Split(glob, "/")
@@ -198,7 +263,8 @@ func (p *Pass) bygone(ctx context.Context) error {
 	}
 	err := p.ledger.DeliveredFiles(ctx, prefix, sel.from, sel.to, func(r Record) error {
 		e := r.Delivery.Source
-		if p.rows.Row(r.ID) || !sel.Match(e) || p.o.Filter.Excluded(e) != "" {
+		_, missed := p.missed.Load(e.Name)
+		if p.rows.Row(r.ID) && !missed || !sel.Match(e) || p.o.Filter.Excluded(e) != "" {
 			return nil
 		}
 		if recs = append(recs, r); len(recs) < chunkSize {

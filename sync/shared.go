@@ -36,12 +36,14 @@ func NewShared(bytesPerSecond int64) *Shared {
 // what a killed program left; the others wait for that, as it would take what
 // they write for left behind.
 func (s *Shared) enter(ctx context.Context, p *Pass, recover func(context.Context) error) error {
+	p.elsewhere.waits.Store(true) // the first one may take its time
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	p.elsewhere.waits.Store(false)
 	s.mu.Lock()
 	s.passes[p] = struct{}{}
 	recovered := s.recovered
@@ -66,17 +68,6 @@ func (s *Shared) leave(p *Pass) {
 	delete(s.passes, p)
 	if len(s.passes) == 0 {
 		s.recovered = false
-	}
-}
-
-// wroteRows tells all passes under way of rows that are new: a listing that had
-// passed their files by must not take them for gone.
-func (s *Shared) wroteRows(files, failures []int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p := range s.passes {
-		p.rows.AddRows(files)
-		p.rows.AddFailures(failures)
 	}
 }
 
@@ -123,22 +114,22 @@ type claim struct {
 	done    chan struct{} // closed when the name is free again
 }
 
-// take claims a name for a path. It gives what holds the name if another file
+// take claims a name for a path. It gives a copy of what holds the name if another file
 // does, or another pass: a request takes from that what it has not begun yet.
 // mine says that the name is claimed by this call.
-func (c *claims) take(name, path string, p *Pass) (holder *claim, mine bool) {
+func (c *claims) take(name, path string, p *Pass) (holder claim, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := c.by[name]
 	switch {
 	case held == nil:
 		c.by[name] = &claim{path: path, pass: p, done: make(chan struct{})}
-		return nil, true
+		return claim{}, true
 	case held.path == path && held.pass != p && !held.started && p.o.Mode == Request:
 		held.pass = p
-		return nil, true
+		return claim{}, true
 	}
-	return held, false
+	return *held, false
 }
 
 // start notes that a file is being copied. mine is false when another pass has

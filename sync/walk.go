@@ -183,7 +183,7 @@ func rootError(err error) error {
 func (p *Pass) unreadable(name string, err error) {
 	p.incomplete.Store(true)
 	p.failed.Add(1)
-	p.list(name, err.Error(), hint(err))
+	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: hint(err), Unlisted: true})
 	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
@@ -345,9 +345,12 @@ func (p *Pass) exclude(e Entry, reason string) {
 
 // refuse counts an entry that must not come near the destination.
 func (p *Pass) refuse(e Entry, err error) {
+	if p.o.Selection != nil && !e.Mode.IsDir() && !p.o.Selection.Match(e) {
+		return
+	}
 	p.tally.seen.Add(1)
 	p.unsafe.Add(1)
-	p.list(e.Name, err.Error(), hint(err))
+	p.listFailure(FileFailure{Name: e.Name, Error: err.Error(), Hint: hint(err), Unlisted: e.Mode.IsDir()})
 	p.decide(e, StateUnsafe, err.Error())
 }
 

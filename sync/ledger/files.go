@@ -235,29 +235,32 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	return c.settle(ctx, tx, batch)
 }
 
-// settle forgets what was wrong with files that are delivered now.
+// settle forgets what was wrong with files that are delivered now. What is kept
+// of another copy of one stays known, as its pending file has to be removed.
 func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery) error {
-	var paths string
-	for _, table := range []string{"failures", "checkpoints"} {
+	for _, each := range []struct {
+		table, column string
+		of            func(filesync.Delivery) string
+	}{
+		{"failures", "path", func(d filesync.Delivery) string { return d.Source.Name }},
+		{"checkpoints", "pending", func(d filesync.Delivery) string { return d.PendingID }},
+	} {
 		var any bool
-		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+table+" WHERE connector = ?)", c.id).Scan(&any); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+each.table+" WHERE connector = ?)", c.id).Scan(&any); err != nil {
 			return err
 		}
 		if !any {
 			continue
 		}
-		if paths == "" {
-			names := make([]string, len(batch))
-			for i, d := range batch {
-				names[i] = d.Source.Name
-			}
-			list, err := json.Marshal(names)
-			if err != nil {
-				return err
-			}
-			paths = string(list)
+		values := make([]string, len(batch))
+		for i, d := range batch {
+			values[i] = each.of(d)
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, paths); err != nil {
+		list, err := json.Marshal(values)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+each.table+" WHERE connector = ? AND "+each.column+" IN (SELECT value FROM json_each(?))", c.id, string(list)); err != nil {
 			return err
 		}
 	}
@@ -303,8 +306,8 @@ func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.
 }
 
 // DropCheckpoint implements sync.Ledger.
-func (c *Connector) DropCheckpoint(ctx context.Context, path string) error {
-	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ?", c.id, path)
+func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) error {
+	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ? AND pending = ?", c.id, path, pendingID)
 }
 
 // Checkpoints implements sync.Ledger.

@@ -33,10 +33,12 @@ func (m *model) find(path string) filesync.Record {
 
 func (m *model) commit(ids []int64, batch []filesync.Delivery) {
 	for i, d := range batch {
+		if m.checkpoints[d.Source.Name].Checkpoint.ID == d.PendingID {
+			delete(m.checkpoints, d.Source.Name)
+		}
 		d.PendingID = "" // of an intent alone
 		m.rows[d.Source.Name] = filesync.Record{ID: ids[i], Delivery: d, After: d.After}
 		delete(m.failures, d.Source.Name)
-		delete(m.checkpoints, d.Source.Name)
 		m.log(d)
 	}
 }
@@ -136,14 +138,19 @@ func drawEntry(t *rapid.T) filesync.Entry {
 		ModTime: day.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "time")) * time.Second)}
 }
 
+// drawPending draws the id of a pending file of the path.
+func drawPending(t *rapid.T, path string) string {
+	return path + rapid.SampledFrom([]string{" first", " second"}).Draw(t, "pending")
+}
+
 // drawBatch draws deliveries of different paths.
 func drawBatch(t *rapid.T) []filesync.Delivery {
 	one := rapid.Custom(func(t *rapid.T) filesync.Delivery {
 		d := filesync.Delivery{Source: drawEntry(t), Pass: fmt.Sprint(rapid.IntRange(1, 9).Draw(t, "pass")),
 			At:  rapid.SampledFrom([]time.Time{day, long}).Draw(t, "at"),
 			Key: rapid.SampledFrom([]string{"", "k0", "k1"}).Draw(t, "key"), Adopted: rapid.Bool().Draw(t, "adopted"),
-			After:     rapid.SampledFrom([]filesync.After{filesync.AfterNone, filesync.AfterOwed, filesync.AfterCompare}).Draw(t, "after"),
-			PendingID: "id"}
+			After: rapid.SampledFrom([]filesync.After{filesync.AfterNone, filesync.AfterOwed, filesync.AfterCompare}).Draw(t, "after")}
+		d.PendingID = drawPending(t, d.Source.Name)
 		d.Target = d.Source
 		if rapid.Bool().Draw(t, "other name") {
 			d.Target.Name = "flat"
@@ -236,12 +243,15 @@ func (s *subject) setAfter(t *rapid.T, m *model) {
 
 func (s *subject) checkpoint(t *rapid.T, m *model) {
 	e := drawEntry(t)
+	pending := drawPending(t, e.Name)
 	if rapid.Bool().Draw(t, "drop") {
-		ok(t, s.c.DropCheckpoint(s.ctx, e.Name))
-		delete(m.checkpoints, e.Name)
+		ok(t, s.c.DropCheckpoint(s.ctx, e.Name, pending))
+		if m.checkpoints[e.Name].Checkpoint.ID == pending {
+			delete(m.checkpoints, e.Name)
+		}
 		return
 	}
-	k := filesync.Checkpoint{ID: "id", Prefix: rapid.Int64().Draw(t, "prefix")}
+	k := filesync.Checkpoint{ID: pending, Prefix: rapid.Int64().Draw(t, "prefix")}
 	ok(t, s.c.SaveCheckpoint(s.ctx, e.Name, e, k))
 	m.checkpoints[e.Name] = filesync.Interrupted{Source: e, Checkpoint: k}
 }
