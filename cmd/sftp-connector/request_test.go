@@ -240,8 +240,9 @@ func TestExamplePrograms(t *testing.T) {
 		if out, err := run("results", "*.csv"); err != nil || out != want {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
-		if out, err := run("none", "*.csv"); err == nil {
-			t.Errorf("%s: no error for an unknown connector: %s", name, out)
+		out, err := run("none", "*.csv")
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || out != "" || !strings.Contains(string(exit.Stderr), "no connector has this name") {
+			t.Errorf("%s: an unknown connector: %v %s", name, err, out)
 		}
 	}
 	for _, name := range []string{"b.csv", "d/a.csv"} {

@@ -4,10 +4,11 @@
 #   SERVER=http://127.0.0.1:8022 TOKEN=… getfiles.sh trace-results '*.csv'
 set -eu
 body=$(jq -n --arg glob "$2" '{source: "getfiles.sh", file_name_filter: $glob}')
-reply=$(curl --silent --show-error --fail-with-body --header "Authorization: Bearer $TOKEN" \
+reply=$(curl --silent --show-error --header "Authorization: Bearer $TOKEN" \
 	--header 'Content-Type: application/json' --data "$body" "$SERVER/api/v1/connectors/$1/requests?wait=10m")
-printf '%s\n' "$reply" | jq --raw-output '.destination_directory_path as $to | .file_names[] | "\($to)/\(.)"'
+printf '%s\n' "$reply" | jq --raw-output 'select(.file_names) | .destination_directory_path as $to | .file_names[] | "\($to)/\(.)"'
 printf '%s\n' "$reply" | jq --exit-status '.success' >/dev/null || {
-	printf '%s\n' "$reply" | jq --raw-output '.description, (.waiting[], .failed[] | "\(.name): \(.reason)")' >&2
+	# A reply without success, or a problem: both say why.
+	printf '%s\n' "$reply" | jq --raw-output '.description // .detail // ., (.waiting[]?, .failed[]? | "\(.name): \(.reason)")' >&2
 	exit 3
 }
