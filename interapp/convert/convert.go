@@ -58,7 +58,7 @@ func FromPass(name string, p connector.PassReport) interapp.Pass {
 		out.State = string(filesync.Running)
 	}
 	for _, f := range r.Failures {
-		out.Failures = append(out.Failures, interapp.FileFailure(f))
+		out.Failures = append(out.Failures, interapp.FileFailure{Name: f.Name, Error: f.Error, Hint: f.Hint})
 	}
 	return out
 }
