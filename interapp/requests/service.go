@@ -50,7 +50,8 @@ type Options struct {
 	Ledger *ledger.Ledger
 	Server config.Server // its tokens and reply_to_allow; see SetServer
 	Log    *slog.Logger
-	// OnChange is told of every change of a request's state. It must not block.
+	// OnChange is told of every change of a request's state, without the reply,
+	// which may have 200,000 names. It must not block.
 	OnChange func(interapp.RequestState)
 }
 

@@ -46,7 +46,8 @@ type world struct {
 	service *requests.Service
 	set     *connector.Set
 	ledger  *ledger.Ledger
-	stop    func() // ends the service
+	run     func() // works on requests
+	stop    func() // ends that
 	end     func()
 
 	changed func(interapp.RequestState) // is told of each change; may be nil
@@ -110,12 +111,15 @@ func (w *world) start(run bool) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
-	if run {
+	w.run = func() {
 		group.Go(func() {
 			if err := w.service.Run(ctx); err != nil {
 				w.t.Error(err)
 			}
 		})
+	}
+	if run {
+		w.run()
 	}
 	w.stop = func() { cancel(); group.Wait() }
 	w.end = sync.OnceFunc(func() {
@@ -227,6 +231,26 @@ func TestReplyNamesTheFiles(t *testing.T) {
 	}
 }
 
+// Listeners hear of each state as it is reached, and not of the reply, which may
+// be large.
+func TestChanges(t *testing.T) {
+	w := newWorld(t)
+	changes := make(chan interapp.RequestState, 10)
+	w.changed = func(s interapp.RequestState) { changes <- s }
+	w.start(true)
+	w.src.Put("f", "1", old)
+	end := w.ended(w.accept(interapp.Request{ReplyTo: "http://127.0.0.1:1/in?secret=1", Source: "me"}).ID)
+	for _, state := range []string{interapp.RequestAccepted, interapp.RequestRunning, interapp.RequestReplied} {
+		s := <-changes
+		if s.State != state || s.ID != end.ID || s.Request.Source != "me" || s.Reply != nil {
+			t.Errorf("%+v, want %s without a reply", s, state)
+		}
+		if state == end.State && (s.Finished == nil || !s.Finished.Equal(*end.Finished) || s.Posting == nil || s.Posting.Done || !s.Posting.NextTry.Equal(*end.Finished)) {
+			t.Errorf("%+v, want it as at its end, %+v", s, end)
+		}
+	}
+}
+
 func TestWhatIsNotThereHasItsReason(t *testing.T) {
 	w := newWorld(t)
 	w.start(true)
@@ -266,7 +290,7 @@ func TestWaitBeforeItIsBegun(t *testing.T) {
 			<-begin
 		}
 	}
-	w.start(true)
+	w.start(false)
 	r := interapp.Request{ID: "same", FileNameFilter: "none"}
 	first := make(chan error, 1)
 	go func() { _, err := w.service.Accept(t.Context(), "c", "t", r); first <- err }()
@@ -277,6 +301,7 @@ func TestWaitBeforeItIsBegun(t *testing.T) {
 	if s, err := w.service.Wait(short, r.ID); err != nil || s.Ended() || short.Err() == nil {
 		t.Errorf("%+v %v, and the wait is not over", s, err)
 	}
+	w.run()
 	close(begin)
 	if err := <-first; err != nil {
 		t.Error(err)
@@ -351,7 +376,7 @@ func TestBadRequests(t *testing.T) {
 		field string
 		words string
 	}{
-		"glob":         {interapp.Request{FileNameFilter: "["}, "file_name_filter", "syntax error"},
+		"glob":         {interapp.Request{FileNameFilter: "["}, "file_name_filter", `pattern "["`},
 		"regex":        {interapp.Request{FileNameFilter: "regex:("}, "file_name_filter", "missing closing"},
 		"from":         {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{From: "yesterday"}}, "file_time_filter.from", "2006-01-02T15:04:05Z"},
 		"to":           {interapp.Request{FileTimeFilter: &interapp.FileTimeFilter{To: "2026-13-01"}}, "file_time_filter.to", "not a time"},
@@ -492,13 +517,7 @@ func TestAcceptedWhileItStarts(t *testing.T) {
 	for range 50 { // that take their time to be read
 		w.accept(interapp.Request{Source: strings.Repeat("x", 1<<18), FileNameFilter: "none"})
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var run sync.WaitGroup
-	run.Go(func() {
-		if err := w.service.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	w.run()
 	var ids []string
 	for range 50 {
 		ids = append(ids, w.accept(interapp.Request{FileNameFilter: "none"}).ID)
@@ -506,8 +525,6 @@ func TestAcceptedWhileItStarts(t *testing.T) {
 	for _, id := range ids {
 		w.ended(id)
 	}
-	cancel()
-	run.Wait()
 }
 
 // receiver is a program that is posted to.

@@ -115,15 +115,18 @@ func (s *Service) answer(ctx context.Context, state interapp.RequestState, outco
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	won, err := s.ledger.FinishRequest(ctx, state.ID, outcome, string(text), time.Now())
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	won, err := s.ledger.FinishRequest(ctx, state.ID, outcome, string(text), now)
 	if err != nil || !won {
 		return err
 	}
 	s.log.Info("request answered", "connector", state.Connector, "request", state.ID, "state", outcome, "success", reply.Success, "description", reply.Description)
 	s.queue.Wake()
-	if now, err := s.Request(ctx, state.ID); err == nil {
-		s.onChange(now)
+	state.State, state.Finished = outcome, &now
+	if state.Request.ReplyTo != "" {
+		state.Posting = &interapp.Posting{NextTry: &now}
 	}
+	s.onChange(state)
 	return nil
 }
 

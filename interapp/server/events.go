@@ -78,7 +78,6 @@ func (e *Events) Delivered(name string, d filesync.Delivered) {
 func (e *Events) Request(r interapp.RequestState) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r.Reply = nil // which may have 200,000 names
 	e.tell(r.Connector, "request", func() any { return r })
 }
 
