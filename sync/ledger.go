@@ -46,6 +46,10 @@ type Ledger interface {
 	Outstanding(ctx context.Context, from int64, limit int) ([]Record, error)
 	// SetAfter records how far after_copy has come for these rows.
 	SetAfter(ctx context.Context, rows []int64, after After) error
+	// SetAfterIf does so for those of the rows whose after_copy is still as far
+	// as it was read, and gives these, in any order: of several that ask for the
+	// same change of a row, one gets it.
+	SetAfterIf(ctx context.Context, read map[int64]After, after After) (changed []int64, err error)
 
 	// DeliveredFiles calls f for each row whose path starts with prefix and whose
 	// source was modified in [from, to); a zero time is no bound.

@@ -354,6 +354,39 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
 }
 
+// SetAfterIf implements sync.Ledger.
+func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
+	if len(read) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(read)
+	if err != nil {
+		return nil, err
+	}
+	var changed []int64
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		// The + keeps SQLite from going through all rows of the connector.
+		rows, err := tx.QueryContext(ctx, `UPDATE files SET after = ? FROM json_each(?) AS was
+			WHERE files.id = CAST(was.key AS INTEGER) AND files.after = was.value AND +files.connector = ? RETURNING files.id`, after, string(list), c.id)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id int64
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			changed = append(changed, id)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: after_copy: %w", err)
+	}
+	return changed, nil
+}
+
 func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
 	return c.ledger.each(ctx, query, f, args...)
 }

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	filesync "sftpconnector/sync"
@@ -49,5 +50,79 @@ func TestCheckpointsAreOfTheirPendingFiles(t *testing.T) {
 	left("b b2", "d d1")
 	if all, err := stranger.Checkpoints(t.Context()); err != nil || len(all) != 1 {
 		t.Error(all, err)
+	}
+}
+
+// after_copy moves on only from where its reader saw it.
+func TestSetAfterIf(t *testing.T) {
+	l := open(t, t.TempDir())
+	c, stranger := connector(t, l, "c"), connector(t, l, "d")
+	states := []filesync.After{filesync.AfterNone, filesync.AfterOwed, filesync.AfterTrying, filesync.AfterDone, filesync.AfterCompare, filesync.AfterRefused}
+	for _, is := range states {
+		for _, read := range states {
+			d := delivery("x", 1)
+			d.After = is
+			id := commit(t, c, d)[0]
+			other := commit(t, stranger, d)[0]
+			changed, err := c.SetAfterIf(t.Context(), map[int64]filesync.After{id: read, other: read, 1 << 40: read}, filesync.AfterTrying)
+			must(t, err)
+			want, after := []int64(nil), is
+			if is == read {
+				want, after = []int64{id}, filesync.AfterTrying
+			}
+			if got := find(t, c, "x").After; got != after || !slices.Equal(changed, want) {
+				t.Errorf("it is %v and was read as %v: changed %v, and it is %v", is, read, changed, got)
+			}
+			if find(t, stranger, "x").After != is {
+				t.Error("another connector's row changed")
+			}
+		}
+	}
+	if changed, err := c.SetAfterIf(t.Context(), nil, filesync.AfterTrying); err != nil || len(changed) != 0 {
+		t.Error(changed, err)
+	}
+}
+
+// Of two programs that take the same rows, each row is one's alone.
+func TestRowsAreTakenOnce(t *testing.T) {
+	dir := t.TempDir()
+	handles := []*ledger.Connector{connector(t, open(t, dir), "c"), connector(t, open(t, dir), "c")}
+	const n, chunk = 400, 10
+	batch := deliveries("f", n)
+	for i := range batch {
+		batch[i].After = filesync.AfterOwed
+		if i%3 == 0 {
+			batch[i].After = filesync.AfterCompare
+		}
+	}
+	ids := commit(t, handles[0], batch...)
+	var mu sync.Mutex
+	taken := map[int64]int{}
+	var racers sync.WaitGroup
+	for _, c := range handles {
+		racers.Go(func() {
+			for from := 0; from < n; from += chunk {
+				rows := map[int64]filesync.After{}
+				for i := from; i < from+chunk; i++ {
+					rows[ids[i]] = batch[i].After
+				}
+				mine, err := c.SetAfterIf(t.Context(), rows, filesync.AfterTrying)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, id := range mine {
+					taken[id]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	racers.Wait()
+	for i, id := range ids {
+		if taken[id] != 1 {
+			t.Errorf("row %d was taken %d times", i, taken[id])
+		}
 	}
 }

@@ -79,6 +79,7 @@ func TestLedgerIsItsModel(t *testing.T) {
 			"fail":       func(t *rapid.T) { s.fail(t, m) },
 			"gone":       func(t *rapid.T) { s.gone(t, m) },
 			"after":      func(t *rapid.T) { s.setAfter(t, m) },
+			"after if":   func(t *rapid.T) { s.setAfterIf(t, m) },
 			"checkpoint": func(t *rapid.T) { s.checkpoint(t, m) },
 
 			"accept request":      func(t *rapid.T) { s.accept(t, &m.told) },
@@ -239,6 +240,31 @@ func (s *subject) setAfter(t *rapid.T, m *model) {
 		}
 	}
 	ok(t, s.c.SetAfter(s.ctx, ids, after))
+}
+
+func (s *subject) setAfterIf(t *rapid.T, m *model) {
+	after := filesync.After(rapid.IntRange(0, 5).Draw(t, "after"))
+	read := map[int64]filesync.After{}
+	var want []int64
+	for _, p := range rapid.SliceOfDistinct(rapid.SampledFrom(paths()), func(p string) string { return p }).Draw(t, "rows") {
+		r, there := m.rows[p]
+		if !there {
+			continue
+		}
+		read[r.ID] = filesync.After(rapid.IntRange(0, 5).Draw(t, "read"))
+		if r.After == read[r.ID] {
+			want = append(want, r.ID)
+			r.After, r.Delivery.After = after, after
+			m.rows[p] = r
+		}
+	}
+	changed, err := s.c.SetAfterIf(s.ctx, read, after)
+	ok(t, err)
+	slices.Sort(changed)
+	slices.Sort(want)
+	if !slices.Equal(changed, want) {
+		t.Fatalf("changed %v, want %v", changed, want)
+	}
 }
 
 func (s *subject) checkpoint(t *rapid.T, m *model) {
