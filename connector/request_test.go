@@ -1,0 +1,129 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+func all(t *testing.T) *filesync.Selection {
+	t.Helper()
+	s, err := filesync.NewSelection("", time.Time{}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Many requests at once try a refused password once, and the hold ends by itself.
+func TestRequestsDoNotLockAnAccount(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		refused := &status.Error{Word: status.AuthenticationFailed, Op: "log in"}
+		w.answer(func() error { return refused })
+		e := w.start(w.connectorNamed("a", "N/A"))
+		ask := func(n int) (held int) {
+			var mu sync.Mutex
+			var group sync.WaitGroup
+			for range n {
+				group.Go(func() {
+					_, err := e.Request(t.Context(), all(t), nil)
+					if !status.Is(err, status.AuthenticationFailed) {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if errors.Is(err, ErrHeld) {
+						held++
+					}
+				})
+			}
+			group.Wait()
+			return held
+		}
+		if held := ask(100); held != 99 || len(w.logins()) != 1 {
+			t.Errorf("%d of 100 requests were held back, %d logins were tried", held, len(w.logins()))
+		}
+		w.pass(refusedHold + time.Second)
+		if held := ask(10); held != 9 || len(w.logins()) != 2 {
+			t.Errorf("%d of 10 requests were held back, %d logins were tried", held, len(w.logins()))
+		}
+		w.answer(nil)
+		w.pass(2*refusedHold + time.Second)
+		if r, err := e.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 || !e.Report().Held.IsZero() {
+			t.Errorf("%+v %v", r, err)
+		}
+	})
+}
+
+// Requests share one connection with each other and with a pass, which is
+// closed when all are done.
+func TestRequestsShareTheConnection(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		e := w.start(w.connectorNamed("a", "N/A"))
+		gate := make(chan struct{})
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-gate; return nil }
+		run, err := e.Apply()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		for range 40 {
+			group.Go(func() {
+				if r, err := e.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 {
+					t.Errorf("%+v %v", r, err)
+				}
+			})
+		}
+		w.pass(time.Second)
+		if n := len(w.logins()); n != 1 {
+			t.Errorf("%d logins", n)
+		}
+		close(gate)
+		group.Wait()
+		<-run.Done()
+		if r := e.Report(); r.Last == nil || r.Last.Mode != filesync.Apply {
+			t.Errorf("the last pass is %+v", r.Last)
+		}
+		before := len(w.logins())
+		if _, err := e.Request(t.Context(), all(t), nil); err != nil || len(w.logins()) != before+1 {
+			t.Errorf("%d logins, %v", len(w.logins())-before, err)
+		}
+	})
+}
+
+// A request that waits for its turn obeys its context; one that is at work ends
+// with its connector.
+func TestRequestsEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		e := w.start(w.connectorNamed("a", "N/A"))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		because := errors.New("because")
+		for range maxRequests {
+			e.slots <- struct{}{}
+		}
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := e.Request(ctx, all(t), nil); !errors.Is(err, because) {
+				t.Error(err)
+			}
+		})
+		group.Go(func() {
+			if _, err := e.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
+				t.Error(err)
+			}
+		})
+		w.pass(time.Second)
+		cancel(because)
+		w.pass(time.Second)
+		w.end()
+		group.Wait()
+		if _, err := e.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+	})
+}
