@@ -62,9 +62,13 @@ const sweepWithin = time.Hour
 // recoverIntent commits the files of a batch that have their names, and drops
 // the others: a pending file that is still there was not renamed.
 func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) error {
-	names := make([]string, len(batch))
+	names, paths := make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
-		names[i] = d.Target.Name
+		names[i], paths[i] = d.Target.Name, d.Source.Name
+	}
+	recs, err := p.ledger.Find(ctx, paths)
+	if err != nil {
+		return err
 	}
 	standing, err := p.dst.Stat(ctx, names)
 	if err != nil {
@@ -82,6 +86,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		case unavailable(err):
 			return err
 		case !errors.Is(err, fs.ErrNotExist): // its directory is none any more, say
+		case recs[i].Delivery.At.After(d.At): // another pass has found it since, and gone on from there
 		case standing[i].Err == nil && standing[i].Entry.SameVersion(d.Target):
 			published = append(published, d)
 			stand = append(stand, d.Target.Name)
@@ -230,12 +235,6 @@ func (p *Pass) afterEarlier(ctx context.Context) error {
 // afterBatch journals that the removals are under way, does them, and closes
 // the rows of those that are surely done.
 func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
-	recs = p.shared.dispose(recs)
-	defer p.shared.disposed(recs)
-	recs, err := p.stillOwed(late, recs)
-	if err != nil {
-		return err
-	}
 	var try []Record
 	for _, r := range recs {
 		switch r.After {
@@ -254,13 +253,16 @@ func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
 	if len(try) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(try))
-	for i, r := range try {
-		ids[i] = r.ID
+	// Another pass may have come by the same rows.
+	read := make(map[int64]After, len(try))
+	for _, r := range try {
+		read[r.ID] = r.After
 	}
-	if err := p.ledger.SetAfter(late, ids, AfterTrying); err != nil {
+	mine, err := p.ledger.SetAfterIf(late, read, AfterTrying)
+	if err != nil {
 		return err
 	}
+	try = slices.DeleteFunc(try, func(r Record) bool { return !slices.Contains(mine, r.ID) })
 	results := make([]After, len(try))
 	var g errgroup.Group
 	g.SetLimit(removers)
@@ -277,28 +279,6 @@ func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
 	}
 	delete(byResult, AfterTrying)
 	return p.setAfter(late, byResult)
-}
-
-// stillOwed leaves out what another pass has seen to since the records were read.
-func (p *Pass) stillOwed(ctx context.Context, recs []Record) ([]Record, error) {
-	if len(recs) == 0 || !p.shared.beside() {
-		return recs, nil
-	}
-	names := make([]string, len(recs))
-	for i, r := range recs {
-		names[i] = r.Delivery.Source.Name
-	}
-	now, err := p.ledger.Find(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	var owed []Record
-	for i, r := range recs {
-		if now[i].ID == r.ID && now[i].After == r.After && now[i].Delivery.Source.SameVersion(r.Delivery.Source) {
-			owed = append(owed, r)
-		}
-	}
-	return owed, nil
 }
 
 // dispose removes or moves one original and says what is known afterwards.

@@ -20,7 +20,6 @@ type Shared struct {
 	mu        sync.Mutex
 	passes    map[*Pass]struct{} // under way
 	recovered bool               // one of them has looked after what was left behind
-	disposing map[int64]struct{} // rows whose after_copy one of them is at
 }
 
 // NewShared makes the common part of a connector's passes. Together they read
@@ -28,7 +27,7 @@ type Shared struct {
 func NewShared(bytesPerSecond int64) *Shared {
 	return &Shared{
 		looks: newLooks(), claims: claims{by: map[string]*claim{}}, limiter: newLimiter(bytesPerSecond),
-		turn: make(chan struct{}, 1), passes: map[*Pass]struct{}{}, disposing: map[int64]struct{}{},
+		turn: make(chan struct{}, 1), passes: map[*Pass]struct{}{},
 	}
 }
 
@@ -69,34 +68,6 @@ func (s *Shared) leave(p *Pass) {
 	if len(s.passes) == 0 {
 		s.recovered = false
 	}
-}
-
-// dispose takes rows for their after_copy, but for those that another pass is at.
-func (s *Shared) dispose(recs []Record) (mine []Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range recs {
-		if _, taken := s.disposing[r.ID]; !taken {
-			s.disposing[r.ID] = struct{}{}
-			mine = append(mine, r)
-		}
-	}
-	return mine
-}
-
-func (s *Shared) disposed(recs []Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range recs {
-		delete(s.disposing, r.ID)
-	}
-}
-
-// beside reports whether other passes are under way.
-func (s *Shared) beside() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.passes) > 1
 }
 
 // claims are the target names that files are on their way to.
