@@ -34,7 +34,7 @@ func (s *Service) Accept(ctx context.Context, connector, token string, r interap
 		return interapp.RequestState{}, err
 	}
 	if full := s.full(token); full != nil {
-		if _, err := s.Request(ctx, r.ID); errors.Is(err, ErrUnknown) {
+		if _, err := s.kept(ctx, r.ID); errors.Is(err, ErrUnknown) {
 			return interapp.RequestState{}, full
 		}
 	}
@@ -54,7 +54,7 @@ func (s *Service) Accept(ctx context.Context, connector, token string, r interap
 	state, err := stateOf(kept)
 	if added {
 		s.log.Info("request accepted", "connector", connector, "request", r.ID, "source", r.Source, "file_name_filter", r.FileNameFilter)
-		s.onChange(state)
+		s.changed(state)
 		s.start(kept)
 	}
 	return state, err
@@ -142,16 +142,21 @@ func instant(text, field string, zone *time.Location) (time.Time, error) {
 	return time.Time{}, &Invalid{field, "not a time; allowed: 2006-01-02T15:04:05Z, 2006-01-02T15:04:05+01:00, or without a zone in the connector's time_zone, also 2006-01-02"}
 }
 
-// Request gives a request by its id, or ErrUnknown.
+// Request gives a request by its id, with all that its owner sees, or ErrUnknown.
 func (s *Service) Request(ctx context.Context, id string) (interapp.RequestState, error) {
-	r, err := s.ledger.Request(ctx, id)
-	if errors.Is(err, ledger.ErrNoRequest) {
-		return interapp.RequestState{}, ErrUnknown
-	}
+	return s.look(ctx, Caller{All: true}, id)
+}
+
+// look gives a request as the caller may see it, or ErrUnknown.
+func (s *Service) look(ctx context.Context, by Caller, id string) (interapp.RequestState, error) {
+	r, err := s.kept(ctx, id)
 	if err != nil {
 		return interapp.RequestState{}, err
 	}
 	state, err := stateOf(r)
+	if !by.owns(r.Token) {
+		state.Request.ReplyTo = withoutQuery(state.Request.ReplyTo)
+	}
 	if j := s.job(id); j != nil && !state.Ended() {
 		if look := j.progress.Load(); look != nil {
 			p := interapp.Progress((*look)())
@@ -161,8 +166,18 @@ func (s *Service) Request(ctx context.Context, id string) (interapp.RequestState
 	return state, err
 }
 
-// Wait is Request once it has ended; when ctx or Run ends before, as it is then.
-func (s *Service) Wait(ctx context.Context, id string) (interapp.RequestState, error) {
+// kept is a request as the ledger has it, or ErrUnknown.
+func (s *Service) kept(ctx context.Context, id string) (ledger.Request, error) {
+	r, err := s.ledger.Request(ctx, id)
+	if errors.Is(err, ledger.ErrNoRequest) {
+		err = ErrUnknown
+	}
+	return r, err
+}
+
+// Wait gives a request, or ErrUnknown, once it has ended; when ctx or Run ends
+// before, as it is then. For a caller whose it is not, the query of reply_to is blank.
+func (s *Service) Wait(ctx context.Context, by Caller, id string) (interapp.RequestState, error) {
 	for {
 		if j := s.job(id); j != nil {
 			select {
@@ -170,7 +185,7 @@ func (s *Service) Wait(ctx context.Context, id string) (interapp.RequestState, e
 			case <-ctx.Done():
 			}
 		}
-		state, err := s.Request(context.WithoutCancel(ctx), id)
+		state, err := s.look(context.WithoutCancel(ctx), by, id)
 		if err != nil || state.Ended() {
 			return state, err
 		}
@@ -189,13 +204,20 @@ func (s *Service) Wait(ctx context.Context, id string) (interapp.RequestState, e
 const lookAgain = 50 * time.Millisecond
 
 // Cancel ends a request, whose answer is cancelled then. One that has ended
-// stays as it is.
-func (s *Service) Cancel(ctx context.Context, id string) (interapp.RequestState, error) {
+// stays as it is. Errors: ErrUnknown, ErrForeign.
+func (s *Service) Cancel(ctx context.Context, by Caller, id string) (interapp.RequestState, error) {
+	r, err := s.kept(ctx, id)
+	switch {
+	case err != nil:
+		return interapp.RequestState{}, err
+	case !by.owns(r.Token):
+		return interapp.RequestState{}, ErrForeign
+	}
 	if j := s.job(id); j != nil {
 		j.cancel(errCancelled)
-		return s.Wait(ctx, id)
+		return s.Wait(ctx, by, id)
 	}
-	state, err := s.Request(ctx, id)
+	state, err := stateOf(r)
 	if err != nil || state.Ended() {
 		return state, err
 	}
@@ -203,7 +225,7 @@ func (s *Service) Cancel(ctx context.Context, id string) (interapp.RequestState,
 	if err := s.answer(ctx, state, interapp.RequestCancelled, emptyReply(state, "it was cancelled")); err != nil {
 		return state, err
 	}
-	return s.Request(ctx, id)
+	return s.look(ctx, by, id)
 }
 
 // stateOf is a request as programs see it.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,8 @@ var (
 	ErrTaken = errors.New("the id belongs to another request: choose one of its own, or send the same request")
 	// ErrUnknown: there is no such request or subscription.
 	ErrUnknown = errors.New("not known, or older than the connector's retention")
+	// ErrForeign: only who asked for it may end it.
+	ErrForeign = errors.New("asked for with another token: use that one, or one with the scope configure")
 	// ErrFull: too many requests have no answer yet.
 	ErrFull = errors.New("wait for their answers, and no more may: try again later")
 )
@@ -44,6 +47,24 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
 
+// Caller is who calls.
+type Caller struct {
+	Token string // its name; "" for none
+	All   bool   // what others asked for is open to it too
+}
+
+// owns reports whether what was asked for with the token is the caller's to see
+// in full, and to end.
+func (c Caller) owns(token string) bool { return c.All || c.Token == token && token != "" }
+
+// withoutQuery blanks the part of a URL in which its owner may have secrets.
+func withoutQuery(url string) string {
+	if before, _, ok := strings.Cut(url, "?"); ok {
+		return before + "?…"
+	}
+	return url
+}
+
 // Options are what a Service is made of. OnChange and Log may be nil.
 type Options struct {
 	Set    *connector.Set
@@ -51,7 +72,7 @@ type Options struct {
 	Server config.Server // its tokens and reply_to_allow; see SetServer
 	Log    *slog.Logger
 	// OnChange is told of every change of a request's state, without the reply,
-	// which may have 200,000 names. It must not block.
+	// which may have 200,000 names, and the query of reply_to. It must not block.
 	OnChange func(interapp.RequestState)
 }
 
@@ -162,8 +183,9 @@ func (s *Service) Do(ctx context.Context, connector string, r interapp.Request) 
 	if err != nil {
 		return state, err
 	}
-	defer context.AfterFunc(ctx, func() { _, _ = s.Cancel(whole, state.ID) })()
-	state, err = s.Wait(whole, state.ID)
+	us := Caller{All: true}
+	defer context.AfterFunc(ctx, func() { _, _ = s.Cancel(whole, us, state.ID) })()
+	state, err = s.Wait(whole, us, state.ID)
 	s.group.Wait()
 	return state, err
 }
@@ -186,6 +208,12 @@ func (s *Service) start(r ledger.Request) {
 		s.mu.Unlock()
 		close(j.done)
 	})
+}
+
+// changed tells the listener of a request's new state.
+func (s *Service) changed(state interapp.RequestState) {
+	state.Request.ReplyTo = withoutQuery(state.Request.ReplyTo)
+	s.onChange(state)
 }
 
 func (s *Service) job(id string) *job {

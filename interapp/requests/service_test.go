@@ -36,6 +36,9 @@ var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const secret = "a-token-of-the-tests"
 
+// owner is who asks in the tests.
+var owner = requests.Caller{Token: "t"}
+
 // world is a program with one connector, "c", which can be ended and started again.
 type world struct {
 	t       *testing.T
@@ -84,7 +87,6 @@ func (w *world) start(run bool) {
 	if w.ledger, err = ledger.Open(w.t.Context(), w.data); err != nil {
 		w.t.Fatal(err)
 	}
-	owner := w.ledger.Owner()
 	cfg := &config.Config{Connectors: map[string]*config.Connector{"c": {
 		Name: "c", Direction: config.Download, Retention: config.Duration(24 * time.Hour), TimeZone: config.TimeZone{Location: w.zone},
 		Files: config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: w.dir, Include: []string{"**"}, Exclude: []string{"*.no"}},
@@ -96,7 +98,7 @@ func (w *world) start(run bool) {
 			return source{w.src, w}, w.refuse
 		},
 		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
-			return local.Open(w.dir, owner)
+			return local.Open(w.dir, w.ledger.Owner())
 		},
 		OnDelivered: func(string, filesync.Delivered) { w.service.Delivered() },
 	}, w.ledger)
@@ -169,7 +171,7 @@ func (w *world) ended(id string) interapp.RequestState {
 	var s interapp.RequestState
 	w.until("request "+id+" ends", func() bool {
 		var err error
-		if s, err = w.service.Wait(w.t.Context(), id); err != nil {
+		if s, err = w.service.Wait(w.t.Context(), owner, id); err != nil {
 			w.t.Fatal(err)
 		}
 		return s.Ended()
@@ -298,7 +300,7 @@ func TestWaitBeforeItIsBegun(t *testing.T) {
 	w.accept(r)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if s, err := w.service.Wait(short, r.ID); err != nil || s.Ended() || short.Err() == nil {
+	if s, err := w.service.Wait(short, owner, r.ID); err != nil || s.Ended() || short.Err() == nil {
 		t.Errorf("%+v %v, and the wait is not over", s, err)
 	}
 	w.run()
@@ -306,7 +308,7 @@ func TestWaitBeforeItIsBegun(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	if s, err := w.service.Wait(t.Context(), r.ID); err != nil || s.State != interapp.RequestReplied {
+	if s, err := w.service.Wait(t.Context(), owner, r.ID); err != nil || s.State != interapp.RequestReplied {
 		t.Errorf("%+v %v", s, err)
 	}
 }
@@ -321,7 +323,7 @@ func TestWaitEndsWithTheProgram(t *testing.T) {
 	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
 	waited := make(chan interapp.RequestState, 1)
 	go func() {
-		s, err := w.service.Wait(context.Background(), r.ID)
+		s, err := w.service.Wait(context.Background(), owner, r.ID)
 		if err != nil {
 			t.Error(err)
 		}
@@ -346,11 +348,11 @@ func TestCancel(t *testing.T) {
 	if err != nil || running.State != interapp.RequestRunning || running.Reply != nil || running.Progress == nil || running.Progress.FilesFound != 1 {
 		t.Errorf("%+v %v", running, err)
 	}
-	s, err := w.service.Cancel(t.Context(), r.ID)
+	s, err := w.service.Cancel(t.Context(), owner, r.ID)
 	if err != nil || s.State != interapp.RequestCancelled || s.Reply.Success || !strings.Contains(s.Reply.Description, "cancelled") {
 		t.Errorf("%+v %v", s, err)
 	}
-	again, err := w.service.Cancel(t.Context(), r.ID)
+	again, err := w.service.Cancel(t.Context(), owner, r.ID)
 	if err != nil || again.State != interapp.RequestCancelled || !again.Finished.Equal(*s.Finished) {
 		t.Errorf("%+v %v", again, err)
 	}
@@ -630,7 +632,7 @@ func TestSubscriptions(t *testing.T) {
 		w.ended(w.accept(interapp.Request{}).ID)
 	}
 	w.until("it is seen to fail", func() bool {
-		sub, err = w.service.Subscription(t.Context(), "c", sub.ID)
+		sub, err = w.service.Subscription(t.Context(), owner, "c", sub.ID)
 		return err == nil && sub.Posting != nil && sub.Posting.Tries > 0
 	})
 	if sub.Pending != 3 || sub.Posting.NextTry == nil || !strings.Contains(sub.Posting.Error, "500") {
@@ -644,8 +646,8 @@ func TestSubscriptions(t *testing.T) {
 	r.mend(true)
 	w.src.Put("c.csv", "1", old)
 	w.ended(w.accept(interapp.Request{}).ID)
-	w.until("it is pending", func() bool { sub, _ = w.service.Subscription(t.Context(), "c", sub.ID); return sub.Pending == 1 })
-	if err := w.service.DropPending(t.Context(), "c", sub.ID); err != nil {
+	w.until("it is pending", func() bool { sub, _ = w.service.Subscription(t.Context(), owner, "c", sub.ID); return sub.Pending == 1 })
+	if err := w.service.DropPending(t.Context(), owner, "c", sub.ID); err != nil {
 		t.Fatal(err)
 	}
 	r.mend(false)
@@ -655,14 +657,14 @@ func TestSubscriptions(t *testing.T) {
 	if _, files := r.told(); strings.Contains(files, "c.csv") {
 		t.Errorf("told: %s", files)
 	}
-	all, err := w.service.Subscriptions(t.Context(), "c")
+	all, err := w.service.Subscriptions(t.Context(), owner, "c")
 	if err != nil || len(all) != 1 || all[0].FileNameFilter != "*.csv" {
 		t.Errorf("%+v %v", all, err)
 	}
-	if err := w.service.Unsubscribe(t.Context(), "c", sub.ID); err != nil {
+	if err := w.service.Unsubscribe(t.Context(), owner, "c", sub.ID); err != nil {
 		t.Error(err)
 	}
-	if err := w.service.Unsubscribe(t.Context(), "c", sub.ID); !errors.Is(err, requests.ErrUnknown) {
+	if err := w.service.Unsubscribe(t.Context(), owner, "c", sub.ID); !errors.Is(err, requests.ErrUnknown) {
 		t.Error(err)
 	}
 }
@@ -701,6 +703,66 @@ func TestWhatIsDueLongestIsPostedFirst(t *testing.T) {
 		if err != nil || !slices.Equal(got, want[:min(limit, 3)]) {
 			t.Errorf("up to %d: %q %v, want %q", limit, got, err, want)
 		}
+	}
+}
+
+// What one token asked for another can neither end nor see the secrets of,
+// unless it may do everything.
+func TestAnotherCaller(t *testing.T) {
+	w := newWorld(t)
+	w.src.Put("f", "1", old)
+	defer w.close()()
+	var told []string
+	w.changed = func(s interapp.RequestState) { told = append(told, s.Request.ReplyTo) }
+	w.start(true)
+	const url = "http://127.0.0.1:1/in?secret=1"
+	r := w.accept(interapp.Request{ReplyTo: url})
+	sub, err := w.service.Subscribe(t.Context(), "c", "t", interapp.Subscription{ReplyTo: url})
+	if err != nil || r.Request.ReplyTo != url || sub.ReplyTo != url {
+		t.Fatalf("%+v %+v %v", r, sub, err)
+	}
+	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	const blank = "http://127.0.0.1:1/in?…"
+	for by, want := range map[requests.Caller]string{
+		{Token: "t"}: url, {Token: "u", All: true}: url, {All: true}: url, {Token: "u"}: blank, {}: blank,
+	} {
+		got, err := w.service.Wait(over, by, r.ID)
+		if err != nil || got.Request.ReplyTo != want {
+			t.Errorf("%+v: %+v %v", by, got, err)
+		}
+		one, err := w.service.Subscription(t.Context(), by, "c", sub.ID)
+		if err != nil || one.ReplyTo != want {
+			t.Errorf("%+v: %+v %v", by, one, err)
+		}
+		all, err := w.service.Subscriptions(t.Context(), by, "c")
+		if err != nil || len(all) != 1 || all[0].ReplyTo != want {
+			t.Errorf("%+v: %+v %v", by, all, err)
+		}
+		if want == url {
+			continue
+		}
+		if _, err := w.service.Cancel(t.Context(), by, r.ID); !errors.Is(err, requests.ErrForeign) {
+			t.Errorf("%+v cancels: %v", by, err)
+		}
+		if err := w.service.DropPending(t.Context(), by, "c", sub.ID); !errors.Is(err, requests.ErrForeign) {
+			t.Errorf("%+v drops: %v", by, err)
+		}
+		if err := w.service.Unsubscribe(t.Context(), by, "c", sub.ID); !errors.Is(err, requests.ErrForeign) {
+			t.Errorf("%+v unsubscribes: %v", by, err)
+		}
+	}
+	all := requests.Caller{Token: "u", All: true}
+	if s, err := w.service.Cancel(t.Context(), all, r.ID); err != nil || s.State != interapp.RequestCancelled {
+		t.Errorf("%+v %v", s, err)
+	}
+	if err := errors.Join(w.service.DropPending(t.Context(), all, "c", sub.ID), w.service.Unsubscribe(t.Context(), all, "c", sub.ID)); err != nil {
+		t.Error(err)
+	}
+	w.end()
+	if !slices.Equal(told, []string{blank, blank, blank}) {
+		t.Errorf("listeners see %q", told)
 	}
 }
 

@@ -52,8 +52,9 @@ func wanted(sub interapp.Subscription, zone *time.Location) (*filesync.Selection
 	return compile(sub.FileNameFilter, from, to)
 }
 
-// Subscriptions gives those of a connector, oldest first.
-func (s *Service) Subscriptions(ctx context.Context, connector string) ([]interapp.Subscription, error) {
+// Subscriptions gives those of a connector, oldest first. For a caller whose one
+// is not, the query of its reply_to is blank.
+func (s *Service) Subscriptions(ctx context.Context, by Caller, connector string) ([]interapp.Subscription, error) {
 	if _, err := s.set.Get(connector); err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (s *Service) Subscriptions(ctx context.Context, connector string) ([]intera
 	}
 	all := []interapp.Subscription{}
 	for _, k := range kept {
-		sub, err := subscriptionOf(k)
+		sub, err := seen(k, by)
 		if err != nil {
 			return nil, err
 		}
@@ -72,13 +73,22 @@ func (s *Service) Subscriptions(ctx context.Context, connector string) ([]intera
 	return all, nil
 }
 
-// Subscription gives one of a connector, or ErrUnknown.
-func (s *Service) Subscription(ctx context.Context, connector, id string) (interapp.Subscription, error) {
+// Subscription gives one of a connector as Subscriptions does, or ErrUnknown.
+func (s *Service) Subscription(ctx context.Context, by Caller, connector, id string) (interapp.Subscription, error) {
 	k, err := s.find(ctx, connector, id)
 	if err != nil {
 		return interapp.Subscription{}, err
 	}
-	return subscriptionOf(k)
+	return seen(k, by)
+}
+
+// seen is a subscription as the caller may see it.
+func seen(k ledger.Subscription, by Caller) (interapp.Subscription, error) {
+	sub, err := subscriptionOf(k)
+	if !by.owns(k.Token) {
+		sub.ReplyTo = withoutQuery(sub.ReplyTo)
+	}
+	return sub, err
 }
 
 func (s *Service) find(ctx context.Context, connector, id string) (ledger.Subscription, error) {
@@ -92,17 +102,28 @@ func (s *Service) find(ctx context.Context, connector, id string) (ledger.Subscr
 	return k, err
 }
 
+// own gives an error, ErrUnknown or ErrForeign, unless a subscription is the caller's.
+func (s *Service) own(ctx context.Context, by Caller, connector, id string) error {
+	k, err := s.find(ctx, connector, id)
+	if err == nil && !by.owns(k.Token) {
+		err = ErrForeign
+	}
+	return err
+}
+
 // Unsubscribe ends a subscription, with what its receiver was not told of yet.
-func (s *Service) Unsubscribe(ctx context.Context, connector, id string) error {
-	if _, err := s.find(ctx, connector, id); err != nil {
+// Errors: ErrUnknown, ErrForeign.
+func (s *Service) Unsubscribe(ctx context.Context, by Caller, connector, id string) error {
+	if err := s.own(ctx, by, connector, id); err != nil {
 		return err
 	}
 	return s.ledger.DeleteSubscription(ctx, id)
 }
 
 // DropPending gives up what the receiver of a subscription was not told of yet.
-func (s *Service) DropPending(ctx context.Context, connector, id string) error {
-	if _, err := s.find(ctx, connector, id); err != nil {
+// Errors: ErrUnknown, ErrForeign.
+func (s *Service) DropPending(ctx context.Context, by Caller, connector, id string) error {
+	if err := s.own(ctx, by, connector, id); err != nil {
 		return err
 	}
 	return s.ledger.DropPending(ctx, id, time.Now())

@@ -57,7 +57,7 @@ func (s *Service) see(ctx context.Context, state interapp.RequestState, started 
 		return err
 	}
 	state.State = interapp.RequestRunning
-	s.onChange(state)
+	s.changed(state)
 	reply, err := s.serve(ctx, state, started)
 	switch {
 	case s.running.Err() != nil:
@@ -126,7 +126,7 @@ func (s *Service) answer(ctx context.Context, state interapp.RequestState, outco
 	if state.Request.ReplyTo != "" {
 		state.Posting = &interapp.Posting{NextTry: &now}
 	}
-	s.onChange(state)
+	s.changed(state)
 	return nil
 }
 

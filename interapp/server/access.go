@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"sftpconnector/config"
+	"sftpconnector/interapp/requests"
 )
 
 // tokens are the ways in. Without any, everybody who reaches the listener is
@@ -56,6 +57,11 @@ func (s scopes) join(by string) string {
 
 func (c caller) may(needed scopes) bool {
 	return c.open || slices.ContainsFunc(c.scopes, func(s config.Scope) bool { return slices.Contains(needed, s) })
+}
+
+// asker is the caller as requests know it: configure opens what others asked for.
+func (c caller) asker() requests.Caller {
+	return requests.Caller{Token: c.name, All: c.may(scopes{config.ScopeConfigure})}
 }
 
 // caller finds out who sent r. Hashes are compared, and all of them, so that

@@ -189,7 +189,7 @@ func (s *Server) eventOperations(api huma.API) {
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{tagConnectors},
 		Summary: "What happens, as it happens",
 		Description: "Server-sent events, until the client goes away: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
-			"file (a file was delivered), request (the state of a request changed; without its reply), and lost (so many events are missing here, as the client did not keep up). " +
+			"file (a file was delivered), request (the state of a request changed; without its reply and the query of reply_to), and lost (so many events are missing here, as the client did not keep up). " +
 			"What happened before is not told: ask for the state once the stream stands. A comment comes every 15 seconds.",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
 			Type: huma.TypeArray, Description: "The events",

@@ -26,6 +26,8 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error503ServiceUnavailable(err.Error() + ", or is being reconfigured: try again in a moment")
 	case errors.Is(err, requests.ErrUnknown):
 		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, requests.ErrForeign):
+		return huma.Error403Forbidden(err.Error())
 	case errors.Is(err, requests.ErrTaken):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, requests.ErrFull):

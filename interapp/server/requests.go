@@ -14,6 +14,12 @@ import (
 
 const pathRequests = "/api/v1/requests"
 
+// What descriptions say of callers with other tokens.
+const (
+	ownersOnly   = " Only the token that asked for it may, and every one with the scope configure."
+	queryIsBlank = " Other tokens than the one that asked for it, without the scope configure, see no query of reply_to."
+)
+
 // Requested is what every operation on one request takes. It is exported as
 // Named is.
 type Requested struct {
@@ -36,12 +42,12 @@ func (s *Server) requestOperations(api huma.API) {
 	}, s.request)
 	register(s, api, scopes{config.ScopeRequest, config.ScopeRead}, huma.Operation{
 		OperationID: "get-request", Method: http.MethodGet, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
-		Summary: "The state of a request", Description: "With its reply, when it has ended. With wait, the answer comes when it ends, or when the wait is over.",
+		Summary: "The state of a request", Description: "With its reply, when it has ended. With wait, the answer comes when it ends, or when the wait is over." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.getRequest)
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "cancel-request", Method: http.MethodDelete, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
-		Summary: "Cancel a request", Description: "Its answer is then that it was cancelled. One that has ended stays as it is.",
+		Summary: "Cancel a request", Description: "Its answer is then that it was cancelled. One that has ended stays as it is." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.cancelRequest)
 }
@@ -80,7 +86,7 @@ func (s *Server) request(ctx context.Context, in *requestInput) (*requestOutput,
 func (s *Server) await(ctx context.Context, id string, wait time.Duration) (interapp.RequestState, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	state, err := s.requests.Wait(ctx, id)
+	state, err := s.requests.Wait(ctx, callerOf(ctx).asker(), id)
 	if err != nil {
 		return state, fmt.Errorf("request %q: %w", id, err)
 	}
@@ -102,7 +108,7 @@ func (s *Server) getRequest(ctx context.Context, in *getRequestInput) (*answer[i
 }
 
 func (s *Server) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
-	state, err := s.requests.Cancel(ctx, in.ID)
+	state, err := s.requests.Cancel(ctx, callerOf(ctx).asker(), in.ID)
 	if err != nil {
 		return nil, fmt.Errorf("request %q: %w", in.ID, err)
 	}

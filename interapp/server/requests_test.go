@@ -254,6 +254,39 @@ func TestRequestsOfAnotherToken(t *testing.T) {
 	d.ask("GET", "/api/v1/requests/r1", "", "Authorization: Bearer "+tokenOf(config.ScopeApply)).problem(t, 403, "scope request or read")
 }
 
+// Another's requests and subscriptions are there to see, without the secrets of
+// their reply_to, but not to end.
+func TestWhatAnotherTokenAskedFor(t *testing.T) {
+	s := eachScope()
+	s.Tokens = append(s.Tokens, config.Token{Name: "second", Token: "second-token-0123456789", Scopes: []config.Scope{config.ScopeRequest}})
+	d := newDaemon(t, server.Options{Server: s})
+	const bearer = "Authorization: Bearer "
+	first, second, all := bearer+tokenOf(config.ScopeRequest), bearer+"second-token-0123456789", bearer+tokenOf(config.ScopeConfigure)
+	const body = `{"id":"r1","reply_to":"http://127.0.0.1:1/in?secret=1"}`
+	var sub interapp.Subscription
+	d.ask("POST", pathOfSubscriptions, `{"reply_to":"http://127.0.0.1:1/in?secret=1"}`, first).want(t, 201, &sub)
+	d.ask("POST", pathOfRequests+"?wait=1m", body, first).want(t, 200, nil)
+	at := pathOfSubscriptions + "/" + sub.ID
+	for _, path := range []string{"/api/v1/requests/r1", pathOfSubscriptions, at} {
+		if a := d.ask("GET", path, "", first); !strings.Contains(a.body, "/in?secret=1") {
+			t.Errorf("%s of its owner: %s", path, a.body)
+		}
+		if a := d.ask("GET", path, "", second); a.code != 200 || strings.Contains(a.body, "secret") || !strings.Contains(a.body, "/in?…") {
+			t.Errorf("%s of another: %s", path, a.body)
+		}
+	}
+	if a := d.ask("GET", "/api/v1/requests/r1", "", bearer+tokenOf(config.ScopeRead)); a.code != 200 || strings.Contains(a.body, "secret") {
+		t.Errorf("a reader sees %s", a.body)
+	}
+	for _, path := range []string{"/api/v1/requests/r1", at + "/pending", at} {
+		d.ask("DELETE", path, "", second).problem(t, 403, "another token", "configure")
+	}
+	d.ask("GET", at, "", first).want(t, 200, nil)
+	d.ask("DELETE", at+"/pending", "", all).want(t, 204, nil)
+	d.ask("DELETE", at, "", all).want(t, 204, nil)
+	d.ask("DELETE", "/api/v1/requests/r1", "", all).want(t, 200, nil)
+}
+
 func TestNoRequestsWithoutService(t *testing.T) {
 	d := newDaemon(t, server.Options{})
 	api := server.NewHTTPServer(server.New(server.Options{Set: d.set}))

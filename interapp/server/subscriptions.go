@@ -29,24 +29,24 @@ func (s *Server) subscriptionOperations(api huma.API) {
 			"The same subscription twice is two subscriptions.",
 		Errors: []int{http.StatusNotFound},
 	}, s.subscribe)
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "list-subscriptions", Method: http.MethodGet, Path: all, Tags: []string{tagRequests},
-		Summary: "The subscriptions of a connector", Description: "Oldest first, with what their receivers were not told of yet.",
+		Summary: "The subscriptions of a connector", Description: "Oldest first, with what their receivers were not told of yet." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.listSubscriptions)
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "get-subscription", Method: http.MethodGet, Path: one, Tags: []string{tagRequests},
-		Summary: "A subscription", Description: "With how many deliveries its receiver was not told of yet, and why.",
+		Summary: "A subscription", Description: "With how many deliveries its receiver was not told of yet, and why." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.getSubscription)
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "unsubscribe", Method: http.MethodDelete, Path: one, Tags: []string{tagRequests},
-		Summary: "End a subscription", Description: "Nothing is posted any more, nor what its receiver was not told of yet.",
+		Summary: "End a subscription", Description: "Nothing is posted any more, nor what its receiver was not told of yet." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.unsubscribe)
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "drop-pending", Method: http.MethodDelete, Path: one + "/pending", Tags: []string{tagRequests},
-		Summary: "Give up what cannot be delivered", Description: "The receiver is never told of what it was not told of yet. The subscription goes on.",
+		Summary: "Give up what cannot be delivered", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.dropPending)
 }
@@ -69,21 +69,21 @@ func (s *Server) subscribe(ctx context.Context, in *subscribeInput) (*subscribeO
 }
 
 func (s *Server) listSubscriptions(ctx context.Context, in *Named) (*answer[interapp.SubscriptionList], error) {
-	all, err := s.requests.Subscriptions(ctx, in.Name)
+	all, err := s.requests.Subscriptions(ctx, callerOf(ctx).asker(), in.Name)
 	return &answer[interapp.SubscriptionList]{interapp.SubscriptionList{Subscriptions: all}}, err
 }
 
 func (s *Server) getSubscription(ctx context.Context, in *Subscribed) (*answer[interapp.Subscription], error) {
-	sub, err := s.requests.Subscription(ctx, in.Name, in.ID)
+	sub, err := s.requests.Subscription(ctx, callerOf(ctx).asker(), in.Name, in.ID)
 	return &answer[interapp.Subscription]{sub}, in.explain(err)
 }
 
 func (s *Server) unsubscribe(ctx context.Context, in *Subscribed) (*struct{}, error) {
-	return nil, in.explain(s.requests.Unsubscribe(ctx, in.Name, in.ID))
+	return nil, in.explain(s.requests.Unsubscribe(ctx, callerOf(ctx).asker(), in.Name, in.ID))
 }
 
 func (s *Server) dropPending(ctx context.Context, in *Subscribed) (*struct{}, error) {
-	return nil, in.explain(s.requests.DropPending(ctx, in.Name, in.ID))
+	return nil, in.explain(s.requests.DropPending(ctx, callerOf(ctx).asker(), in.Name, in.ID))
 }
 
 // explain says which subscription an error is about.
