@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -21,6 +20,7 @@ import (
 
 const (
 	maxListeners  = 100
+	maxOfToken    = 10  // of them
 	maxQueued     = 256 // events that wait for one listener
 	progressEvery = time.Second
 	commentEvery  = 15 * time.Second // so that nobody on the way takes the stream for dead
@@ -39,6 +39,7 @@ type Events struct {
 
 // listener is one stream of events. The Events' mu guards it.
 type listener struct {
+	token     string // its name; "" for none
 	connector string // the only one that it hears of; "" for all
 	queue     [][]byte
 	lost      int64 // events after those of the queue
@@ -149,20 +150,29 @@ func format(event string, data any) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", event, text)
 }
 
-// errListeners: there are as many listeners as there may be.
-var errListeners = errors.New("100 programs listen to events already, and no more may: end one of them, or ask for the state now and then")
-
-// add makes a listener; it is to be removed.
-func (e *Events) add(name string) (*listener, error) {
+// add makes a listener; it is to be removed. Its error is a sentence for a
+// caller who is one too many.
+func (e *Events) add(token, name string) (*listener, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.listeners) == maxListeners {
-		return nil, errListeners
+		return nil, fmt.Errorf("%d programs listen to events already, and no more may: %s", maxListeners, listenLess)
 	}
-	l := &listener{connector: name, wake: make(chan struct{}, 1)}
+	of := 0
+	for l := range e.listeners {
+		if l.token == token {
+			of++
+		}
+	}
+	if token != "" && of >= maxOfToken {
+		return nil, fmt.Errorf("%d programs listen to events with the token %s already, and no more may: %s", maxOfToken, token, listenLess)
+	}
+	l := &listener{token: token, connector: name, wake: make(chan struct{}, 1)}
 	e.listeners[l] = struct{}{}
 	return l, nil
 }
+
+const listenLess = "end one of them, or ask for the state now and then"
 
 func (e *Events) remove(l *listener) {
 	e.mu.Lock()
@@ -188,7 +198,7 @@ func (s *Server) eventOperations(api huma.API) {
 	register(s, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{tagConnectors},
 		Summary: "What happens, as it happens",
-		Description: "Server-sent events, until the client goes away: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
+		Description: "Server-sent events, until the client goes away or its token does: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
 			"file (a file was delivered), request (the state of a request changed; without its reply and the query of reply_to), and lost (so many events are missing here, as the client did not keep up). " +
 			"What happened before is not told: ask for the state once the stream stands. A comment comes every 15 seconds.",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
@@ -223,7 +233,7 @@ func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamRespons
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		l, err := s.events.add(in.Connector)
+		l, err := s.events.add(callerOf(r.Context()).name, in.Connector)
 		if err != nil {
 			writeProblem(w, http.StatusServiceUnavailable, err.Error())
 			return
@@ -232,18 +242,19 @@ func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamRespons
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Accel-Buffering", "no") // a proxy holds nothing back
-		s.stream(r.Context(), w, l)
+		s.stream(r, w, l)
 	}}, nil
 }
 
-// stream sends a listener what it hears, until it goes away or the server ends.
-func (s *Server) stream(ctx context.Context, w http.ResponseWriter, l *listener) {
+// stream sends a listener what it hears, until it goes away, may not read any
+// more or the server ends.
+func (s *Server) stream(r *http.Request, w http.ResponseWriter, l *listener) {
 	conn := http.NewResponseController(w)
 	progress, comment := time.NewTicker(progressEvery), time.NewTicker(commentEvery)
 	defer progress.Stop()
 	defer comment.Stop()
 	texts := [][]byte{[]byte(": connected\n\n")}
-	for {
+	for s.mayStill(r) {
 		// The server's own deadline is for whole answers.
 		_ = conn.SetWriteDeadline(time.Now().Add(eventTimeout))
 		for _, text := range texts {
@@ -262,10 +273,17 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, l *listener)
 			s.events.look(s.set)
 		case <-comment.C:
 			texts = [][]byte{[]byte(": nothing else\n\n")}
-		case <-ctx.Done():
+		case <-r.Context().Done():
 			return
 		case <-s.serving.Done():
 			return
 		}
 	}
+}
+
+// mayStill reports whether the caller of r, who was let in to read, would be
+// again: the tokens may have been swapped. That there are none now opens nothing.
+func (s *Server) mayStill(r *http.Request) bool {
+	now := s.tokens.Load().caller(r)
+	return now.open == callerOf(r.Context()).open && now.may(scopes{config.ScopeRead})
 }

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/server"
@@ -27,12 +28,16 @@ type event struct{ name, data string }
 
 // listen opens the stream, which stands when it returns. The channel is closed
 // at the stream's end.
-func (d *daemon) listen(query string) (events <-chan event, stop func()) {
+func (d *daemon) listen(query string, headers ...string) (events <-chan event, stop func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := http.NewRequestWithContext(ctx, "GET", d.http.URL+"/api/v1/events"+query, nil)
 	if err != nil {
 		d.t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
 	}
 	answer, err := d.http.Client().Do(r)
 	if err != nil {
@@ -244,6 +249,55 @@ func TestTooManyListeners(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the place of a listener that went away is not free")
 		}
+	}
+}
+
+// A token has 10 of the 100 streams.
+func TestTooManyListenersOfOneToken(t *testing.T) {
+	one := config.Token{Name: "one", Token: "one-token-0123456789", Scopes: []config.Scope{config.ScopeRead}}
+	two := config.Token{Name: "two", Token: "two-token-0123456789", Scopes: []config.Scope{config.ScopeRead}}
+	d := newDaemon(t, server.Options{Server: config.Server{Tokens: []config.Token{one, two}}})
+	bearer := func(t config.Token) string { return "Authorization: Bearer " + t.Token.Reveal() }
+	for range 10 {
+		d.listen("", bearer(one))
+	}
+	d.ask("GET", "/api/v1/events", "", bearer(one)).problem(t, 503, "10 programs listen", "the token one")
+	d.listen("", bearer(two))
+}
+
+// A stream is open for as long as its caller may read, whatever comes of the tokens.
+func TestEventsEndWithTheToken(t *testing.T) {
+	stays := config.Token{Name: "stays", Token: "token-that-stays-0123", Scopes: []config.Scope{config.ScopeRead}}
+	goes := config.Token{Name: "goes", Token: "token-that-goes-01234", Scopes: []config.Scope{config.ScopeRead}}
+	replaced, lesser := goes, goes
+	replaced.Token, lesser.Scopes = "another-token-012345", []config.Scope{config.ScopeApply}
+	for name, c := range map[string][]config.Token{
+		"gone": {stays}, "replaced": {replaced, stays}, "may not read": {lesser, stays}, "no tokens any more": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t, server.Options{Server: config.Server{Tokens: []config.Token{stays, goes}}})
+			kept, _ := d.listen("", "Authorization: Bearer "+stays.Token.Reveal())
+			ends, _ := d.listen("", "Authorization: Bearer "+goes.Token.Reveal())
+			d.events.Health("results", connector.Health{Hint: "before"})
+			await(t, ends, "status", func(s interapp.StatusEvent) bool { return s.Hint == "before" })
+			d.api.SetServer(config.Server{Tokens: c})
+			d.events.Health("results", connector.Health{Hint: "after"})
+			timeout := time.After(20 * time.Second)
+			for open := true; open; {
+				var e event
+				select {
+				case e, open = <-ends:
+					if open {
+						t.Errorf("%+v after the token was gone", e)
+					}
+				case <-timeout:
+					t.Fatal("the stream goes on")
+				}
+			}
+			if len(c) > 0 {
+				await(t, kept, "status", func(s interapp.StatusEvent) bool { return s.Hint == "after" })
+			}
+		})
 	}
 }
 

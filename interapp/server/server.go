@@ -73,7 +73,8 @@ func New(o Options) *Server {
 }
 
 // SetServer goes over to the tokens of another configuration, at once and for
-// all requests that come after. Listen and TLS are the listener's business.
+// all requests that come after. A stream of events whose caller may not read any
+// more ends within a second. Listen and TLS are the listener's business.
 func (s *Server) SetServer(c config.Server) { s.tokens.Store(newTokens(c.Tokens)) }
 
 // ServeHTTP implements http.Handler.
