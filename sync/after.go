@@ -168,15 +168,23 @@ func (p *Pass) owe(ctx context.Context, recs []Record) error {
 	if len(recs) == 0 || p.o.Mode == Survey {
 		return nil
 	}
-	byAfter := map[After][]int64{}
+	// Another pass may have come by the same rows.
+	byAfter := map[After]map[int64]After{AfterOwed: {}, AfterCompare: {}, AfterNone: {}}
 	for i, r := range recs {
 		if r.After == AfterNone {
 			recs[i].After = p.owes(r.Delivery.Adopted)
-			byAfter[recs[i].After] = append(byAfter[recs[i].After], r.ID)
+			byAfter[recs[i].After][r.ID] = AfterNone
 		}
 	}
-	if err := p.setAfter(ctx, byAfter); err != nil {
-		return err
+	for after, read := range byAfter {
+		mine, err := p.ledger.SetAfterIf(ctx, read, after)
+		if err != nil {
+			return err
+		}
+		recs = slices.DeleteFunc(recs, func(r Record) bool {
+			_, asked := read[r.ID]
+			return asked && !slices.Contains(mine, r.ID)
+		})
 	}
 	return p.sendAfter(ctx, recs)
 }

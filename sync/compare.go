@@ -72,7 +72,9 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		p.exclude(e, reason)
 		return c, false
 	}
-	p.resumes.find(e) // so that what is kept of it stays
+	if !c.delivered {
+		p.resumes.find(e) // so that what is kept of it stays
+	}
 	if f := rec.Failure; c.delivered && rec.After == AfterRefused && rec.FailureID != 0 && f.Conflict {
 		p.conflict.Add(1)
 		p.list(e.Name, f.Error, hintCompare)

@@ -221,6 +221,20 @@ func (l mortalLedger) SetAfter(ctx context.Context, ids []int64, after filesync.
 	})
 }
 
+func (l mortalLedger) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) (mine []int64, err error) {
+	if len(read) == 0 {
+		return l.Ledger.SetAfterIf(ctx, read, after)
+	}
+	err = l.k.around(fmt.Sprint("after_copy ", after), func() error {
+		mine, err = l.Ledger.SetAfterIf(ctx, read, after)
+		l.k.mu.Lock()
+		defer l.k.mu.Unlock()
+		l.k.uncertain = after == filesync.AfterTrying
+		return err
+	})
+	return mine, err
+}
+
 func (l mortalLedger) Fail(ctx context.Context, batch []filesync.Failure) (ids []int64, err error) {
 	err = l.k.around("fail", func() error { ids, err = l.Ledger.Fail(ctx, batch); return err })
 	return ids, err

@@ -288,7 +288,7 @@ func TestRequestVerb(t *testing.T) {
 			}
 			s.run("request", "results", "--file-name", "none").gives(0).says("no file matches")
 			s.run("request", "results", "--newer-than", "1h", "--timeout", "1s").gives(1).says("not done within 1s")
-			s.run("request", "results", "--file-name", "[").gives(2).says("file_name_filter", "syntax error")
+			s.run("request", "results", "--file-name", "[").gives(2).says("file_name_filter", "not closed")
 			s.run("request", "results", "--from", "yesterday").gives(2).says("file_time_filter.from")
 			s.run("request", "none").gives(2).says("none")
 		})

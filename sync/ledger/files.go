@@ -351,7 +351,7 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
+	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE +connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
 }
 
 // SetAfterIf implements sync.Ledger.
