@@ -226,7 +226,7 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean 
 	if r.Mode == filesync.Apply {
 		e.letIn()
 	}
-	src, dst, err := e.open(ctx, r.Mode != filesync.Automatic)
+	src, dst, err := e.open(ctx, r.Mode == filesync.Apply)
 	if err != nil {
 		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
 	}
@@ -336,7 +336,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
-		Sweep:       sweep && mode != filesync.Request, // it may take long
+		Sweep:       sweep,
 		Log:         e.log.With("pass", id),
 		OnReached:   e.health.reached,
 		OnLost:      e.health.report,

@@ -48,16 +48,28 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	// deadline of its own instead of the watchdog.
 	p.sweeping.Store(true)
 	defer p.sweeping.Store(false)
-	sweep, cancel := context.WithTimeout(ctx, sweepWithin)
-	defer cancel()
-	if err := p.dst.Sweep(sweep, func(id string) bool { return keep[id] }); err != nil {
-		return err
+	within := sweepWithin
+	if p.o.Mode == Request {
+		within = quickSweep
 	}
-	return p.ledger.Swept(ctx)
+	sweep, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err = p.dst.Sweep(sweep, func(id string) bool { return keep[id] })
+	switch {
+	case err == nil:
+		return p.ledger.Swept(ctx)
+	case p.o.Mode == Request && sweep.Err() != nil && ctx.Err() == nil:
+		return nil // the next pass goes on with it
+	}
+	return err
 }
 
-// sweepWithin bounds the search for pending files of a killed pass.
-const sweepWithin = time.Hour
+// These bound the search for pending files of a killed pass: somebody waits for
+// a request.
+const (
+	sweepWithin = time.Hour
+	quickSweep  = 10 * time.Second
+)
 
 // recoverIntent commits the files of a batch that have their names, and drops
 // the others: a pending file that is still there was not renamed.
