@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	defaultTimeout = 5 * time.Minute
-	maxTimeout     = 24 * time.Hour
+	maxTimeout = 24 * time.Hour
 )
 
 // Accept takes a request for a connector from the caller with that token name,
@@ -77,7 +76,7 @@ func (s *Service) check(r *interapp.Request, zone *time.Location, now time.Time)
 		}
 	}
 	if r.Timeout == "" {
-		return defaultTimeout, nil
+		r.Timeout = "5m" // the same request, whether it says so or not
 	}
 	timeout, err := config.ParseDuration(r.Timeout)
 	if err != nil || timeout.Std() < time.Second || timeout.Std() > maxTimeout {

@@ -190,7 +190,7 @@ func TestExpired(t *testing.T) {
 	open := w.close()
 	defer open()
 	r := w.accept(interapp.Request{Timeout: "1s"})
-	if s := w.ended(r.ID); s.State != interapp.RequestExpired || s.Reply.Success || !strings.Contains(s.Reply.Description, "not done within 1s") || len(s.Reply.Failed) != 1 {
+	if s := w.ended(r.ID); s.State != interapp.RequestExpired || s.Reply.Success || !strings.Contains(s.Reply.Description, "not done within 1s: 1 file not copied") || len(s.Reply.Failed) != 1 {
 		t.Errorf("%+v %+v", s, s.Reply)
 	}
 }

@@ -164,12 +164,13 @@ func replyOf(state interapp.RequestState, destination string, r connector.Reques
 	for _, f := range r.Failed {
 		out.Failed = append(out.Failed, interapp.ReplyProblem{Name: f.Source.Name, Reason: f.Reason})
 	}
-	out.Description = describe(copied, len(r.There)-copied, len(r.Waiting), len(r.Failed))
+	out.Description = describe(copied, len(r.There)-copied, len(r.Waiting), len(r.Failed), complete)
 	return out
 }
 
-// describe counts files in a sentence.
-func describe(copied, present, waiting, failed int) string {
+// describe counts files in a sentence. Of a request that ended early nobody
+// knows whether there are more.
+func describe(copied, present, waiting, failed int, complete bool) string {
 	var parts []string
 	add := func(n int, what string) {
 		if n == 0 {
@@ -187,9 +188,16 @@ func describe(copied, present, waiting, failed int) string {
 	add(copied, "copied")
 	add(present, "already present")
 	add(waiting, "not ready")
-	add(failed, "failed")
-	if len(parts) == 0 {
+	if complete {
+		add(failed, "failed")
+	} else {
+		add(failed, "not copied")
+	}
+	switch {
+	case len(parts) == 0 && complete:
 		return "no file matches"
+	case len(parts) == 0:
+		return "no file was found by then"
 	}
 	return strings.Join(parts, ", ")
 }

@@ -2,7 +2,10 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,5 +94,22 @@ func (s *Server) reply(ctx context.Context, connector string, r interapp.Request
 	case !state.Ended():
 		return interapp.Reply{Description: "it has no answer yet: send the same message again for it"}
 	}
-	return *state.Reply
+	reply := *state.Reply
+	reply.Description += reasons(reply)
+	return reply
+}
+
+// reasons names the first files that are not there, and why: the reply has no
+// other place for that.
+func reasons(r interapp.Reply) string {
+	const most = 3
+	var text strings.Builder
+	for i, p := range append(slices.Clone(r.Failed), r.Waiting...) {
+		if i == most {
+			text.WriteString("; …")
+			break
+		}
+		fmt.Fprintf(&text, "; %s: %s", p.Name, p.Reason)
+	}
+	return text.String()
 }
