@@ -71,6 +71,9 @@ func (p *pool) join(ctx context.Context, t *team) *lane {
 		p.mu.Unlock()
 		l, _ = p.grow(ctx)
 		p.mu.Lock()
+		if slices.Contains(t.lanes, l) { // another one was quicker to take it
+			l = p.idlest(t.lanes)
+		}
 	}
 	if l != nil {
 		l.uses++

@@ -84,6 +84,30 @@ func TestPoolGrowsForLargerFiles(t *testing.T) {
 	}
 }
 
+// A team that grows by many at once has each lane once.
+func TestTeamHasEachLaneOnce(t *testing.T) {
+	for range 20 {
+		p, _ := fakePool(t, new(Limits), func() error { return nil })
+		first, err := grow(p, t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		team := &team{lanes: []*lane{first}}
+		var all sync.WaitGroup
+		for range maxChannels - 1 {
+			all.Go(func() { p.join(t.Context(), team) })
+		}
+		all.Wait()
+		seen := map[*lane]bool{}
+		for _, l := range team.lanes {
+			if seen[l] {
+				t.Fatal("a lane joined twice")
+			}
+			seen[l] = true
+		}
+	}
+}
+
 func TestPoolRemembersRefusal(t *testing.T) {
 	limits := new(Limits)
 	left := 3
