@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,10 +203,32 @@ func TestRequestGoesFirst(t *testing.T) {
 		b.src.Put("small/two", "2", old)
 		reading, open := holdingBack(b, "long/")
 		defer open()
+		// All copiers have a long file before the small ones are found.
+		busy, queued := make(chan struct{}), make(chan struct{})
+		b.src.OnList = func(dir string) error {
+			if dir == "small" {
+				<-busy
+			}
+			return nil
+		}
+		var found atomic.Int32
 		var long filesync.Result
 		var group sync.WaitGroup
-		group.Go(func() { long, _ = b.run(t.Context(), mode, nil) })
+		group.Go(func() {
+			long, _ = b.run(t.Context(), mode, nil, func(o *filesync.Options) {
+				o.OnDecision = func(d filesync.Decision) {
+					if strings.HasPrefix(d.Entry.Name, "small/") && d.State == filesync.StateNew && found.Add(1) == 2 {
+						close(queued)
+					}
+				}
+			})
+		})
 		first := <-reading
+		for range filesync.Copiers - 1 {
+			<-reading
+		}
+		close(busy)
+		<-queued
 		r, a := b.request("small/*")
 		if r.Err != nil || a.there() != "small/one small/two" {
 			t.Errorf("%s: %q (%v)", mode, a.there(), r.Err)
