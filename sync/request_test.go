@@ -365,6 +365,8 @@ func TestRequestKnowsWhatIsRemovedMeanwhile(t *testing.T) {
 // The same for files that it waited for.
 func TestRequestWaitsForWhatIsRemoved(t *testing.T) {
 	b := newBench(t)
+	b.src.Put("f1", "its row is known already", old)
+	b.pass(filesync.Automatic)
 	b.src.Put("f1", "one", old)
 	b.src.Put("f2", "two", old)
 	gates := map[string]chan struct{}{"f1": make(chan struct{}), "f2": make(chan struct{})}
