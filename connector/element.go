@@ -200,7 +200,7 @@ func (e *Element) tick(due time.Time) {
 	case e.running != nil:
 		e.skipped++
 		e.totals.Skipped++
-		e.log.Warn("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
+		e.log.Info("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
 	case now.Before(e.held):
 		e.log.Debug("tick passed over: the server refused the login", "until", e.held)
 	default:
