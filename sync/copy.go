@@ -85,7 +85,7 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	w, err := p.begin(ctx, f)
 	if err == nil {
 		if err = p.fill(ctx, j.e, w); err == nil {
-			err = f.pending.Finish(ctx)
+			f.delivery.Target, err = f.pending.Finish(ctx)
 		}
 		if err != nil {
 			p.giveUp(ctx, f, w, err)
@@ -119,7 +119,12 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 			return nil, err
 		}
 	}
-	if f.pending, err = p.dst.Begin(ctx, f.delivery.Target, nil); err != nil {
+	if r, ok := p.dst.(Replacer); ok && f.replaces != nil {
+		f.pending, err = r.BeginReplacing(ctx, f.delivery.Target, *f.replaces)
+	} else {
+		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, nil)
+	}
+	if err != nil {
 		return nil, err
 	}
 	f.delivery.PendingID = f.pending.ID()
@@ -202,6 +207,8 @@ func (p *Pass) copyFailed(ctx context.Context, e Entry, err error) error {
 		p.wait(e, err.Error())
 		p.o.Log.Info("file waits", "file", e.Name, "reason", err)
 		return nil
+	case errors.Is(err, ErrConflict):
+		return p.clash(ctx, candidate{e: e}, err)
 	case errors.Is(err, ErrFull) && p.full(e, err):
 		return nil
 	case unavailable(err):

@@ -113,8 +113,12 @@ func (p mortalPending) WriteAt(b []byte, off int64) (int, error) {
 	return p.Pending.WriteAt(b, off)
 }
 
-func (p mortalPending) Finish(ctx context.Context) error {
-	return p.k.around("finish", func() error { return p.Pending.Finish(ctx) })
+func (p mortalPending) Finish(ctx context.Context) (e filesync.Entry, err error) {
+	err = p.k.around("finish", func() error {
+		e, err = p.Pending.Finish(ctx)
+		return err
+	})
+	return e, err
 }
 
 func (p mortalPending) Abort(ctx context.Context) error {

@@ -31,7 +31,9 @@ type Ledger interface {
 
 	// Release forgets the failures of these paths.
 	Release(ctx context.Context, paths []string) error
-	// Swept notes that no pending file of a killed pass is left.
+	// Littered notes that pending files may lie about at the destination, for the
+	// next pass to sweep; Swept, that none of an earlier pass does any more.
+	Littered(ctx context.Context) error
 	Swept(ctx context.Context) error
 
 	// SaveCheckpoint remembers an interrupted copy, in the place of another one

@@ -166,6 +166,9 @@ func (p *Pass) Run(ctx context.Context) Result {
 
 	err := p.run(ctx)
 	stop()
+	if errors.Is(err, ErrDisconnected) {
+		p.litter(ctx)
+	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
 	}
@@ -181,6 +184,15 @@ func (p *Pass) Run(ctx context.Context) Result {
 		r.Outcome = Failed
 	}
 	return r
+}
+
+// litter notes that pending files could not be removed any more.
+func (p *Pass) litter(ctx context.Context) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := p.ledger.Littered(late); err != nil {
+		p.o.Log.Warn("pending files may be left at the destination", "error", err)
+	}
 }
 
 // run is the pass, step by step.

@@ -51,9 +51,10 @@ func newReopening(first Source, open OpenSource, o Options) *reopening {
 	return r
 }
 
-// lost reports whether err says that the connection, not the file, is at fault.
+// lost reports whether err says that the source's connection, not the file, is
+// at fault. What Fetch hands on from its writer may be the destination's.
 func lost(err error) bool {
-	return status.Is(err, status.ConnectionLost) || status.Is(err, status.ConnectionTimedOut)
+	return (status.Is(err, status.ConnectionLost) || status.Is(err, status.ConnectionTimedOut)) && !errors.Is(err, ErrDisconnected)
 }
 
 func (r *reopening) source() (Source, int, error) {

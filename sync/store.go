@@ -85,7 +85,9 @@ type Consumer interface {
 
 // Destination is where files go. Its methods may be called concurrently.
 // An error that concerns the whole destination (unreachable, full) carries a
-// *status.Error; any other is one file's.
+// *status.Error; any other is one file's. A destination behind a connection
+// does not open that again: once it is lost, every call answers with an error
+// that is ErrDisconnected, too, and another Destination has to be opened.
 type Destination interface {
 	// Stat says what stands under each of the names, in their order.
 	Stat(ctx context.Context, names []string) ([]Look, error)
@@ -115,6 +117,15 @@ type Destination interface {
 	Close() error
 }
 
+// Replacer is a Destination that may have to write files under their own names,
+// and so has to know sooner than at Publish what it may replace. Begin of such
+// a one answers ErrConflict when something stands under the name.
+type Replacer interface {
+	// BeginReplacing is Begin of a file that replaces the standing one, if that
+	// is still the version standing; else ErrConflict.
+	BeginReplacing(ctx context.Context, e, standing Entry) (Pending, error)
+}
+
 // File is an open file of a destination.
 type File interface {
 	io.ReaderAt
@@ -128,10 +139,13 @@ type Pending interface {
 	// ID tells this pending file from all others of its destination, now and later.
 	ID() string
 	// Checkpoint makes the bytes [0, prefix) durable, so that a later Begin
-	// can go on from there. The caller knows that they were all written.
+	// can go on from there. The caller knows that they were all written. The
+	// answer's prefix is shorter where the far side has not acknowledged all of them.
 	Checkpoint(ctx context.Context, prefix int64) (Checkpoint, error)
-	// Finish ends the writing: the file has e's size and gets its time.
-	Finish(ctx context.Context) error
+	// Finish ends the writing: the file has e's size and gets its time. It answers
+	// with the version that will stand under e's name: e itself, but where the
+	// destination does not let times be set or keeps them coarser.
+	Finish(ctx context.Context) (Entry, error)
 	// Abort removes the pending file.
 	Abort(ctx context.Context) error
 	// Keep closes the pending file and leaves it for a later Begin with its Checkpoint.
@@ -164,6 +178,8 @@ var (
 	ErrFull = errors.New("no space left at the destination")
 	// ErrLink: the original is a symbolic link, which is not removed or moved.
 	ErrLink = errors.New("is a symbolic link; its original is left")
+	// ErrDisconnected: the connection to the destination was lost.
+	ErrDisconnected = errors.New("the connection to the destination was lost")
 	// ErrLimit: a listing went past what one directory or one tree may hold.
 	ErrLimit = errors.New("past the limit")
 )

@@ -161,7 +161,7 @@ func (p *pending) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkp
 }
 
 // Finish implements sync.Pending.
-func (p *pending) Finish(ctx context.Context) error {
+func (p *pending) Finish(ctx context.Context) (filesync.Entry, error) {
 	size, err := p.file.size()
 	if err == nil && size != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", size, p.entry.Size)
@@ -173,9 +173,9 @@ func (p *pending) Finish(ctx context.Context) error {
 		err = p.dir.chtimes(p.name, p.entry.ModTime)
 	}
 	if err != nil {
-		return p.d.failed("finish", p.entry.Name, err)
+		return filesync.Entry{}, p.d.failed("finish", p.entry.Name, err)
 	}
-	return nil
+	return p.entry, nil
 }
 
 func (p *pending) closeFile() error {

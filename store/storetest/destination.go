@@ -93,8 +93,16 @@ func (d *destination) write(name, data string) filesync.Pending {
 	d.must(err)
 	_, err = p.WriteAt([]byte(data), 0)
 	d.must(err)
-	d.must(p.Finish(d.Context()))
+	d.finish(p)
 	return p
+}
+
+// finish ends the writing of a pending file.
+func (d *destination) finish(p filesync.Pending) filesync.Entry {
+	d.Helper()
+	e, err := p.Finish(d.Context())
+	d.must(err)
+	return e
 }
 
 // publish gives a pending file its name.
@@ -189,7 +197,7 @@ func (d *destination) delivers() {
 		})
 	}
 	writers.Wait()
-	d.must(p.Finish(d.Context()))
+	d.finish(p)
 	d.must(d.publish(p, nil))
 	d.want("a/b/c.bin", data)
 	d.wantFiles("a/b/c.bin")
@@ -250,7 +258,7 @@ func (d *destination) sizeIsChecked() {
 		if _, err := p.WriteAt([]byte(data), 0); err != nil {
 			d.Error(err)
 		}
-		if err := p.Finish(d.Context()); err == nil {
+		if _, err := p.Finish(d.Context()); err == nil {
 			d.Errorf("%d bytes of %d are taken for a whole file", len(data), e.Size)
 		}
 		d.must(p.Abort(d.Context()))

@@ -61,6 +61,11 @@ func (c *Connector) endLeftOver(ctx context.Context, tx *sql.Tx) (unclean bool, 
 	return unclean, err
 }
 
+// Littered implements sync.Ledger.
+func (c *Connector) Littered(ctx context.Context) error {
+	return c.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
+}
+
 // Swept implements sync.Ledger.
 func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
