@@ -33,15 +33,22 @@ type arrow struct {
 func arrows() map[string]arrow {
 	none := []string{}
 	types := []string{"status", "sync"}
+	stores := append([]string{"store/pending"}, types...)
 	running := []string{"config", "connector", "interapp", "status", "sync", "sync/ledger"}
 	return map[string]arrow{
 		"status":             {nil, none},
 		"config":             {nil, nil},
 		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/ledger":        {types, nil},
-		"store/local":        {types, nil},
-		"store/sftp":         {types, nil},
+		"store/pending":      {nil, none},
+		"store/local":        {stores, nil},
+		"store/sftp":         {stores, nil},
+		"store/smb":          {stores, nil},
+		"credentialsapi":     {[]string{"status"}, nil},
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
+		"space/credentials":  {nil, nil},
+		"space/inbox":        {types, nil},
+		"space/sshd":         {[]string{"status"}, nil},
 		"interapp":           {nil, none},
 		"interapp/notify":    {[]string{"interapp"}, none},
 		"interapp/dataminer": {[]string{"interapp"}, none},
@@ -49,12 +56,13 @@ func arrows() map[string]arrow {
 		"interapp/requests":  {append(running, "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/requests", "interapp/server",
-			"store/local", "store/sftp"), nil},
+			"store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
+		"store/smb/smbtest":      {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
 	}

@@ -10,6 +10,8 @@ type Config struct {
 	DataDirectory string                `yaml:"data_directory"`
 	Server        Server                `yaml:"server"`
 	Connectors    map[string]*Connector `yaml:"connectors"`
+	SpaceServer   SpaceServer           `yaml:"space_server"`
+	Spaces        map[string]*Space     `yaml:"spaces"`
 }
 
 // Server is where the status pages, the inter-app API and the metrics are served.
@@ -68,6 +70,9 @@ type Connector struct {
 	Retention Duration  `yaml:"retention"`
 }
 
+// Uploads reports whether the connector copies from here to the server.
+func (c *Connector) Uploads() bool { return c.Direction == Upload }
+
 // Authentication is how a connector logs in.
 type Authentication string
 
@@ -97,7 +102,18 @@ type SFTP struct {
 	Connections        int            `yaml:"connections"` // 0: start with one and grow where it pays
 	ProxyJump          string         `yaml:"proxy_jump"`  // user@host:port
 	LegacyAlgorithms   bool           `yaml:"legacy_algorithms"`
+	CredentialsAPI     CredentialsAPI `yaml:"credentials_api"`
 }
+
+// CredentialsAPI is where host, port, username and password are fetched from.
+type CredentialsAPI struct {
+	URL       string `yaml:"url"`
+	SecretKey Secret `yaml:"secret_key"` // or secret_key_file
+	SpaceID   string `yaml:"space_id"`
+}
+
+// Enabled reports whether the login is fetched.
+func (a CredentialsAPI) Enabled() bool { return a.URL != "" }
 
 // Symlinks says what happens to symbolic links of the source.
 type Symlinks string
@@ -126,7 +142,17 @@ const (
 	Flat Layout = "flat"
 )
 
-// Files is the "File Handling Overview" of a connector.
+// UploadName says under which name an upload is written.
+type UploadName string
+
+// The names of uploads.
+const (
+	UploadPending UploadName = "pending" // a temporary name, then a rename
+	UploadDirect  UploadName = "direct"  // its own name from the start
+)
+
+// Files is the "File Handling Overview" of a connector. In direction upload the
+// source is a local directory, and the destination is on the server.
 type Files struct {
 	SourceDirectoryPath      string     `yaml:"source_directory_path"`
 	DestinationDirectoryPath string     `yaml:"destination_directory_path"`
@@ -140,6 +166,7 @@ type Files struct {
 	Symlinks                 Symlinks   `yaml:"symlinks"`
 	AfterCopy                AfterCopy  `yaml:"after_copy"`
 	OnConflict               OnConflict `yaml:"on_conflict"`
+	UploadName               UploadName `yaml:"upload_name"`
 	Layout                   Layout     `yaml:"layout"`
 	BandwidthLimit           Rate       `yaml:"bandwidth_limit"` // bytes a second; 0: none
 }
