@@ -26,6 +26,11 @@ func (d *directory) lstat(name string) (filesync.Entry, error) {
 	if err := ignoringEINTR(func() error { return unix.Fstatat(d.fd(), name, &s, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 		return filesync.Entry{}, err
 	}
+	return entryOf(name, &s), nil
+}
+
+// entryOf is what a stat(2) says of a name.
+func entryOf(name string, s *unix.Stat_t) filesync.Entry {
 	mode := fs.FileMode(s.Mode & 0o777)
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -36,7 +41,7 @@ func (d *directory) lstat(name string) (filesync.Entry, error) {
 	default:
 		mode |= fs.ModeIrregular
 	}
-	return filesync.Entry{Name: name, Size: s.Size, ModTime: time.Unix(s.Mtim.Unix()), Mode: mode}, nil
+	return filesync.Entry{Name: name, Size: s.Size, ModTime: time.Unix(s.Mtim.Unix()), Mode: mode}
 }
 
 func (d *directory) chtimes(name string, t time.Time) error {
@@ -48,8 +53,9 @@ func (d *directory) remove(name string) error {
 	return ignoringEINTR(func() error { return unix.Unlinkat(d.fd(), name, 0) })
 }
 
-func (d *directory) rename(from, to string) error {
-	return ignoringEINTR(func() error { return unix.Renameat(d.fd(), from, d.fd(), to) })
+// rename gives the file from of d the name to in another directory, or in d itself.
+func (d *directory) rename(from string, dir *directory, to string) error {
+	return ignoringEINTR(func() error { return unix.Renameat(d.fd(), from, dir.fd(), to) })
 }
 
 // create makes a file for writing that must not be there yet.
@@ -118,6 +124,13 @@ func (f *file) size() (int64, error) {
 	var s unix.Stat_t
 	err := ignoringEINTR(func() error { return unix.Fstat(f.fd, &s) })
 	return s.Size, err
+}
+
+// entry says what the file is, without its name.
+func (f *file) entry() (filesync.Entry, error) {
+	var s unix.Stat_t
+	err := ignoringEINTR(func() error { return unix.Fstat(f.fd, &s) })
+	return entryOf("", &s), err
 }
 
 func (f *file) truncate(n int64) error {

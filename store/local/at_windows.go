@@ -2,6 +2,7 @@ package local
 
 import (
 	"os"
+	"path/filepath"
 	"time"
 
 	filesync "sftpconnector/sync"
@@ -21,7 +22,13 @@ func (d *directory) chtimes(name string, t time.Time) error { return d.root.Chti
 
 func (d *directory) remove(name string) error { return d.root.Remove(name) }
 
-func (d *directory) rename(from, to string) error { return d.root.Rename(from, to) }
+// rename gives the file from of d the name to in another directory, or in d itself.
+func (d *directory) rename(from string, dir *directory, to string) error {
+	if dir == d {
+		return d.root.Rename(from, to)
+	}
+	return os.Rename(filepath.Join(d.root.Name(), from), filepath.Join(dir.root.Name(), to))
+}
 
 // create makes a file for writing that must not be there yet.
 func (d *directory) create(name string) (*file, error) {
@@ -51,6 +58,15 @@ func (f *file) size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// entry says what the file is, without its name.
+func (f *file) entry() (filesync.Entry, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	return filesync.Entry{Size: info.Size(), ModTime: info.ModTime(), Mode: info.Mode()}, nil
 }
 
 func (f *file) truncate(n int64) error { return f.Truncate(n) }

@@ -27,13 +27,14 @@ func syncDevice(f *os.File) bool {
 	return ok
 }
 
-// renameNew renames within dir, and fails with fs.ErrExist when to stands.
-func renameNew(dir *directory, from, to string) error {
+// renameNew gives a file of dir a name in another directory, or in dir itself,
+// and fails with fs.ErrExist when that is taken.
+func renameNew(dir *directory, from string, other *directory, to string) error {
 	err := ignoringEINTR(func() error {
-		return unix.Renameat2(dir.fd(), from, dir.fd(), to, unix.RENAME_NOREPLACE)
+		return unix.Renameat2(dir.fd(), from, other.fd(), to, unix.RENAME_NOREPLACE)
 	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		return renameLooking(dir, from, to)
+		return renameLooking(dir, from, other, to)
 	}
 	return err
 }

@@ -9,6 +9,6 @@ func syncDevice(*os.File) bool { return false }
 
 func device(*os.File) uint64 { return 0 }
 
-func renameNew(dir *directory, from, to string) error {
-	return renameLooking(dir, from, to)
+func renameNew(dir *directory, from string, other *directory, to string) error {
+	return renameLooking(dir, from, other, to)
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"sftpconnector/status"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -213,7 +214,7 @@ func (d *Destination) persist(name string) error {
 
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
-	name := pendingName("probe", newID(d.owner))
+	name := pending.Name("probe", pending.NewID(d.owner))
 	root := d.dirs.root
 	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
@@ -247,7 +248,7 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 		case e.IsDir():
 			return nil
 		}
-		id, ok := pendingID(e.Name())
+		id, ok := pending.ID(e.Name())
 		if !ok || !strings.HasPrefix(id, d.owner) || keep(id) {
 			return nil
 		}

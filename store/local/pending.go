@@ -2,65 +2,18 @@ package local
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"path"
-	"strings"
 	"sync"
-	"unicode/utf8"
 
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
-const (
-	pendingEnd  = ".part"
-	idLength    = 20  // 8 of the owner, 12 random
-	longestName = 255 // bytes, of one component, on every usual file system
-)
-
-// newID makes an id for a pending file.
-func newID(owner string) string {
-	random := make([]byte, (idLength-len(owner))/2)
-	rand.Read(random)
-	return owner + hex.EncodeToString(random)
-}
-
-// pendingName is the hidden name under which base is written: .base.ID.part.
-// A base that is too long for that is cut, and told apart by a hash.
-func pendingName(base, id string) string {
-	room := longestName - len(".") - len(".") - len(id) - len(pendingEnd)
-	if len(base) > room {
-		h := fnv.New64a()
-		h.Write([]byte(base))
-		tail := fmt.Sprintf("~%016x", h.Sum64())
-		cut := room - len(tail)
-		for cut > 0 && !utf8.RuneStart(base[cut]) {
-			cut--
-		}
-		base = base[:cut] + tail
-	}
-	return "." + base + "." + id + pendingEnd
-}
-
-// pendingID gives the id in the name of a pending file.
-func pendingID(name string) (string, bool) {
-	rest, ok := strings.CutSuffix(name, pendingEnd)
-	if !ok || !strings.HasPrefix(name, ".") || len(rest) < idLength+2 || rest[len(rest)-idLength-1] != '.' {
-		return "", false
-	}
-	id := rest[len(rest)-idLength:]
-	if _, err := hex.DecodeString(id); err != nil {
-		return "", false
-	}
-	return id, true
-}
-
-// pending is a file on its way. It implements sync.Pending.
-type pending struct {
+// pendingFile is a file on its way. It implements sync.Pending.
+type pendingFile struct {
 	d     *Destination
 	entry filesync.Entry
 	id    string
@@ -80,14 +33,14 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if err != nil {
 		return nil, d.failed("make directory for", e.Name, err)
 	}
-	p := &pending{d: d, entry: e, dir: dir}
+	p := &pendingFile{d: d, entry: e, dir: dir}
 	if resume != nil {
 		p.id = resume.ID
-		p.name = pendingName(path.Base(e.Name), p.id)
+		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.reopen(p.name)
 	} else {
-		p.id = newID(d.owner)
-		p.name = pendingName(path.Base(e.Name), p.id)
+		p.id = pending.NewID(d.owner)
+		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.create(p.name)
 		if errors.Is(err, fs.ErrNotExist) && d.dirs.still(dir) != nil {
 			// It was taken away while others use it: it is made anew.
@@ -112,7 +65,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 
 // cutTo leaves the prefix of an interrupted copy: what lies behind it was never
 // promised to be there. A file that is shorter is not the one that was kept.
-func (p *pending) cutTo(prefix int64) error {
+func (p *pendingFile) cutTo(prefix int64) error {
 	size, err := p.file.size()
 	if err == nil && size < prefix {
 		p.Abort(context.Background())
@@ -128,13 +81,13 @@ func (p *pending) cutTo(prefix int64) error {
 	return nil
 }
 
-func (p *pending) release() { p.once.Do(func() { p.d.dirs.release(p.dir) }) }
+func (p *pendingFile) release() { p.once.Do(func() { p.d.dirs.release(p.dir) }) }
 
 // ID implements sync.Pending.
-func (p *pending) ID() string { return p.id }
+func (p *pendingFile) ID() string { return p.id }
 
 // WriteAt implements io.WriterAt.
-func (p *pending) WriteAt(b []byte, off int64) (int, error) {
+func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.file == nil {
@@ -148,7 +101,7 @@ func (p *pending) WriteAt(b []byte, off int64) (int, error) {
 }
 
 // Checkpoint implements sync.Pending.
-func (p *pending) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
+func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.file == nil {
@@ -161,7 +114,7 @@ func (p *pending) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkp
 }
 
 // Finish implements sync.Pending.
-func (p *pending) Finish(ctx context.Context) (filesync.Entry, error) {
+func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	size, err := p.file.size()
 	if err == nil && size != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", size, p.entry.Size)
@@ -178,7 +131,7 @@ func (p *pending) Finish(ctx context.Context) (filesync.Entry, error) {
 	return p.entry, nil
 }
 
-func (p *pending) closeFile() error {
+func (p *pendingFile) closeFile() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.file == nil {
@@ -190,7 +143,7 @@ func (p *pending) closeFile() error {
 }
 
 // Abort implements sync.Pending.
-func (p *pending) Abort(ctx context.Context) error {
+func (p *pendingFile) Abort(ctx context.Context) error {
 	if p.published {
 		return nil
 	}
@@ -203,7 +156,7 @@ func (p *pending) Abort(ctx context.Context) error {
 }
 
 // Keep implements sync.Pending.
-func (p *pending) Keep() error {
+func (p *pendingFile) Keep() error {
 	defer p.release()
 	return p.closeFile()
 }

@@ -24,7 +24,7 @@ func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []erro
 	errs := make([]error, len(batch))
 	dirs := make([]*directory, len(batch))
 	for i, p := range batch {
-		dirs[i] = p.(*pending).dir
+		dirs[i] = p.(*pendingFile).dir
 	}
 	if len(batch) >= syncAllFrom && syncDevices(dirs) {
 		return errs
@@ -32,7 +32,7 @@ func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []erro
 	var g errgroup.Group
 	g.SetLimit(syncers)
 	for i, each := range batch {
-		p := each.(*pending)
+		p := each.(*pendingFile)
 		g.Go(func() error {
 			if err := p.dir.syncFile(p.name); err != nil {
 				errs[i] = d.failed("sync", p.entry.Name, err)
@@ -66,7 +66,7 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	var dirs []*directory
 	moved := map[*directory]error{}
 	for i, each := range batch {
-		p := each.Pending.(*pending)
+		p := each.Pending.(*pendingFile)
 		gone, looked := moved[p.dir]
 		if !looked {
 			gone = d.dirs.still(p.dir)
@@ -84,13 +84,13 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	if err := d.persistNames(dirs); err != nil {
 		for i := range errs {
 			if errs[i] == nil {
-				errs[i] = unavailable("sync directory of", batch[i].Pending.(*pending).entry.Name, err)
+				errs[i] = unavailable("sync directory of", batch[i].Pending.(*pendingFile).entry.Name, err)
 			}
 		}
 	}
 	for i, each := range batch {
 		if errs[i] == nil {
-			p := each.Pending.(*pending)
+			p := each.Pending.(*pendingFile)
 			p.published = true
 			p.release()
 		}
@@ -100,10 +100,10 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 
 // publish renames the file, unless something stands there that the
 // publication does not expect.
-func (p *pending) publish(replaces *filesync.Entry) error {
+func (p *pendingFile) publish(replaces *filesync.Entry) error {
 	base := path.Base(p.entry.Name)
 	if replaces == nil {
-		err := renameNew(p.dir, p.name, base)
+		err := renameNew(p.dir, p.name, p.dir, base)
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
 		}
@@ -120,7 +120,7 @@ func (p *pending) publish(replaces *filesync.Entry) error {
 	case standing.Mode.IsDir() || !standing.SameVersion(*replaces):
 		return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
 	}
-	if err := p.dir.rename(p.name, base); err != nil {
+	if err := p.dir.rename(p.name, p.dir, base); err != nil {
 		return p.d.failed("publish", p.entry.Name, err)
 	}
 	return nil
@@ -171,11 +171,11 @@ func (d *directory) syncFile(name string) error {
 
 // renameLooking is a rename that looks first. Something that appears between
 // the two is overwritten; the file systems that can prevent that are asked to.
-func renameLooking(dir *directory, from, to string) error {
-	if _, err := dir.lstat(to); err == nil {
+func renameLooking(dir *directory, from string, other *directory, to string) error {
+	if _, err := other.lstat(to); err == nil {
 		return fs.ErrExist
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return dir.rename(from, to)
+	return dir.rename(from, other, to)
 }
