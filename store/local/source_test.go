@@ -2,12 +2,9 @@ package local_test
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -91,24 +88,6 @@ func TestFetchSeesAWriter(t *testing.T) {
 	}
 }
 
-// TestFetchOfWhatIsNoFile: neither a pipe nor a directory is waited for.
-func TestFetchOfWhatIsNoFile(t *testing.T) {
-	s, h := openSource(t)
-	h.must(syscall.Mkfifo(h.path("pipe"), 0o666))
-	h.must(os.Mkdir(h.path("dir"), 0o777))
-	for _, name := range []string{"pipe", "dir"} {
-		_, err := s.Fetch(t.Context(), filesync.Entry{Name: name, Size: 1}, 0, writer(func(b []byte, off int64) (int, error) { return len(b), nil }))
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for e, err := range s.List(t.Context(), "") {
-		if err != nil || e.Name == "pipe" && e.Mode.IsRegular() {
-			t.Errorf("%+v, %v", e, err)
-		}
-	}
-}
-
 // TestSourceIsGone: an unmounted source has not lost its files.
 func TestSourceIsGone(t *testing.T) {
 	s, h := openSource(t)
@@ -186,19 +165,6 @@ func TestMoveElsewhere(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(away, "d", "x (3).csv")); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestUnreadableSource is for all but root, who may read everything.
-func TestUnreadableSource(t *testing.T) {
-	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		return
-	}
-	_, h := openSource(t)
-	h.must(os.Chmod(h.dir, 0))
-	defer os.Chmod(h.dir, 0o777)
-	if _, err := local.OpenSource(h.dir); !status.Is(err, status.PermissionDenied) {
 		t.Error(err)
 	}
 }
