@@ -25,10 +25,11 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 	e.health.checking()
 	var stages []status.Stage
 	observe := func(s status.Stage) { stages = append(stages, s) }
-	err := e.checkSource(ctx, observe)
-	if err == nil {
-		err = e.checkDestination(ctx, observe)
+	check := e.checkDownload
+	if e.cfg.Uploads() {
+		check = e.checkUpload
 	}
+	err := check(ctx, observe)
 	if ctx.Err() != nil {
 		e.health.abandon()
 	} else {
@@ -36,7 +37,7 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 	}
 	r := CheckReport{Connector: e.cfg.Name, Status: status.Of(err), Stages: stages}
 	if err != nil {
-		r.Error, r.Hint = err.Error(), r.Status.Hint()
+		r.Error, r.Hint = err.Error(), status.HintOf(err)
 		e.mu.Lock()
 		e.totals.Errors[r.Status]++
 		e.mu.Unlock()
@@ -49,24 +50,47 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 	return r
 }
 
-func (e *Element) checkSource(ctx context.Context, observe status.Observer) error {
+// checkDownload goes from the server to the destination.
+func (e *Element) checkDownload(ctx context.Context, observe status.Observer) error {
 	src, err := e.parts.Source(ctx, e.cfg, observe)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	return stage(observe, status.StageList, e.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
-}
-
-func (e *Element) checkDestination(ctx context.Context, observe status.Observer) error {
+	if err := e.checkList(ctx, observe, src); err != nil {
+		return err
+	}
 	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error {
-		dst, err := e.parts.Destination(ctx, e.cfg)
+		dst, err := e.parts.Destination(ctx, e.cfg, nil)
 		if err != nil {
 			return err
 		}
 		defer dst.Close()
 		return dst.Probe(ctx)
 	})
+}
+
+// checkUpload has the same stages: the server is the destination.
+func (e *Element) checkUpload(ctx context.Context, observe status.Observer) error {
+	dst, err := e.parts.Destination(ctx, e.cfg, observe)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	src, err := e.parts.Source(ctx, e.cfg, nil)
+	if err != nil {
+		observe.Report(status.Stage{Stage: status.StageList, Detail: err.Error()})
+		return err
+	}
+	defer src.Close()
+	if err := e.checkList(ctx, observe, src); err != nil {
+		return err
+	}
+	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error { return dst.Probe(ctx) })
+}
+
+func (e *Element) checkList(ctx context.Context, observe status.Observer, src Source) error {
+	return stage(observe, status.StageList, e.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
 }
 
 // stage does one step and reports it.

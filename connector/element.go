@@ -29,8 +29,9 @@ type Source interface {
 type Parts struct {
 	// Source opens a connector's source and reports the stages of that.
 	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
-	// Destination opens its destination.
-	Destination func(ctx context.Context, c *config.Connector) (filesync.Destination, error)
+	// Destination opens its destination, and reports the stages of that where it is
+	// the SFTP server.
+	Destination func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error)
 	// Lock makes sure that no other process runs a pass of the connector; it
 	// answers ErrBusy when one does.
 	Lock func(name string) (unlock func(), err error)
@@ -128,8 +129,8 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
 	e.health = newHealth(e.healthChanged)
-	e.src = newShared(e.login, func(s Source) { s.Close() })
-	e.dst = newShared(func(ctx context.Context) (filesync.Destination, error) { return parts.Destination(ctx, cfg) }, func(d filesync.Destination) { d.Close() })
+	e.src = newShared(e.openSource, func(s Source) { s.Close() })
+	e.dst = newShared(e.openDestination, func(d filesync.Destination) { d.Close() })
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	if over != "" {
 		if s, err := config.ParseSchedule(over); err == nil {

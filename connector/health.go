@@ -37,7 +37,7 @@ func (h *health) report(err error) {
 	next := Health{Status: status.Of(err)}
 	if err != nil {
 		next.Error = err.Error()
-		next.Hint = next.Status.Hint()
+		next.Hint = status.HintOf(err)
 	}
 	h.set(next)
 }

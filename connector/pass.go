@@ -192,6 +192,9 @@ func (e *Element) free() {
 
 // sourceOf names what the paths of a connector's files are relative to.
 func sourceOf(c *config.Connector) string {
+	if c.Uploads() {
+		return "upload:" + c.Files.SourceDirectoryPath
+	}
 	return fmt.Sprintf("%s@%s:%d/%s", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port, c.Files.SourceDirectoryPath)
 }
 
@@ -219,33 +222,93 @@ func (e *Element) forget(ctx context.Context) error {
 	return e.memory.Forget(ctx, now.Add(-e.cfg.Retention.Std()))
 }
 
+// How often a pass begins anew when its destination is lost: in a row, where
+// a file that arrives starts the count anew, and in all.
+const (
+	maxRuns    = 4
+	maxAllRuns = 20
+)
+
 // connectAndRun opens both ends and lets the pass run between them. The
-// Connection Status follows from how that goes.
-func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, unclean bool) filesync.Result {
+// Connection Status follows from how that goes. A pass whose destination is lost
+// begins anew: the ledger has what was delivered.
+func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
 	e.health.checking()
 	if r.Mode == filesync.Apply {
 		e.letIn()
 	}
+	var done filesync.Result
+	wait := time.Second
+	for all, inRow := 1, 1; ; all, inRow = all+1, inRow+1 {
+		result := e.runOnce(ctx, r, id, sweep)
+		if result.Files.Copied > 0 {
+			inRow, wait = 1, time.Second
+		}
+		if all == 1 {
+			result.Started = r.started
+			done = result
+		} else {
+			done = result.Join(done)
+		}
+		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxRuns || all >= maxAllRuns {
+			return e.conclude(ctx, done)
+		}
+		e.health.report(result.Err)
+		e.log.Info("destination lost, the pass begins anew", "pass", id, "error", result.Err)
+		sweep = true
+		select {
+		case <-ctx.Done():
+			return e.conclude(ctx, done)
+		case <-time.After(wait):
+			wait *= 2
+		}
+	}
+}
+
+// again reports whether a pass that ended so is to begin anew: its destination
+// was lost and, once that has happened, cannot be had for a moment.
+func again(err error, lost bool) bool {
+	if errors.Is(err, filesync.ErrDisconnected) {
+		return true
+	}
+	switch status.Of(err) {
+	case status.ConnectionRefused, status.ConnectionTimedOut, status.ConnectionLost, status.DestinationUnavailable:
+		return lost && err != nil
+	}
+	return false
+}
+
+// runOnce opens both ends, or joins the passes that use them, and lets the pass run.
+func (e *Element) runOnce(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
+	started := time.Now()
 	src, dst, err := e.open(ctx, r.Mode == filesync.Apply)
 	if err != nil {
-		return e.conclude(ctx, filesync.Result{Outcome: filesync.Failed, Started: r.started, Finished: time.Now(), Err: err})
+		return filesync.Result{Outcome: filesync.Failed, Started: started, Finished: time.Now(), Err: err}
 	}
-	defer e.dst.release(dst, false)
-	o := e.options(r.Mode, id, unclean)
+	o := e.options(r.Mode, id, sweep)
 	if r.observe != nil {
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
 	}
 	pass := filesync.New(src, e.reopen, dst, e.memory, e.common, o)
 	e.mu.Lock()
+	first := r.pass == nil
 	r.pass = pass
 	e.mu.Unlock()
-	if r.began != nil {
-		r.began(pass.Progress)
+	if r.began != nil && first {
+		r.began(func() filesync.Progress { return e.progress(r) })
 	}
 	result := pass.Run(ctx)
-	result.Started = r.started
-	return e.conclude(ctx, result)
+	e.dst.release(dst, errors.Is(result.Err, filesync.ErrDisconnected))
+	return result
+}
+
+// progress is a look at the run of a pass that is under way.
+func (e *Element) progress(r *Run) filesync.Progress {
+	e.mu.Lock()
+	pass := r.pass
+	e.mu.Unlock()
+	return pass.Progress()
 }
 
 // conclude reports what a pass says about the connection.
@@ -285,17 +348,34 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 	return src, dst, nil
 }
 
-// login opens the source, unless the server refused us a short while ago: only
-// a person who asks for it tries again before the hold is over. One login is
-// tried at a time.
-func (e *Element) login(ctx context.Context) (Source, error) {
+func (e *Element) openSource(ctx context.Context) (Source, error) {
+	open := func(ctx context.Context) (Source, error) { return e.parts.Source(ctx, e.cfg, nil) }
+	if e.cfg.Uploads() {
+		return open(ctx)
+	}
+	return login(ctx, e, open)
+}
+
+func (e *Element) openDestination(ctx context.Context) (filesync.Destination, error) {
+	open := func(ctx context.Context) (filesync.Destination, error) { return e.parts.Destination(ctx, e.cfg, nil) }
+	if e.cfg.Uploads() {
+		return login(ctx, e, open)
+	}
+	return open(ctx)
+}
+
+// login opens the end that is the SFTP server, unless that refused us a short
+// while ago: only a person who asks for it tries again before the hold is over.
+// One login is tried at a time.
+func login[T any](ctx context.Context, e *Element, open func(context.Context) (T, error)) (T, error) {
 	e.mu.Lock()
 	held, word := time.Now().Before(e.held), e.heldFor
 	e.mu.Unlock()
 	if held {
-		return nil, &status.Error{Word: word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld}
+		var none T
+		return none, &status.Error{Word: word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld}
 	}
-	src, err := e.parts.Source(ctx, e.cfg, nil)
+	end, err := open(ctx)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch word := status.Of(err); {
@@ -307,7 +387,7 @@ func (e *Element) login(ctx context.Context) (Source, error) {
 	default:
 		e.refused, e.held = 0, time.Time{}
 	}
-	return src, err
+	return end, err
 }
 
 // letIn ends a hold, as somebody asks for a login now.
@@ -335,6 +415,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
+		Once:        e.cfg.Uploads(),
 		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
 		Sweep:       sweep,
 		Log:         e.log.With("pass", id),

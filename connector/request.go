@@ -124,6 +124,10 @@ func (c *collector) decided(d filesync.Decision) {
 		delete(c.found, d.Entry.Name)
 		return
 	}
+	known := c.found[d.Entry.Name]
+	if known.Copied && d.State == filesync.StateDelivered && known.Source.SameVersion(d.Entry) {
+		return // by this very request, before its pass began anew
+	}
 	c.note(found{RequestedFile{Source: d.Entry, Target: d.Target, Reason: d.Reason}, d.State})
 }
 

@@ -117,7 +117,7 @@ func (r *rig) source(ctx context.Context, _ *config.Connector, observe status.Ob
 	return counted{s, &r.fetches}, nil
 }
 
-func (r *rig) destination(context.Context, *config.Connector) (filesync.Destination, error) {
+func (r *rig) destination(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
 	d, err := local.Open(r.dir, r.ledger.Owner())
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (w *world) start(cs ...*config.Connector) *Element {
 			}
 			return w.src, nil
 		},
-		Destination: func(_ context.Context, c *config.Connector) (filesync.Destination, error) {
+		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
 			return local.Open(c.Files.DestinationDirectoryPath, w.ledger.Owner())
 		},
 		Lock: w.lock,

@@ -86,6 +86,24 @@ type Error struct {
 	Op     string
 	Target string
 	Err    error
+	// Hint is what to check next where the word's own hint is beside the point.
+	Hint string
+}
+
+// Advice is what to check next: the error's own hint, or that of its word.
+func (e *Error) Advice() string {
+	if e.Hint != "" {
+		return e.Hint
+	}
+	return e.Word.Hint()
+}
+
+// HintOf gives what to check next for an error: "" for nil.
+func HintOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Advice()
+	}
+	return Of(err).Hint()
 }
 
 // Error gives "op target: cause", in the manner of fs.PathError.

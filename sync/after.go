@@ -117,6 +117,10 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		return err
 	}
 	for _, d := range durable {
+		if p.o.ID != "" && d.Pass == p.o.ID { // an earlier run of this very pass was cut off
+			p.copied.Add(1)
+			p.bytes.Add(d.Source.Size)
+		}
 		if p.o.OnDelivered != nil {
 			p.o.OnDelivered(Delivered{Delivery: d})
 		}

@@ -58,10 +58,14 @@ func (p *Pass) mayOwe(rec Record) bool {
 	case AfterNone:
 		return true
 	case AfterOwed, AfterCompare:
-		return p.o.Mode.ensures() // an automatic pass has been at it already
+		return p.bringsBack() // an automatic pass has been at it already
 	}
 	return false
 }
+
+// bringsBack reports whether files that were delivered and are missing at the
+// destination are copied again.
+func (p *Pass) bringsBack() bool { return p.o.Mode.ensures() && !p.o.Once }
 
 // sift takes out the files that need nothing now. It answers true for one
 // whose target has to be looked at.
@@ -81,11 +85,11 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		p.decide(e, StateConflict, f.Error)
 		return c, false
 	}
-	if c.delivered && !p.o.Mode.ensures() && !p.mayOwe(rec) && rec.FailureID == 0 {
+	if c.delivered && !p.bringsBack() && !p.mayOwe(rec) && rec.FailureID == 0 {
 		p.decideDelivered(c)
 		return c, false
 	}
-	if (!c.delivered || p.o.Mode.ensures()) && p.held(e, rec, now) {
+	if (!c.delivered || p.bringsBack()) && p.held(e, rec, now) {
 		return c, false
 	}
 	if !c.delivered {
@@ -119,8 +123,18 @@ func (p *Pass) decideDelivered(c candidate) {
 	if p.o.AfterCopy.any() && (c.rec.After == AfterOwed || c.rec.After == AfterTrying || c.rec.After == AfterCompare) {
 		reason += "; its original could not be removed or moved yet"
 	}
-	p.present.Add(1)
+	p.stands(c)
 	p.decide(c.e, stateOf(c.rec), reason)
+}
+
+// stands counts a file that needs nothing; one that an earlier run of this very
+// pass has delivered is counted there.
+func (p *Pass) stands(c candidate) {
+	if p.o.ID != "" && c.rec.Delivery.Pass == p.o.ID {
+		p.again.Add(1)
+		return
+	}
+	p.present.Add(1)
 }
 
 func stateOf(rec Record) State {
@@ -178,13 +192,13 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 	for i, c := range cands {
 		j := job{e: c.e, target: c.target, key: c.key, claim: c.claim}
 		verdict, err := p.judge(&j, c, standing[i], owners[i])
-		if verdict == standsIt && p.mayOwe(c.rec) {
+		if (verdict == standsIt || p.o.Once && c.delivered) && p.mayOwe(c.rec) {
 			owed = append(owed, c.rec)
 		}
-		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || !p.o.Mode.ensures()) {
+		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || !p.bringsBack()) {
 			mended = append(mended, c.e.Name)
 		}
-		if c.delivered && !p.o.Mode.ensures() {
+		if c.delivered && !p.bringsBack() {
 			// Its reader may have taken it away: only its after_copy was open.
 			p.decideDelivered(c)
 			p.claims.release(c.claim, c.e.Name, p)
@@ -203,7 +217,7 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 			adopting = append(adopting, c)
 			continue
 		case standsIt:
-			p.present.Add(1)
+			p.stands(c)
 			p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
 		case conflictIt:
 			if err := p.clash(ctx, c, err); err != nil {

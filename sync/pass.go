@@ -59,6 +59,9 @@ type Options struct {
 	Skip      string
 	Flat      bool // all files in one directory at the destination
 	Overwrite bool // replace files at the destination that are not ours
+	// Once leaves a delivered version alone that is missing at the destination, in
+	// every mode: its receiver may have taken it away.
+	Once      bool
 	AfterCopy AfterCopy
 	// Sweep removes what a killed pass left at the destination.
 	Sweep bool
@@ -172,7 +175,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
 	}
-	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
+	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	switch {
 	case err == nil && r.Files.clean():
 		r.Outcome = Succeeded
@@ -206,9 +209,9 @@ func (p *Pass) run(ctx context.Context) error {
 		if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 			return err
 		}
-		// Apply brings back what is missing at the destination, so that there an
+		// Where the pass brings back what is missing at the destination, an
 		// original goes only after a look at its copy.
-		if p.o.Mode == Automatic {
+		if p.o.Mode != Request && !p.bringsBack() {
 			if err := p.afterEarlier(ctx); err != nil {
 				return err
 			}

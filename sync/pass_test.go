@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type bench struct {
 	memory *ledger.Connector
 	shared *filesync.Shared
 	open   filesync.OpenSource
+	passes atomic.Int64 // that request tests ran
 }
 
 func newBench(t *testing.T) *bench {

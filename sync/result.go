@@ -72,12 +72,26 @@ type Result struct {
 	Started  time.Time
 	Finished time.Time
 	Files    Counts
+	// Again is how many of the files seen a run before this one, of the same ID,
+	// has copied: they are not counted as present.
+	Again    int64
 	ToCopy   int64 // files that had to be copied
 	Failures []FileFailure
 	// Incomplete says that the listing missed something: a directory that could
 	// not be read, say.
 	Incomplete bool
 	Err        error
+}
+
+// Join adds the run r of a pass that began anew to what the run before it did.
+func (r Result) Join(before Result) Result {
+	r.Started = before.Started
+	// What was copied and then removed is not seen again, nor is all of the rest
+	// if this run has not come far.
+	r.Files.Seen = max(r.Files.Seen+before.Files.Copied-r.Again, before.Files.Seen)
+	r.Files.Copied += before.Files.Copied
+	r.Files.Bytes += before.Files.Bytes
+	return r
 }
 
 // Delivered is told of each delivered file.
@@ -111,6 +125,7 @@ type tally struct {
 	failed, conflict, quarantined, unsafe       atomic.Int64
 	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
 	compared                                    atomic.Int64 // bytes of adopted files
+	again                                       atomic.Int64
 	listed                                      atomic.Bool
 
 	mu       sync.Mutex
@@ -175,7 +190,7 @@ func (c Counts) clean() bool {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "Have the server's administrator let this user read it."
+		return "Have its permissions changed so that this user may read it, and write it at the destination."
 	case errors.Is(err, fs.ErrNotExist):
 		return "The file went away while the pass ran; nothing needs to be done."
 	case errors.Is(err, ErrConflict):
@@ -190,7 +205,7 @@ func hint(err error) string {
 		return "It is copied once it stands still."
 	}
 	if w, ok := errors.AsType[*status.Error](err); ok {
-		return w.Word.Hint()
+		return w.Advice()
 	}
 	return "See the error; it is tried again on its own."
 }

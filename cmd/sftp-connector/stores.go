@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -28,6 +29,38 @@ type stores struct {
 }
 
 func (s stores) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+	if c.Uploads() {
+		src, err := local.OpenSource(c.Files.SourceDirectoryPath)
+		if err != nil {
+			return nil, err // not a nil *Source in an interface
+		}
+		return src, nil
+	}
+	var src *sftp.Source
+	err := s.login(ctx, c, func(ctx context.Context, cfg sftp.Config) (err error) {
+		src, err = sftp.Open(ctx, cfg, observe)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
+}
+
+func (s stores) destination(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+	if c.Uploads() {
+		return nil, errors.ErrUnsupported
+	}
+	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// login opens the SFTP end of a connector. Few logins are under way at one
+// server at a time.
+func (s stores) login(ctx context.Context, c *config.Connector, open func(context.Context, sftp.Config) error) error {
 	cfg := sftpConfig(c)
 	server := s.known.server(c.SFTP)
 	cfg.Limits, cfg.Prompt = server.limits, s.prompt
@@ -35,21 +68,9 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 	case server.logins <- struct{}{}:
 		defer func() { <-server.logins }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	src, err := sftp.Open(ctx, cfg, observe)
-	if err != nil {
-		return nil, err // not a nil *Source in an interface
-	}
-	return src, nil
-}
-
-func (s stores) destination(_ context.Context, c *config.Connector) (filesync.Destination, error) {
-	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return open(ctx, cfg)
 }
 
 // ownerOf marks the pending files of one connector of one ledger, as others may
@@ -70,6 +91,9 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		HostKey: c.SFTP.HostKey, KnownHostsPath: c.SFTP.KnownHostsPath,
 		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
 		Root:             c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
+	}
+	if c.Uploads() {
+		cfg.Root = c.Files.DestinationDirectoryPath
 	}
 	if user, host, port, ok := c.SFTP.Jump(); ok {
 		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port}

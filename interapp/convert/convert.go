@@ -46,7 +46,7 @@ func FromPass(name string, p connector.PassReport) interapp.Pass {
 	r := p.Result
 	out := interapp.Pass{
 		Connector: name, Pass: p.ID, Mode: string(p.Mode), State: string(r.Outcome),
-		ConnectionStatus: word(p.Status), Hint: p.Status.Hint(), Error: text(r.Err),
+		ConnectionStatus: word(p.Status), Hint: hint(p.Status, r.Err), Error: text(r.Err),
 		Started: r.Started.UTC(), Finished: moment(r.Finished),
 		Files: fromCounts(r.Files), Failures: make([]interapp.FileFailure, 0, len(r.Failures)),
 	}
@@ -72,6 +72,14 @@ func FromLedgerPass(name string, p ledger.Pass) interapp.Pass {
 		Started: p.Started.UTC(), Finished: moment(p.Finished),
 		Files: fromCounts(p.Files), Failures: []interapp.FileFailure{},
 	}
+}
+
+// hint is what to check next about a pass that ended in w, with err.
+func hint(w status.Word, err error) string {
+	if status.Is(err, w) {
+		return status.HintOf(err)
+	}
+	return w.Hint()
 }
 
 // word is w, or Not Checked for a pass that did not get to say.

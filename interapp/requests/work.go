@@ -102,8 +102,8 @@ func (s *Service) serve(ctx context.Context, state interapp.RequestState, starte
 
 // explain is the sentence for a request that failed.
 func explain(err error) string {
-	if e, ok := errors.AsType[*status.Error](err); ok && e.Word.Hint() != "" {
-		return fmt.Sprintf("%s: %v. %s", e.Word, err, e.Word.Hint())
+	if e, ok := errors.AsType[*status.Error](err); ok && e.Advice() != "" {
+		return fmt.Sprintf("%s: %v. %s", e.Word, err, e.Advice())
 	}
 	return err.Error()
 }

@@ -90,7 +90,7 @@ func (w *world) start(run bool) {
 			defer w.mu.Unlock()
 			return source{w.src, w}, w.refuse
 		},
-		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
+		Destination: func(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
 			return local.Open(w.dir, w.ledger.Owner())
 		},
 		OnDelivered: func(string, filesync.Delivered) { w.service.Delivered() },

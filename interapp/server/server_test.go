@@ -80,7 +80,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	}}}
 	d.set, err = connector.NewSet(t.Context(), cfg, connector.Parts{
 		Source: d.source,
-		Destination: func(context.Context, *config.Connector) (filesync.Destination, error) {
+		Destination: func(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
 			return local.Open(d.dir, l.Owner())
 		},
 		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
