@@ -1,0 +1,11 @@
+//go:build !linux
+
+package smbtest
+
+import "syscall"
+
+func dieWithParent() *syscall.SysProcAttr { return nil }
+
+func pause(int) {}
+
+func resume(int) {}
