@@ -43,11 +43,8 @@ func NewFilter(o FilterOptions) (*Filter, error) {
 // Excluded says why the file is not for this pass, or "".
 func (f *Filter) Excluded(e Entry) string {
 	base := path.Base(e.Name)
-	lower := strings.ToLower(base)
-	for _, t := range f.temporary {
-		if doublestar.MatchUnvalidated(t, lower) {
-			return "a temporary name (" + t + ")"
-		}
+	if t := temporary(f.temporary, base); t != "" {
+		return "a temporary name (" + t + ")"
 	}
 	if len(f.include) > 0 && match(f.include, e.Name, base) == "" {
 		return "not in files.include"

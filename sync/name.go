@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // TemporaryNames are the base names that uploaders and editors give to files
@@ -14,6 +16,20 @@ func TemporaryNames() []string {
 		"*.download", "*.uploading", "*.inprogress", "*.lftp-pget-status",
 		".*.swp", ".*.swx", "*~", ".~*", "~$*", ".nfs*", ".in.*.",
 	}
+}
+
+// IsTemporary reports whether a base name is one of TemporaryNames.
+func IsTemporary(base string) bool { return temporary(TemporaryNames(), base) != "" }
+
+// temporary gives the pattern that makes a base name a temporary one, or "".
+func temporary(patterns []string, base string) string {
+	lower := strings.ToLower(base)
+	for _, t := range patterns {
+		if doublestar.MatchUnvalidated(t, lower) {
+			return t
+		}
+	}
+	return ""
 }
 
 // Why a name is unsafe.

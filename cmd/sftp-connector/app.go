@@ -59,7 +59,7 @@ configuration, 3 done, but some files failed.`,
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
 	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
-	root.AddCommand(a.runCommand(), a.applyCommand(), a.requestCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
+	root.AddCommand(a.runCommand(), a.applyCommand(), a.requestCommand(), a.uploadCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
 		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.configCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
@@ -116,6 +116,14 @@ func (a *app) logger(quiet slog.Level) (*slog.Logger, error) {
 	return nil, usage("--log-format %q is not one of text, json", a.logFormat)
 }
 
+// verbLogger is the logger of a verb that does its work itself.
+func (a *app) verbLogger() (*slog.Logger, error) {
+	if a.json {
+		return a.logger(slog.LevelWarn)
+	}
+	return a.logger(silent) // the verb's own words say it
+}
+
 // workshop is what a verb needs to work on connectors by itself: their
 // elements, and the ledger behind them.
 type workshop struct {
@@ -135,14 +143,23 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 		return nil, failed(err)
 	}
 	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt}
-	parts.Source, parts.Destination = s.source, s.destination
-	parts.Lock = lockIn(filepath.Join(cfg.DataDirectory, "locks"))
+	if parts.Source == nil {
+		parts.Source = s.source
+	}
+	parts.Destination = s.destination
+	if parts.Lock == nil {
+		parts.Lock = locks(cfg)
+	}
 	set, err := connector.NewSet(ctx, cfg, parts, l)
 	if err != nil {
 		l.Close()
 		return nil, failed(err)
 	}
 	return &workshop{cfg: cfg, set: set, ledger: l}, nil
+}
+
+func locks(cfg *config.Config) func(name string) (func(), error) {
+	return lockIn(filepath.Join(cfg.DataDirectory, "locks"))
 }
 
 func (w *workshop) close() {
@@ -159,11 +176,7 @@ func (a *app) workshop(ctx context.Context, names []string, parts connector.Part
 	if names, err = named(cfg, names); err != nil {
 		return nil, nil, err
 	}
-	quiet := slog.LevelWarn
-	if !a.json {
-		quiet = silent // the verb's own words say it
-	}
-	if parts.Log, err = a.logger(quiet); err != nil {
+	if parts.Log, err = a.verbLogger(); err != nil {
 		return nil, nil, err
 	}
 	w, err := a.open(ctx, cfg, parts, a.prompt())

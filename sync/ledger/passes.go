@@ -71,6 +71,23 @@ func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
 }
 
+// Clear forgets all files of the connector, as if none had ever been delivered;
+// what is noted about pending files stays.
+func (c *Connector) Clear(ctx context.Context) error {
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		for _, table := range []string{"files", "failures", "intents", "checkpoints"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ?", c.id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: clear: %w", err)
+	}
+	return nil
+}
+
 // Bind says whose files these are. When that is another source than before,
 // no original of an earlier delivery is removed or moved any more: what has its
 // name, size and time at the new source was never copied from there.

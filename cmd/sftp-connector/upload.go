@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	filesync "sftpconnector/sync"
+)
+
+// uploadFlags are how files are put.
+type uploadFlags struct {
+	name  string
+	force bool
+}
+
+func (a *app) uploadCommand() *cobra.Command {
+	var f uploadFlags
+	c := &cobra.Command{
+		Use:   "upload NAME FILE…",
+		Short: "Put local files on the server of a connector whose direction is upload",
+		Long: `Puts local files into the destination directory of a connector whose direction
+is upload, each under its base name. They appear there whole, or not at all.
+Originals stay, and the connector's own passes know nothing of it.
+
+A remote file of the same name, size and time is taken for the same; any other
+is kept, unless --force. A FILE of "-" is standard input, which is written to the
+data directory first, as its size has to be known.
+
+Exit codes: 0 all is well, 1 it could not be done, 3 done, but some files failed.`,
+		Example: `  sftp-connector upload flatfile myfile.csv
+  pg_dump shop | sftp-connector upload backups - --name shop.sql`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error { return a.upload(c.Context(), args[0], args[1:], f) },
+	}
+	c.Flags().StringVar(&f.name, "name", "", "the remote `name` of the one FILE")
+	c.Flags().BoolVar(&f.force, "force", false, "replace remote files of the same name")
+	return c
+}
+
+func (a *app) upload(ctx context.Context, name string, files []string, f uploadFlags) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	if _, err := named(cfg, []string{name}); err != nil {
+		return err
+	}
+	if !cfg.Connectors[name].Uploads() {
+		return usage("the direction of connector %s is download; 'upload' takes one with direction: upload", name)
+	}
+	paths, err := remoteNames(files, f.name)
+	if err != nil {
+		return err
+	}
+	for remote, path := range paths {
+		if path != "-" {
+			continue
+		}
+		spooled, err := a.spool(ctx, cfg.DataDirectory)
+		if err != nil {
+			return failed(err)
+		}
+		defer os.Remove(spooled)
+		paths[remote] = spooled
+	}
+	return a.putFiles(ctx, cfg, name, paths, f.force)
+}
+
+// remoteNames gives each file its name on the server.
+func remoteNames(files []string, one string) (map[string]string, error) {
+	if one != "" && len(files) > 1 {
+		return nil, usage("--name is for one FILE; there are %d", len(files))
+	}
+	paths := map[string]string{}
+	for _, path := range files {
+		name := filepath.Base(path)
+		if one != "" {
+			name = one
+		}
+		switch {
+		case path == "-" && one == "":
+			return nil, usage("standard input has no name: give it one with --name")
+		case paths[name] != "":
+			return nil, usage("%s and %s have the same base name", paths[name], path)
+		case filesync.IsTemporary(name):
+			return nil, usage("%q is a name of unfinished files, which receivers leave alone: give it another one with --name", name)
+		case strings.ContainsAny(name, `/\`):
+			return nil, usage("--name %q has a slash: files go into the destination directory itself", name)
+		}
+		paths[name] = path
+	}
+	return paths, nil
+}
+
+// spool keeps standard input in a file, for this user only.
+func (a *app) spool(ctx context.Context, dir string) (path string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "standard-input-*")
+	if err != nil {
+		return "", fmt.Errorf("keep standard input: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { f.Close() }) // ends the copying
+	defer stop()
+	_, err = io.Copy(f, a.stdin)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", fmt.Errorf("keep standard input: %w", err)
+	}
+	return f.Name(), nil
+}
+
+// putFiles runs an Apply of an element of its own between the files and the
+// server. Its name is none that a connector can have.
+func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) error {
+	own := *cfg.Connectors[name]
+	own.Name = name + " upload"
+	own.Files.Include, own.Files.Exclude = []string{"**"}, nil
+	own.Files.MaximumFileSize, own.Files.MinimumAge, own.Files.Settle = 0, 0, 0
+	own.Files.AfterCopy = config.AfterCopy{Action: config.Leave}
+	own.Files.SourceDirectoryPath = "" // the files lie anywhere
+	if force {
+		own.Files.OnConflict = config.OverwriteOnConflict
+	}
+	all := *cfg
+	all.Connectors = map[string]*config.Connector{own.Name: &own}
+	parts := connector.Parts{Source: func(context.Context, *config.Connector, status.Observer) (connector.Source, error) {
+		f, err := local.OpenFiles(paths)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}}
+	if !a.json && !terminal(a.stderr) {
+		parts.OnDelivered = func(_ string, d filesync.Delivered) { a.printDelivered(name, d) }
+	}
+	var err error
+	if parts.Log, err = a.verbLogger(); err != nil {
+		return err
+	}
+	unlock, err := a.await(ctx, locks(cfg), own.Name)
+	if err != nil {
+		return failed(err)
+	}
+	defer unlock()
+	parts.Lock = func(string) (func(), error) { return func() {}, nil } // it is held already
+	w, err := a.open(ctx, &all, parts, a.prompt())
+	if err != nil {
+		return err
+	}
+	h := &here{workshop: w, runs: newRuns()}
+	defer h.close()
+	e, err := w.set.Get(own.Name)
+	if err == nil {
+		err = e.Memory().Clear(ctx)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	stop := a.showProgress(ctx, h, []string{own.Name})
+	pass, err := h.apply(ctx, own.Name)
+	stop()
+	pass.Connector = name
+	return a.showPasses([]string{name}, []interapp.Pass{pass}, []error{err})
+}
+
+// await takes a lock, and waits while another process has it.
+func (a *app) await(ctx context.Context, lock func(string) (func(), error), name string) (unlock func(), err error) {
+	for said := false; ; {
+		unlock, err := lock(name)
+		if !errors.Is(err, connector.ErrBusy) {
+			return unlock, err
+		}
+		if !said {
+			said = true
+			fmt.Fprintln(a.stderr, "waiting for another upload by this connector")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+const lockPoll = 200 * time.Millisecond
