@@ -15,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"sftpconnector/config"
 )
 
 // What another process does counts at once; two Stores of one file are to each
@@ -106,8 +104,8 @@ func TestDamagedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, opening := Open(o)
-		_, checking := s.Check("a", []byte(c.Password.Reveal()))
-		_, again := s.Check("a", []byte(c.Password.Reveal()))
+		_, checking := s.Check("a", []byte(c.Password()))
+		_, again := s.Check("a", []byte(c.Password()))
 		_, listing := s.List("a")
 		_, creating := s.Create(t.Context(), "a")
 		_, revoking := s.Revoke(t.Context(), "a", "")
@@ -220,7 +218,7 @@ func child(dir string) {
 	for space := fmt.Sprint("p", os.Getpid()); err == nil; {
 		var c Created
 		if c, err = s.Create(context.Background(), space); err == nil {
-			fmt.Println(space, c.ID, c.Password.Reveal())
+			fmt.Println(space, c.ID, c.Password())
 		}
 	}
 	fmt.Println("failed:", err)
@@ -297,7 +295,7 @@ func killed(t *testing.T, dir string, after int) []Created {
 			t.Errorf("%q: %v", lines.Text(), err)
 			break
 		}
-		c.Password = config.Secret(password)
+		c.password = &password
 		if made = append(made, c); len(made) == after {
 			cmd.Process.Kill()
 		}

@@ -19,11 +19,12 @@ import (
 func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	keys := []Key{
-		{"ops", "sk_ops", []string{"one", "two"}},
-		{"all", "sk_all", []string{AllSpaces}},
-		{"none", "sk_none", nil},
-		{"empty", "", []string{AllSpaces}},
-		{"second", "sk_ops", []string{"three"}},
+		NewKey("ops", "sk_ops", []string{"one", "two"}),
+		NewKey("all", "sk_all", []string{AllSpaces}),
+		NewKey("none", "sk_none", nil),
+		NewKey("empty", "", []string{AllSpaces}),
+		{Name: "zero", Spaces: []string{AllSpaces}},
+		NewKey("second", "sk_ops", []string{"three"}),
 	}
 	for _, c := range []struct{ bearer, space, name string }{
 		{"sk_ops", "one", "ops"},

@@ -20,8 +20,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"sftpconnector/config"
 )
 
 // Prefix begins every password, so that people and scanners for secrets know
@@ -70,12 +68,22 @@ func (i Info) recent() time.Time {
 	return i.Created
 }
 
-// Created is a new password, which is to be had this once.
+// Created is a new password, which is to be had this once. Printing, logging or
+// marshalling it shows all but the password.
 type Created struct {
 	Info
-	Space    string
-	Password config.Secret // Reveal gives it
-	Dropped  []Info        // those that had to go for it
+	Space   string `json:"space"`
+	Dropped []Info `json:"dropped,omitempty"` // those that had to go for it
+
+	password *string // fmt shows unexported fields too, but follows no pointer in them
+}
+
+// Password gives the password itself.
+func (c Created) Password() string {
+	if c.password == nil {
+		return ""
+	}
+	return *c.password
 }
 
 // Store keeps the passwords of all Spaces in a file, each as
@@ -133,8 +141,8 @@ func (s *Store) Create(ctx context.Context, space string) (Created, error) {
 	if err := checkSpace(space); err != nil {
 		return Created{}, fmt.Errorf("create credentials: %w", err)
 	}
-	now := s.now()
-	c := Created{Space: space, Password: config.Secret(Prefix + rand.Text())}
+	now, password := s.now(), Prefix+rand.Text()
+	c := Created{Space: space, password: &password}
 	c.Info.Created = now
 	if s.o.Expiry > 0 {
 		c.Expires = now.Add(s.o.Expiry)
@@ -142,7 +150,7 @@ func (s *Store) Create(ctx context.Context, space string) (Created, error) {
 	err := s.edit(ctx, func(records []record) ([]record, error) {
 		c.ID = newID(records)
 		records, c.Dropped = makeRoom(records, space, s.o.Live-1)
-		return append(records, record{space, c.Info, s.digest(space, []byte(c.Password.Reveal()))}), nil
+		return append(records, record{space, c.Info, s.digest(space, []byte(password))}), nil
 	})
 	if err != nil {
 		return Created{}, fmt.Errorf("create credentials of %s: %w", space, err)

@@ -61,7 +61,7 @@ func create(t *testing.T, s *Store, space string) Created {
 // opens checks that a password works, or that it does not.
 func opens(t *testing.T, s *Store, space string, c Created, want bool) {
 	t.Helper()
-	id, err := s.Check(space, []byte(c.Password.Reveal()))
+	id, err := s.Check(space, []byte(c.Password()))
 	switch {
 	case want && (id != c.ID || err != nil):
 		t.Errorf("%s in %s: %q, %v", c.ID, space, id, err)
@@ -91,7 +91,7 @@ func TestPasswordOpensItsSpaceOnly(t *testing.T) {
 		opens(t, s, "us_sp_123", other, false)
 		opens(t, s, "unknown", a, false)
 		opens(t, s, "", a, false)
-		password := a.Password.Reveal()
+		password := a.Password()
 		for _, wrong := range []string{"", "x", password + "x", password[1:], password[:len(password)-1],
 			strings.ToLower(password), password + "\x00", strings.Repeat(password, 1000)} {
 			if id, err := s.Check("us_sp_123", []byte(wrong)); id != "" || !errors.Is(err, ErrRefused) {
@@ -109,7 +109,7 @@ func TestPasswordForm(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
 		c := create(t, s, "a")
-		if p := c.Password.Reveal(); !form.MatchString(p) || seen[p] || seen[c.ID] {
+		if p := c.Password(); !form.MatchString(p) || seen[p] || seen[c.ID] {
 			t.Errorf("%q with id %q", p, c.ID)
 		} else {
 			seen[p], seen[c.ID] = true, true
@@ -132,11 +132,11 @@ func TestFileHoldsNoPassword(t *testing.T) {
 		t.Fatalf("a key of %d bytes, %v", len(key), err)
 	}
 	sum := hmac.New(sha256.New, key)
-	sum.Write([]byte("a\x00" + c.Password.Reveal()))
+	sum.Write([]byte("a\x00" + c.Password()))
 	if !strings.Contains(string(data), hex.EncodeToString(sum.Sum(nil))) {
 		t.Errorf("no HMAC in %s", data)
 	}
-	for _, secret := range []string{c.Password.Reveal(), c.Password.Reveal()[len(Prefix):], hex.EncodeToString(key)} {
+	for _, secret := range []string{c.Password(), c.Password()[len(Prefix):], hex.EncodeToString(key)} {
 		if strings.Contains(string(data), secret) {
 			t.Errorf("a secret in %s", data)
 		}
@@ -264,7 +264,7 @@ func TestRefusedOptionsAndSpaces(t *testing.T) {
 	}
 	s := open(t, o)
 	for _, space := range []string{"", "a b", "a/b", "a\x00b", "ä", strings.Repeat("x", maxSpace+1)} {
-		if c, err := s.Create(t.Context(), space); err == nil || c.Password != "" {
+		if c, err := s.Create(t.Context(), space); err == nil || c.Password() != "" {
 			t.Errorf("%q taken", space)
 		}
 	}
@@ -333,9 +333,10 @@ func TestNothingShowsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	password := c.Password.Reveal()
+	password := c.Password()
 	secrets := []string{password, password[len(Prefix):], fmt.Sprintf("%x", password), string(data), fmt.Sprintf("%x", data),
-		strings.Trim(fmt.Sprint(data), "[]"), strings.Trim(fmt.Sprintf("%#v", data), "[]byte{}"), "sk_hunter2", fmt.Sprintf("%x", "sk_hunter2")}
+		strings.Trim(fmt.Sprint(data), "[]"), strings.Trim(fmt.Sprintf("%#v", data), "[]byte{}"), "sk_hunter2", fmt.Sprintf("%x", "sk_hunter2"),
+		fmt.Sprintf("%x", sha256.Sum256([]byte("sk_hunter2")))}
 	digest := s.digest("a", []byte(password))
 	secrets = append(secrets, hex.EncodeToString(digest[:]))
 	list, err := s.List("a")
@@ -348,8 +349,8 @@ func TestNothingShowsASecret(t *testing.T) {
 	}
 	_, refused := s.Check("a", []byte(password))
 	_, missing := s.Revoke(t.Context(), "a", c.ID)
-	for _, value := range []any{s, c.Info, c, &c, list, gone, Key{Name: "ops", Secret: "sk_hunter2"},
-		[]Key{{Secret: "sk_hunter2"}}, refused, missing} {
+	for _, value := range []any{s, struct{ hidden Created }{c}, c.Info, c, &c, list, gone, NewKey("ops", "sk_hunter2", nil),
+		[]Key{NewKey("ops", "sk_hunter2", nil)}, refused, missing} {
 		shown := new(bytes.Buffer)
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
 			fmt.Fprintf(shown, verb+"\n", value)
