@@ -51,7 +51,7 @@ func (w Word) Hint() string {
 	case HostNotFound:
 		return "Check the spelling of sftp.host, and that this machine's DNS resolves it."
 	case ConnectionRefused:
-		return "Check sftp.port, your firewall settings, and that the SFTP server is running."
+		return "Check your firewall settings and ensure that sftp.port (usually 22) is open, and that the SFTP server is running."
 	case ConnectionTimedOut:
 		return "Check that a firewall lets this machine reach sftp.host and sftp.port, and that the server is not overloaded."
 	case NotAnSSHServer:
@@ -61,15 +61,15 @@ func (w Word) Hint() string {
 	case HostKeyUnknown:
 		return "Run 'sftp-connector trust NAME' and compare the fingerprint with the one that the server's administrator gives you."
 	case HostKeyVerificationFailed:
-		return "The server's key is not the one that is trusted: ask its administrator whether it was changed before you run 'sftp-connector trust NAME' (or change sftp.host_key, if that is a fingerprint)."
+		return "The server's key is not the one that is trusted: ask its administrator whether it was changed, and only then confirm the host key with 'sftp-connector trust NAME' (or change sftp.host_key, if that is a fingerprint)."
 	case AuthenticationFailed:
-		return "Verify sftp.username and its password or key, and that they haven't expired; the server does not say which of them is wrong."
+		return "Verify that your credentials (sftp.username and its password or key) are right and haven't expired, and refetch them if necessary; the server does not say which of them is wrong."
 	case SFTPUnavailable:
 		return "The login works but the server offers no SFTP to this user: have its administrator enable the sftp subsystem."
 	case SourceDirectoryNotFound:
-		return "Check files.source_directory_path: it is a directory on the server, as this user sees it after the login."
+		return "Check files.source_directory_path: it is a directory on the server, as this user sees it after the login (in direction upload, one on this machine)."
 	case PermissionDenied:
-		return "Have the server's administrator give this user read access to the source directory (and write access, if files are deleted or moved after the copy)."
+		return "Confirm you're using the correct credentials for this directory or Space; its administrator has to give this user read access (and write access, if files are uploaded, or deleted or moved after the copy)."
 	case DestinationUnavailable:
 		return "Check that files.destination_directory_path exists or its parent does, is writable, is mounted and has space left."
 	case ConnectionLost:
@@ -145,6 +145,7 @@ func Is(err error, w Word) bool {
 
 // The stages of a check, in their order.
 const (
+	StageCredentials  = "credentials" // of connectors with sftp.credentials_api
 	StageResolve      = "resolve"
 	StageConnect      = "connect"
 	StageHandshake    = "handshake"
@@ -157,7 +158,7 @@ const (
 
 // Stage is one finished step of a check.
 type Stage struct {
-	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination" doc:"What was tried"`
+	Stage  string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination" doc:"What was tried"`
 	OK     bool   `json:"ok"`
 	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
 	Detail string `json:"detail" doc:"What was found, or why it failed"`

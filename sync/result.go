@@ -190,7 +190,7 @@ func (c Counts) clean() bool {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "Have its permissions changed so that this user may read it, and write it at the destination."
+		return "Have the server's administrator let this user read it (in direction upload: write it), and see that this machine lets the program do its part."
 	case errors.Is(err, fs.ErrNotExist):
 		return "The file went away while the pass ran; nothing needs to be done."
 	case errors.Is(err, ErrConflict):

@@ -130,6 +130,7 @@ type workshop struct {
 	cfg    *config.Config
 	set    *connector.Set
 	ledger *ledger.Ledger
+	known  *known
 }
 
 // open opens the data directory and makes the elements. prompt is asked about
@@ -155,7 +156,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 		l.Close()
 		return nil, failed(err)
 	}
-	return &workshop{cfg: cfg, set: set, ledger: l}, nil
+	return &workshop{cfg: cfg, set: set, ledger: l, known: s.known}, nil
 }
 
 func locks(cfg *config.Config) func(name string) (func(), error) {
@@ -164,6 +165,7 @@ func locks(cfg *config.Config) func(name string) (func(), error) {
 
 func (w *workshop) close() {
 	w.set.Stop()
+	w.known.close()
 	w.ledger.Close()
 }
 

@@ -202,6 +202,7 @@ func (d *daemon) stop() error {
 		if d.http.Shutdown(ctx) != nil {
 			d.http.Close()
 		}
+		d.known.close()
 		d.ledger.Close()
 	}()
 	select {

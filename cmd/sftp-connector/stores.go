@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync"
 
 	"github.com/gofrs/flock"
 
@@ -37,7 +34,7 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 		return src, nil
 	}
 	var src *sftp.Source
-	err := s.login(ctx, c, func(ctx context.Context, cfg sftp.Config) (err error) {
+	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
 		src, err = sftp.Open(ctx, cfg, observe)
 		return err
 	})
@@ -56,21 +53,6 @@ func (s stores) destination(ctx context.Context, c *config.Connector, observe st
 		return nil, err
 	}
 	return d, nil
-}
-
-// login opens the SFTP end of a connector. Few logins are under way at one
-// server at a time.
-func (s stores) login(ctx context.Context, c *config.Connector, open func(context.Context, sftp.Config) error) error {
-	cfg := sftpConfig(c)
-	server := s.known.server(c.SFTP)
-	cfg.Limits, cfg.Prompt = server.limits, s.prompt
-	select {
-	case server.logins <- struct{}{}:
-		defer func() { <-server.logins }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return open(ctx, cfg)
 }
 
 // ownerOf marks the pending files of one connector of one ledger, as others may
@@ -99,34 +81,6 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port}
 	}
 	return cfg
-}
-
-// logins is how many logins may be under way at one server. OpenSSH refuses
-// some from the tenth on (MaxStartups 10:30:100).
-const logins = 4
-
-// known is what was learnt of the servers since the program started.
-type known struct {
-	mu      sync.Mutex
-	servers map[string]*endpoint
-}
-
-type endpoint struct {
-	limits *sftp.Limits
-	logins chan struct{}
-}
-
-func newKnown() *known { return &known{servers: map[string]*endpoint{}} }
-
-// server gives what is known of a server, as one user sees it.
-func (k *known) server(s config.SFTP) *endpoint {
-	key := s.Username + "@" + net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.servers[key] == nil {
-		k.servers[key] = &endpoint{limits: new(sftp.Limits), logins: make(chan struct{}, logins)}
-	}
-	return k.servers[key]
 }
 
 // lockIn makes locks that keep other processes from running a pass of the same

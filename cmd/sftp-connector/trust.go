@@ -50,7 +50,10 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	if _, err := named(cfg, []string{name}); err != nil {
 		return err
 	}
-	c := sftpConfig(cfg.Connectors[name])
+	c, err := serverOf(ctx, cfg.Connectors[name])
+	if err != nil {
+		return failed(err)
+	}
 	key, err := sftp.FetchHostKey(ctx, c)
 	if err != nil {
 		return failed(err)
@@ -94,6 +97,21 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 		return a.printJSON(t)
 	}
 	return nil
+}
+
+// serverOf says how to reach a connector's server.
+func serverOf(ctx context.Context, c *config.Connector) (sftp.Config, error) {
+	if !c.SFTP.CredentialsAPI.Enabled() {
+		return sftpConfig(c), nil
+	}
+	k := newKnown()
+	defer k.close()
+	api, err := k.credentials(c.SFTP.CredentialsAPI)
+	if err != nil {
+		return sftp.Config{}, err
+	}
+	cfg, _, err := fetched(ctx, api, c, nil)
+	return cfg, err
 }
 
 // tellDaemon has a running daemon check the connection, so that it does not
