@@ -68,6 +68,9 @@ type Connector struct {
 	TimeZone  TimeZone  `yaml:"time_zone"`
 	InterApp  InterApp  `yaml:"interapp"`
 	Retention Duration  `yaml:"retention"`
+
+	// Space is whose uploads the element imports; nil for a connector of the file.
+	Space *Space `yaml:"-"`
 }
 
 // Uploads reports whether the connector copies from here to the server.

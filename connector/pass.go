@@ -81,6 +81,20 @@ func (e *Element) Apply() (*Run, error) {
 	return e.waiting, nil
 }
 
+// Sync starts an automatic pass at once, whatever the schedule, or gives the
+// pass under way.
+func (e *Element) Sync() (*Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return nil, ErrStopped
+	}
+	if e.running == nil {
+		e.start(newRun(filesync.Automatic))
+	}
+	return e.running, nil
+}
+
 // start runs a pass. The caller holds e.mu, and no pass runs.
 func (e *Element) start(r *Run) {
 	r.started = time.Now()
@@ -192,7 +206,10 @@ func (e *Element) free() {
 
 // sourceOf names what the paths of a connector's files are relative to.
 func sourceOf(c *config.Connector) string {
-	if c.Uploads() {
+	switch {
+	case c.Space != nil:
+		return "space:" + c.Space.Name
+	case c.Uploads():
 		return "upload:" + c.Files.SourceDirectoryPath
 	}
 	return fmt.Sprintf("%s@%s:%d/%s", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port, c.Files.SourceDirectoryPath)
@@ -350,7 +367,7 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 
 func (e *Element) openSource(ctx context.Context) (Source, error) {
 	open := func(ctx context.Context) (Source, error) { return e.parts.Source(ctx, e.cfg, nil) }
-	if e.cfg.Uploads() {
+	if e.cfg.Uploads() || e.cfg.Space != nil {
 		return open(ctx)
 	}
 	return login(ctx, e, open)
@@ -415,7 +432,9 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
-		Once:        e.cfg.Uploads(),
+		Once:        e.cfg.Uploads() || e.cfg.Space != nil,
+		Fresh:       e.cfg.Space != nil,
+		KeepBoth:    e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
 		Sweep:       sweep,
 		Log:         e.log.With("pass", id),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,14 +108,57 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 			return c, false
 		}
 	}
-	c.target = p.target(e.Name)
+	p.aimAt(&c, p.target(e.Name))
+	return c, true
+}
+
+// aimAt gives a candidate its name at the destination.
+func (p *Pass) aimAt(c *candidate, target string) {
+	c.target, c.key = target, ""
 	if p.o.Flat || p.dst.FoldsCase() {
 		c.key = c.target
 		if p.dst.FoldsCase() {
 			c.key = strings.ToLower(c.key)
 		}
 	}
-	return c, true
+}
+
+// maxNumbered is how many files of one name are kept.
+const maxNumbered = 10_000
+
+// keepBoth aims the candidates at names that are free at the destination.
+func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
+	for i := range cands {
+		c := &cands[i]
+		if c.delivered {
+			continue
+		}
+		first := c.target
+		for n := 1; n <= maxNumbered; n++ {
+			p.aimAt(c, Numbered(first, n))
+			looks, err := p.dst.Stat(ctx, []string{c.target})
+			if err != nil {
+				return err
+			}
+			if looks[0].Err != nil {
+				break // free, or an error that is told of later
+			}
+		}
+	}
+	return nil
+}
+
+// Numbered gives a path's n-th name: "x.csv", "x (2).csv", "x (3).csv".
+func Numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	dir, base := path.Split(name)
+	ext := path.Ext(base)
+	if ext == base { // ".profile" is all name
+		ext = ""
+	}
+	return fmt.Sprintf("%s%s (%d)%s", dir, strings.TrimSuffix(base, ext), n, ext)
 }
 
 // decideDelivered counts a file that needs nothing, as it was delivered.
@@ -173,6 +217,11 @@ func (p *Pass) wait(e Entry, reason string) {
 // aim looks at what stands at the destination under the candidates' targets.
 // released is how many claims others had released when their records were read.
 func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error {
+	if p.o.KeepBoth {
+		if err := p.keepBoth(ctx, cands); err != nil {
+			return err
+		}
+	}
 	cands, owners, err := p.claim(ctx, cands, released)
 	if err != nil || len(cands) == 0 {
 		return err
@@ -281,7 +330,7 @@ func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict,
 		return conflictIt, fmt.Errorf("a directory: %w", ErrConflict)
 	case ours && c.delivered:
 		return standsIt, nil
-	case !ours && !c.delivered && s.Mode.IsRegular() && s.SameVersion(c.e):
+	case !ours && !c.delivered && !p.o.Fresh && s.Mode.IsRegular() && s.SameVersion(c.e):
 		return adoptIt, nil
 	case !ours && !p.o.Overwrite:
 		return conflictIt, fmt.Errorf("%w (%d bytes of %s)", ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))

@@ -61,7 +61,13 @@ type Options struct {
 	Overwrite bool // replace files at the destination that are not ours
 	// Once leaves a delivered version alone that is missing at the destination, in
 	// every mode: its receiver may have taken it away.
-	Once      bool
+	Once bool
+	// Fresh takes every file for a new one: what stands at the destination under
+	// the same name, size and time is not taken for it.
+	Fresh bool
+	// KeepBoth gives a file whose name is taken at the destination another one,
+	// "x (2).csv".
+	KeepBoth  bool
 	AfterCopy AfterCopy
 	// Sweep removes what a killed pass left at the destination.
 	Sweep bool

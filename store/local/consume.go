@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
-	"strings"
 
 	filesync "sftpconnector/sync"
 )
@@ -64,7 +62,7 @@ func (s *Source) move(from *directory, e filesync.Entry, dir string) error {
 	}
 	defer archive.release(to)
 	for n := 1; n <= maxNames; n++ {
-		err := renameNew(from, last(e.Name), to, numbered(last(e.Name), n))
+		err := renameNew(from, last(e.Name), to, filesync.Numbered(last(e.Name), n))
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -116,16 +114,4 @@ func (s *Source) still(e filesync.Entry) (*directory, error) {
 		return nil, err
 	}
 	return d, nil
-}
-
-// numbered gives a base name's n-th form: "x.csv", "x (2).csv", "x (3).csv".
-func numbered(base string, n int) string {
-	if n == 1 {
-		return base
-	}
-	ext := path.Ext(base)
-	if ext == base { // ".profile" is all name
-		ext = ""
-	}
-	return fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(base, ext), n, ext)
 }

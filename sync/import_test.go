@@ -1,0 +1,86 @@
+package sync_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// names gives the files at the destination with their contents, "name=contents".
+func (b *bench) names() []string {
+	b.t.Helper()
+	var all []string
+	for _, dir := range []string{"", "d"} {
+		entries, _ := os.ReadDir(filepath.Join(b.dir, dir))
+		for _, e := range entries {
+			if !e.IsDir() {
+				data, _ := os.ReadFile(filepath.Join(b.dir, dir, e.Name()))
+				all = append(all, filepath.ToSlash(filepath.Join(dir, e.Name()))+"="+string(data))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (b *bench) wantNames(want ...string) {
+	b.t.Helper()
+	if got := b.names(); !slices.Equal(got, want) {
+		b.t.Errorf("at the destination: %q, want %q", got, want)
+	}
+}
+
+// TestKeepBoth: no upload takes another one's place.
+func TestKeepBoth(t *testing.T) {
+	keep := func(o *filesync.Options) { o.Once, o.Fresh, o.KeepBoth, o.AfterCopy.Remove = true, true, true, true }
+	b := newBench(t)
+	for _, data := range []string{"one", "two", "two"} {
+		b.src.Put("d/x.csv", data, old)
+		b.want(b.pass(filesync.Automatic, keep), filesync.Succeeded, "copied=1")
+	}
+	b.wantNames("d/x (2).csv=two", "d/x (3).csv=two", "d/x.csv=one")
+	if b.src.Len() != 0 {
+		t.Error("an original is left")
+	}
+	if err := os.Remove(filepath.Join(b.dir, "d", "x (2).csv")); err != nil {
+		t.Fatal(err)
+	}
+	b.src.Put("d/x.csv", "four", old)
+	b.want(b.pass(filesync.Automatic, keep), filesync.Succeeded, "copied=1")
+	b.wantNames("d/x (2).csv=four", "d/x (3).csv=two", "d/x.csv=one")
+	b.want(b.pass(filesync.Automatic, keep), filesync.Succeeded, "")
+}
+
+// TestFresh: an upload takes the place of what stands there, whoever wrote that.
+func TestFresh(t *testing.T) {
+	fresh := func(o *filesync.Options) { o.Once, o.Fresh, o.Overwrite, o.AfterCopy.Remove = true, true, true, true }
+	b := newBench(t)
+	if err := os.MkdirAll(b.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	theirs := filepath.Join(b.dir, "x.csv")
+	if err := os.WriteFile(theirs, []byte("old"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(theirs, old, old); err != nil {
+		t.Fatal(err)
+	}
+	b.src.Put("x.csv", "new", old) // the same size and time
+	b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+	b.wantNames("x.csv=new")
+	b.src.Put("x.csv", "now", old.Add(time.Hour))
+	b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+	b.wantNames("x.csv=now")
+}
+
+func TestNumbered(t *testing.T) {
+	for name, want := range map[string]string{"x.csv": "x (2).csv", "a.b/x": "a.b/x (2)", "d/.profile": "d/.profile (2)", "x.tar.gz": "x.tar (2).gz"} {
+		if got := filesync.Numbered(name, 2); got != want || filesync.Numbered(name, 1) != name {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
