@@ -1,0 +1,89 @@
+package sshd
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// How wrong passwords are slowed. The passwords of Spaces cannot be guessed;
+// this keeps those who try anyway from using up the machine and the log.
+const (
+	freeFailures  = 3 // that are answered at once: people mistype
+	firstDelay    = 250 * time.Millisecond
+	longestDelay  = 4 * time.Second
+	forgetFailure = 30 * time.Second // one of them
+	// mostFailures is where the delay stops growing; counting further would only
+	// make forgetting take longer.
+	mostFailures = freeFailures + 5
+	mostDelays   = 4096 // addresses that are remembered: the last that failed
+)
+
+// delays remembers who gave wrong passwords. Only the answer to a wrong one is
+// held back: a right one is answered at once, whatever others at its address did.
+type delays struct {
+	mu     sync.Mutex
+	byKey  map[netip.Prefix]*list.Element
+	recent *list.List // of *failures, the last that failed in front
+}
+
+type failures struct {
+	key   netip.Prefix
+	count int
+	since time.Time // from here on they are forgotten one by one
+}
+
+func newDelays() *delays {
+	return &delays{byKey: map[netip.Prefix]*list.Element{}, recent: list.New()}
+}
+
+// failed counts a wrong password in, and says how long its answer is held back.
+func (d *delays) failed(key netip.Prefix) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	e, known := d.byKey[key]
+	if !known {
+		if d.recent.Len() == mostDelays {
+			last := d.recent.Back()
+			delete(d.byKey, d.recent.Remove(last).(*failures).key)
+		}
+		e = d.recent.PushFront(&failures{key: key, since: now})
+		d.byKey[key] = e
+	}
+	d.recent.MoveToFront(e)
+	f := e.Value.(*failures)
+	if forgotten := int(now.Sub(f.since) / forgetFailure); forgotten > 0 {
+		f.count = max(0, f.count-forgotten)
+		f.since = f.since.Add(time.Duration(forgotten) * forgetFailure)
+	}
+	f.count = min(f.count+1, mostFailures)
+	if f.count <= freeFailures {
+		return 0
+	}
+	return min(firstDelay<<(f.count-freeFailures-1), longestDelay)
+}
+
+// sourceOf gives whom an address stands for: an IPv6 address its /64, as one
+// machine has all of these (RFC 6177).
+func sourceOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // no IP: all such are one
+	}
+	return p
+}
+
+// slowed reports whether so much was wrong lately that the delay is at its longest.
+func (d *delays) slowed(key netip.Prefix) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e, known := d.byKey[key]
+	return known && e.Value.(*failures).count == mostFailures
+}

@@ -1,0 +1,349 @@
+package sshd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// What a client is told; the text goes out with SSH_FX_FAILURE.
+var (
+	errInternal = errors.New("internal error; the server's log has more")
+	errTooMany  = errors.New("too many open files and directories: close some first")
+	errStopping = errors.New("the server stops: try again later")
+	errOffset   = errors.New("no file is that large")
+)
+
+// guard stands between pkg/sftp and the handlers of one SFTP session. It keeps a
+// panic of theirs from ending the program, bounds what is open, holds back what
+// pkg/sftp hands on unchecked, and counts.
+//
+// It has every optional method that pkg/sftp looks for, and does what pkg/sftp
+// would for handlers that lack it.
+type guard struct {
+	session *session
+	inner   sftp.Handlers
+	open    atomic.Int64 // files and directories
+}
+
+func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, inner: h} }
+
+func (g *guard) handlers() sftp.Handlers {
+	return sftp.Handlers{FileGet: g, FilePut: g, FileCmd: g, FileList: g}
+}
+
+// during counts a handler in, and gives what is to be deferred around its call:
+// it counts it out again, keeps its panic from ending the program, and sees to
+// the error.
+func (g *guard) during(operation string, err *error) func() {
+	g.session.running.Add(1)
+	return func() {
+		g.session.running.Add(-1)
+		if p := recover(); p != nil {
+			g.session.panicked(operation, p)
+			*err = errInternal
+		}
+		*err = denied(*err)
+	}
+}
+
+// denied gives an error of the file system that says so the SFTP status
+// "permission denied", which pkg/sftp does for errors of the kernel alone.
+func denied(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w (%w)", sftp.ErrSSHFxPermissionDenied, err)
+	}
+	return err
+}
+
+// take counts something in that is going to be opened. If that fails, release
+// follows; else its Close does it.
+func (g *guard) take() error {
+	if g.session.stopping.Load() {
+		return errStopping
+	}
+	if g.open.Add(1) > int64(g.session.server.options.MaximumOpenFiles) {
+		g.open.Add(-1)
+		return errTooMany
+	}
+	return nil
+}
+
+func (g *guard) release() { g.open.Add(-1) }
+
+// Fileread is sftp.FileReader.
+func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	return g.file(false, func(f *file) (err error) {
+		f.reader, err = g.inner.FileGet.Fileread(r)
+		f.inner = f.reader
+		return err
+	})
+}
+
+// Filewrite is sftp.FileWriter.
+func (g *guard) Filewrite(r *sftp.Request) (io.WriterAt, error) {
+	return g.file(true, func(f *file) (err error) {
+		f.writer, err = g.inner.FilePut.Filewrite(r)
+		f.inner = f.writer
+		return err
+	})
+}
+
+// OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it
+// are asked for a file to write.
+func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
+	return g.file(true, func(f *file) error {
+		if opener, ok := g.inner.FilePut.(sftp.OpenFileWriter); ok {
+			rw, err := opener.OpenFile(r)
+			f.reader, f.writer, f.inner = rw, rw, rw
+			return err
+		}
+		method := r.Method
+		r.Method = "Put"
+		defer func() { r.Method = method }()
+		w, err := g.inner.FilePut.Filewrite(r)
+		f.writer, f.inner = w, w
+		return err
+	})
+}
+
+// file opens one. It is a *file only if there is no error, as pkg/sftp wants.
+func (g *guard) file(writes bool, open func(*file) error) (_ *file, err error) {
+	if err := g.take(); err != nil {
+		return nil, err
+	}
+	f := &file{guard: g, writes: writes}
+	if writes {
+		g.session.writers.Add(1)
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			f.done()
+		}
+	}()
+	defer g.during("open", &err)()
+	if err := open(f); err != nil {
+		return nil, err
+	}
+	opened = true
+	return f, nil
+}
+
+// Filecmd is sftp.FileCmder.
+func (g *guard) Filecmd(r *sftp.Request) error { return g.command(r, g.inner.FileCmd.Filecmd) }
+
+// PosixRename is sftp.PosixRenameFileCmder.
+func (g *guard) PosixRename(r *sftp.Request) error {
+	if renamer, ok := g.inner.FileCmd.(sftp.PosixRenameFileCmder); ok {
+		return g.command(r, renamer.PosixRename)
+	}
+	r.Method = "Rename"
+	return g.command(r, g.inner.FileCmd.Filecmd)
+}
+
+func (g *guard) command(r *sftp.Request, do func(*sftp.Request) error) (err error) {
+	defer g.during(r.Method, &err)()
+	return do(r)
+}
+
+// StatVFS is sftp.StatVFSFileCmder.
+func (g *guard) StatVFS(r *sftp.Request) (st *sftp.StatVFS, err error) {
+	defer g.during("statvfs", &err)()
+	if teller, ok := g.inner.FileCmd.(sftp.StatVFSFileCmder); ok {
+		return teller.StatVFS(r)
+	}
+	return nil, sftp.ErrSSHFxOpUnsupported
+}
+
+// Filelist is sftp.FileLister. Only what lists a directory stays open.
+func (g *guard) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	return g.list(r, r.Method == "List", g.inner.FileList.Filelist)
+}
+
+// Lstat is sftp.LstatFileLister.
+func (g *guard) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
+	if lister, ok := g.inner.FileList.(sftp.LstatFileLister); ok {
+		return g.list(r, false, lister.Lstat)
+	}
+	r.Method = "Stat"
+	return g.list(r, false, g.inner.FileList.Filelist)
+}
+
+func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp.ListerAt, error)) (_ sftp.ListerAt, err error) {
+	if stays {
+		if err := g.take(); err != nil {
+			return nil, err
+		}
+	}
+	opened := false
+	defer func() {
+		if stays && !opened {
+			g.release()
+		}
+	}()
+	defer g.during(r.Method, &err)()
+	inner, err := open(r)
+	if err != nil {
+		return nil, err
+	}
+	opened = true
+	return &listing{guard: g, inner: inner, counted: stays}, nil
+}
+
+// RealPath is sftp.RealPathFileLister.
+func (g *guard) RealPath(p string) (_ string, err error) {
+	defer g.during("realpath", &err)()
+	if resolver, ok := g.inner.FileList.(sftp.RealPathFileLister); ok {
+		return resolver.RealPath(p)
+	}
+	return path.Join("/", filepath.ToSlash(filepath.Clean(p))), nil
+}
+
+// Readlink is sftp.ReadlinkFileLister.
+func (g *guard) Readlink(p string) (_ string, err error) {
+	defer g.during("readlink", &err)()
+	if reader, ok := g.inner.FileList.(sftp.ReadlinkFileLister); ok {
+		return reader.Readlink(p)
+	}
+	lister, err := g.inner.FileList.Filelist(sftp.NewRequest("Readlink", p))
+	if err != nil {
+		return "", err
+	}
+	target := make([]os.FileInfo, 1)
+	n, err := lister.ListAt(target, 0)
+	if n == 1 {
+		return target[0].Name(), nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = os.ErrNotExist
+	}
+	return "", err
+}
+
+// file is an open file. Its reads and writes come concurrently; its Close comes
+// once, after them.
+type file struct {
+	guard  *guard
+	inner  any // reader or writer, with what else they can do
+	reader io.ReaderAt
+	writer io.WriterAt
+	writes bool
+	failed atomic.Bool
+}
+
+// done counts the file out.
+func (f *file) done() {
+	if f.writes {
+		f.guard.session.writers.Add(-1)
+	}
+	f.guard.release()
+	f.guard.session.changed()
+}
+
+func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
+	if f.reader == nil {
+		return 0, os.ErrPermission
+	}
+	n, err = f.at(p, off, f.reader.ReadAt)
+	f.guard.session.sent.Add(int64(n))
+	return n, err
+}
+
+func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
+	n, err = f.at(p, off, f.writer.WriteAt)
+	f.guard.session.received.Add(int64(n))
+	return n, err
+}
+
+// at reads or writes where a file can be. An offset comes from the client, with
+// 64 bits.
+func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n int, err error) {
+	if off < 0 || off > math.MaxInt64-int64(len(p)) {
+		return 0, errOffset
+	}
+	defer f.guard.during("read or write", &err)()
+	k, err := do(p, off)
+	if k < 0 || k > len(p) {
+		panic("a handler says that it has read or written what cannot be")
+	}
+	return k, err
+}
+
+// TransferError is sftp.TransferError: the session ends with the file open.
+func (f *file) TransferError(cause error) {
+	f.failed.Store(true)
+	var none error
+	defer f.guard.during("transfer error", &none)()
+	if inner, ok := f.inner.(sftp.TransferError); ok {
+		inner.TransferError(cause)
+	}
+}
+
+func (f *file) Close() (err error) {
+	defer f.done()
+	defer f.guard.during("close", &err)()
+	if inner, ok := f.inner.(io.Closer); ok {
+		err = inner.Close()
+	}
+	switch {
+	case err != nil || f.failed.Load():
+	case f.writes:
+		f.guard.session.stored.Add(1)
+	default:
+		f.guard.session.fetched.Add(1)
+	}
+	return err
+}
+
+// listing is an open directory, or the answer to a STAT.
+type listing struct {
+	guard   *guard
+	inner   sftp.ListerAt
+	counted bool
+}
+
+func (l *listing) ListAt(to []os.FileInfo, off int64) (n int, err error) {
+	defer l.guard.during("list", &err)()
+	k, err := l.inner.ListAt(to, off)
+	for i, fi := range to[:k] {
+		to[i] = entry{fi.Name(), fi.Size(), fi.Mode(), fi.ModTime(), fi.Sys()}
+	}
+	return k, err
+}
+
+func (l *listing) Close() (err error) {
+	if l.counted {
+		defer l.guard.release()
+	}
+	defer l.guard.during("close", &err)()
+	if inner, ok := l.inner.(io.Closer); ok {
+		return inner.Close()
+	}
+	return nil
+}
+
+// entry is what a handler says of a file, asked where a panic does no harm.
+type entry struct {
+	name    string
+	size    int64
+	mode    os.FileMode
+	modTime time.Time
+	sys     any
+}
+
+func (e entry) Name() string       { return e.name }
+func (e entry) Size() int64        { return e.size }
+func (e entry) Mode() os.FileMode  { return e.mode }
+func (e entry) ModTime() time.Time { return e.modTime }
+func (e entry) IsDir() bool        { return e.mode.IsDir() }
+func (e entry) Sys() any           { return e.sys }

@@ -1,0 +1,128 @@
+package sshd
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// hostKeyKinds are the keys that a server has, in the order of preference.
+var hostKeyKinds = []struct {
+	file, algorithm string
+	generate        func() (crypto.Signer, error)
+}{
+	{"ssh_host_ed25519_key", ssh.KeyAlgoED25519, func() (crypto.Signer, error) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}},
+	{"ssh_host_ecdsa_key", ssh.KeyAlgoECDSA256, func() (crypto.Signer, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}},
+}
+
+// loadHostKeys reads the keys, and makes those that are not there. One that
+// cannot be read is an error and never made anew: every client would take the
+// new one for an attack.
+func loadHostKeys(dir string) ([]ssh.Signer, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("host keys: %w", err)
+	}
+	var signers []ssh.Signer
+	for _, kind := range hostKeyKinds {
+		path := filepath.Join(dir, kind.file)
+		signer, err := readHostKey(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = createHostKey(path, kind.generate); err == nil {
+				signer, err = readHostKey(path)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("host key %s: %w", path, err)
+		}
+		if got := signer.PublicKey().Type(); got != kind.algorithm {
+			return nil, fmt.Errorf("host key %s: it is of type %s, not %s", path, got, kind.algorithm)
+		}
+		signers = append(signers, signer)
+	}
+	return signers, nil
+}
+
+func readHostKey(path string) (ssh.Signer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("others may read it (mode %04o): if none of them had a look, run chmod 600; else remove it, and clients will have to trust a new one", info.Mode().Perm())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("it is no unencrypted private key: bring it back from a backup, or remove it, and clients will have to trust a new one (%w)", err)
+	}
+	return signer, nil
+}
+
+// createHostKey makes a key appear in one step, complete and durable. If
+// another process was quicker, its key stays.
+func createHostKey(path string, generate func() (crypto.Signer, error)) error {
+	key, err := generate()
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "sftp-connector")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".host_key_*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(pem.EncodeToMemory(block))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := publish(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+// publish gives a file its name, unless something has it. Where there are no
+// hard links it is renamed: then the last of two that start at the same moment wins.
+func publish(temporary, path string) error {
+	err := os.Link(temporary, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return os.Rename(temporary, path)
+}
+
+// syncDirectory makes new names durable, where directories can be synced.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

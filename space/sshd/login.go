@@ -1,0 +1,141 @@
+package sshd
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// maxSpaceName is how long a user name may be to be looked at.
+const maxSpaceName = 256
+
+// spaceExtension carries the Space that was logged in to, from the callbacks to
+// the session: the user name of the connection may have been another before.
+const spaceExtension = "space"
+
+// errRefused is all that there is to say of a login, whatever was wrong.
+var errRefused = errors.New("authentication failed")
+
+// login is one client's way in. Its callbacks are called one at a time.
+type login struct {
+	server    *Server
+	visitor   *visitor
+	passwords int    // that were looked at
+	space     string // that the client last wanted
+	tried     bool   // it has shown a password or a key
+}
+
+// login exchanges keys and asks the client who it is, all under the visitor's
+// deadline.
+func (s *Server) login(v *visitor) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	l := &login{server: s, visitor: v}
+	config := s.config
+	config.PasswordCallback = l.password
+	config.KeyboardInteractiveCallback = l.interactive
+	if s.options.AuthenticateKey != nil {
+		config.PublicKeyCallback = l.publicKey
+		config.VerifiedPublicKeyCallback = l.verified
+	}
+	conn, channels, requests, err := ssh.NewServerConn(v, &config)
+	if err != nil && (l.tried || v.dropped.Load()) {
+		err = &refusedError{space: l.space, passwords: l.passwords, err: err}
+	}
+	return conn, channels, requests, err
+}
+
+// refusedError is the end of a client that wanted to log in and could not.
+type refusedError struct {
+	space     string
+	passwords int
+	err       error
+}
+
+func (e *refusedError) Error() string { return e.err.Error() }
+
+// password answers the method "password" (RFC 4252, section 8).
+func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+	defer clear(password)
+	l.tried, l.space = true, meta.User()
+	if l.passwords++; l.passwords > maxPasswords {
+		return nil, errRefused
+	}
+	if len(l.space) <= maxSpaceName && l.server.options.Authenticate(l.visitor.ctx, l.space, l.visitor.address, password) {
+		return l.letIn(l.space), nil
+	}
+	l.visitor.failed.Store(true)
+	l.holdBack(l.server.delays.failed(l.visitor.source))
+	return nil, errRefused
+}
+
+// interactive asks for the password by "keyboard-interactive" (RFC 4256), which
+// is all that some clients do.
+func (l *login) interactive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+	if l.passwords >= maxPasswords {
+		return nil, errRefused
+	}
+	answers, err := ask("", "", []string{"Password: "}, []bool{false})
+	if err != nil || len(answers) != 1 {
+		return nil, errRefused
+	}
+	return l.password(meta, []byte(answers[0]))
+}
+
+// publicKey says whether a key would do. A wrong one is no failure that delays:
+// agents offer all keys that they have, and a key cannot be guessed.
+func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	l.tried, l.space = true, meta.User()
+	if len(l.space) <= maxSpaceName && l.server.options.AuthenticateKey(l.visitor.ctx, l.space, key) {
+		return &ssh.Permissions{Extensions: map[string]string{spaceExtension: l.space}}, nil
+	}
+	return nil, errRefused
+}
+
+// verified is called when the client has proven that the key is its own.
+func (l *login) verified(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	return l.letIn(p.Extensions[spaceExtension]), nil
+}
+
+// letIn takes the client out of the crowd, in which nobody is safe.
+func (l *login) letIn(space string) *ssh.Permissions {
+	l.server.gate.leave(l.visitor)
+	return &ssh.Permissions{Extensions: map[string]string{spaceExtension: space}}
+}
+
+// holdBack waits, as long as the client does too.
+func (l *login) holdBack(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.visitor.ctx.Done():
+	}
+}
+
+// turnedAway tells of a client that was not let in: people who mistyped at
+// level info, floods and what is no login at level debug.
+func (s *Server) turnedAway(v *visitor, err error) {
+	refused, tried := errors.AsType[*refusedError](err)
+	if !tried {
+		s.options.Log.Debug("a connection ended before a login", "address", v.address, "err", printable(err.Error()))
+		return
+	}
+	e := Event{Kind: Refused, Reason: RefusedLogin, Session: Session{
+		Space: printable(refused.space), Address: v.address, Since: time.Now(),
+	}}
+	if v.dropped.Load() {
+		e.Reason = RefusedDropped
+	}
+	level := slog.LevelInfo
+	if s.delays.slowed(v.source) {
+		level = slog.LevelDebug
+	}
+	s.options.Log.Log(v.ctx, level, "login refused", "space", e.Session.Space, "address", v.address,
+		"why", e.Reason, "passwords", fmt.Sprint(min(refused.passwords, maxPasswords)))
+	s.options.OnEvent(e)
+}

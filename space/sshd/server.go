@@ -1,0 +1,278 @@
+// Package sshd is the SSH listener of all Spaces. It serves the subsystem
+// "sftp" to those who log in, and nothing else: no shell, no command, no
+// forwarding. The user name is the Space; what its files are is the business of
+// the handlers that it is given.
+//
+// The way of a connection through the files: server.go accepts it, gate.go
+// makes room for it, login.go asks who it is (delays.go slows guessing), limits
+// in server.go let it in, session.go keeps it and its channels, sftp.go serves
+// a channel through guard.go, which stands before the handlers.
+package sshd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// Options say who may come in, and how many. Zero numbers and times mean the
+// default that stands beside them.
+type Options struct {
+	// HostKeyDirectory holds an Ed25519 and an ECDSA key, made when they are not
+	// there. It is made too, if its parent exists.
+	HostKeyDirectory string
+
+	// Authenticate reports whether the password opens the Space. It is called
+	// concurrently, for Spaces that do not exist too, and should take the same
+	// time for every answer. The address is the client's IP; the password is
+	// overwritten after the call. ctx ends with the connection.
+	Authenticate func(ctx context.Context, space, address string, password []byte) bool
+	// AuthenticateKey is the same for a public key; nil: no keys. Whether the
+	// client holds the private one is found out afterwards, here.
+	AuthenticateKey func(ctx context.Context, space string, key ssh.PublicKey) bool
+	// Handlers gives the files of a Space, once for each SFTP session. They are
+	// called concurrently. A panic in one ends the session, not the program.
+	Handlers func(space string) (sftp.Handlers, error)
+
+	MaximumConnections         int // logged in: 500
+	MaximumConnectionsPerSpace int // logged in: 100
+	// Not yet logged in. When there are more, one that has failed or the oldest
+	// goes, and of the address that has most of them.
+	MaximumUnauthenticated           int // 256
+	MaximumUnauthenticatedPerAddress int // 64; an IPv6 address is its /64
+	MaximumOpenFiles                 int // and directories, in each SFTP session: 256
+
+	// Handshake is how long a client may take until it is logged in: 2 minutes,
+	// as in OpenSSH. People compare a fingerprint and look for a password in it.
+	Handshake time.Duration
+	// Idle closes a session whose client has asked for nothing, and been
+	// answered nothing, for so long: 15 minutes. A keepalive that the client
+	// sends is asking; its answer to ours is not.
+	Idle time.Duration
+	// Keepalive is how often a client is asked whether it is there: 30 s. One
+	// that was silent for three times that is taken for dead.
+	Keepalive time.Duration
+	// Grace is how long a session may go on with the files that it is writing
+	// when the server stops: 5 s.
+	Grace time.Duration
+
+	Log *slog.Logger // nil: none
+	// OnEvent is told of logins and ends, if it is there. It is called
+	// concurrently and must not block.
+	OnEvent func(Event)
+}
+
+func (o Options) withDefaults() Options {
+	o.MaximumConnections = cmp.Or(o.MaximumConnections, 500)
+	o.MaximumConnectionsPerSpace = cmp.Or(o.MaximumConnectionsPerSpace, 100)
+	o.MaximumUnauthenticated = cmp.Or(o.MaximumUnauthenticated, 256)
+	o.MaximumUnauthenticatedPerAddress = cmp.Or(o.MaximumUnauthenticatedPerAddress, 64)
+	o.MaximumOpenFiles = cmp.Or(o.MaximumOpenFiles, 256)
+	o.Handshake = cmp.Or(o.Handshake, 2*time.Minute)
+	o.Idle = cmp.Or(o.Idle, 15*time.Minute)
+	o.Keepalive = cmp.Or(o.Keepalive, 30*time.Second)
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	return o
+}
+
+// Server lets clients in and serves them. Its methods may be called concurrently.
+type Server struct {
+	options Options
+	config  ssh.ServerConfig // without callbacks: these belong to a connection
+	keys    []ssh.PublicKey
+	gate    *gate
+	delays  *delays
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+}
+
+// New reads the host keys, or makes them.
+func New(o Options) (*Server, error) {
+	if o.Authenticate == nil || o.Handlers == nil {
+		return nil, errors.New("sshd: Authenticate and Handlers are needed")
+	}
+	o = o.withDefaults()
+	signers, err := loadHostKeys(o.HostKeyDirectory)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		options:  o,
+		config:   baseConfig(),
+		gate:     newGate(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
+		delays:   newDelays(),
+		sessions: map[*session]struct{}{},
+	}
+	for _, k := range signers {
+		s.config.AddHostKey(k)
+		s.keys = append(s.keys, k.PublicKey())
+	}
+	return s, nil
+}
+
+// HostKeys are the keys that clients are shown, Ed25519 first.
+func (s *Server) HostKeys() []ssh.PublicKey { return slices.Clone(s.keys) }
+
+// Sessions tells who is logged in, the longest first.
+func (s *Server) Sessions() []Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Session
+	for one := range s.sessions {
+		all = append(all, one.info())
+	}
+	slices.SortFunc(all, func(a, b Session) int { return a.Since.Compare(b.Since) })
+	return all
+}
+
+// Disconnect cuts the sessions of a Space, whose password was revoked perhaps,
+// and says how many there were.
+func (s *Server) Disconnect(space string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for one := range s.sessions {
+		if one.space == space {
+			one.cut(EndDisconnected)
+			n++
+		}
+	}
+	return n
+}
+
+// Serve lets in who comes to l, until ctx ends: then it closes l, lets sessions
+// finish what they write for Options.Grace, and waits until all are gone. It
+// gives nil then, and an error when l fails.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var connections sync.WaitGroup
+	err := s.accept(ctx, l, func(c net.Conn) {
+		connections.Go(func() { s.receive(ctx, c) })
+	})
+	cancel()
+	connections.Wait()
+	return err
+}
+
+// accept takes connections until ctx ends or the listener is closed. Other
+// errors pass, such as too many open files.
+func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn)) error {
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = shortest
+			serve(c)
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+		}
+		s.options.Log.Error("a connection could not be accepted", "err", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// receive serves one connection from its first byte to its last.
+func (s *Server) receive(ctx context.Context, raw net.Conn) {
+	defer raw.Close()
+	defer func() {
+		if p := recover(); p != nil {
+			s.options.Log.Error("panic in an SSH connection", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	v := newVisitor(ctx, raw, s.options.Handshake)
+	defer v.leave()
+	s.gate.enter(v)
+	defer s.gate.leave(v)
+	conn, channels, requests, err := s.login(v)
+	if err != nil {
+		s.turnedAway(v, err)
+		return
+	}
+	one := newSession(s, v, conn)
+	if why := s.admit(one); why != "" {
+		s.gate.enter(v) // it may be one of many
+		s.refuse(one, why, channels, requests)
+		return
+	}
+	defer s.dismiss(one)
+	v.stay(3 * s.options.Keepalive)
+	one.run(ctx, channels, requests)
+}
+
+// admit counts the session in, or says why not.
+func (s *Server) admit(one *session) Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions) >= s.options.MaximumConnections {
+		return RefusedFull
+	}
+	same := 0
+	for other := range s.sessions {
+		if other.space == one.space {
+			same++
+		}
+	}
+	if same >= s.options.MaximumConnectionsPerSpace {
+		return RefusedSpaceFull
+	}
+	s.sessions[one] = struct{}{}
+	return ""
+}
+
+func (s *Server) dismiss(one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, one)
+}
+
+// refuse tells a client that is logged in why it may not stay. SSH has a
+// message for that, which x/crypto cannot send; but every client shows the
+// text with which its channel is refused, and none of them takes it for a wrong
+// password, asks for another, or gives the password up.
+func (s *Server) refuse(one *session, why Reason, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	const patience = 5 * time.Second
+	text := "the server has all the connections that it takes; try again later"
+	if why == RefusedSpaceFull {
+		text = fmt.Sprintf("this Space has %d connections, which is all that it may have; close one, or try again later", s.options.MaximumConnectionsPerSpace)
+	}
+	s.options.Log.Warn("login refused", "space", one.space, "address", one.address, "why", why)
+	s.options.OnEvent(Event{Kind: Refused, Reason: why, Session: one.info()})
+	timer := time.AfterFunc(patience, func() { one.conn.Close() })
+	defer timer.Stop()
+	var answering sync.WaitGroup
+	answering.Go(func() { ssh.DiscardRequests(requests) })
+	for c := range channels {
+		_ = c.Reject(ssh.ResourceShortage, text) // a failed write ends the connection, and the loop
+	}
+	answering.Wait()
+}

@@ -1,0 +1,304 @@
+package sshd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// maxChannels is how many channels a connection may have, as in OpenSSH.
+const maxChannels = 10
+
+// keepalive is the request that asks whether the other side is there. Any
+// answer is one (OpenSSH).
+const keepalive = "keepalive@openssh.com"
+
+// session is one client that is logged in.
+type session struct {
+	server  *Server
+	visitor *visitor
+	conn    *ssh.ServerConn
+	space   string // it exists
+	address string
+	since   time.Time
+
+	tasks sync.WaitGroup // all goroutines of the session
+
+	active                          atomic.Int64 // when the client last asked or was answered, after since
+	running                         atomic.Int64 // handlers at work
+	writers                         atomic.Int64 // files that are open for writing
+	waiting                         atomic.Int64 // requests without an answer
+	received, sent, stored, fetched atomic.Int64
+	stopping                        atomic.Bool // no file may be opened any more
+
+	news chan struct{} // something has changed that the stop may wait for
+
+	mu       sync.Mutex
+	end      Reason // the first one counts
+	channels map[*stream]struct{}
+	open     int // channels, those without SFTP too
+}
+
+func newSession(s *Server, v *visitor, conn *ssh.ServerConn) *session {
+	return &session{
+		server: s, visitor: v, conn: conn,
+		space: conn.Permissions.Extensions[spaceExtension], address: v.address, since: time.Now(),
+		news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
+	}
+}
+
+func (s *session) log() *slog.Logger {
+	return s.server.options.Log.With("space", s.space, "address", s.address)
+}
+
+func (s *session) info() Session {
+	return Session{
+		Space: s.space, Address: s.address, Client: printable(string(s.conn.ClientVersion())), Since: s.since,
+		Received: s.received.Load(), Sent: s.sent.Load(), Stored: s.stored.Load(), Fetched: s.fetched.Load(),
+	}
+}
+
+// run serves the client until it goes, is cut, or ctx ends and what it writes
+// is written. All that it started has ended when it returns.
+func (s *session) run(ctx context.Context, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	s.log().Info("logged in", "client", s.info().Client)
+	s.server.options.OnEvent(Event{Kind: Connected, Session: s.info()})
+	gone := make(chan struct{})
+	s.tasks.Go(func() { s.answer(requests) })
+	s.tasks.Go(func() { s.keepAlive(gone) })
+	s.tasks.Go(func() { s.watchIdle(gone) })
+	s.tasks.Go(func() { s.watchStop(ctx, gone) })
+	for c := range channels { // until the connection ends
+		s.touch()
+		s.accept(c)
+	}
+	close(gone)
+	s.tasks.Wait()
+	s.conn.Close()
+	why, err := s.ended()
+	info := s.info()
+	s.log().Info("logged out", "why", why, "err", err, "after", time.Since(s.since).Round(time.Millisecond),
+		"received", info.Received, "sent", info.Sent, "stored", info.Stored, "fetched", info.Fetched)
+	s.server.options.OnEvent(Event{Kind: Closed, Reason: why, Session: info})
+}
+
+// accept takes a channel for a session, and no other kind.
+func (s *session) accept(c ssh.NewChannel) {
+	if c.ChannelType() != "session" {
+		_ = c.Reject(ssh.Prohibited, "this server is for SFTP only")
+		return
+	}
+	s.mu.Lock()
+	full := s.open == maxChannels || s.stopping.Load()
+	if !full {
+		s.open++
+	}
+	s.mu.Unlock()
+	switch {
+	case s.stopping.Load():
+		_ = c.Reject(ssh.ResourceShortage, "the server stops")
+		return
+	case full:
+		_ = c.Reject(ssh.ResourceShortage, fmt.Sprintf("a connection may have %d channels", maxChannels))
+		return
+	}
+	channel, requests, err := c.Accept()
+	if err != nil {
+		s.closed()
+		return
+	}
+	s.tasks.Go(func() {
+		defer s.closed()
+		s.serveChannel(channel, requests)
+		for range requests { // until the client has closed it too
+		}
+	})
+}
+
+// closed counts a channel out.
+func (s *session) closed() {
+	s.mu.Lock()
+	s.open--
+	s.mu.Unlock()
+	s.changed()
+}
+
+// opened notes the channel of an SFTP session, and gives what forgets it.
+func (s *session) opened(c *stream) (forget func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channels[c] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.channels, c)
+	}
+}
+
+// handlers asks for the files of the Space; a panic there is an error.
+func (s *session) handlers() (h sftp.Handlers, err error) {
+	defer newGuard(s, h).during("start", &err)()
+	return s.server.options.Handlers(s.space)
+}
+
+// answer answers requests that concern the whole connection: with no, unless
+// they ask whether we are there.
+func (s *session) answer(requests <-chan *ssh.Request) {
+	for r := range requests {
+		s.touch()
+		_ = r.Reply(r.Type == keepalive, nil)
+	}
+}
+
+// keepAlive asks whether the client is there. That it answers is for the
+// visitor's deadline to see.
+func (s *session) keepAlive(gone <-chan struct{}) {
+	ticker := time.NewTicker(s.server.options.Keepalive)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if _, _, err := s.conn.SendRequest(keepalive, true, nil); err != nil {
+				return
+			}
+		case <-gone:
+			return
+		}
+	}
+}
+
+// touch notes that the client asks for something or is answered.
+func (s *session) touch() { s.active.Store(int64(time.Since(s.since))) }
+
+// watchIdle ends a session that nobody uses.
+func (s *session) watchIdle(gone <-chan struct{}) {
+	idle := s.server.options.Idle
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-gone:
+			return
+		}
+		if s.running.Load() > 0 {
+			s.touch() // it is the handler that takes its time
+		}
+		left := idle - (time.Since(s.since) - time.Duration(s.active.Load()))
+		if left <= 0 {
+			s.cut(EndIdle)
+			return
+		}
+		timer.Reset(left)
+	}
+}
+
+// watchStop ends the session when the server stops: once no file is open for
+// writing and every request has its answer, or when the grace is over.
+func (s *session) watchStop(ctx context.Context, gone <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-gone:
+		return
+	}
+	s.stopping.Store(true)
+	over := time.AfterFunc(s.server.options.Grace, func() { s.cut(EndStopped) })
+	defer over.Stop()
+	if !s.await(gone, func() bool { return s.writers.Load() == 0 && s.waiting.Load() == 0 }) {
+		return
+	}
+	// A connection that is closed while something of the client is under way may
+	// lose the last answer; a channel that is closed does not.
+	s.closeChannels()
+	if s.await(gone, func() bool { return s.channelCount() == 0 }) {
+		s.cut(EndStopped)
+	}
+}
+
+// await waits until done, or the connection is gone: then it gives false.
+func (s *session) await(gone <-chan struct{}, done func() bool) bool {
+	for !done() {
+		select {
+		case <-s.news:
+		case <-gone:
+			return false
+		}
+	}
+	return true
+}
+
+func (s *session) closeChannels() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.channels))
+	s.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close() // the client may have been quicker
+	}
+}
+
+func (s *session) channelCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// changed wakes watchStop.
+func (s *session) changed() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// cut ends the session, for the reason that is given first.
+func (s *session) cut(why Reason) {
+	s.mu.Lock()
+	if s.end == "" {
+		s.end = why
+	}
+	s.mu.Unlock()
+	s.visitor.hangUp()
+}
+
+// panicked ends the session after a panic: nobody knows in what state it is.
+func (s *session) panicked(operation string, p any) {
+	s.log().Error("panic while serving SFTP", "operation", operation, "panic", p, "stack", string(debug.Stack()))
+	s.cut(EndPanic)
+}
+
+// ended says why the session has ended, and with which error of the connection,
+// nil if there is nothing to say of it.
+func (s *session) ended() (Reason, error) {
+	err := s.conn.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.end != "":
+		return s.end, nil
+	case saidGoodbye(err):
+		return EndClient, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return EndLost, errors.New("the client is silent")
+	}
+	return EndLost, errors.New(printable(err.Error()))
+}
+
+// saidGoodbye tells a client that ends from a connection that breaks. Many just
+// close it; others say so before (RFC 4253, section 11.1), for which x/crypto
+// has no type of error.
+func saidGoodbye(err error) bool {
+	return errors.Is(err, io.EOF) || strings.HasPrefix(err.Error(), "ssh: disconnect, ")
+}
