@@ -11,10 +11,14 @@ import (
 // TestEveryWordOffered: each word that an error names as allowed is accepted.
 func TestEveryWordOffered(t *testing.T) {
 	for key, document := range map[string]func(word string) string{
-		"direction":      func(w string) string { return oneConnector("", "", "direction: "+w) },
-		"host_key":       func(w string) string { return oneConnector("host_key: "+w, "", "") },
-		"symlinks":       func(w string) string { return oneConnector("", "symlinks: "+w, "") },
-		"on_conflict":    func(w string) string { return oneConnector("", "on_conflict: "+w, "") },
+		"direction":   func(w string) string { return oneConnector("", "", "direction: "+w) },
+		"host_key":    func(w string) string { return oneConnector("host_key: "+w, "", "") },
+		"symlinks":    func(w string) string { return oneConnector("", "symlinks: "+w, "") },
+		"on_conflict": func(w string) string { return oneConnector("", "on_conflict: "+w, "") },
+		"upload_name": func(w string) string { return oneConnector("", "upload_name: "+w, "direction: upload") },
+		"same_name": func(w string) string {
+			return "space_server: {listen: 127.0.0.1:0}\nspaces: {a: {destination_directory_path: a, same_name: " + w + "}}\n"
+		},
 		"layout":         func(w string) string { return oneConnector("", "layout: "+w, "") },
 		"after_copy":     func(w string) string { return oneConnector("", "after_copy: "+w, "") },
 		"sync":           func(w string) string { return oneConnector("", "", `automatic_sftp_file_sync: "`+w+`"`) },
@@ -103,9 +107,17 @@ func TestEqual(t *testing.T) {
 	if !later.Equal(base()) {
 		t.Error("a zone of the same name is taken for another")
 	}
-	var change func(path string, pick func(*Connector) reflect.Value)
-	changed := 0
-	change = func(path string, pick func(*Connector) reflect.Value) {
+	if changed := changeEach(t, base, (*Connector).Equal); changed < 40 {
+		t.Errorf("only %d fields were changed", changed)
+	}
+}
+
+// changeEach holds equal to see a change of any field of what base makes, and
+// gives how many there are.
+func changeEach[T any](t *testing.T, base func() T, equal func(a, b T) bool) (changed int) {
+	t.Helper()
+	var change func(path string, pick func(T) reflect.Value)
+	change = func(path string, pick func(T) reflect.Value) {
 		a, b := base(), base()
 		v := pick(b)
 		switch {
@@ -113,7 +125,7 @@ func TestEqual(t *testing.T) {
 			v.Set(reflect.ValueOf(TimeZone{time.UTC}))
 		case v.Kind() == reflect.Struct:
 			for i := range v.NumField() {
-				change(path+"."+v.Type().Field(i).Name, func(c *Connector) reflect.Value { return pick(c).Field(i) })
+				change(path+"."+v.Type().Field(i).Name, func(c T) reflect.Value { return pick(c).Field(i) })
 			}
 			return
 		case v.Kind() == reflect.String:
@@ -124,18 +136,18 @@ func TestEqual(t *testing.T) {
 			v.SetInt(v.Int() + 1)
 		case v.Kind() == reflect.Slice:
 			v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+		case v.Kind() == reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
 		default:
 			t.Fatalf("%s is a %s", path, v.Type())
 		}
 		changed++
-		if a.Equal(b) || b.Equal(a) {
+		if equal(a, b) || equal(b, a) {
 			t.Errorf("a change of %s is not seen", path)
 		}
 	}
-	change("", func(c *Connector) reflect.Value { return reflect.ValueOf(c).Elem() })
-	if changed < 35 {
-		t.Errorf("only %d fields were changed", changed)
-	}
+	change("", func(c T) reflect.Value { return reflect.ValueOf(c).Elem() })
+	return changed
 }
 
 func TestSuggestions(t *testing.T) {

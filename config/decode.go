@@ -36,6 +36,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at *place) {
 	if isNull(n) {
 		return
 	}
+	at.given = true
 	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		d.scalar(n, v, at)
 		return
@@ -67,8 +68,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at *place) {
 	for _, e := range entries {
 		f, ok := known[e.key]
 		switch {
-		case !ok && laterKey(t, e.key):
-			at.put(e.key, e.line).fail("not available in this version")
 		case !ok:
 			unknownKey(t, e, at)
 		case f.twin:

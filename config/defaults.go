@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -11,6 +13,15 @@ func (c *Config) setDefaults() {
 	c.DataDirectory = "./data"
 	c.Server.Listen = "127.0.0.1:8022"
 	c.Server.ReplyToAllow = []string{"http://127.0.0.1:*"}
+	c.SpaceServer = SpaceServer{
+		MaximumFileSize: 100e6, InboxQuota: 10e9,
+		Connections: 200, ConnectionsSpace: 20, IdleTimeout: Duration(10 * time.Minute),
+	}
+}
+
+func (s *Space) setDefaults() {
+	s.SameName = ReplaceSameName
+	s.Retention = Duration(90 * day)
 }
 
 func (c *Connector) setDefaults() {
@@ -23,6 +34,7 @@ func (c *Connector) setDefaults() {
 	c.Files.Symlinks = FollowSymlinks
 	c.Files.AfterCopy = AfterCopy{Action: Leave}
 	c.Files.OnConflict = FailOnConflict
+	c.Files.UploadName = UploadPending
 	c.Files.Layout = Tree
 	c.Sync = Schedule{Text: notApplicable}
 	c.TimeZone = TimeZone{time.UTC}
@@ -39,32 +51,83 @@ func (c *Connector) setDefaults() {
 // complete makes the local paths absolute, below dir, and fills in what follows
 // from other keys.
 func (c *Config) complete(dir string, top *place) {
-	complete := func(path *string, at *place) {
-		if *path == "" || isShare(*path) {
-			return
-		}
-		resolved, err := resolve(dir, *path)
-		if err != nil {
-			at.refuse("%v", err)
-			return
-		}
-		*path = resolved
-	}
-	complete(&c.DataDirectory, top.at("data_directory"))
+	complete(dir, &c.DataDirectory, top.at("data_directory"))
 	tls := top.at("server", "tls")
-	complete(&c.Server.TLS.Certificate, tls.at("certificate"))
-	complete(&c.Server.TLS.Key, tls.at("key"))
-	for _, name := range c.names(top.at("connectors")) {
+	complete(dir, &c.Server.TLS.Certificate, tls.at("certificate"))
+	complete(dir, &c.Server.TLS.Key, tls.at("key"))
+	for _, name := range names(c.Connectors, top.at("connectors")) {
 		connector := c.Connectors[name]
 		connector.Name = name
 		at := top.at("connectors", name)
-		complete(&connector.SFTP.KeyPairsPath, at.at("sftp", "key_pairs_path"))
-		complete(&connector.SFTP.KnownHostsPath, at.at("sftp", "known_hosts_path"))
-		complete(&connector.Files.DestinationDirectoryPath, at.at("files", "destination_directory_path"))
+		complete(dir, &connector.SFTP.KeyPairsPath, at.at("sftp", "key_pairs_path"))
+		complete(dir, &connector.SFTP.KnownHostsPath, at.at("sftp", "known_hosts_path"))
 		if connector.SFTP.KnownHostsPath == "" {
 			connector.SFTP.KnownHostsPath = filepath.Join(c.DataDirectory, "known_hosts")
 		}
+		connector.completeFiles(dir, at.at("files"))
 	}
+	for _, name := range names(c.Spaces, top.at("spaces")) {
+		space := c.Spaces[name]
+		space.Name = name
+		completeTarget(dir, &space.DestinationDirectoryPath, top.at("spaces", name, "destination_directory_path"))
+	}
+	c.SpaceServer.complete()
+}
+
+// completeFiles makes the paths of the local end absolute. A relative directory of
+// after_copy starts at the source directory, in either direction.
+func (c *Connector) completeFiles(dir string, at *place) {
+	if !c.Uploads() {
+		completeTarget(dir, &c.Files.DestinationDirectoryPath, at.at("destination_directory_path"))
+		return
+	}
+	complete(dir, &c.Files.SourceDirectoryPath, at.at("source_directory_path"))
+	if to := &c.Files.AfterCopy.MoveTo; filepath.IsAbs(*to) || strings.HasPrefix(*to, "/") || filepath.VolumeName(*to) != "" {
+		complete(dir, to, at.at("after_copy"))
+	}
+}
+
+// complete fills in where clients find the server. A listen address that is not
+// understood is validate's to report.
+func (s *SpaceServer) complete() {
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return
+	}
+	if s.PublicHost == "" {
+		s.PublicHost = host
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err == nil && s.PublicPort == 0 {
+		s.PublicPort = int(number)
+	}
+}
+
+// completeTarget is complete for a path that may be a share.
+func completeTarget(dir string, path *string, at *place) {
+	switch {
+	case isShare(*path):
+	case strings.HasPrefix(*path, `\`) && filepath.Separator == '/':
+		at.refuse(`starts with one \, as \\ is one in double quotes; allowed: '\\server\share\directory' in single quotes`)
+	default:
+		complete(dir, path, at)
+	}
+}
+
+// complete makes a local path absolute.
+func complete(dir string, path *string, at *place) {
+	if *path == "" {
+		return
+	}
+	if isShare(*path) && !plainUNC(*path) {
+		at.fail(onlyLocal)
+		return
+	}
+	resolved, err := resolve(dir, *path)
+	if err != nil {
+		at.refuse("%v", err)
+		return
+	}
+	*path = resolved
 }
 
 // resolve makes a path of the file absolute: a relative one starts at dir. On

@@ -59,6 +59,7 @@ type place struct {
 	key    string
 	line   int
 	text   string // the value as written, before ${NAME}; empty when it may be a secret
+	given  bool   // the file has a value for it
 	bad    bool   // a mistake was reported here: others would be its echo
 	parts  map[string]*place
 }

@@ -22,8 +22,19 @@ func TestExampleLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Connectors) < 2 {
-		t.Errorf("%d connectors", len(c.Connectors))
+	if len(c.Connectors) != 3 || len(c.Spaces) != 2 {
+		t.Errorf("%d connectors, %d Spaces", len(c.Connectors), len(c.Spaces))
+	}
+	for what, is := range map[string]bool{
+		"a connector has a share":   Share(c.Connectors["invoices"].Files.DestinationDirectoryPath, c.Connectors["invoices"].Files.SystemUsername),
+		"a connector uploads":       c.Connectors["outgoing"].Uploads() && c.Connectors["outgoing"].SFTP.CredentialsAPI.Enabled(),
+		"uploads are received":      c.SpaceServer.Enabled(),
+		"a Space has a share":       Share(c.Spaces["us_sp_124"].DestinationDirectoryPath, c.Spaces["us_sp_124"].SystemUsername),
+		"the other is on this disk": !isShare(c.Spaces["us_sp_123"].DestinationDirectoryPath),
+	} {
+		if !is {
+			t.Errorf("not so: %s", what)
+		}
 	}
 }
 

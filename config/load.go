@@ -40,7 +40,6 @@ func Parse(file string, text []byte, env func(string) (string, bool)) (*Config, 
 	dir := filepath.Dir(absolute)
 	(&decoder{dir: dir, env: env}).value(root, reflect.ValueOf(c).Elem(), top)
 	c.complete(dir, top)
-	c.refuseLater(top)
 	c.validate(top)
 	if len(found.errors) > 0 {
 		return nil, found.sorted()

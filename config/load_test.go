@@ -20,8 +20,12 @@ func variables(name string) (string, bool) {
 		"SECRET":        "hunter2",
 		"INJECTION":     "22\npassword: x",
 		"EMPTY":         "",
-		"PORT":          "2222",
-		"TRUE":          "true",
+
+		"SHARE_PASSWORD":    "of the share",
+		"UPLOAD_SECRET_KEY": "sk_upload",
+		"SPACE_SECRET_KEY":  "sk_0123456789abcdef",
+		"PORT":              "2222",
+		"TRUE":              "true",
 	}[name]
 	return value, ok
 }
@@ -96,14 +100,14 @@ func TestBadBytes(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"utf-16":           {"\xff\xfec\x00", "1: the file is UTF-16; save it as UTF-8"},
 		"latin-1":          {"a:\n  b\xe9\n", "2: not UTF-8 text; save the file as UTF-8"},
-		"only a mark":      {"\ufeff", "1: the file is empty; it needs at least one connector (see config.example.yaml)"},
-		"line ends":        {"connectors: {}\r\n\r\nlog: 1\r\n", "1: connectors: at least one connector is required\nc.yaml:3: log: unknown key; allowed: data_directory, server, connectors"},
+		"only a mark":      {"\ufeff", "1: the file is empty; it needs at least one connector or Space (see config.example.yaml)"},
+		"line ends":        {"connectors: {}\r\n\r\nlog: 1\r\n", "1: connectors: at least one connector or Space is required\nc.yaml:3: log: unknown key; allowed: data_directory, server, connectors, space_server, spaces"},
 		"control":          {"connectors: {}\na: \x01\n", "2: not valid YAML: control characters are not allowed"},
 		"quote on line 1":  {"a: \"b\nc: d\n\n", "1: not valid YAML: found unexpected end of stream"},
 		"quote not closed": {"a: b\nc: 'd\ne: f\n", "2: not valid YAML: found unexpected end of stream"},
 		"inside of braces": {"a: {b: c,\n  d: @e,\n  f: g}\n", "2: not valid YAML: found character that cannot start any token"},
 		"anchor in itself": {"connectors: &c\n  a: *c\n", "2: connectors.a.a: unknown key; allowed: direction, sftp, files, automatic_sftp_file_sync, time_zone, interapp, retention"},
-		"merge in itself":  {"connectors: &c\n  <<: *c\n", "1: connectors: at least one connector is required"},
+		"merge in itself":  {"connectors: &c\n  <<: *c\n", "1: connectors: at least one connector or Space is required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("c.yaml", []byte(test.text), nil)
@@ -152,7 +156,7 @@ func TestDefaults(t *testing.T) {
 			Files: Files{
 				SourceDirectoryPath: "/results", DestinationDirectoryPath: filepath.Join(dir, "results"),
 				Include: []string{"**"}, Settle: Duration(5 * time.Second), Symlinks: FollowSymlinks,
-				AfterCopy: AfterCopy{Action: Leave}, OnConflict: FailOnConflict, Layout: Tree,
+				AfterCopy: AfterCopy{Action: Leave}, OnConflict: FailOnConflict, UploadName: UploadPending, Layout: Tree,
 			},
 			Sync:     Schedule{Text: "N/A"},
 			TimeZone: TimeZone{time.UTC},
@@ -165,6 +169,10 @@ func TestDefaults(t *testing.T) {
 			},
 			Retention: Duration(90 * 24 * time.Hour),
 		}},
+		SpaceServer: SpaceServer{
+			MaximumFileSize: 100e6, InboxQuota: 10e9,
+			Connections: 200, ConnectionsSpace: 20, IdleTimeout: Duration(10 * time.Minute),
+		},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%+v\n%+v\nwant\n%+v\n%+v", c, c.Connectors["results"], want, want.Connectors["results"])

@@ -90,11 +90,14 @@ func TestConfigNeverPrints(t *testing.T) {
 		strings.Replace(oneConnector("", "", ""), "password: pw", "password: hunter2", 1))
 	c.Connectors["a"].SFTP.KeyPairsPassphrase = "hunter2"
 	c.Connectors["a"].Files.SystemPassword = "hunter2"
+	c.Connectors["a"].SFTP.CredentialsAPI.SecretKey = "hunter2"
+	c.SpaceServer.SecretKeys = []SecretKey{{Key: "hunter2"}}
+	c.Spaces = map[string]*Space{"a": {SystemPassword: "hunter2"}}
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, got := range []string{string(text), fmt.Sprintf("%v %+v %#v %+v", c, c, *c, *c.Connectors["a"])} {
+	for _, got := range []string{string(text), fmt.Sprintf("%v %+v %#v %+v %+v", c, c, *c, *c.Connectors["a"], *c.Spaces["a"])} {
 		if strings.Contains(got, "hunter2") {
 			t.Errorf("printed %s", got)
 		}

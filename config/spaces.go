@@ -1,5 +1,7 @@
 package config
 
+import "reflect"
+
 // SpaceServer is where uploads to Spaces are received.
 type SpaceServer struct {
 	Listen            string      `yaml:"listen"`            // empty: there is none
@@ -46,3 +48,10 @@ type Space struct {
 	PublicKeys               []string `yaml:"public_keys"` // lines as of authorized_keys
 	Retention                Duration `yaml:"retention"`
 }
+
+// Equal reports whether both have the same settings, as Connector.Equal does.
+func (s SpaceServer) Equal(o SpaceServer) bool { return reflect.DeepEqual(s, o) }
+
+// Equal reports whether both have the same settings, as Connector.Equal does.
+// What the server's settings give a Space is not among them.
+func (s *Space) Equal(o *Space) bool { return reflect.DeepEqual(s, o) }

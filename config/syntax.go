@@ -24,7 +24,7 @@ func parseYAML(text []byte, found *report) *yaml.Node {
 		line, problem := explainSyntax(text, err)
 		found.add(line, "", problem)
 	case len(documents) == 0 || isNull(documents[0].Content[0]):
-		found.add(1, "", "the file is empty; it needs at least one connector (see config.example.yaml)")
+		found.add(1, "", "the file is empty; it needs at least one connector or Space (see config.example.yaml)")
 	case len(documents) > 1:
 		found.add(documents[1].Line, "", "a second YAML document starts here; allowed: one in a file")
 	default:
@@ -98,6 +98,8 @@ func advise(problem string) string {
 		return "an alias without its anchor; put quotes around a value that starts with *"
 	case strings.HasPrefix(problem, "found character that cannot start"):
 		return problem + "; put quotes around a value that starts with @, ` or %, and indent with spaces, not tabs"
+	case strings.HasPrefix(problem, "found unknown escape character"):
+		return problem + "; put single quotes, or none, around a text with \\"
 	case strings.HasPrefix(problem, "mapping values are not allowed"):
 		return problem + "; put quotes around a value with \": \" in it, and indent keys of one mapping equally"
 	case strings.HasPrefix(problem, "found unexpected end of stream"):

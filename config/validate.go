@@ -3,7 +3,6 @@ package config
 import (
 	"maps"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,22 +17,32 @@ func (c *Config) validate(top *place) {
 	}
 	c.Server.validate(top.at("server"))
 	connectors := top.at("connectors")
-	if len(c.Connectors) == 0 {
-		connectors.fail("at least one connector is required")
+	if len(c.Connectors) == 0 && len(c.Spaces) == 0 {
+		connectors.fail("at least one connector or Space is required")
 	}
 	folded := make(map[string]string)
-	for _, name := range c.names(connectors) {
+	for _, name := range names(c.Connectors, connectors) {
 		at := connectors.at(name)
 		c.Connectors[name].validate(at)
-		validateName(name, at, folded, connectors)
+		c.validateSource(name, at.at("files", "source_directory_path"))
+		validateName("connector", name, maxName, at, folded, connectors)
+	}
+	c.validateSpaces(top)
+}
+
+// validateSource keeps the ledger out of uploads.
+func (c *Config) validateSource(name string, at *place) {
+	connector := c.Connectors[name]
+	if source := connector.Files.SourceDirectoryPath; connector.Uploads() && source != "" && holds(source, c.DataDirectory) {
+		at.refuse("the data_directory is in it, and with it the ledger and its secrets; allowed: another local directory")
 	}
 }
 
-// names are the connectors in the order of the file, so that mistakes that
-// share a line come in the same order each time.
-func (c *Config) names(connectors *place) []string {
-	return slices.SortedFunc(maps.Keys(c.Connectors), func(a, b string) int {
-		if byLine := connectors.at(a).line - connectors.at(b).line; byLine != 0 {
+// names are the keys of a mapping in the order of the file, so that mistakes
+// that share a line come in the same order each time.
+func names[T any](items map[string]T, at *place) []string {
+	return slices.SortedFunc(maps.Keys(items), func(a, b string) int {
+		if byLine := at.at(a).line - at.at(b).line; byLine != 0 {
 			return byLine
 		}
 		return strings.Compare(a, b)
@@ -42,7 +51,7 @@ func (c *Config) names(connectors *place) []string {
 
 // validate checks the server's keys.
 func (s Server) validate(at *place) {
-	local, err := loopback(s.Listen)
+	local, err := loopback(s.Listen, "127.0.0.1:8022")
 	switch {
 	case err != "":
 		at.at("listen").refuse("%s", err)
@@ -77,7 +86,7 @@ func (s Server) validate(at *place) {
 	}
 }
 
-// minToken is the least length of a token, in characters.
+// minToken is the least length of a token or a secret key, in characters.
 const minToken = 16
 
 // validate checks one token by itself.
@@ -85,15 +94,7 @@ func (t Token) validate(at *place) {
 	if t.Name == "" {
 		at.at("name").fail("required; allowed: a name for the program that uses the token")
 	}
-	secret := at.at("token")
-	switch text := t.Token.Reveal(); {
-	case text == "":
-		secret.fail("required; allowed: at least %d characters, here or in a token_file", minToken)
-	case len(text) < minToken:
-		secret.fail("too short; allowed: at least %d characters", minToken)
-	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		secret.fail("has characters that an HTTP header cannot carry; allowed: visible ASCII without spaces")
-	}
+	validateBearer(t.Token, "token", at)
 	if len(t.Scopes) == 0 {
 		at.at("scopes").fail("required; allowed: one or more of read, request, apply, configure")
 	}
@@ -104,10 +105,24 @@ func (t Token) validate(at *place) {
 	}
 }
 
+// validateBearer checks the secret of an Authorization header.
+func validateBearer(secret Secret, key string, parent *place) {
+	at := parent.at(key)
+	switch text := secret.Reveal(); {
+	case text == "":
+		at.fail("required; allowed: at least %d characters, here or in a %s", minToken, key+fileTwin)
+	case len(text) < minToken:
+		at.fail("too short; allowed: at least %d characters", minToken)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		at.fail(unfit)
+	}
+}
+
 // loopback reports whether a listen address is reached from this machine only.
 // A name other than localhost may resolve to any address.
-func loopback(listen string) (local bool, problem string) {
-	const allowed = "allowed: HOST:PORT, such as 127.0.0.1:8022"
+// A problem offers the example.
+func loopback(listen, example string) (local bool, problem string) {
+	allowed := "allowed: HOST:PORT, such as " + example
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return false, "not an address to listen on; " + allowed
@@ -115,13 +130,10 @@ func loopback(listen string) (local bool, problem string) {
 	if number, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(number, 10) != port {
 		return false, "the port must be a number from 0 (any free one) to 65535; " + allowed
 	}
-	if address, err := netip.ParseAddr(host); err == nil {
-		return address.IsLoopback(), ""
-	}
 	if host != "" && checkHost(host) != "" {
 		return false, "not an address to listen on; " + allowed
 	}
-	return strings.EqualFold(host, "localhost"), ""
+	return loopbackHost(host), ""
 }
 
 // allowsReplies reports whether text is an item of reply_to_allow: an origin

@@ -5,17 +5,12 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"path"
 	"path/filepath"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 // The bounds of a connector's numbers.
@@ -26,9 +21,10 @@ const (
 	minRetention   = time.Hour
 )
 
-// validateName checks a connector's name, after which its files are named.
-// folded maps the names so far, as a file system that folds case sees them.
-func validateName(name string, at *place, folded map[string]string, connectors *place) {
+// validateName checks the name of a kind of thing whose files are named after
+// it; limit is in bytes. folded maps the names so far, as a file system that
+// folds case sees them, and all is where they stand.
+func validateName(kind, name string, limit int, at *place, folded map[string]string, all *place) {
 	at.bad = false // a mistake in the value says nothing about the name
 	plain := func(r rune) bool {
 		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
@@ -36,13 +32,13 @@ func validateName(name string, at *place, folded map[string]string, connectors *
 	fold := strings.TrimRight(strings.ToLower(name), ".") // Windows drops dots at the end
 	switch other, taken := folded[fold]; {
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }):
-		at.fail("not a connector's name; allowed: letters, digits, '-', '_' and '.'")
-	case len(name) > maxName:
-		at.fail("the name is too long; allowed: %d characters", maxName)
+		at.fail("not a %s's name; allowed: letters, digits, '-', '_' and '.'", kind)
+	case len(name) > limit:
+		at.fail("the name is too long; allowed: %d characters", limit)
 	case fold == "" || !filepath.IsLocal(name):
-		at.fail("not a connector's name, since files are named after it; allowed: another name")
+		at.fail("not a %s's name, since files are named after it; allowed: another name", kind)
 	case taken:
-		at.fail("the same file name as the connector %s of line %d on some systems; allowed: a name that differs in more than its case", quote(other), connectors.at(other).line)
+		at.fail("the same file name as the %s %s of line %d on some systems; allowed: a name that differs in more than its case", kind, quote(other), all.at(other).line)
 	default:
 		folded[fold] = name
 	}
@@ -51,7 +47,7 @@ func validateName(name string, at *place, folded map[string]string, connectors *
 // validate checks one connector by itself.
 func (c *Connector) validate(at *place) {
 	c.SFTP.validate(at.at("sftp"))
-	c.Files.validate(at.at("files"))
+	c.Files.validate(at.at("files"), c.Uploads())
 	if c.Retention.Std() < minRetention {
 		at.at("retention").refuse("too short; allowed: 1h and more")
 	}
@@ -101,18 +97,7 @@ func validateClass(class string, at *place) {
 
 // validate checks the "SFTP Configuration".
 func (s SFTP) validate(at *place) {
-	if s.Host == "" {
-		at.at("host").fail("required; allowed: the name or the address of the SFTP server")
-	} else if problem := checkHost(s.Host); problem != "" {
-		at.at("host").fail("%s", problem)
-	}
-	if s.Port < 1 || s.Port > 65535 {
-		at.at("port").refuse("out of range; allowed: 1 to 65535")
-	}
-	if s.Username == "" {
-		at.at("username").fail("required; allowed: the name to log in with")
-	}
-	s.validateLogin(at)
+	s.validateServer(at)
 	if !validHostKey(s.HostKey) {
 		at.at("host_key").refuse("not understood; allowed: known-hosts, accept-new, SHA256:… (43 characters, as ssh-keygen -l prints them)")
 	}
@@ -227,68 +212,4 @@ func parseJump(text string) (user, host string, port int, err error) {
 		return "", "", 0, wrong
 	}
 	return user, host, int(number), nil
-}
-
-// validate checks the "File Handling Overview".
-func (f Files) validate(at *place) {
-	source := at.at("source_directory_path")
-	switch {
-	case f.SourceDirectoryPath == "":
-		source.fail("required; allowed: the directory on the SFTP server that holds the files")
-	case strings.HasPrefix(f.SourceDirectoryPath, "~"):
-		source.refuse("~ is not expanded; a relative path starts at the login directory, and \".\" is that directory")
-	case strings.ContainsRune(f.SourceDirectoryPath, 0):
-		source.fail("holds a NUL character; allowed: a path")
-	}
-	if f.DestinationDirectoryPath == "" {
-		at.at("destination_directory_path").fail("required; allowed: the local directory that gets the files")
-	}
-	include := at.at("include")
-	if len(f.Include) == 0 {
-		include.fail("nothing would be copied; allowed: patterns such as \"*.csv\", or \"**\" for every file")
-	}
-	validatePatterns(f.Include, include)
-	validatePatterns(f.Exclude, at.at("exclude"))
-	if f.Settle.Std() > maxSettle {
-		at.at("settle").refuse("out of range; allowed: 0s (off) to 24h")
-	}
-	if f.AfterCopy.Action == Move && f.SourceDirectoryPath != "" && path.Clean(f.AfterCopy.MoveTo) == path.Clean(f.SourceDirectoryPath) {
-		at.at("after_copy").refuse("the source directory itself; allowed: another directory on the server")
-	}
-}
-
-func validatePatterns(patterns []string, at *place) {
-	for i, pattern := range patterns {
-		if problem := checkPattern(pattern); problem != "" {
-			at.at("["+strconv.Itoa(i)+"]").refuse("%s", problem)
-		}
-	}
-}
-
-// checkPattern gives what is wrong with a pattern of include or exclude, or "".
-func checkPattern(pattern string) string {
-	if expression, ok := strings.CutPrefix(pattern, "regex:"); ok {
-		_, err := regexp.Compile(expression)
-		if cause := (*syntax.Error)(nil); errors.As(err, &cause) {
-			return "not a regular expression, " + string(cause.Code) + "; allowed: Go's syntax (RE2)"
-		}
-		if err != nil {
-			return "not a regular expression; allowed: Go's syntax (RE2)"
-		}
-		return ""
-	}
-	const allowed = "; allowed: a glob such as *.csv or results/**/*.csv, or regex:EXPRESSION"
-	if pattern == "" || !doublestar.ValidatePattern(pattern) {
-		return "not a glob" + allowed
-	}
-	if !strings.Contains(pattern, "/") {
-		return ""
-	}
-	// A / in front only says that the pattern starts at the source directory.
-	for element := range strings.SplitSeq(strings.TrimPrefix(pattern, "/"), "/") {
-		if element == "" || element == "." || element == ".." {
-			return "matches nothing: a pattern with / is compared with the path below the source directory, as in a/b.csv" + allowed
-		}
-	}
-	return ""
 }

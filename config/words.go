@@ -29,6 +29,11 @@ func (s *Scope) UnmarshalText(text []byte) error {
 	return choose(s, text, ScopeRead, ScopeRequest, ScopeApply, ScopeConfigure)
 }
 
+// UnmarshalText reads one of the directions.
+func (d *Direction) UnmarshalText(text []byte) error {
+	return choose(d, text, Download, Upload)
+}
+
 // UnmarshalText reads one of the ways to log in.
 func (a *Authentication) UnmarshalText(text []byte) error {
 	return choose(a, text, Credentials, KeyPairs)
@@ -49,11 +54,21 @@ func (l *Layout) UnmarshalText(text []byte) error {
 	return choose(l, text, Tree, Flat)
 }
 
+// UnmarshalText reads one of the names of uploads.
+func (u *UploadName) UnmarshalText(text []byte) error {
+	return choose(u, text, UploadPending, UploadDirect)
+}
+
+// UnmarshalText reads one of the treatments of a second upload.
+func (s *SameName) UnmarshalText(text []byte) error {
+	return choose(s, text, ReplaceSameName, KeepBoth)
+}
+
 // AfterCopy is what becomes of an original once its copy is safe, written
 // leave, delete or move:DIRECTORY.
 type AfterCopy struct {
 	Action AfterAction
-	MoveTo string // the directory on the server, for Move
+	MoveTo string // the directory, on the source's side, for Move
 }
 
 // AfterAction is the first word of after_copy.
@@ -84,9 +99,9 @@ func (a *AfterCopy) UnmarshalText(text []byte) error {
 	case string(text) == string(Leave), string(text) == string(Delete):
 		*a = AfterCopy{Action: AfterAction(text)}
 	case !move:
-		return errors.New("not known; allowed: leave, delete, move:/a/directory/on/the/server")
+		return errors.New("not known; allowed: leave, delete, move:/a/directory")
 	case dir == "" || strings.HasPrefix(dir, "~") || strings.ContainsRune(dir, 0):
-		return errors.New("needs a directory on the server, with ~ written out; allowed: move:/archive or the like")
+		return errors.New("needs a directory, with ~ written out; allowed: move:/archive or the like")
 	default:
 		*a = AfterCopy{Action: Move, MoveTo: dir}
 	}
