@@ -1,0 +1,421 @@
+package inbox
+
+import (
+	"errors"
+	"math"
+	"path"
+	"slices"
+
+	"github.com/pkg/sftp"
+)
+
+// mkdir makes a directory, durably.
+func (b *Inbox) mkdir(name string) error {
+	if name == "" {
+		return errExists
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	s, err := p.look()
+	if err != nil {
+		return err
+	}
+	if !s.nothing() {
+		return errExists
+	}
+	b.mu.Lock()
+	if err = b.room(); err == nil {
+		b.directories++
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := p.dir.Mkdir(p.base, 0o700); err != nil {
+		b.forgetDirectory()
+		return err
+	}
+	b.mu.Lock()
+	b.gone.forget(name)
+	b.mu.Unlock()
+	return syncDirectory(p.dir)
+}
+
+func (b *Inbox) forgetDirectory() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.directories--
+}
+
+// rmdir removes an empty directory.
+func (b *Inbox) rmdir(name string) error {
+	if name == "" {
+		return errDenied
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	s, err := p.look()
+	switch {
+	case err != nil:
+		return err
+	case s.nothing():
+		return errMissing
+	case !s.isDirectory():
+		return errNoDir
+	}
+	if err := p.dir.Remove(p.base); err != nil {
+		if sub, serr := openDirectory(p.dir, p.base); serr == nil {
+			defer sub.Close()
+			if eachName(sub, func(string) error { return errNotEmpty }) == errNotEmpty {
+				return errNotEmpty
+			}
+		}
+		return err
+	}
+	b.forgetDirectory()
+	return syncDirectory(p.dir)
+}
+
+// remove removes a file, whether it is uploaded or not.
+func (b *Inbox) remove(name string) error {
+	if name == "" {
+		return errDirectory
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	s, err := p.look()
+	if err != nil {
+		return err
+	}
+	f := b.observe(name, s)
+	switch {
+	case s.isDirectory():
+		return errDirectory
+	case f == nil:
+		return errMissing
+	}
+	if err := b.evict(f, p); err != nil {
+		return err
+	}
+	if s.whole != nil {
+		if err := p.dir.Remove(p.base); err != nil {
+			return err
+		}
+	}
+	if s.part != nil {
+		if err := p.dir.Remove(p.part()); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	b.setPart(f, nil)
+	b.setWhole(f, nil)
+	b.mu.Unlock()
+	return syncDirectory(p.dir)
+}
+
+// rename gives a file or directory another name. What stands there is replaced
+// only if replace is set.
+func (b *Inbox) rename(from, to string, replace bool) error {
+	switch {
+	case from == "" || to == "":
+		return errDenied
+	case below(to, from):
+		return refuse(sftp.ErrSSHFxFailure, "a directory cannot be moved into itself")
+	}
+	defer b.claimTrees(from, to)()
+	src, err := b.place(from)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	dst, err := b.place(to)
+	if err != nil {
+		return err
+	}
+	defer dst.close()
+	s, err := src.look()
+	if err != nil {
+		return err
+	}
+	d, err := dst.look()
+	switch {
+	case err != nil:
+		return err
+	case s.nothing():
+		return errMissing
+	case key(from) == key(to) && (replace || from != to):
+		if from == to {
+			return nil
+		}
+		d = sight{} // only its case changes
+	case !d.nothing() && !replace:
+		return errExists
+	}
+	if s.isDirectory() {
+		err = b.renameDirectory(from, to, d)
+	} else {
+		err = b.renameFile(from, to, s, d, src, dst)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncDirectory(dst.dir), syncDirectory(src.dir))
+}
+
+// renameFile renames what is uploaded, what is being uploaded, or both. The
+// caller has claimed the names.
+func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
+	if d.isDirectory() {
+		return errExists
+	}
+	old, over := b.observe(from, s), (*file)(nil)
+	if !d.nothing() {
+		over = b.observe(to, d)
+	}
+	if err := errors.Join(b.evict(old, src), b.evict(over, dst)); err != nil {
+		return errBusy
+	}
+	if s.part != nil && over != nil {
+		return errPartial
+	}
+	var v version
+	if s.whole != nil {
+		b.mu.Lock()
+		v = b.distinct(to, 0, *versionOf(s.whole))
+		b.mu.Unlock()
+		if !v.modTime.Equal(s.whole.ModTime()) {
+			if err := src.dir.Chtimes(src.base, v.modTime, v.modTime); err != nil {
+				return err
+			}
+		}
+		if err := b.root.Rename(from, to); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.part != nil:
+		if err := b.root.Rename(partOf(from), partOf(to)); err != nil {
+			return err
+		}
+	case d.part != nil:
+		if err := dst.dir.Remove(dst.part()); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	part, since := old.part, old.partSince
+	b.setPart(old, nil)
+	b.setWhole(old, nil)
+	f := b.record(to)
+	b.setPart(f, part)
+	f.partSince = since
+	if s.whole != nil {
+		b.setWhole(f, &v)
+	}
+	b.gone.forget(to)
+	return nil
+}
+
+func partOf(name string) string {
+	dir, base := path.Split(name)
+	return dir + reserved + base
+}
+
+// renameDirectory renames a directory with all that is in it. The caller has
+// claimed both trees.
+func (b *Inbox) renameDirectory(from, to string, d sight) error {
+	if !d.nothing() && !d.isDirectory() {
+		return errNoDir
+	}
+	moved := b.filesBelow(from)
+	if slices.ContainsFunc(moved, func(f *file) bool { return f.writer != nil }) {
+		return errBusyBelow
+	}
+	if d.isDirectory() { // an empty one may be replaced
+		if err := b.root.Remove(to); err != nil {
+			return errExists
+		}
+		b.forgetDirectory()
+	}
+	if err := b.root.Rename(from, to); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone.forgetBelow(from)
+	b.gone.forgetBelow(to)
+	b.gone.forget(to)
+	for _, f := range moved {
+		delete(b.files, key(f.name))
+		f.name = to + f.name[len(from):]
+		b.files[key(f.name)] = f
+		if f.whole != nil {
+			b.arrived(f)
+		}
+	}
+	return nil
+}
+
+func (b *Inbox) filesBelow(dir string) []*file {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var files []*file
+	for k, f := range b.files {
+		if below(k, key(dir)) {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// arrived notes that a file has come to another name with its directory. The
+// caller holds b.mu.
+func (b *Inbox) arrived(f *file) {
+	v := b.distinct(f.name, 0, *f.whole)
+	if !v.modTime.Equal(f.whole.modTime) {
+		if err := b.root.Chtimes(f.name, v.modTime, v.modTime); err != nil {
+			b.o.Log.Warn("inbox: time not set", "name", f.name, "error", err)
+			v = *f.whole
+		}
+	}
+	b.setWhole(f, &v)
+}
+
+// setAttributes does what SETSTAT asks for, as far as it means something here: a
+// size, to what is being uploaded; a time, to a file. Permissions are taken and
+// ignored, as many clients set them after each upload.
+func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	switch {
+	case a == nil:
+		return refuse(sftp.ErrSSHFxBadMessage, "the attributes are cut short")
+	case flags.UidGid:
+		return errDenied
+	case flags.Size && a.Size > math.MaxInt64:
+		return errOffset
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return b.setGone(name, flags, a, err)
+	}
+	defer p.close()
+	s, err := p.look()
+	if err != nil {
+		return err
+	}
+	if s.isDirectory() {
+		if flags.Size {
+			return errDirectory
+		}
+		return nil
+	}
+	f := b.observe(name, s)
+	switch {
+	case f == nil:
+		return b.setGone(name, flags, a, errMissing)
+	case f.part != nil:
+		return b.setPartAttributes(f, p, flags, a)
+	}
+	return b.setWholeAttributes(f, p, flags, a)
+}
+
+func (b *Inbox) setPartAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	b.mu.Lock()
+	w, size := f.writer, f.part.size
+	b.mu.Unlock()
+	if flags.Size && int64(a.Size) != size {
+		switch {
+		case w != nil:
+			if err := w.truncate(int64(a.Size)); err != nil {
+				return err
+			}
+		case int64(a.Size) > size: // there would be a gap that nobody knows of
+			return errOrder
+		default:
+			if err := truncate(p.dir, p.part(), int64(a.Size)); err != nil {
+				return err
+			}
+			b.mu.Lock()
+			b.setPart(f, &version{size: int64(a.Size)})
+			b.mu.Unlock()
+		}
+	}
+	if flags.Acmodtime && w != nil {
+		w.setTime(a.ModTime())
+	}
+	return nil
+}
+
+func (b *Inbox) setWholeAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	if flags.Size && int64(a.Size) != f.whole.size {
+		return refuse(sftp.ErrSSHFxPermissionDenied, "permission denied: the file is uploaded; open it for writing to change its size")
+	}
+	b.mu.Lock()
+	v := b.distinct(f.name, f.generation, version{f.whole.size, a.ModTime()})
+	if !flags.Acmodtime {
+		b.touch(f)
+	}
+	b.mu.Unlock()
+	if !flags.Acmodtime {
+		return nil
+	}
+	if err := p.dir.Chtimes(p.base, v.modTime, v.modTime); err != nil {
+		return err
+	}
+	info, err := p.dir.Lstat(p.base)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f.whole = &version{f.whole.size, info.ModTime()}
+	b.touch(f)
+	return nil
+}
+
+// setGone answers SETSTAT of a file that was imported a moment ago, or with err.
+func (b *Inbox) setGone(name string, flags sftp.FileAttrFlags, a *sftp.FileStat, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.gone.find(name)
+	switch {
+	case g == nil:
+		return err
+	case flags.Size && int64(a.Size) != g.size:
+		return errDenied
+	case flags.Acmodtime:
+		g.modTime = a.ModTime()
+	}
+	return nil
+}
+
+// status is the file system that a client sees in df: the quota.
+func (b *Inbox) status() (*sftp.StatVFS, error) {
+	const block = 4096
+	if b.o.Quota <= 0 {
+		return nil, refuse(sftp.ErrSSHFxOpUnsupported, "this inbox has no quota")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	free := uint64(max(0, b.o.Quota-b.bytes)) / block
+	entries := uint64(b.o.MaximumEntries)
+	left := entries - min(entries, uint64(len(b.files)+b.directories))
+	return &sftp.StatVFS{
+		Bsize: block, Frsize: block, Blocks: uint64(b.o.Quota) / block, Bfree: free, Bavail: free,
+		Files: entries, Ffree: left, Favail: left, Namemax: uint64(maxName),
+	}, nil
+}

@@ -1,0 +1,277 @@
+package inbox
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// staleAfter is how long an upload must have been silent until another
+// connection may take it over: the first one may be dead without the server
+// knowing, and its client be back already.
+const staleAfter = 30 * time.Second
+
+// openRead opens a file for a client: the one that it sees.
+func (b *Inbox) openRead(name string) (*reader, error) {
+	p, err := b.place(name)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	s, err := p.look()
+	switch {
+	case err != nil:
+		return nil, err
+	case s.nothing():
+		return nil, errMissing
+	case s.part != nil:
+		p.base = p.part()
+	case s.isDirectory():
+		return nil, errDirectory
+	}
+	f, err := p.dir.Open(p.base)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{b, name, f}, nil
+}
+
+// reader is a handle for reading.
+type reader struct {
+	b    *Inbox
+	name string
+	file *os.File
+}
+
+func (r *reader) ReadAt(to []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errOffset
+	}
+	n, err := r.file.ReadAt(to, off)
+	return n, r.b.answer("read", r.name, err)
+}
+
+func (r *reader) Close() error { return r.b.answer("close", r.name, r.file.Close()) }
+
+// openWrite opens a file for a client that uploads. What stands under the plain
+// name stays when all of it is to be replaced, and is taken back when it is to
+// be written on.
+func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error) {
+	if name == "" {
+		return nil, errDirectory
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	s, err := p.look()
+	if err != nil {
+		return nil, err
+	}
+	f := b.observe(name, s)
+	switch {
+	case s.isDirectory():
+		return nil, errDirectory
+	case f == nil && !flags.Creat:
+		return nil, errMissing
+	case f != nil && flags.Creat && flags.Excl:
+		return nil, errExists
+	}
+	if err := b.evict(f, p); err != nil {
+		return nil, err
+	}
+	w := &writer{b: b, name: name, appends: flags.Append, last: time.Now()}
+	switch {
+	case f == nil, f.part == nil && flags.Trunc:
+		err = b.startPart(w, p)
+	case f.part == nil:
+		err = b.takeBack(w, p, s.whole)
+	default:
+		err = b.resumePart(w, p, flags.Trunc)
+	}
+	if err != nil {
+		if w.file != nil {
+			w.file.Close()
+		}
+		return nil, err
+	}
+	w.start = w.prefix
+	return w, nil
+}
+
+// evict makes sure that nobody writes the file: a writer that was silent for
+// long loses it. f may be nil. The caller has claimed the name.
+func (b *Inbox) evict(f *file, p place) error {
+	b.mu.Lock()
+	var w *writer
+	if f != nil {
+		w = f.writer
+	}
+	b.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	if w.idle() < staleAfter {
+		return errBusy
+	}
+	w.stop(errTaken)
+	return b.leavePart(w, p)
+}
+
+// startPart begins a new upload.
+func (b *Inbox) startPart(w *writer, p place) error {
+	b.mu.Lock()
+	var err error
+	if b.files[key(w.name)] == nil {
+		err = b.room()
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.record(w.name)
+	b.setPart(f, &version{})
+	b.gone.forget(w.name)
+	b.own(f, w)
+	return nil
+}
+
+// own notes who writes a part. The caller holds b.mu.
+func (b *Inbox) own(f *file, w *writer) {
+	f.writer, f.partSince = w, time.Now()
+	w.f = f
+}
+
+// resumePart goes on with an upload that was cut, or starts it again.
+func (b *Inbox) resumePart(w *writer, p place, anew bool) (err error) {
+	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if anew {
+		if err := w.file.Truncate(0); err != nil {
+			return err
+		}
+	}
+	info, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	w.prefix = info.Size()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.record(w.name)
+	b.setPart(f, versionOf(info))
+	b.own(f, w)
+	return nil
+}
+
+// takeBack makes an uploaded file one that is being uploaded, durably.
+func (b *Inbox) takeBack(w *writer, p place, standing fs.FileInfo) (err error) {
+	if w.file, err = p.dir.OpenFile(p.base, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if err := p.dir.Rename(p.base, p.part()); err != nil {
+		return err
+	}
+	if err := syncDirectory(p.dir); err != nil {
+		return errors.Join(err, p.dir.Rename(p.part(), p.base))
+	}
+	w.prefix = standing.Size()
+	w.before = versionOf(standing)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.record(w.name)
+	b.setPart(f, versionOf(standing))
+	b.setWhole(f, nil)
+	b.own(f, w)
+	return nil
+}
+
+// leavePart gives an upload up that its client may go on with: of what was
+// written it keeps what has no gap. The caller has claimed the name, and the
+// writer is stopped.
+func (b *Inbox) leavePart(w *writer, p place) error {
+	prefix := w.written()
+	err := errors.Join(w.file.Truncate(prefix), w.file.Close())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.f.writer != w {
+		return err
+	}
+	w.f.writer, w.f.partSince = nil, time.Now()
+	b.setPart(w.f, &version{size: prefix})
+	return err
+}
+
+// discardPart removes what is left of an upload that failed. One that went on
+// with a complete file, and only added to it, leaves that as it was.
+func (b *Inbox) discardPart(w *writer, p place) error {
+	if w.restores() {
+		w.setTime(w.before.modTime)
+		err := w.file.Truncate(w.before.size)
+		if err == nil {
+			err = b.publish(w, p)
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		w.f.writer = nil
+		return err
+	}
+	w.file.Close()
+	err := p.dir.Remove(p.part())
+	w.lose()
+	return err
+}
+
+// publish makes an upload an uploaded file: contents and time durable, then the
+// plain name, then that durable. The caller has claimed the name, and the writer
+// is stopped.
+func (b *Inbox) publish(w *writer, p place) error {
+	defer w.file.Close()
+	info, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	v := *versionOf(info)
+	if !w.modTime.IsZero() {
+		v.modTime = w.modTime
+	}
+	b.mu.Lock()
+	v = b.distinct(w.name, 0, v)
+	b.mu.Unlock()
+	if !v.modTime.Equal(info.ModTime()) {
+		if err := p.dir.Chtimes(p.part(), v.modTime, v.modTime); err != nil {
+			return err
+		}
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	if info, err = w.file.Stat(); err != nil {
+		return err
+	}
+	w.file.Close() // Windows renames no open file
+	if err := p.dir.Rename(p.part(), p.base); err != nil {
+		return err
+	}
+	err = syncDirectory(p.dir)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w.f.writer = nil
+	b.setWhole(w.f, versionOf(info))
+	b.setPart(w.f, nil)
+	return err
+}
+
+var _ io.ReaderAt = (*reader)(nil)

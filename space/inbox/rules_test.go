@@ -1,0 +1,268 @@
+package inbox_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pkg/sftp"
+
+	"sftpconnector/space/inbox"
+)
+
+// code is the SFTP status that an operation was answered with; 0 for OK.
+func code(err error) uint32 {
+	if s, ok := errors.AsType[*sftp.StatusError](err); ok {
+		return s.Code
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, fs.ErrNotExist):
+		return 2
+	case errors.Is(err, fs.ErrPermission):
+		return 3
+	}
+	return 99
+}
+
+// Nothing leads out of the inbox.
+func TestContained(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	outside := filepath.Join(filepath.Dir(b.dir), "outside")
+	b.must(os.MkdirAll(filepath.Join(outside, "d"), 0o700))
+	secret := filepath.Join(outside, "secret")
+	b.must(os.WriteFile(secret, []byte("secret"), 0o600))
+	c := b.connect()
+	b.put(c, "mine", "data")
+	b.must(c.Mkdir("sub"))
+	// An operator's links, to the outside and within.
+	for link, to := range map[string]string{"file": secret, "dir": outside, "up": "..", "inner": "sub", "abs": b.dir, "sub/up": "../.."} {
+		b.must(os.Symlink(to, filepath.Join(b.dir, link)))
+	}
+	check := func(what string, want uint32, err error) {
+		t.Helper()
+		if got := code(err); got != want {
+			t.Errorf("%s: status %d (%v), want %d", what, got, err, want)
+		}
+	}
+	for _, name := range []string{"file", "dir", "dir/secret", "up", "up/outside/secret", "inner", "inner/x", "abs/mine", "sub/up/x"} {
+		_, err := c.Open(name)
+		check("open "+name, 3, err)
+		_, err = c.Create(name)
+		check("create "+name, 3, err)
+		_, err = c.Stat(name)
+		check("stat "+name, 3, err)
+		_, err = c.Lstat(name)
+		check("lstat "+name, 3, err)
+		_, err = c.ReadDir(name)
+		check("list "+name, 3, err)
+		check("remove "+name, 3, c.Remove(name))
+		check("mkdir "+name, 3, c.Mkdir(name))
+		check("rename from "+name, 3, c.Rename(name, "taken"))
+		check("rename to "+name, 3, c.Rename("mine", name))
+		check("replace "+name, 3, c.PosixRename("mine", name))
+		check("times of "+name, 3, c.Chtimes(name, then, then))
+	}
+	check("symlink", 3, c.Symlink("/etc/passwd", "link"))
+	check("link", 3, c.Link("mine", "link"))
+	check("link out", 3, c.Link("../outside/secret", "link"))
+	_, err := c.ReadLink("file")
+	check("readlink", 3, err)
+	check("chown", 3, c.Chown("mine", 1, 1))
+	for _, p := range []string{"..", "/..", "/sub/../..", "../../etc", "sub/../../x"} {
+		_, err := c.RealPath(p)
+		check("realpath "+p, 3, err)
+	}
+	for p, want := range map[string]string{".": "/", "": "/", "sub/..": "/", "/sub/./x/": "/sub/x"} {
+		if got, err := c.RealPath(p); err != nil || got != want {
+			t.Errorf("realpath %q: %q, %v", p, got, err)
+		}
+	}
+	// These are below the client's own "/".
+	for _, p := range []string{"/etc/passwd", "../../../etc/passwd", "../outside/secret", secret} {
+		_, err := c.Open(p)
+		check("open "+p, 2, err)
+	}
+	check("remove /", 3, c.RemoveDirectory("/"))
+	check("rename /", 3, c.Rename("/", "x"))
+	if infos, err := c.ReadDir("/"); err != nil || len(infos) != 2 {
+		t.Errorf("listed: %v, %v", infos, err)
+	}
+	b.wantReady("mine")
+	if data, _ := os.ReadFile(secret); string(data) != "secret" {
+		t.Errorf("the secret is %q", data)
+	}
+	if found, _ := os.ReadDir(outside); len(found) != 2 {
+		t.Errorf("outside: %v", found)
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	good := []string{"a b", "é", "\xff\xfe", "-x", "a\nb", `a\b`, strings.Repeat("x", 244), ".uploadin", "uploading.x", "..x"}
+	for _, name := range good {
+		b.put(c, name, name)
+		if got := b.get(c, name); got != name {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
+	b.wantReady(good...)
+	for name, want := range map[string]uint32{
+		".uploading.x": 3, ".uploading.": 3, ".UPLOADING.x": 3, ".uploading.d/x": 3, "a\x00b": 4, strings.Repeat("x", 245): 4,
+		strings.Repeat("d/", 64) + "x": 4, strings.Repeat(strings.Repeat("d", 200)+"/", 21) + "x": 4,
+	} {
+		_, err := c.Create(name)
+		if got := code(err); got != want {
+			t.Errorf("create %.50q: status %d, want %d", name, got, want)
+		}
+		for what, err := range map[string]error{
+			"mkdir": c.Mkdir(name), "rename": c.Rename("a b", name), "remove": c.Remove(name), "replace": c.PosixRename(name, "y"),
+		} {
+			if got := code(err); got != want {
+				t.Errorf("%s %.50q: status %d, want %d", what, name, got, want)
+			}
+		}
+	}
+	b.wantReady(good...)
+}
+
+func TestRename(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	reset := func() {
+		b.must(os.RemoveAll(filepath.Join(b.dir, "x")))
+		b.again()
+		c = b.connect()
+		for _, name := range []string{"a", "b", "d", "full", "empty", "new"} {
+			os.RemoveAll(filepath.Join(b.dir, name))
+		}
+		b.again()
+		c = b.connect()
+		b.put(c, "a", "a")
+		b.put(c, "b", "bb")
+		b.must(c.MkdirAll("d/e"))
+		b.must(c.Mkdir("full"))
+		b.must(c.Mkdir("empty"))
+		b.put(c, "d/x", "ddd")
+		b.put(c, "d/e/y", "yyyy")
+		b.put(c, "full/z", "zzzzz")
+	}
+	all := []string{"a", "b", "d/e/y", "d/x", "full/z"}
+	for _, test := range []struct {
+		from, to     string
+		plain, posix bool // goes through
+		after        []string
+		bytes        int64
+		files        int
+	}{
+		{"a", "new", true, true, []string{"b", "d/e/y", "d/x", "full/z", "new"}, 15, 5},
+		{"a", "b", false, true, []string{"b", "d/e/y", "d/x", "full/z"}, 13, 4},
+		{"a", "d/new", true, true, []string{"b", "d/e/y", "d/new", "d/x", "full/z"}, 15, 5},
+		{"a", "d", false, false, all, 15, 5},
+		{"a", "a", false, true, all, 15, 5},
+		{"a", "none/x", false, false, all, 15, 5},
+		{"none", "x", false, false, all, 15, 5},
+		{"a", "a/x", false, false, all, 15, 5},
+		{"d", "new", true, true, []string{"a", "b", "full/z", "new/e/y", "new/x"}, 15, 5},
+		{"d", "full", false, false, all, 15, 5},
+		{"d", "empty", false, true, []string{"a", "b", "empty/e/y", "empty/x", "full/z"}, 15, 5},
+		{"d", "d/e/in", false, false, all, 15, 5},
+		{"d", "a", false, false, all, 15, 5},
+		{"d/e", "e", true, true, []string{"a", "b", "d/x", "e/y", "full/z"}, 15, 5},
+	} {
+		for _, posix := range []bool{false, true} {
+			reset()
+			rename, want := c.Rename, test.plain
+			if posix {
+				rename, want = c.PosixRename, test.posix
+			}
+			after, bytes, files := test.after, test.bytes, test.files
+			if !want {
+				after, bytes, files = all, 15, 5
+			}
+			err := rename(test.from, test.to)
+			if (err == nil) != want {
+				t.Errorf("%s → %s, posix %v: %v", test.from, test.to, posix, err)
+			}
+			b.wantReady(slices.Clone(after)...)
+			b.wantUsage(bytes, files)
+			os.RemoveAll(filepath.Join(b.dir, "e"))
+		}
+	}
+}
+
+// With an upload open below it, a directory stays; a cut upload moves, and stays cut.
+func TestRenameOfUploads(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	b.must(c.Mkdir("d"))
+	f, err := c.Create("d/x.part")
+	b.must(err)
+	_, err = f.Write([]byte("half"))
+	b.must(err)
+	if err := b.connect().Rename("d", "e"); err == nil || !strings.Contains(err.Error(), "being uploaded") {
+		t.Errorf("a directory with an upload below: %v", err)
+	}
+	c.end()
+	c = b.connect()
+	b.must(c.Rename("d", "e"))
+	b.must(c.Rename("e/x.part", "e/x"))
+	b.wantReady()
+	b.put(c, "whole", "data")
+	if err := c.PosixRename("e/x", "whole"); err == nil {
+		t.Error("half a file replaces a whole one")
+	}
+	b.must(c.PosixRename("whole", "e/x"))
+	b.wantReady("e/x")
+	b.wantUsage(4, 1)
+	// Temporary names wait for their final ones.
+	b.put(c, "y.tmp", "yy")
+	b.wantReady("e/x")
+	b.must(c.Rename("y.tmp", "y"))
+	b.wantReady("e/x", "y")
+}
+
+func TestDirectories(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	b.must(c.Mkdir("d"))
+	b.put(c, "d/x", "data")
+	b.put(c, "f", "data")
+	for what, err := range map[string]error{
+		"mkdir again": c.Mkdir("d"), "mkdir of a file": c.Mkdir("f"), "mkdir /": c.Mkdir("/"), "mkdir below a file": c.Mkdir("f/x"),
+		"rmdir of a full one": c.RemoveDirectory("d"), "rmdir of a file": c.RemoveDirectory("f"), "rmdir of nothing": c.RemoveDirectory("none"),
+		"setstat of nothing": c.Chmod("none", 0o600), "truncate of an uploaded file": c.Truncate("f", 1),
+	} {
+		if err == nil {
+			t.Errorf("%s went through", what)
+		}
+	}
+	for what, err := range map[string]error{
+		"chmod": c.Chmod("f", 0o777), "chmod of a directory": c.Chmod("d", 0o700), "times of a directory": c.Chtimes("d", then, then),
+		"truncate to its size": c.Truncate("f", 4), "chmod /": c.Chmod("/", 0o700),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if info, err := c.Stat("d"); err != nil || info.Mode() != fs.ModeDir|0o755 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if info, err := os.Stat(filepath.Join(b.dir, "d")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	b.must(c.Remove("d/x"))
+	b.must(c.RemoveDirectory("d"))
+	b.wantReady("f")
+}

@@ -1,0 +1,272 @@
+package inbox
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// Handlers gives the file side of one SFTP session, for sftp.NewRequestServer
+// with "/" as its start directory.
+func (b *Inbox) Handlers() sftp.Handlers {
+	s := session{b}
+	return sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s}
+}
+
+// session is one client.
+type session struct{ b *Inbox }
+
+var (
+	_ sftp.FileReader           = session{}
+	_ sftp.OpenFileWriter       = session{}
+	_ sftp.PosixRenameFileCmder = session{}
+	_ sftp.StatVFSFileCmder     = session{}
+	_ sftp.LstatFileLister      = session{}
+	_ sftp.RealPathFileLister   = session{}
+	_ sftp.ReadlinkFileLister   = session{}
+)
+
+// Fileread implements sftp.FileReader: OPEN for reading.
+func (s session) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	name, err := clean(r.Filepath)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.b.openRead(name)
+	if err != nil {
+		return nil, s.b.answer("open", name, err)
+	}
+	return f, nil
+}
+
+// Filewrite implements sftp.FileWriter: OPEN for writing.
+func (s session) Filewrite(r *sftp.Request) (io.WriterAt, error) { return s.OpenFile(r) }
+
+// OpenFile implements sftp.OpenFileWriter: OPEN for both.
+func (s session) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
+	name, err := clean(r.Filepath)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.b.openWrite(name, r.Pflags())
+	if err != nil {
+		return nil, s.b.answer("open for writing", name, err)
+	}
+	return f, nil
+}
+
+// Filecmd implements sftp.FileCmder. Links of any kind, and what is unknown, are refused.
+func (s session) Filecmd(r *sftp.Request) error {
+	switch r.Method {
+	case "Rename":
+		return s.rename(r, false)
+	case "Setstat", "Mkdir", "Rmdir", "Remove":
+	default:
+		return errDenied
+	}
+	name, err := clean(r.Filepath)
+	if err != nil {
+		return err
+	}
+	switch r.Method {
+	case "Setstat":
+		err = s.b.setAttributes(name, r.AttrFlags(), r.Attributes())
+	case "Mkdir":
+		err = s.b.mkdir(name)
+	case "Rmdir":
+		err = s.b.rmdir(name)
+	case "Remove":
+		err = s.b.remove(name)
+	}
+	return s.b.answer(r.Method, name, err)
+}
+
+// PosixRename implements sftp.PosixRenameFileCmder.
+func (s session) PosixRename(r *sftp.Request) error { return s.rename(r, true) }
+
+func (s session) rename(r *sftp.Request, replace bool) error {
+	from, err := clean(r.Filepath)
+	if err != nil {
+		return err
+	}
+	to, err := clean(r.Target)
+	if err != nil {
+		return err
+	}
+	return s.b.answer("rename", from, s.b.rename(from, to, replace))
+}
+
+// StatVFS implements sftp.StatVFSFileCmder.
+func (s session) StatVFS(*sftp.Request) (*sftp.StatVFS, error) { return s.b.status() }
+
+// Readlink implements sftp.ReadlinkFileLister.
+func (s session) Readlink(string) (string, error) { return "", errDenied }
+
+// RealPath implements sftp.RealPathFileLister.
+func (s session) RealPath(p string) (string, error) { return realPath(p) }
+
+// Lstat implements sftp.LstatFileLister.
+func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.stat(r) }
+
+// Filelist implements sftp.FileLister: OPENDIR and STAT.
+func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	switch r.Method {
+	case "Stat", "Lstat":
+		return s.stat(r)
+	case "List":
+	default:
+		return nil, errDenied
+	}
+	name, err := clean(r.Filepath)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.b.openLister(name)
+	if err != nil {
+		return nil, s.b.answer("list", name, err)
+	}
+	return l, nil
+}
+
+func (s session) stat(r *sftp.Request) (sftp.ListerAt, error) {
+	name, err := clean(r.Filepath)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.b.stat(name)
+	if err != nil {
+		return nil, s.b.answer("stat", name, err)
+	}
+	return one{info}, nil
+}
+
+// stat gives what a client sees under a name, or saw until it was imported.
+func (b *Inbox) stat(name string) (fs.FileInfo, error) {
+	p, err := b.place(name)
+	if err == nil {
+		defer p.close()
+		var s sight
+		if s, err = p.look(); err != nil {
+			return nil, err
+		}
+		if !s.nothing() {
+			return shown(path.Base("/"+name), s.shown()), nil
+		}
+		err = errMissing
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g := b.gone.find(name); g != nil {
+		return info{path.Base(name), g.size, 0o644, g.modTime}, nil
+	}
+	return nil, err
+}
+
+// one is the ListerAt of a single answer.
+type one struct{ info fs.FileInfo }
+
+func (o one) ListAt(to []os.FileInfo, _ int64) (int, error) {
+	return copy(to, []os.FileInfo{o.info}), nil
+}
+
+// lister streams a directory to a client.
+type lister struct {
+	b     *Inbox
+	name  string
+	p     place
+	names *nameStream
+	bases []string // read from names, and not yet looked at
+	end   error
+}
+
+func (b *Inbox) openLister(name string) (*lister, error) {
+	p, err := b.directory(name)
+	if err != nil {
+		return nil, err
+	}
+	n, err := openNames(p.dir)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return &lister{b: b, name: name, p: p, names: n}, nil
+}
+
+// ListAt implements sftp.ListerAt. pkg/sftp asks in order.
+func (l *lister) ListAt(to []os.FileInfo, _ int64) (int, error) {
+	n := 0
+	for n < len(to) {
+		if len(l.bases) == 0 {
+			if l.end == nil {
+				l.bases, l.end = l.names.next()
+			}
+			if len(l.bases) == 0 {
+				return n, l.b.answer("list", l.name, l.end)
+			}
+		}
+		base := l.bases[0]
+		l.bases = l.bases[1:]
+		if info := l.entry(base); info != nil {
+			to[n] = info
+			n++
+		}
+	}
+	return n, nil
+}
+
+// entry gives what a client sees of a name on the disk; nil for nothing. A file
+// with two names is shown under the reserved one.
+func (l *lister) entry(base string) fs.FileInfo {
+	plain, part := cutReserved(base)
+	info, err := lstat(l.p.dir, base)
+	if err != nil || info == nil || part && !info.Mode().IsRegular() {
+		return nil
+	}
+	if !part && info.Mode().IsRegular() {
+		if l.b.hasPart(join(l.name, base)) {
+			return nil
+		}
+	}
+	return shown(plain, info)
+}
+
+func (b *Inbox) hasPart(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.files[key(name)]
+	return f != nil && f.part != nil
+}
+
+// Close implements io.Closer.
+func (l *lister) Close() error {
+	err := l.names.close()
+	l.p.close()
+	return l.b.answer("close", l.name, err)
+}
+
+// info is what a client sees of a file or directory.
+type info struct {
+	name    string
+	size    int64
+	mode    fs.FileMode
+	modTime time.Time
+}
+
+// shown gives permissions that tell clients what they may do, not what the disk has.
+func shown(name string, of fs.FileInfo) info {
+	if of.IsDir() {
+		return info{name, of.Size(), fs.ModeDir | 0o755, of.ModTime()}
+	}
+	return info{name, of.Size(), 0o644, of.ModTime()}
+}
+
+func (i info) Name() string       { return i.name }
+func (i info) Size() int64        { return i.size }
+func (i info) Mode() fs.FileMode  { return i.mode }
+func (i info) ModTime() time.Time { return i.modTime }
+func (i info) IsDir() bool        { return i.mode.IsDir() }
+func (i info) Sys() any           { return nil }

@@ -1,0 +1,302 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// Source is the import's side of an inbox. It lists what is ready, and removes
+// only the very version that was read. Its entries have whole seconds, which is
+// what they are told apart by.
+type Source struct{ b *Inbox }
+
+var (
+	_ filesync.Source   = (*Source)(nil)
+	_ filesync.Consumer = (*Source)(nil)
+)
+
+// Source gives the import's side. There may be any number of them.
+func (b *Inbox) Source() *Source { return &Source{b} }
+
+// Probe checks that the inbox is where it was opened.
+func (s *Source) Probe(ctx context.Context) error { return s.b.Probe(ctx) }
+
+// Close implements sync.Source. It leaves the inbox open.
+func (s *Source) Close() error { return nil }
+
+// List implements sync.Lister: directories, and the files that are ready.
+func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
+	return func(yield func(filesync.Entry, error) bool) {
+		if err := s.list(ctx, dir, func(e filesync.Entry) bool { return yield(e, nil) }); err != nil {
+			yield(filesync.Entry{}, err)
+		}
+	}
+}
+
+// list calls yield until that has seen enough.
+func (s *Source) list(ctx context.Context, dir string, yield func(filesync.Entry) bool) error {
+	if dir == "" {
+		if err := s.b.Probe(ctx); err != nil {
+			return err
+		}
+	}
+	p, err := s.b.directory(dir)
+	if err != nil {
+		return failed("list", dir, err)
+	}
+	defer p.close()
+	enough := errors.New("enough")
+	err = eachName(p.dir, func(base string) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if _, part := cutReserved(base); part {
+			return nil
+		}
+		info, err := lstat(p.dir, base)
+		if err != nil || info == nil {
+			return nil // gone meanwhile, or nothing that a client put there
+		}
+		name := join(dir, base)
+		if !info.IsDir() && !s.b.isReady(name, info) {
+			return nil
+		}
+		if !yield(entryOf(name, info)) {
+			return enough
+		}
+		return nil
+	})
+	switch {
+	case err == enough:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return failed("list", dir, err)
+	}
+	return nil
+}
+
+func entryOf(name string, info fs.FileInfo) filesync.Entry {
+	return filesync.Entry{Name: name, Size: info.Size(), ModTime: info.ModTime().Truncate(time.Second), Mode: info.Mode()}
+}
+
+// failed wraps an error; a refusal's meaning is what fs has for it.
+func failed(op, name string, err error) error {
+	switch {
+	case errors.Is(err, errMissing):
+		err = fs.ErrNotExist
+	case errors.Is(err, errDenied):
+		err = fmt.Errorf("a symbolic link or device: %w", fs.ErrPermission)
+	}
+	return fmt.Errorf("%s /%s: %w", op, name, err)
+}
+
+// isReady reports whether a file that was just seen may be imported.
+func (b *Inbox) isReady(name string, info fs.FileInfo) bool {
+	b.mu.Lock()
+	f := b.files[key(name)]
+	if f != nil && f.whole != nil && *f.whole == *versionOf(info) {
+		defer b.mu.Unlock()
+		return b.ready(f, time.Now())
+	}
+	b.mu.Unlock()
+	// Not what we know: somebody is at it right now, or an operator was.
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return false
+	}
+	defer p.close()
+	if s, err := p.look(); err == nil {
+		b.observe(name, s)
+	}
+	return false
+}
+
+// Stat implements sync.Source, for uploaded files.
+func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+	looks := make([]filesync.Look, len(names))
+	for i, name := range names {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		p, err := s.b.place(name)
+		if err == nil {
+			var seen sight
+			if seen, err = p.look(); err == nil && seen.whole == nil {
+				err = errMissing
+			}
+			if err == nil {
+				looks[i].Entry = entryOf(name, seen.whole)
+			}
+			p.close()
+		}
+		if err != nil {
+			looks[i].Err = failed("stat", name, err)
+		}
+	}
+	return looks, nil
+}
+
+// fetchBlock is how much Fetch reads at a time.
+const fetchBlock = 256 << 10
+
+// Fetch implements sync.Source. What clients do to the name meanwhile is ErrChanged.
+func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	f, generation, err := s.b.take(e)
+	if err != nil {
+		return filesync.Entry{}, failed("fetch", e.Name, err)
+	}
+	defer f.Close()
+	block := make([]byte, min(fetchBlock, max(0, e.Size-from)))
+	for at := from; at < e.Size; {
+		if ctx.Err() != nil {
+			return filesync.Entry{}, context.Cause(ctx)
+		}
+		n, err := f.ReadAt(block[:min(fetchBlock, e.Size-at)], at)
+		if n > 0 {
+			if _, err := w.WriteAt(block[:n], at); err != nil {
+				return filesync.Entry{}, err
+			}
+			at += int64(n)
+		}
+		switch {
+		case err == io.EOF && at < e.Size:
+			return filesync.Entry{}, failed("fetch", e.Name, filesync.ErrChanged)
+		case err != nil && err != io.EOF:
+			return filesync.Entry{}, failed("fetch", e.Name, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return filesync.Entry{}, context.Cause(ctx)
+	}
+	info, err := f.Stat()
+	if err == nil && !s.b.stillThere(e.Name, generation) {
+		err = filesync.ErrChanged
+	}
+	if err != nil {
+		return filesync.Entry{}, failed("fetch", e.Name, err)
+	}
+	return entryOf(e.Name, info), nil
+}
+
+// take opens the version e for the import, and notes which content it is.
+func (b *Inbox) take(e filesync.Entry) (*os.File, uint64, error) {
+	defer b.claim(e.Name)()
+	p, standing, err := b.standing(e)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer p.close()
+	f, err := p.dir.Open(p.base)
+	if err != nil {
+		return nil, 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.taken) > 2*b.o.MaximumEntries { // of files that their clients removed
+		maps.DeleteFunc(b.taken, func(k string, _ taken) bool { return b.files[k] == nil })
+	}
+	b.taken[key(e.Name)] = taken{*standing.whole, standing.generation}
+	return f, standing.generation, nil
+}
+
+// standing gives the file e and its place, if it is still that version. The
+// caller has claimed the name, and closes the place unless there is an error.
+func (b *Inbox) standing(e filesync.Entry) (place, *file, error) {
+	p, err := b.place(e.Name)
+	if err != nil {
+		return place{}, nil, err
+	}
+	s, err := p.look()
+	if err != nil {
+		p.close()
+		return place{}, nil, err
+	}
+	f := b.observe(e.Name, s)
+	switch {
+	case f == nil:
+		err = errMissing
+	case f.whole == nil, !f.whole.same(version{e.Size, e.ModTime}):
+		err = filesync.ErrChanged
+	}
+	if err != nil {
+		p.close()
+		return place{}, nil, err
+	}
+	return p, f, nil
+}
+
+// stillThere reports whether the name has the content of that generation.
+func (b *Inbox) stillThere(name string, generation uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.files[key(name)]
+	return f != nil && f.whole != nil && f.generation == generation
+}
+
+// RemoveIf implements sync.Consumer, durably. If the file was fetched, it is
+// removed only if its content is still the one that was, which size and time
+// alone cannot tell.
+func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
+	if ctx.Err() != nil {
+		return filesync.Untouched(context.Cause(ctx))
+	}
+	b := s.b
+	defer b.claim(e.Name)()
+	p, f, err := b.standing(e)
+	if err == nil {
+		defer p.close()
+		err = b.isTaken(f)
+	}
+	if err == nil {
+		if err = p.dir.Remove(p.base); errors.Is(err, fs.ErrNotExist) {
+			err = errMissing
+		}
+	}
+	if err != nil {
+		if errors.Is(err, errMissing) {
+			b.mu.Lock()
+			delete(b.taken, key(e.Name))
+			b.mu.Unlock()
+		}
+		return filesync.Untouched(failed("remove", e.Name, err))
+	}
+	b.mu.Lock()
+	removed := *f.whole
+	delete(b.taken, key(e.Name))
+	b.setWhole(f, nil)
+	if f.part == nil {
+		b.gone.add(e.Name, removed, b.o.Remember)
+	}
+	b.mu.Unlock()
+	if err := syncDirectory(p.dir); err != nil {
+		return failed("remove", e.Name, err)
+	}
+	return nil
+}
+
+// isTaken answers ErrChanged if the import has read another content of the file.
+func (b *Inbox) isTaken(f *file) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t, ok := b.taken[key(f.name)]; ok && t.same(*f.whole) && t.generation != f.generation {
+		return filesync.ErrChanged
+	}
+	return nil
+}
+
+// MoveIf implements sync.Consumer. What is imported is removed, never moved.
+func (s *Source) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
+	return filesync.Untouched(errors.ErrUnsupported)
+}

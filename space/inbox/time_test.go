@@ -1,0 +1,196 @@
+package inbox_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sftpconnector/space/inbox"
+)
+
+// Whatever touches a file starts its wait anew; OnChange comes when that is over.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Int32
+		b := newBench(t, inbox.Options{Quiet: 2 * time.Second, OnChange: func() { told.Add(1) }})
+		c := b.connect()
+		f, err := c.Create("x")
+		b.must(err)
+		time.Sleep(time.Minute)
+		b.wantReady()
+		b.must(f.Close())
+		for name, touch := range map[string]func(){
+			"replaced": func() { b.put(c, "z", ""); b.must(c.PosixRename("z", "x")) },
+			"setstat":  func() { b.must(c.Chtimes("x", then, then)) },
+			"chmod":    func() { b.must(c.Chmod("x", 0o644)) },
+			"renamed":  func() { b.must(c.Rename("x", "y")); b.must(c.Rename("y", "x")) },
+			"written":  func() { b.put(c, "x", "data") },
+			"moved":    func() { b.must(c.Mkdir("d")); b.must(c.Rename("x", "d/x")); b.must(c.Rename("d/x", "x")) },
+		} {
+			touch()
+			told.Store(0)
+			time.Sleep(1900 * time.Millisecond)
+			b.wantReady()
+			time.Sleep(200 * time.Millisecond)
+			b.wantReady("x")
+			if told.Load() != 1 {
+				t.Errorf("%s: told %d times", name, told.Load())
+			}
+			c.RemoveDirectory("d")
+		}
+		// Nothing is told of what is not ready, and of many files at once.
+		told.Store(0)
+		b.put(c, "a.part", "")
+		g, err := c.Create("open")
+		b.must(err)
+		time.Sleep(time.Minute)
+		if told.Load() != 0 {
+			t.Error("told of an unfinished file")
+		}
+		b.must(g.Close())
+		for _, name := range strings.Split("abcdefgh", "") {
+			b.put(c, name, "")
+		}
+		time.Sleep(time.Minute)
+		if told.Load() != 1 {
+			t.Errorf("told %d times of files that came together", told.Load())
+		}
+		// A restart starts the wait anew, and tells of what is there.
+		b.Close()
+		told.Store(0)
+		b.open(inbox.Options{Quiet: 2 * time.Second, OnChange: func() { told.Add(1) }})
+		b.wantReady()
+		time.Sleep(3 * time.Second)
+		if told.Load() != 1 || len(b.ready()) != 10 {
+			t.Errorf("after a restart: told %d times, %d are ready", told.Load(), len(b.ready()))
+		}
+		b.put(b.connect(), "late", "")
+		b.Close()
+		time.Sleep(time.Minute)
+		if told.Load() != 1 {
+			t.Error("told after the end")
+		}
+		c.end()
+	})
+}
+
+// What was imported answers STAT and SETSTAT for a while, and nothing else.
+func TestRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{})
+		c := b.connect()
+		imported := func() {
+			t.Helper()
+			b.putAt(c, "d/x", "data", then)
+			time.Sleep(time.Second)
+			b.must(b.src.RemoveIf(t.Context(), b.ready()["d/x"]))
+		}
+		b.must(c.Mkdir("d"))
+		imported()
+		for what, err := range map[string]error{
+			"truncate": c.Truncate("d/x", 1), "chown": c.Chown("d/x", 1, 1), "rename": c.Rename("d/x", "y"), "remove": c.Remove("d/x"),
+			"open": func() error { _, err := c.Open("d/x"); return err }(), "append": func() error { _, err := c.OpenFile("d/x", os.O_WRONLY); return err }(),
+		} {
+			if err == nil {
+				t.Errorf("%s of an imported file", what)
+			}
+		}
+		b.must(c.Truncate("d/x", 4))
+		b.must(c.Chmod("d/x", 0o600))
+		for _, look := range []func(string) (fs.FileInfo, error){c.Stat, c.Lstat} {
+			if info, err := look("d/x"); err != nil || info.Size() != 4 || !info.ModTime().Equal(then) || info.Mode() != 0o644 {
+				t.Errorf("%v, %v", info, err)
+			}
+		}
+		b.must(c.Chtimes("d/x", then, then.Add(time.Hour)))
+		if info, err := c.Stat("d/x"); err != nil || !info.ModTime().Equal(then.Add(time.Hour)) {
+			t.Errorf("%v, %v", info, err)
+		}
+		if infos, err := c.ReadDir("d"); err != nil || len(infos) != 0 {
+			t.Errorf("listed: %v, %v", infos, err)
+		}
+		time.Sleep(59 * time.Second)
+		if _, err := c.Stat("d/x"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := c.Stat("d/x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after a minute: %v", err)
+		}
+		// An upload, a directory, or a move of its own ends it.
+		imported()
+		f, err := c.Create("d/x")
+		b.must(err)
+		if info, err := c.Stat("d/x"); err != nil || info.Size() != 0 {
+			t.Errorf("while it is uploaded again: %v, %v", info, err)
+		}
+		b.must(f.Close())
+		b.must(c.Remove("d/x"))
+		if _, err := c.Stat("d/x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("removed: %v", err)
+		}
+		imported()
+		b.must(c.Rename("d", "e"))
+		b.must(c.Mkdir("d"))
+		if _, err := c.Stat("d/x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("in another directory of that name: %v", err)
+		}
+		// A file that goes on where an imported one ended has no beginning.
+		imported()
+		g, err := c.OpenFile("d/x", os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+		b.must(err)
+		_, err = g.WriteAt([]byte("more"), 4)
+		b.must(err)
+		if err := g.Close(); err == nil {
+			t.Error("half a file was closed")
+		}
+		b.wantReady()
+		c.end()
+		b.Close()
+	})
+}
+
+// A writer that fell silent loses its file to another connection.
+func TestSilentWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{})
+		dead, c := b.connect(), b.connect()
+		f, err := dead.Create("x")
+		b.must(err)
+		_, err = f.Write([]byte("1234"))
+		b.must(err)
+		time.Sleep(29 * time.Second)
+		if _, err := c.OpenFile("x", os.O_WRONLY); err == nil {
+			t.Error("taken over too soon")
+		}
+		time.Sleep(2 * time.Second)
+		g, err := c.OpenFile("x", os.O_WRONLY)
+		b.must(err)
+		if _, err := f.WriteAt([]byte("late"), 4); err == nil || !strings.Contains(err.Error(), "taken over") {
+			t.Errorf("the first one goes on: %v", err)
+		}
+		_, err = g.WriteAt([]byte("5678"), 4)
+		b.must(err)
+		if err := f.Close(); err == nil {
+			t.Error("the first one was closed")
+		}
+		b.wantReady()
+		b.must(g.Close())
+		time.Sleep(time.Second)
+		if got := b.fetch(b.ready()["x"]); got != "12345678" {
+			t.Errorf("%q", got)
+		}
+		dead.end()
+		b.wantReady("x")
+		c.end()
+		b.Close()
+	})
+}

@@ -1,0 +1,308 @@
+package inbox
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// A file is written from its beginning, but pkg/sftp's server and many clients
+// do several writes side by side. maxAhead bounds how far one may be ahead of the
+// first gap: what a kill leaves is cut back by so much, so that a client never
+// goes on behind a gap. maxGaps bounds what a handle holds in memory.
+const (
+	maxAhead = 16 << 20 // bytes
+	maxGaps  = 1024
+)
+
+// writer is a handle for writing. Its writes may come side by side.
+type writer struct {
+	b       *Inbox
+	name    string
+	f       *file
+	file    *os.File
+	appends bool
+	start   int64    // size when it was opened
+	before  *version // the complete file that it goes on with; nil: none
+
+	gate sync.RWMutex // held for reading by what uses file, and for writing by what ends that
+
+	mu      sync.Mutex
+	prefix  int64           // [0, prefix) is written
+	ahead   map[int64]int64 // written behind a gap: start → end
+	rewrote bool            // something before start
+	modTime time.Time       // that the client set; zero: none
+	last    time.Time       // when it was used
+	cut     error           // how the session ended with the handle open
+	err     error           // what failed first; the upload is over
+	closed  bool
+}
+
+var (
+	_ sftp.WriterAtReaderAt = (*writer)(nil)
+	_ sftp.TransferError    = (*writer)(nil)
+	_ io.Closer             = (*writer)(nil)
+)
+
+// WriteAt implements io.WriterAt. After an error the upload has failed: all
+// further writes do, and CLOSE removes it.
+func (w *writer) WriteAt(data []byte, off int64) (int, error) {
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	if err := w.admit(off, int64(len(data))); err != nil {
+		return 0, w.fail(err)
+	}
+	if len(data) == 0 {
+		return 0, nil
+	}
+	end := off + int64(len(data))
+	w.b.mu.Lock()
+	err := w.b.reserve(w.f, end)
+	w.b.mu.Unlock()
+	if err != nil {
+		return 0, w.fail(err)
+	}
+	n, err := w.file.WriteAt(data, off)
+	if err != nil {
+		return n, w.fail(w.b.answer("write", w.name, err))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(off, end)
+	return n, nil
+}
+
+// admit says whether a write may be done.
+func (w *writer) admit(off, length int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = time.Now()
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.closed:
+		return errClosed
+	case off < 0 || off > math.MaxInt64-length:
+		return errOffset
+	case w.appends && off < w.start:
+		return errAppend
+	case off > w.prefix && off+length-w.prefix > maxAhead:
+		return w.tooFar(off + length)
+	case off > w.prefix && len(w.ahead) >= maxGaps:
+		return errOrder
+	}
+	return nil
+}
+
+// tooFar is why a write behind a large gap is refused. A file that would be too
+// large anyway is told so.
+func (w *writer) tooFar(end int64) error {
+	if limit := w.b.o.MaximumFileSize; limit > 0 && end > limit {
+		return errTooLarge(limit)
+	}
+	return errOrder
+}
+
+// note takes a written range into account. The caller holds w.mu.
+func (w *writer) note(start, end int64) {
+	w.rewrote = w.rewrote || start < w.start
+	if start > w.prefix {
+		if w.ahead == nil {
+			w.ahead = map[int64]int64{}
+		}
+		w.ahead[start] = max(end, w.ahead[start])
+		return
+	}
+	w.prefix = max(w.prefix, end)
+	for more := len(w.ahead) > 0; more; {
+		more = false
+		for s, e := range w.ahead {
+			if s <= w.prefix {
+				w.prefix = max(w.prefix, e)
+				delete(w.ahead, s)
+				more = true
+			}
+		}
+	}
+}
+
+// ReadAt implements io.ReaderAt, for handles that were opened for both.
+func (w *writer) ReadAt(to []byte, off int64) (int, error) {
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	if off < 0 {
+		return 0, errOffset
+	}
+	n, err := w.file.ReadAt(to, off)
+	if errors.Is(err, os.ErrClosed) {
+		return n, errClosed
+	}
+	return n, w.b.answer("read", w.name, err)
+}
+
+// truncate is what SETSTAT of a size does to a file that is being written.
+func (w *writer) truncate(size int64) error {
+	w.gate.Lock()
+	defer w.gate.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	switch {
+	case size < w.start && w.appends:
+		return errAppend
+	case size-w.prefix > maxAhead:
+		return w.tooFar(size)
+	}
+	w.b.mu.Lock()
+	err := w.b.reserve(w.f, size)
+	w.b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := w.file.Truncate(size); err != nil {
+		return err
+	}
+	w.last = time.Now()
+	w.rewrote = w.rewrote || size < w.start
+	w.prefix = min(w.prefix, size)
+	for s, e := range w.ahead {
+		switch {
+		case s >= size:
+			delete(w.ahead, s)
+		case e > size:
+			w.ahead[s] = size
+		}
+	}
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	w.b.setPart(w.f, &version{size: size})
+	return nil
+}
+
+// setTime notes the time that the file is to have once it is closed. The writes
+// that were sent before may be done after it.
+func (w *writer) setTime(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.modTime, w.last = t, time.Now()
+}
+
+// fail notes why the upload is over, and gives the error that was first.
+func (w *writer) fail(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+	return w.err
+}
+
+func (w *writer) idle() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.last)
+}
+
+// written is how much of the file is there without a gap.
+func (w *writer) written() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.prefix
+}
+
+// restores reports whether the complete file is still there that the upload
+// went on with.
+func (w *writer) restores() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.before != nil && !w.rewrote
+}
+
+// stop waits for the writes under way; all later ones fail with err.
+func (w *writer) stop(err error) {
+	w.gate.Lock()
+	defer w.gate.Unlock()
+	w.fail(err)
+}
+
+// TransferError implements sftp.TransferError: the session ended with the
+// handle open, so that this is no CLOSE. pkg/sftp tells it for clients that
+// disconnect properly as well.
+func (w *writer) TransferError(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = err
+}
+
+// Close implements io.Closer: the client's CLOSE, or the end of its session.
+func (w *writer) Close() error {
+	w.gate.Lock()
+	w.mu.Lock()
+	again, cut, failed := w.closed, w.cut, w.err
+	w.closed = true
+	w.mu.Unlock()
+	w.gate.Unlock()
+	if again {
+		return errClosed
+	}
+	defer w.b.claim(w.name)()
+	if !w.owns() {
+		w.file.Close()
+		return failed
+	}
+	p, err := w.b.place(w.name)
+	if err != nil { // an operator has removed the directory
+		w.file.Close()
+		w.lose()
+		return w.b.answer("close", w.name, err)
+	}
+	defer p.close()
+	switch {
+	case failed == nil && cut != nil:
+		return w.b.answer("leave", w.name, w.b.leavePart(w, p))
+	case failed == nil && w.gap():
+		failed = errGap
+	}
+	if failed == nil {
+		if failed = w.b.answer("publish", w.name, w.b.publish(w, p)); failed == nil {
+			return nil
+		}
+		if !w.owns() {
+			return failed // it has its name, but nobody knows for how long
+		}
+	}
+	if err := w.b.discardPart(w, p); err != nil {
+		w.b.o.Log.Warn("inbox: upload not removed", "name", w.name, "error", err)
+	}
+	return failed
+}
+
+// owns reports whether the part is still this writer's.
+func (w *writer) owns() bool {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	return w.f.writer == w
+}
+
+// lose takes the upload out of the books.
+func (w *writer) lose() {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	w.f.writer = nil
+	w.b.setPart(w.f, nil)
+}
+
+// gap reports whether something of the file was never written.
+func (w *writer) gap() bool {
+	w.b.mu.Lock()
+	size := w.f.part.size
+	w.b.mu.Unlock()
+	return w.written() < size
+}
