@@ -47,7 +47,7 @@ func TestHost(t *testing.T) {
 	for text, want := range map[string]string{
 		"sftp.example.com": "sftp.example.com", "SFTP.example.com.": "SFTP.example.com.", "localhost": "localhost", "a_b-c": "a_b-c",
 		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1", "[2001:db8::1]": "2001:db8::1", long + ".b": long + ".b",
-		"": "", ".": "", "a..b": "", "-oProxyCommand=x": "", "a b": "", "a\nb": "", "a/b": "", "user@host": "", "host:22": "", "[::1]:22": "",
+		"": "", ".": "", "a..b": "", "-oProxyCommand=x": "", "-v": "", "a.-b": "", "a b": "", "a\nb": "", "a/b": "", "user@host": "", "host:22": "", "[::1]:22": "",
 		"[192.0.2.1]": "", "[host]": "", "fe80::1%eth0": "", "ä.example": "", "a\x00": "", long + "a": "", strings.Repeat("a.", 127): "",
 		"ssh://h": "", "${X}": "", "[": "", "[]": "", "]": "",
 	} {

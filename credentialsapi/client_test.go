@@ -75,7 +75,7 @@ func TestRequestAndAnswer(t *testing.T) {
 	server, c := api(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if r.Method != http.MethodGet || r.URL.Path != "/v1/auth/sftp-credentials" ||
-			r.Header.Get("Authorization") != "Bearer "+secretKey || r.Header.Get("Accept-Encoding") != "" {
+			r.Header.Get("Authorization") != "Bearer "+secretKey || r.Header.Get("Accept-Encoding") != "" || !r.Close {
 			t.Errorf("asked %s %s with %v", r.Method, r.URL, r.Header)
 		}
 		if q := r.URL.Query(); q.Get("spaceId") != "us_sp_123" {
@@ -206,7 +206,11 @@ func TestGivingUp(t *testing.T) {
 	<-begun
 	giveUp()
 	impatient.Wait()
-	<-ended // the server saw it go
+	select {
+	case <-ended: // the server saw it go
+	case <-time.After(5 * time.Second):
+		t.Error("the fetch of nobody goes on")
+	}
 	patient.Go(func() { login(t, c) })
 	<-begun
 	answers <- answer
@@ -220,7 +224,15 @@ func TestGivingUp(t *testing.T) {
 		}
 	})
 	<-begun
+	c.mu.Lock()
+	last := c.flight
+	c.mu.Unlock()
 	c.Close()
+	select {
+	case <-last.done:
+	default:
+		t.Error("closed, and the fetch goes on")
+	}
 	patient.Wait()
 	if _, err := c.Login(t.Context()); !errors.Is(err, errClosed) {
 		t.Errorf("got %v", err)

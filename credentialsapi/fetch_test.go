@@ -223,7 +223,6 @@ func TestClearTextStaysHere(t *testing.T) {
 	login(t, c)
 
 	c = client(t, Options{URL: "http://localhost:1"})
-	c.transport.DialContext = (&net.Dialer{Control: onlyLoopback}).DialContext
 	c.request = "http://192.0.2.1:1/" // as if localhost were that
 	expect(t, c, status.SFTPUnavailable, "localhost is not this machine")
 }

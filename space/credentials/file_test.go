@@ -39,6 +39,7 @@ func TestOtherProcessesCount(t *testing.T) {
 		opens(t, cli, "a", d, false)
 	}
 	c := create(t, cli, "a")
+	opens(t, daemon, "a", c, true)
 	if err := os.Remove(o.Path); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +160,9 @@ func TestKeyIsNotReplaced(t *testing.T) {
 		}
 		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), o.KeyPath) {
 			t.Errorf("%d bytes: %v", len(bad), err)
+		}
+		if now, err := os.ReadFile(o.KeyPath); !bytes.Equal(now, bad) || (err != nil) != (bad == nil) {
+			t.Errorf("%d bytes are %d now, %v", len(bad), len(now), err)
 		}
 		if err := os.WriteFile(o.KeyPath, key, 0o600); err != nil {
 			t.Fatal(err)

@@ -310,6 +310,8 @@ func TestUsesAreWrittenLater(t *testing.T) {
 		// What is not yet written is so by Close, and nothing is noted after it.
 		opens(t, s, "a", c, true)
 		last := time.Now()
+		create(t, open(t, o), "b") // after which the file is read anew
+		opens(t, s, "b", c, false)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

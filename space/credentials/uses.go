@@ -12,9 +12,6 @@ const noteWithin = time.Minute
 
 // noteUse remembers a use, and sees to its being written. A mutex is held.
 func (s *Store) noteUse(id string, now time.Time) {
-	if s.closed {
-		return
-	}
 	s.used[id] = now
 	s.noteLater()
 }
