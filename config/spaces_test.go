@@ -96,7 +96,7 @@ func TestShares(t *testing.T) {
 	if want := (share{"server", "445", []string{"share", "in"}}); problem != "" || !reflect.DeepEqual(long, want) {
 		t.Errorf("the long form: got %+v, %s", long, problem)
 	}
-	for _, path := range []string{`\\?\C:\in`, `\\server\` + strings.Repeat("s", 81), `\\server\a+b`, `\\server\share\in.`, `\\server\share\in \x`, `\\ser*er\share`} {
+	for _, path := range []string{`\\?\C:\in`, `\\server\` + strings.Repeat("s", 81), `\\server\a+b`, `\\server\share\in.`, `\\server\share\in \x`, `\\ser*er\share`, `\\.\share`, "smb://server:0445/share"} {
 		if got, problem := parseShare(path); problem == "" {
 			t.Errorf("%s is taken: %+v", path, got)
 		}

@@ -106,7 +106,7 @@ func validPort(u *url.URL) bool {
 		return !strings.HasSuffix(u.Host, ":")
 	}
 	number, err := strconv.ParseUint(u.Port(), 10, 16)
-	return err == nil && number > 0
+	return err == nil && number > 0 && strconv.FormatUint(number, 10) == u.Port()
 }
 
 // loopbackHost reports whether a host is this machine for certain.

@@ -114,7 +114,7 @@ func parseShare(path string) (s share, problem string) {
 		s.elements = s.elements[:n-1] // a separator at the end
 	}
 	switch {
-	case checkHost(s.server) != "" || strings.ContainsAny(s.server, `"<>|?*%`):
+	case checkHost(s.server) != "" || s.server == "." || strings.ContainsAny(s.server, `"<>|?*%`):
 		return s, "has no valid server in it" + allowed
 	case s.elements[0] == "":
 		return s, "has no share in it" + allowed
