@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/space"
 	"sftpconnector/sync/ledger"
 )
 
@@ -125,17 +127,18 @@ func (a *app) verbLogger() (*slog.Logger, error) {
 }
 
 // workshop is what a verb needs to work on connectors by itself: their
-// elements, and the ledger behind them.
+// elements, and the ledger behind them. Spaces are the daemon's; nil elsewhere.
 type workshop struct {
 	cfg    *config.Config
 	set    *connector.Set
 	ledger *ledger.Ledger
 	known  *known
+	spaces *space.Spaces
 }
 
 // open opens the data directory and makes the elements. prompt is asked about
-// unknown host keys; nil: they are refused.
-func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt) (*workshop, error) {
+// unknown host keys; nil: they are refused. The elements of spaces are made too.
+func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, spaces *space.Spaces) (*workshop, error) {
 	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
@@ -143,7 +146,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	if err != nil {
 		return nil, failed(err)
 	}
-	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt}
+	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt, spaces: spaces}
 	if parts.Source == nil {
 		parts.Source = s.source
 	}
@@ -151,12 +154,24 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	if parts.Lock == nil {
 		parts.Lock = locks(cfg)
 	}
-	set, err := connector.NewSet(ctx, cfg, parts, l)
+	set, err := connector.NewSet(ctx, elements(cfg, spaces), parts, l)
 	if err != nil {
 		l.Close()
 		return nil, failed(err)
 	}
-	return &workshop{cfg: cfg, set: set, ledger: l, known: s.known}, nil
+	return &workshop{cfg: cfg, set: set, ledger: l, known: s.known, spaces: spaces}, nil
+}
+
+// elements is the configuration with the elements that import its Spaces, if
+// they are received here.
+func elements(cfg *config.Config, spaces *space.Spaces) *config.Config {
+	if spaces == nil {
+		return cfg
+	}
+	all := *cfg
+	all.Connectors = space.Connectors(cfg)
+	maps.Copy(all.Connectors, cfg.Connectors)
+	return &all
 }
 
 func locks(cfg *config.Config) func(name string) (func(), error) {
@@ -165,7 +180,15 @@ func locks(cfg *config.Config) func(name string) (func(), error) {
 
 func (w *workshop) close() {
 	w.set.Stop()
+	w.free()
+}
+
+// free gives everything back once no pass runs any more.
+func (w *workshop) free() {
 	w.known.close()
+	if w.spaces != nil {
+		w.spaces.Close()
+	}
 	w.ledger.Close()
 }
 
@@ -181,7 +204,7 @@ func (a *app) workshop(ctx context.Context, names []string, parts connector.Part
 	if parts.Log, err = a.verbLogger(); err != nil {
 		return nil, nil, err
 	}
-	w, err := a.open(ctx, cfg, parts, a.prompt())
+	w, err := a.open(ctx, cfg, parts, a.prompt(), nil)
 	return w, names, err
 }
 

@@ -110,7 +110,7 @@ func (a *app) demoOnce(ctx context.Context, cfg *config.Config) error {
 	if !a.json {
 		parts.OnDelivered = a.printDelivered
 	}
-	w, err := a.open(ctx, cfg, parts, nil)
+	w, err := a.open(ctx, cfg, parts, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (a *app) demoRun(ctx context.Context, cfg *config.Config, srv *demoServer, 
 			say("        copied  %s (%s)", d.Delivery.Target.Name, bytes(d.Delivery.Source.Size))
 		},
 	}
-	w, err := a.open(ctx, cfg, parts, nil)
+	w, err := a.open(ctx, cfg, parts, nil, nil)
 	if err != nil {
 		return err
 	}

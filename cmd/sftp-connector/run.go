@@ -22,6 +22,7 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
 	"sftpconnector/interapp/server"
+	"sftpconnector/space"
 	filesync "sftpconnector/sync"
 )
 
@@ -104,15 +105,23 @@ type daemon struct {
 
 // startDaemon starts serving and the schedules.
 func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool) (*daemon, error) {
-	d := &daemon{log: log, broken: make(chan error, 2)}
+	d := &daemon{log: log, broken: make(chan error, 3)}
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
 		return nil, failed(fmt.Errorf("server.listen: %w", err))
 	}
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
-	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics), nil); err != nil {
+	spaces, err := space.Open(space.Options{Config: cfg, Log: log})
+	if err != nil {
 		listener.Close()
+		return nil, failed(err)
+	}
+	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics), nil, spaces); err != nil {
+		listener.Close()
+		if spaces != nil {
+			spaces.Close()
+		}
 		return nil, err
 	}
 	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnChange: func(s interapp.RequestState) {
@@ -157,6 +166,13 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 			d.broken <- err
 		}
 	})
+	if d.spaces != nil {
+		d.sets.Go(func() {
+			if err := d.spaces.Run(d.alive, d.set); err != nil {
+				d.broken <- err
+			}
+		})
+	}
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", b.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
 }
@@ -202,8 +218,7 @@ func (d *daemon) stop() error {
 		if d.http.Shutdown(ctx) != nil {
 			d.http.Close()
 		}
-		d.known.close()
-		d.ledger.Close()
+		d.free()
 	}()
 	select {
 	case <-ended:
@@ -239,7 +254,15 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 	}
 	wait, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("a pass did not end within %s", stopWithin))
 	defer cancel()
-	if err := d.set.Reload(wait, cfg); err != nil {
+	if (d.spaces != nil) != cfg.SpaceServer.Enabled() {
+		d.log.Warn("reload: space_server takes effect at the next start")
+	} else if d.spaces != nil {
+		if err := d.spaces.Reload(cfg); err != nil {
+			d.log.Error("reload: failed, send SIGHUP again to go over to the new configuration", "error", err)
+			return
+		}
+	}
+	if err := d.set.Reload(wait, elements(cfg, d.spaces)); err != nil {
 		if ctx.Err() != nil {
 			return // the program ends
 		}

@@ -12,6 +12,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/space"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
@@ -22,10 +23,14 @@ import (
 type stores struct {
 	owner  string // of pending files
 	known  *known
-	prompt prompt // nil: unknown keys are refused
+	prompt prompt        // nil: unknown keys are refused
+	spaces *space.Spaces // nil: there are none
 }
 
 func (s stores) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+	if c.Space != nil {
+		return s.spaces.Source(c.Space.Name)
+	}
 	if c.Uploads() {
 		src, err := local.OpenSource(c.Files.SourceDirectoryPath)
 		if err != nil {
@@ -87,10 +92,11 @@ func sftpConfig(c *config.Connector) sftp.Config {
 // connector. The files stay; it is the lock on them that counts.
 func lockIn(dir string) func(name string) (func(), error) {
 	return func(name string) (func(), error) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		path := filepath.Join(dir, name+".lock") // a Space's has a directory in its name
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("make lock directory: %w", err)
 		}
-		l := flock.New(filepath.Join(dir, name+".lock"))
+		l := flock.New(path)
 		ok, err := l.TryLock()
 		if err != nil {
 			return nil, fmt.Errorf("lock connector %s: %w", name, err)

@@ -158,7 +158,7 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	}
 	defer unlock()
 	parts.Lock = func(string) (func(), error) { return func() {}, nil } // it is held already
-	w, err := a.open(ctx, &all, parts, a.prompt())
+	w, err := a.open(ctx, &all, parts, a.prompt(), nil)
 	if err != nil {
 		return err
 	}

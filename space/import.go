@@ -1,0 +1,126 @@
+package space
+
+import (
+	"context"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	filesync "sftpconnector/sync"
+)
+
+// How long an import that did not go well waits until it is tried again: with
+// a destination that fails, twice as long each time.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// ConnectorName is the name of the element that imports a Space, which no
+// connector of the configuration can have.
+func ConnectorName(id string) string { return "spaces/" + id }
+
+// Connectors are the elements that import the Spaces of a configuration.
+func Connectors(c *config.Config) map[string]*config.Connector {
+	all := map[string]*config.Connector{}
+	for id, s := range c.Spaces {
+		conflict := config.OverwriteOnConflict
+		if s.SameName == config.KeepBoth {
+			conflict = config.FailOnConflict
+		}
+		all[ConnectorName(id)] = &config.Connector{
+			Name: ConnectorName(id), Direction: config.Download, Space: s,
+			Files: config.Files{
+				SourceDirectoryPath: "/", DestinationDirectoryPath: s.DestinationDirectoryPath,
+				SystemUsername: s.SystemUsername, SystemPassword: s.SystemPassword,
+				Include: []string{"**"}, Symlinks: config.SkipSymlinks, Layout: config.Tree,
+				AfterCopy: config.AfterCopy{Action: config.Delete}, OnConflict: conflict,
+			},
+			Sync: config.Schedule{Text: "N/A"}, TimeZone: config.TimeZone{Location: time.UTC}, Retention: s.Retention,
+		}
+	}
+	return all
+}
+
+// Run lets clients in and imports what they upload until ctx ends; then it waits
+// for both. The elements of the Spaces are in set.
+func (s *Spaces) Run(ctx context.Context, set *connector.Set) error {
+	s.mu.Lock()
+	s.run = func(one *space) {
+		ctx, end := context.WithCancel(ctx)
+		one.end, one.ended = end, make(chan struct{})
+		s.tasks.Go(func() {
+			defer close(one.ended)
+			defer end()
+			importing(ctx, one, set)
+		})
+	}
+	for _, one := range s.spaces {
+		s.run(one)
+	}
+	s.mu.Unlock()
+	host, port := s.Public()
+	s.log.Info("receiving uploads", "spaces", len(s.IDs()), "listen", s.Addr().String(), "public_host", host, "public_port", port)
+	err := s.server.Serve(ctx, s.listener)
+	s.tasks.Wait()
+	return err
+}
+
+// importing runs a pass whenever something has come, and again after a while
+// when that did not go well.
+func importing(ctx context.Context, one *space, set *connector.Set) {
+	one.stir() // what an earlier run of the program left
+	retry := time.NewTimer(0)
+	retry.Stop()
+	defer retry.Stop()
+	wait := firstRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-one.wake:
+		case <-retry.C:
+		}
+		retry.Stop()
+		again := importNow(ctx, set, ConnectorName(one.id))
+		if again == never {
+			wait = firstRetry
+			continue
+		}
+		if again == later {
+			wait = lastRetry
+		}
+		retry.Reset(wait)
+		wait = min(2*wait, lastRetry)
+	}
+}
+
+// when says when an import is to be tried again.
+type when int
+
+const (
+	never when = iota // all is well: when something comes
+	soon              // the destination fails, or a client was at a file
+	later             // single files fail, which the ledger holds back
+)
+
+func importNow(ctx context.Context, set *connector.Set, name string) when {
+	e, err := set.Get(name)
+	if err != nil {
+		return soon // a reload is about to make it
+	}
+	run, err := e.Sync()
+	if err != nil {
+		return soon
+	}
+	p, err := run.Wait(ctx)
+	switch {
+	case err != nil || p.Result.Outcome == filesync.Failed:
+		return soon
+	case p.Result.Outcome == filesync.Partial:
+		return later
+	case p.Result.Files.Waiting > 0:
+		return soon
+	}
+	return never
+}

@@ -1,0 +1,311 @@
+// Package space is the receiving end: Spaces, to which clients upload over SFTP
+// with credentials of their own. What was uploaded whole is imported into the
+// Space's destination and then removed from its inbox.
+//
+// The SSH side is package sshd, the files that clients see are package inbox,
+// and the passwords package credentials. The import is a pass as any other: the
+// inbox is the source of an element, which deletes originals after the copy.
+package space
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/space/credentials"
+	"sftpconnector/space/inbox"
+	"sftpconnector/space/sshd"
+)
+
+// ErrUnknown: there is no such Space.
+var ErrUnknown = errors.New("no Space has this id")
+
+// Spaces are the Spaces of a configuration, and the server that receives for
+// them. Methods may be called concurrently.
+type Spaces struct {
+	dir         string // the data directory
+	log         *slog.Logger
+	server      *sshd.Server
+	listener    net.Listener
+	credentials *credentials.Store
+
+	mu     sync.RWMutex
+	cfg    config.SpaceServer
+	keys   []credentials.Key
+	spaces map[string]*space
+	tasks  sync.WaitGroup // the imports
+	run    func(*space)   // starts the import of one; nil until Run
+}
+
+// space is one of them.
+type space struct {
+	id     string
+	cfg    *config.Space // Spaces.mu guards it, and public
+	limits limits
+	inbox  *inbox.Inbox
+	public credentials.PublicKeys
+	wake   chan struct{} // has room for one: something may be there to import
+	end    context.CancelFunc
+	ended  chan struct{} // closed when the import of it has ended
+}
+
+// limits are the settings that an inbox is opened with.
+type limits struct{ file, quota config.Size }
+
+// Options are what Spaces are made of.
+type Options struct {
+	Config *config.Config
+	Log    *slog.Logger
+	// OnSession, which may be nil, is told of logins and their ends. It must not block.
+	OnSession func(sshd.Event)
+}
+
+// Open opens the inboxes and listens; nobody is let in until Run. Without a
+// space_server in the configuration there are no Spaces, and it gives nil.
+func Open(o Options) (*Spaces, error) {
+	c := o.Config
+	if !c.SpaceServer.Enabled() {
+		return nil, nil
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	store, err := OpenCredentials(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &Spaces{dir: c.DataDirectory, log: o.Log, credentials: store, spaces: map[string]*space{}}
+	s.server, err = sshd.New(sshd.Options{
+		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
+		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
+		MaximumConnections: c.SpaceServer.Connections, MaximumConnectionsPerSpace: c.SpaceServer.ConnectionsSpace,
+		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
+	})
+	if err == nil {
+		err = s.take(c)
+	}
+	if err == nil {
+		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
+			err = fmt.Errorf("space_server.listen: %w", err)
+		}
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenCredentials opens the passwords of the Spaces of a configuration. The
+// daemon and the command line may have them open at the same time.
+func OpenCredentials(c *config.Config) (*credentials.Store, error) {
+	return credentials.Open(credentials.Options{
+		Path:    filepath.Join(c.DataDirectory, "space_credentials.json"),
+		KeyPath: filepath.Join(c.DataDirectory, "space_credentials.key"),
+		Expiry:  c.SpaceServer.CredentialsExpiry.Std(),
+	})
+}
+
+// take opens the inboxes of a configuration, those of new limits anew, and ends
+// the Spaces that it has no more. Their files stay.
+func (s *Spaces) take(c *config.Config) error {
+	fresh := map[string]*space{}
+	s.mu.RLock()
+	for id, cfg := range c.Spaces {
+		if old := s.spaces[id]; old == nil || old.limits != limitsOf(c, cfg) {
+			fresh[id] = &space{id: id, cfg: cfg, limits: limitsOf(c, cfg), wake: make(chan struct{}, 1), end: func() {}}
+		}
+	}
+	s.mu.RUnlock()
+	keys := make([]credentials.Key, 0, len(c.SpaceServer.SecretKeys))
+	for _, k := range c.SpaceServer.SecretKeys {
+		keys = append(keys, credentials.NewKey(k.Name, k.Key.Reveal(), k.Spaces))
+	}
+	public := map[string]credentials.PublicKeys{}
+	for id, cfg := range c.Spaces {
+		parsed, err := credentials.ParseKeys(cfg.PublicKeys)
+		if err != nil {
+			return fmt.Errorf("Space %s: public_keys: %w", id, err)
+		}
+		public[id] = parsed
+	}
+	s.retire(c, fresh)
+	for _, one := range fresh {
+		if err := s.openInbox(one); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg, s.keys = c.SpaceServer, keys
+	for id, one := range fresh {
+		s.spaces[id] = one
+		if s.run != nil {
+			s.run(one)
+		}
+	}
+	for id, one := range s.spaces {
+		one.cfg, one.public = c.Spaces[id], public[id]
+	}
+	return nil
+}
+
+// retire ends the Spaces that are gone, and those that are opened anew.
+func (s *Spaces) retire(c *config.Config, fresh map[string]*space) {
+	var gone []*space
+	s.mu.Lock()
+	for id, one := range s.spaces {
+		if c.Spaces[id] == nil || fresh[id] != nil {
+			gone = append(gone, one)
+			delete(s.spaces, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, one := range gone {
+		s.server.Disconnect(one.id)
+		one.end()
+		if one.ended != nil {
+			<-one.ended
+		}
+		one.inbox.Close()
+	}
+}
+
+func (s *Spaces) openInbox(one *space) (err error) {
+	one.inbox, err = inbox.Open(filepath.Join(s.dir, "spaces", one.id), inbox.Options{
+		MaximumFileSize: int64(one.limits.file), Quota: int64(one.limits.quota),
+		OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
+	})
+	if err != nil {
+		return fmt.Errorf("Space %s: %w", one.id, err)
+	}
+	return nil
+}
+
+// stir has the import look for files.
+func (one *space) stir() {
+	select {
+	case one.wake <- struct{}{}:
+	default: // it will
+	}
+}
+
+// limitsOf are a Space's own limits, or else the server's.
+func limitsOf(c *config.Config, s *config.Space) limits {
+	l := limits{s.MaximumFileSize, s.InboxQuota}
+	if l.file == 0 {
+		l.file = c.SpaceServer.MaximumFileSize
+	}
+	if l.quota == 0 {
+		l.quota = c.SpaceServer.InboxQuota
+	}
+	return l
+}
+
+// Reload goes over to another configuration. What the listener is made of takes
+// effect at the next start.
+func (s *Spaces) Reload(c *config.Config) error { return s.take(c) }
+
+func (s *Spaces) find(id string) (*space, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if one := s.spaces[id]; one != nil {
+		return one, nil
+	}
+	return nil, fmt.Errorf("Space %q: %w", id, ErrUnknown)
+}
+
+func (s *Spaces) authenticate(_ context.Context, id, _ string, password []byte) bool {
+	_, err := s.credentials.Check(id, password)
+	if err != nil && !errors.Is(err, credentials.ErrRefused) {
+		s.log.Error("passwords cannot be checked", "error", err)
+	}
+	_, unknown := s.find(id)
+	return err == nil && unknown == nil
+}
+
+func (s *Spaces) authenticateKey(_ context.Context, id string, key ssh.PublicKey) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	one := s.spaces[id]
+	return one != nil && one.public.Has(key)
+}
+
+func (s *Spaces) handlers(id string) (sftp.Handlers, error) {
+	one, err := s.find(id)
+	if err != nil {
+		return sftp.Handlers{}, err
+	}
+	return one.inbox.Handlers(), nil
+}
+
+// Source is the inbox of a Space, for its element.
+func (s *Spaces) Source(id string) (connector.Source, error) {
+	one, err := s.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return one.inbox.Source(), nil
+}
+
+// IDs gives the ids of all Spaces, in order.
+func (s *Spaces) IDs() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.spaces))
+}
+
+// Addr is where the server listens.
+func (s *Spaces) Addr() net.Addr { return s.listener.Addr() }
+
+// HostKeys are the keys that clients are shown.
+func (s *Spaces) HostKeys() []ssh.PublicKey { return s.server.HostKeys() }
+
+// Public is the host and port that clients are told.
+func (s *Spaces) Public() (host string, port int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return PublicAddress(s.cfg, s.listener.Addr().String())
+}
+
+// PublicAddress is what clients of a server are told; listens is its address.
+func PublicAddress(c config.SpaceServer, listens string) (host string, port int) {
+	own, digits, _ := net.SplitHostPort(listens)
+	host, port = c.PublicHost, c.PublicPort
+	if host == "" {
+		host = own
+	}
+	if port == 0 {
+		port, _ = strconv.Atoi(digits)
+	}
+	return host, port
+}
+
+// Close closes the inboxes, after Run and after the passes that read them.
+func (s *Spaces) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.spaces {
+		if one.inbox != nil {
+			one.inbox.Close()
+		}
+	}
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	if err := s.credentials.Close(); err != nil {
+		s.log.Warn("the last uses of passwords are not noted", "error", err)
+	}
+}

@@ -1,0 +1,90 @@
+package space
+
+import (
+	"context"
+
+	"sftpconnector/space/credentials"
+	"sftpconnector/space/inbox"
+	"sftpconnector/space/sshd"
+)
+
+// Status is what there is to say about a Space beside what its element says.
+type Status struct {
+	ID              string
+	Bytes           int64 // in the inbox, uploads under way included
+	Files           int
+	MaximumFileSize int64 // bytes
+	Quota           int64 // bytes
+	Sessions        []sshd.Session
+	Credentials     []credentials.Info
+}
+
+// Status looks at a Space: ErrUnknown, or an error of the credentials' file.
+func (s *Spaces) Status(id string) (Status, error) {
+	one, err := s.find(id)
+	if err != nil {
+		return Status{}, err
+	}
+	st := Status{ID: id, MaximumFileSize: int64(one.limits.file), Quota: int64(one.limits.quota)}
+	st.Bytes, st.Files = one.inbox.Usage()
+	for _, session := range s.server.Sessions() {
+		if session.Space == id {
+			st.Sessions = append(st.Sessions, session)
+		}
+	}
+	st.Credentials, err = s.credentials.List(id)
+	return st, err
+}
+
+// Files are those in the inbox of a Space.
+func (s *Spaces) Files(id string) ([]inbox.File, error) {
+	one, err := s.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return one.inbox.Files(), nil
+}
+
+// Login is what a client needs to upload to a Space.
+type Login struct {
+	credentials.Created
+	Host string
+	Port int
+}
+
+// Create makes one more password for a Space.
+func (s *Spaces) Create(ctx context.Context, id string) (Login, error) {
+	if _, err := s.find(id); err != nil {
+		return Login{}, err
+	}
+	c, err := s.credentials.Create(ctx, id)
+	if err != nil {
+		return Login{}, err
+	}
+	s.log.Info("credentials made", "space", id, "id", c.ID, "dropped", len(c.Dropped))
+	l := Login{Created: c}
+	l.Host, l.Port = s.Public()
+	return l, nil
+}
+
+// Revoke ends a password of a Space, or all for "", and cuts the sessions of
+// the Space: which of them came by that password is not known.
+func (s *Spaces) Revoke(ctx context.Context, id, credential string) ([]credentials.Info, error) {
+	if _, err := s.find(id); err != nil {
+		return nil, err
+	}
+	revoked, err := s.credentials.Revoke(ctx, id, credential)
+	if err == nil {
+		s.log.Info("credentials revoked", "space", id, "count", len(revoked), "sessions_cut", s.server.Disconnect(id))
+	}
+	return revoked, err
+}
+
+// Authorize reports whether a secret key may ask for the credentials of a Space,
+// and the key's name. A wrong key, a foreign Space and an unknown one are the same.
+func (s *Spaces) Authorize(key, id string) (name string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	name, ok = credentials.Authorize(s.keys, key, id)
+	return name, ok && s.spaces[id] != nil
+}
