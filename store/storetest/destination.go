@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
 
@@ -26,10 +27,46 @@ type Place struct {
 	Stranger func(t *testing.T) filesync.Destination
 	// Dir is where it lies on this machine, for tests to look and meddle there.
 	Dir string
+
+	// What follows lets a place off a promise that it cannot keep.
+
+	// Refuses reports whether a name cannot stand here; nil: all can. Such a
+	// one fails, before anything is made for it.
+	Refuses func(name string) bool
+	// FoldsCase: names that differ in case only are one file here, for real.
+	FoldsCase bool
+	// FollowsLinks: what is behind this place follows symbolic links by itself,
+	// unseen, but none that leads out of the directory above the place.
+	FollowsLinks bool
+	// ByPath: pending files are known by their path only. One whose directory
+	// was moved stays there until a Sweep.
+	ByPath bool
 }
 
 // Destination is the contract that every destination keeps. place makes a new
-// place for each test; what it opens is closed by the suite.
+// place for each test; what it opens is closed by the suite. This is what a
+// destination promises:
+//
+//   - A file gets its name when it is whole, with its size and modification
+//     time; until then it stands in the same directory under a hidden name,
+//     .x.csv.ID.part. What is written may come in pieces of any order, side by
+//     side. A file of another size than was announced is not finished.
+//   - Nothing of others is overwritten: a standing file is replaced only if it
+//     is the version that was expected, a directory or a link never. Of many
+//     that want a name at a time, one gets it. Each file of a batch succeeds or
+//     fails by itself.
+//   - What was published, persisted or made a checkpoint stays, whatever
+//     becomes of the program. A copy goes on from its checkpoint, and from
+//     nothing behind it; what is published is pending no more.
+//   - What is aborted, left by a killed program of ours (Sweep) or tried
+//     (Probe) leaves nothing behind; pending files of other programs stay.
+//   - Every usual name arrives unchanged, or fails before anything is made for
+//     it. Where names that differ in case only are one file, the second does
+//     not replace the first.
+//   - No name and no link leads out of the directory.
+//   - A reader may remove or move files and directories at any time: the files
+//     that come later are delivered under their own names.
+//   - Every call ends when its context does.
 func Destination(t *testing.T, place func(t *testing.T) Place) {
 	for name, test := range map[string]func(*destination){
 		"delivers":              (*destination).delivers,
@@ -220,7 +257,18 @@ func (d *destination) names() {
 	want := []string{
 		"empty", "with space.csv", " lead and trail", "-dash", "--", ".hidden", "..dots", "...", "caf\u00e9", "\u65e5\u672c\u8a9e.csv",
 		"\U0001f4c8", "[glob]*?{a,b}", "quote'\"$HOME;&|", "tab\tand\nline", long, wide, "deep/" + long, "x.part", "CON.txt",
+		"aux", "com1.log/x", "a:b", "trailing dot.", "trailing space ", "sub./x", "angle<>", "bar|",
 		path.Join(strings.Split(strings.Repeat("d", 40), "")...) + "/leaf",
+	}
+	if d.place.Refuses != nil {
+		want = slices.DeleteFunc(want, func(name string) bool {
+			refused := d.place.Refuses(name)
+			if refused {
+				d.refuses(name)
+			}
+			return refused
+		})
+		d.wantFiles()
 	}
 	for _, name := range want {
 		data := name
@@ -233,6 +281,23 @@ func (d *destination) names() {
 	os.Remove(d.path("x.part"))
 	want = slices.DeleteFunc(want, func(n string) bool { return n == "x.part" })
 	d.wantFiles(want...)
+}
+
+// refuses: a name that cannot stand here is an error of that file.
+func (d *destination) refuses(name string) {
+	d.Helper()
+	file := func(err error) bool { return err != nil && !status.Is(err, status.DestinationUnavailable) }
+	p, err := d.dst.Begin(d.Context(), fileEntry(name, "data"), nil)
+	if !file(err) {
+		d.Errorf("Begin of %q: %v", name, err)
+	}
+	if err == nil {
+		d.must(p.Abort(d.Context()))
+	}
+	looks, err := d.dst.Stat(d.Context(), []string{name})
+	if d.must(err); !file(looks[0].Err) || errors.Is(looks[0].Err, fs.ErrNotExist) {
+		d.Errorf("Stat of %q: %+v", name, looks[0])
+	}
 }
 
 // invisible: under its name there is nothing until it is published.
@@ -322,13 +387,23 @@ func (d *destination) noFile() {
 	d.must(os.Symlink(outside+"-missing", d.path("dangling")))
 	looks, err := d.dst.Stat(d.Context(), []string{"dir", "link", "dangling"})
 	d.must(err)
-	if !looks[0].Entry.Mode.IsDir() || looks[1].Entry.Mode&fs.ModeSymlink == 0 || looks[2].Entry.Mode&fs.ModeSymlink == 0 {
+	hidden := d.place.FollowsLinks
+	if !looks[0].Entry.Mode.IsDir() || !hidden && (looks[1].Entry.Mode&fs.ModeSymlink == 0 || looks[2].Entry.Mode&fs.ModeSymlink == 0) {
 		d.Errorf("%+v", looks)
 	}
 	for _, name := range []string{"dir", "link", "dangling"} {
 		p := d.write(name, "ours")
-		d.wantConflict(d.publish(p, nil))
+		err := d.publish(p, nil)
+		if hidden && name != "dir" && err != nil {
+			err = filesync.ErrConflict // it knows no more than that it cannot be done
+		}
+		d.wantConflict(err)
 		d.must(p.Abort(d.Context()))
+	}
+	for _, name := range []string{"link", "dangling"} {
+		if info, err := os.Lstat(d.path(name)); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			d.Errorf("%s is no link any more: %v, %v", name, info, err)
+		}
 	}
 	p := d.write("dir", "ours")
 	d.wantConflict(d.publish(p, &looks[0].Entry))

@@ -171,7 +171,11 @@ func (d *destination) neverLeaves() {
 	d.must(os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o666))
 	d.must(os.Symlink(outside, d.path("out")))
 	d.must(os.Symlink("..", d.path("up")))
-	for _, name := range []string{"../x", "a/../../x", "/x", outside + "/x", "out/x", "out/new/x", "up/x", "..", "."} {
+	names := []string{"../x", "a/../../x", "/x", outside + "/x", "out/x", "out/new/x", "..", "."}
+	if !d.place.FollowsLinks {
+		names = append(names, "up/x")
+	}
+	for _, name := range names {
 		p, err := d.dst.Begin(d.Context(), fileEntry(name, ""), nil)
 		if err == nil {
 			d.finish(p)
@@ -223,6 +227,9 @@ func (d *destination) directoryTakenAway() {
 		d.Error("a file was published in a directory of another name")
 	}
 	d.must(p.Abort(d.Context()))
+	if d.place.ByPath {
+		d.must(d.dst.Sweep(d.Context(), func(id string) bool { return id == five.ID() }))
+	}
 	if err := d.publish(five, nil); err != nil {
 		d.must(five.Abort(d.Context()))
 	}
@@ -271,12 +278,50 @@ func (d *destination) writesAfterEnd() {
 // foldsCase: what the destination says of itself is so.
 func (d *destination) foldsCase() {
 	if d.dst.FoldsCase() {
+		if d.place.FoldsCase {
+			d.folds()
+		}
 		return // it may say so where it is not, to be careful
 	}
 	d.deliver("name", "lower")
 	d.deliver("NAME", "upper")
 	d.want("name", "lower")
 	d.want("NAME", "upper")
+}
+
+// folds: the second of two names that are one does not replace the first.
+func (d *destination) folds() {
+	d.deliver("sub/\u00c4pfel.csv", "first")
+	same := []string{"SUB/\u00c4PFEL.CSV", "sub/\u00e4pfel.csv"}
+	looks, err := d.dst.Stat(d.Context(), same)
+	d.must(err)
+	for i, name := range same {
+		if looks[i].Err != nil || looks[i].Entry.Size != int64(len("first")) {
+			d.Errorf("%s: %+v", name, looks[i])
+		}
+		p := d.write(name, "second")
+		d.wantConflict(d.publish(p, nil))
+		d.must(p.Abort(d.Context()))
+	}
+	var rivals []filesync.Publication
+	for _, name := range []string{"new", "New", "nEw", "NEW"} {
+		p := d.write(name, name)
+		d.must(d.dst.Sync(d.Context(), []filesync.Pending{p})[0])
+		rivals = append(rivals, filesync.Publication{Pending: p})
+	}
+	wins := 0
+	for i, err := range d.dst.Publish(d.Context(), rivals) {
+		if err == nil {
+			wins++
+			continue
+		}
+		d.wantConflict(err)
+		d.must(rivals[i].Pending.Abort(d.Context()))
+	}
+	if all := d.all(); wins != 1 || len(all) != 2 {
+		d.Errorf("%d names that are one were published; the files are %q", wins, all)
+	}
+	d.want("sub/\u00c4pfel.csv", "first")
 }
 
 func (d *destination) closedTwice() {

@@ -1,0 +1,147 @@
+package smb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+const (
+	// From so many names in one directory on, listing it is cheaper than two
+	// questions for each name.
+	listFrom = 4
+	// A directory that has so many times the entries that are looked for is
+	// not listed to its end.
+	tooMany = 50
+	// lookers is how many names are looked at side by side.
+	lookers = 32
+)
+
+// Stat implements sync.Destination. Names that differ in case only are one, as
+// the server has it. A listing may lag behind for files that are open.
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+	looks := make([]filesync.Look, len(names))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookers)
+	for from := 0; from < len(names) && gctx.Err() == nil; {
+		to := from + 1
+		for to < len(names) && path.Dir(names[to]) == path.Dir(names[from]) {
+			to++
+		}
+		some, theirs := names[from:to], looks[from:to]
+		g.Go(func() error {
+			if len(some) < listFrom {
+				return d.lookEach(gctx, some, theirs)
+			}
+			return d.lookIn(gctx, some, theirs)
+		})
+		from = to
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return looks, err
+}
+
+// lookIn looks at many names of one directory.
+func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesync.Look) error {
+	dir := path.Dir(names[0])
+	if checkName(names[0]) != nil {
+		return d.lookEach(ctx, names, looks)
+	}
+	if err := d.knowDirectory(ctx, dir); err != nil {
+		return d.lookEach(ctx, names, looks)
+	}
+	wanted := make(map[string]int, len(names)) // by folded base name
+	for i, name := range names {
+		wanted[trimmed(name)] = i
+		looks[i] = filesync.Look{Err: fs.ErrNotExist}
+	}
+	seen := 0
+	err := d.list(ctx, dir, func(page []filesync.Entry) error {
+		for _, e := range page {
+			if i, ok := wanted[trimmed(e.Name)]; ok {
+				e.Name = names[i]
+				looks[i] = filesync.Look{Entry: e}
+			}
+		}
+		if seen += len(page); seen > tooMany*len(names) {
+			return errTooMany
+		}
+		return nil
+	})
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			d.dirs.forget(dir)
+		}
+		return d.lookEach(ctx, names, looks)
+	}
+	for i, name := range names {
+		switch {
+		case wanted[trimmed(name)] != i: // the same name once more
+			err = d.look(ctx, name, &looks[i])
+		case checkName(name) != nil:
+			looks[i] = filesync.Look{Err: checkName(name)}
+		case looks[i].Err == nil && looks[i].Entry.Mode&fs.ModeSymlink != 0:
+			err = d.look(ctx, name, &looks[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errTooMany = errors.New("the directory has too many entries")
+
+// lookEach looks at names one by one, side by side.
+func (d *Destination) lookEach(ctx context.Context, names []string, looks []filesync.Look) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookers)
+	for i, name := range names {
+		g.Go(func() error { return d.look(ctx, name, &looks[i]) })
+	}
+	return g.Wait()
+}
+
+// look looks at one name. Its error is one of the whole destination.
+func (d *Destination) look(ctx context.Context, name string, to *filesync.Look) error {
+	if err := checkName(name); err != nil {
+		*to = filesync.Look{Err: err}
+		return nil
+	}
+	var e filesync.Entry
+	err := d.knowDirectory(ctx, path.Dir(name))
+	if err == nil {
+		e, err = d.lstat(ctx, name)
+	}
+	switch {
+	case err == nil:
+		*to = filesync.Look{Entry: e}
+	case errors.Is(err, fs.ErrNotExist):
+		*to = filesync.Look{Err: fs.ErrNotExist}
+	case errors.Is(err, filesync.ErrConflict):
+		*to = filesync.Look{Err: fmt.Errorf("look at %s: %w", name, err)}
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		*to = filesync.Look{Err: d.failed(ctx, "look at", name, err)}
+	}
+	return isUnavailable(to.Err)
+}
+
+// isUnavailable gives err if it is one of the whole destination, else nil.
+func isUnavailable(err error) error {
+	if _, ok := errors.AsType[*status.Error](err); ok {
+		return err
+	}
+	return nil
+}
