@@ -211,6 +211,8 @@ func sourceOf(c *config.Connector) string {
 		return "space:" + c.Space.Name
 	case c.Uploads():
 		return "upload:" + c.Files.SourceDirectoryPath
+	case c.SFTP.CredentialsAPI.Enabled():
+		return c.SFTP.CredentialsAPI.SpaceID + "@" + c.SFTP.CredentialsAPI.URL + "/" + c.Files.SourceDirectoryPath
 	}
 	return fmt.Sprintf("%s@%s:%d/%s", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port, c.Files.SourceDirectoryPath)
 }

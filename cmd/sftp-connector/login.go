@@ -58,6 +58,9 @@ func fetched(ctx context.Context, api *credentialsapi.Client, c *config.Connecto
 	observe.Report(stage)
 	cfg := sftpConfig(c)
 	cfg.Host, cfg.Port, cfg.Username, cfg.Password = l.Host, l.Port, l.Username, l.Password()
+	if cfg.Jump != nil && cfg.Jump.Username == "" {
+		cfg.Jump.Username = l.Username
+	}
 	return cfg, l, nil
 }
 
