@@ -16,6 +16,7 @@ import (
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
+	"sftpconnector/store/smb"
 	filesync "sftpconnector/sync"
 )
 
@@ -53,7 +54,25 @@ func (s stores) destination(ctx context.Context, c *config.Connector, observe st
 	if c.Uploads() {
 		return nil, errors.ErrUnsupported
 	}
+	if config.Share(c.Files.DestinationDirectoryPath, c.Files.SystemUsername) {
+		return s.share(ctx, c)
+	}
 	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// share opens a destination on a network share.
+func (s stores) share(ctx context.Context, c *config.Connector) (filesync.Destination, error) {
+	target, err := smb.Parse(c.Files.DestinationDirectoryPath)
+	if err != nil {
+		return nil, &status.Error{Word: status.DestinationUnavailable, Op: "read files.destination_directory_path", Err: err}
+	}
+	d, err := smb.Open(ctx, smb.Config{
+		Target: target, Username: c.Files.SystemUsername, Password: c.Files.SystemPassword.Reveal(), Owner: ownerOf(s.owner, c.Name),
+	})
 	if err != nil {
 		return nil, err
 	}
