@@ -6,29 +6,12 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
-
-const (
-	// largeFile is from where on one file is worth more than one channel.
-	largeFile = 8 << 20
-	// rateInterval is how long the rate of a large copy is measured before
-	// channels are added.
-	rateInterval = 120 * time.Millisecond
-	// measurements is how often: machines and networks stutter.
-	measurements = 3
-	// worthwhile is the gain in rate by which added channels pay.
-	worthwhile = 1.15
-)
-
-// copies counts the large files that are being read.
-type copies struct{ n atomic.Int32 }
 
 // Fetch reads the bytes [from, e.Size) of e into w, in any order, and returns
 // what the open handle reports after the last byte. A file up to a packet's
@@ -100,7 +83,7 @@ func shorter(a attrs, size int64) error {
 // open opens a file. A server that fails for no reason while other files are
 // open gets another chance without them: if that helps, it is remembered how
 // many it can take.
-func (s *Source) open(ctx context.Context, p port, path string) (file, error) {
+func (s *session) open(ctx context.Context, p port, path string) (file, error) {
 	if err := s.gate.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -176,71 +159,6 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 		return nil
 	})
 	return g.Wait()
-}
-
-// widen multiplies the channels of a copy while the rate grows with them, and
-// does not wait to see that where a round trip takes longer than a window.
-func (s *Source) widen(ctx context.Context, b *blocks, to func(lanes int) (joined int)) {
-	lanes, best := 1, 0.0
-	most := func() int { return maxChannels / int(max(1, s.copies.n.Load())) } // files side by side share them
-	if s.limits.far() {
-		lanes += to(min(int(b.left()/(4*window)), most()))
-		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
-			return
-		}
-	}
-	for {
-		rate, ok := measure(ctx, b)
-		for again := 1; ok && rate < best*worthwhile && again < measurements; again++ {
-			rate, ok = measure(ctx, b)
-		}
-		if !ok || rate < best*worthwhile {
-			return
-		}
-		best = rate
-		joined := to(min(4*lanes, most()))
-		if joined == 0 {
-			return
-		}
-		lanes += joined
-		if _, ok := measure(ctx, b); !ok {
-			return
-		}
-	}
-}
-
-// widenTo has a team grow to so many lanes, opened side by side, and gives each new one
-// to use. It tells how many joined.
-func (s *Source) widenTo(ctx context.Context, lanes int, t *team, b *blocks, use func(*lane)) int {
-	missing := lanes - len(t.lanes)
-	if missing <= 0 || b.left() == 0 {
-		return 0
-	}
-	var joined atomic.Int32
-	var all sync.WaitGroup
-	for range missing {
-		all.Go(func() {
-			if l := s.pool.join(ctx, t); l != nil {
-				joined.Add(1)
-				use(l)
-			}
-		})
-	}
-	all.Wait()
-	return int(joined.Load())
-}
-
-// measure gives the rate of a copy in bytes a second; ok is false when ctx ended.
-func measure(ctx context.Context, b *blocks) (rate float64, ok bool) {
-	start, had := time.Now(), b.done.Load()
-	timer := time.NewTimer(rateInterval)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return float64(b.done.Load()-had) / time.Since(start).Seconds(), true
-	case <-ctx.Done():
-		return 0, false
-	}
 }
 
 // copyBeside helps with a copy over another channel, if the server lets it

@@ -16,7 +16,7 @@ var errEmptyAnswers = errors.New("the server goes on answering without a name")
 // listing leaves out (type, size, time) is asked for; what the server still
 // does not say is an irregular file, -1, or zero. A directory with more than
 // 10 million entries ends with ErrLimit.
-func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
+func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
 		l := s.pool.take(1)
 		defer s.pool.give(l, 1)

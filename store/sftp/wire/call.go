@@ -19,7 +19,8 @@ const (
 	kindNames
 	kindText // a NAME packet with one name in it
 	kindStatus
-	kindExtended
+	kindLimits
+	kindStatvfs
 )
 
 // Handle is an open file or directory of one session.
@@ -31,6 +32,9 @@ type Call struct {
 	// Done gets the call when it is answered or its session has ended. It may be
 	// shared by calls and must have room for all of them: the session waits for no one.
 	Done chan *Call
+	// Then, if it is not nil, is called with the call just before that. It must
+	// not wait for anything: the session goes on when it returns.
+	Then func(*Call)
 	// Tag and Off are the caller's.
 	Tag int
 	Off int64
@@ -45,13 +49,13 @@ type Call struct {
 	Handle Handle // OPEN and OPENDIR
 	Attr   Attr   // STAT, LSTAT, FSTAT
 	Text   string // READLINK, REALPATH
+	Space  Space  // statvfs
 
-	asked   int // a READ: bytes
-	kind    kind
-	sent    time.Time
-	names   []byte
-	maxRead uint64
-	then    func()
+	asked  int // a READ: bytes
+	kind   kind
+	sent   time.Time
+	names  []byte
+	limits limits
 }
 
 // Wait waits for a call that has a Done of its own. When ctx ends first, the
@@ -67,8 +71,8 @@ func (c *Call) Wait(ctx context.Context) error {
 
 func (c *Call) finish(err error) {
 	c.Err = err
-	if c.then != nil {
-		c.then()
+	if c.Then != nil {
+		c.Then(c)
 	}
 	if c.Done != nil {
 		c.Done <- c
@@ -77,7 +81,7 @@ func (c *Call) finish(err error) {
 
 // Open opens a file for reading: c.Handle.
 func (s *Session) Open(c *Call, path string) {
-	s.request(c, kindHandle, typeOpen, path, []byte{0, 0, 0, flagRead, 0, 0, 0, 0})
+	s.request(c, kindHandle, typeOpen, path, []byte{0, 0, 0, flagRead, 0, 0, 0, 0}, nil)
 }
 
 // Read reads up to n bytes at off into c.Buf: c.N, which is less than
@@ -87,35 +91,47 @@ func (s *Session) Read(c *Call, h Handle, off int64, n int) {
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
 	binary.BigEndian.PutUint32(tail[8:], uint32(n))
-	s.request(c, kindRead, typeRead, string(h), tail[:])
+	s.request(c, kindRead, typeRead, string(h), tail[:], nil)
 }
 
 // Fstat asks for the attributes of an open file: c.Attr.
-func (s *Session) Fstat(c *Call, h Handle) { s.request(c, kindAttrs, typeFstat, string(h), nil) }
+func (s *Session) Fstat(c *Call, h Handle) { s.request(c, kindAttrs, typeFstat, string(h), nil, nil) }
 
 // Stat asks for the attributes of what a path leads to: c.Attr.
-func (s *Session) Stat(c *Call, path string) { s.request(c, kindAttrs, typeStat, path, nil) }
+func (s *Session) Stat(c *Call, path string) { s.request(c, kindAttrs, typeStat, path, nil, nil) }
 
 // Lstat asks for the attributes of a path, a symbolic link's own included: c.Attr.
-func (s *Session) Lstat(c *Call, path string) { s.request(c, kindAttrs, typeLstat, path, nil) }
+func (s *Session) Lstat(c *Call, path string) { s.request(c, kindAttrs, typeLstat, path, nil, nil) }
 
 // OpenDir opens a directory: c.Handle.
-func (s *Session) OpenDir(c *Call, path string) { s.request(c, kindHandle, typeOpendir, path, nil) }
+func (s *Session) OpenDir(c *Call, path string) {
+	s.request(c, kindHandle, typeOpendir, path, nil, nil)
+}
 
 // ReadDir asks for more names of a directory: c.Names. After the last, c.Err is io.EOF.
-func (s *Session) ReadDir(c *Call, h Handle) { s.request(c, kindNames, typeReaddir, string(h), nil) }
+func (s *Session) ReadDir(c *Call, h Handle) {
+	s.request(c, kindNames, typeReaddir, string(h), nil, nil)
+}
 
 // ReadLink asks for the target of a symbolic link: c.Text.
-func (s *Session) ReadLink(c *Call, path string) { s.request(c, kindText, typeReadlink, path, nil) }
+func (s *Session) ReadLink(c *Call, path string) {
+	s.request(c, kindText, typeReadlink, path, nil, nil)
+}
 
 // RealPath asks for the absolute form of a path: c.Text. Whether links are
 // resolved and the path has to exist is the server's choice.
-func (s *Session) RealPath(c *Call, path string) { s.request(c, kindText, typeRealpath, path, nil) }
+func (s *Session) RealPath(c *Call, path string) {
+	s.request(c, kindText, typeRealpath, path, nil, nil)
+}
 
 // CloseHandle gives a handle back. Nobody waits for it; then, which may be nil
 // and must not block, is called once the server has answered or the session ended.
 func (s *Session) CloseHandle(h Handle, then func()) {
-	s.request(&Call{then: then}, kindStatus, typeClose, string(h), nil)
+	c := new(Call)
+	if then != nil {
+		c.Then = func(*Call) { then() }
+	}
+	s.CloseFile(c, h)
 }
 
 // Names gives the names of a ReadDir's answer. The bytes are valid until the
@@ -176,9 +192,10 @@ func (c *Call) parse(typ byte, payload []byte) error {
 		if len(r.b) != 0 {
 			r.bad = true // Names and CountNames rely on the count
 		}
-	case typ == typeExtendedReply && c.kind == kindExtended:
-		_ = r.uint64() // max-packet-length
-		c.maxRead = r.uint64()
+	case typ == typeExtendedReply && c.kind == kindLimits:
+		c.parseLimits(&r)
+	case typ == typeExtendedReply && c.kind == kindStatvfs:
+		c.Space = parseSpace(&r)
 	default:
 		return &ProtocolError{fmt.Sprintf("an answer of the wrong type, %d", typ)}
 	}

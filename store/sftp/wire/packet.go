@@ -15,12 +15,18 @@ const (
 	typeOpen          = 3
 	typeClose         = 4
 	typeRead          = 5
+	typeWrite         = 6
 	typeLstat         = 7
 	typeFstat         = 8
+	typeSetstat       = 9
+	typeFsetstat      = 10
 	typeOpendir       = 11
 	typeReaddir       = 12
+	typeRemove        = 13
+	typeMkdir         = 14
 	typeRealpath      = 16
 	typeStat          = 17
+	typeRename        = 18
 	typeReadlink      = 19
 	typeStatus        = 101
 	typeHandle        = 102
@@ -30,8 +36,6 @@ const (
 	typeExtended      = 200
 	typeExtendedReply = 201
 
-	flagRead = 1
-
 	attrSize        = 0x00000001
 	attrOwner       = 0x00000002
 	attrPermissions = 0x00000004
@@ -39,8 +43,6 @@ const (
 	attrExtended    = 0x80000000
 
 	maxHandle = 256 // bytes, section 6.2
-
-	limitsExtension = "limits@openssh.com"
 )
 
 // Attr is what a server says of a file. Only what the flags name was sent.

@@ -1,8 +1,8 @@
 // Package wire is a client's codec of SFTP version 3
-// (draft-ietf-secsh-filexfer-02) for listing and reading, built for speed: any
+// (draft-ietf-secsh-filexfer-02) for listing, reading and writing, built for speed: any
 // number of requests may be under way on one channel, each is answered on a Go
-// channel of the caller's choice, and the bytes of a READ are copied once, into
-// the caller's buffer.
+// channel of the caller's choice, the bytes of a READ are copied once, into
+// the caller's buffer, and those of a WRITE once, out of it.
 //
 // It trusts nothing that the server sends: a packet that is too long, cut
 // short, of the wrong type or of an unknown id ends the session with an error.
@@ -63,6 +63,8 @@ type Session struct {
 	in         *bufio.Reader
 	extensions map[string]string
 	maxRead    atomic.Int32
+	maxWrite   atomic.Int32
+	maxHandles atomic.Int32
 
 	wake chan struct{} // has room for one: there is something in out
 	done chan struct{} // closed when the session has ended
@@ -70,7 +72,7 @@ type Session struct {
 	mu     sync.Mutex
 	nextID uint32
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
-	out    []byte           // requests to be written
+	out    queue            // requests to be written
 	err    error            // why the session has ended
 }
 
@@ -98,6 +100,7 @@ func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 		return nil, context.Cause(ctx)
 	}
 	s.maxRead.Store(DefaultRead)
+	s.maxWrite.Store(DefaultWrite)
 	go s.receive()
 	go s.transmit()
 	s.askLimits()
@@ -136,19 +139,18 @@ func (s *Session) negotiate() error {
 	return nil
 }
 
-// askLimits asks for the longest READ by limits@openssh.com (OpenSSH's PROTOCOL,
-// section 4.8), where the server has it, and does not wait for the answer.
+// askLimits asks for the longest READ and WRITE by limits@openssh.com, where
+// the server has it, and does not wait for the answer.
 func (s *Session) askLimits() {
-	if _, ok := s.extensions[limitsExtension]; !ok {
+	if _, ok := s.extensions[LimitsExtension]; !ok {
 		return
 	}
-	c := new(Call)
-	c.then = func() {
-		if c.Err == nil && c.maxRead >= DefaultRead {
-			s.maxRead.Store(int32(min(c.maxRead, longestRead)))
+	c := &Call{Then: func(c *Call) {
+		if c.Err == nil {
+			s.adopt(c.limits)
 		}
-	}
-	s.request(c, kindExtended, typeExtended, limitsExtension, nil)
+	}}
+	s.request(c, kindLimits, typeExtended, LimitsExtension, nil, nil)
 }
 
 // Extensions gives the extensions that the server announced, with their data.
@@ -188,14 +190,18 @@ func (s *Session) Waiting() (n int, oldest time.Time) {
 	return len(s.calls), oldest
 }
 
-// request queues one request: its type, the next id, a path or handle, and
-// what follows that.
-func (s *Session) request(c *Call, k kind, typ byte, text string, tail []byte) {
+// request queues one request: its type, the next id, a path, handle or name of
+// an extension, what follows that, and the data of a WRITE.
+func (s *Session) request(c *Call, k kind, typ byte, name string, tail, data []byte) {
 	c.kind, c.Err, c.N = k, nil, 0
-	if len(text) > maxText {
+	if len(name)+len(tail) > maxText {
 		c.finish(errTooLong)
 		return
 	}
+	var head [13]byte
+	binary.BigEndian.PutUint32(head[:], uint32(1+4+4+len(name)+len(tail)+len(data)))
+	head[4] = typ
+	binary.BigEndian.PutUint32(head[9:], uint32(len(name)))
 	s.mu.Lock()
 	if s.calls == nil {
 		err := s.err
@@ -206,12 +212,11 @@ func (s *Session) request(c *Call, k kind, typ byte, text string, tail []byte) {
 	s.nextID++
 	c.sent = time.Now()
 	s.calls[s.nextID] = c
-	b := binary.BigEndian.AppendUint32(s.out, uint32(1+4+4+len(text)+len(tail)))
-	b = append(b, typ)
-	b = binary.BigEndian.AppendUint32(b, s.nextID)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(text)))
-	b = append(b, text...)
-	s.out = append(b, tail...)
+	binary.BigEndian.PutUint32(head[5:], s.nextID)
+	s.out.add(head[:])
+	s.out.addText(name)
+	s.out.add(tail)
+	s.out.add(data)
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -221,7 +226,7 @@ func (s *Session) request(c *Call, k kind, typ byte, text string, tail []byte) {
 
 // transmit writes what is queued, all of it at once, until the session ends.
 func (s *Session) transmit() {
-	var spare []byte
+	var batch [][]byte
 	for {
 		select {
 		case <-s.wake:
@@ -229,16 +234,18 @@ func (s *Session) transmit() {
 			return
 		}
 		s.mu.Lock()
-		batch := s.out
-		s.out = spare[:0]
+		batch = s.out.take(batch[:0])
 		s.mu.Unlock()
-		if len(batch) > 0 {
-			if _, err := s.rwc.Write(batch); err != nil {
+		for _, block := range batch {
+			if _, err := s.rwc.Write(block); err != nil {
 				s.fail(err)
 				return
 			}
 		}
-		spare = batch
+		s.mu.Lock()
+		s.out.giveBack(batch)
+		s.mu.Unlock()
+		clear(batch)
 	}
 }
 
@@ -341,7 +348,7 @@ func (s *Session) fail(err error) {
 	}
 	s.err = err
 	calls := s.calls
-	s.calls, s.out = nil, nil
+	s.calls, s.out = nil, queue{}
 	s.mu.Unlock()
 	close(s.done)
 	_ = s.rwc.Close()

@@ -81,10 +81,10 @@ func packet(typ byte, parts ...any) []byte {
 
 var plainVersion = packet(typeVersion, 3)
 
-// ask sends one request of each kind, ids 1 to 8, and gives the calls in their order.
+// ask sends one request of each kind, ids 1 to 10, and gives the calls in their order.
 func ask(s *Session) []*Call {
-	done := make(chan *Call, 8)
-	calls := make([]*Call, 8)
+	done := make(chan *Call, 10)
+	calls := make([]*Call, 10)
 	for i := range calls {
 		calls[i] = &Call{Done: done, Tag: i, Buf: make([]byte, 16)}
 	}
@@ -96,6 +96,8 @@ func ask(s *Session) []*Call {
 	s.ReadLink(calls[5], "l")
 	s.Lstat(calls[6], "a")
 	s.RealPath(calls[7], ".")
+	s.Statvfs(calls[8], ".")
+	s.Write(calls[9], "h", 0, []byte("x"))
 	return calls
 }
 
@@ -108,6 +110,8 @@ const (
 	idReadLink
 	idLstat
 	idRealPath
+	idStatvfs
+	idWrite
 )
 
 // converse feeds the answers to a session with one request of each kind under
@@ -200,6 +204,9 @@ func TestBrokenAnswers(t *testing.T) {
 		"fewer names":           packet(typeName, idReadDir, 0, "x", "", 0),
 		"two targets":           packet(typeName, idReadLink, 2, "x", "", 0, "y", "", 0),
 		"attributes cut short":  packet(typeAttrs, idFstat, attrSize, 0),
+		"numbers cut short":     packet(typeExtendedReply, idStatvfs, 0, 4096, 0),
+		"OK for numbers":        packet(typeStatus, idStatvfs, 0, "", ""),
+		"a handle for a WRITE":  packet(typeHandle, idWrite, "h"),
 		"extended without end":  packet(typeAttrs, idFstat, []byte{0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +253,7 @@ func TestStartObeysContext(t *testing.T) {
 
 // A server that never answers the question for its limits is served without.
 func TestStartDoesNotWaitForLimits(t *testing.T) {
-	s, err := New(t.Context(), newScripted(packet(typeVersion, 3, limitsExtension, "1"), nil))
+	s, err := New(t.Context(), newScripted(packet(typeVersion, 3, LimitsExtension, "1"), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +273,7 @@ func TestLimits(t *testing.T) {
 		{packet(typeExtendedReply, 1, -1, -1, -1, -1, -1, -1, -1, -1), longestRead},
 		{packet(typeStatus, 1, CodeUnsupported, "", ""), DefaultRead},
 	} {
-		rwc := newScripted(packet(typeVersion, 3, limitsExtension, "1"), test.answer)
+		rwc := newScripted(packet(typeVersion, 3, LimitsExtension, "1"), test.answer)
 		writes := 0
 		rwc.asked = func() {
 			if writes++; writes == 2 { // INIT, limits@openssh.com
@@ -286,10 +293,10 @@ func TestLimits(t *testing.T) {
 }
 
 // serve gives a session with pkg/sftp's server, which knows nothing of this package.
-func serve(t testing.TB) *Session {
+func serve(t testing.TB, options ...sftp.ServerOption) *Session {
 	t.Helper()
 	near, far := net.Pipe()
-	server, err := sftp.NewServer(far, sftp.ReadOnly())
+	server, err := sftp.NewServer(far, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +328,9 @@ func (a asker) answer() *Call {
 	return a.Call
 }
 
-func newAsker(t *testing.T) asker { return asker{t, serve(t), &Call{Done: make(chan *Call, 1)}} }
+func newAsker(t *testing.T, options ...sftp.ServerOption) asker {
+	return asker{t, serve(t, options...), &Call{Done: make(chan *Call, 1)}}
+}
 
 func TestReadsAgainstServer(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
@@ -329,7 +338,7 @@ func TestReadsAgainstServer(t *testing.T) {
 	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := newAsker(t)
+	a := newAsker(t, sftp.ReadOnly())
 	a.Session.Open(a.Call, name)
 	h := a.answer().Handle
 
@@ -372,7 +381,7 @@ func TestPathsAgainstServer(t *testing.T) {
 	if err := errors.Join(os.WriteFile(dir+"/f", nil, 0o600), os.Symlink("f", dir+"/l")); err != nil {
 		t.Fatal(err)
 	}
-	a := newAsker(t)
+	a := newAsker(t, sftp.ReadOnly())
 	a.Lstat(a.Call, dir+"/l")
 	if mode, ok := a.answer().Attr.Mode(); !ok || mode.Type() != fs.ModeSymlink {
 		t.Errorf("the link's mode is %v", mode)
@@ -409,6 +418,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(packet(typeName, idReadLink, 1, "x", "", 0))
 	f.Add(packet(typeAttrs, idFstat, []byte{0x80, 0, 0, 0xf, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}))
 	f.Add(packet(typeStatus, idLstat, 4, "failure", "en"))
+	f.Add(packet(typeStatus, idWrite, 0, "", ""))
+	f.Add(packet(typeExtendedReply, idStatvfs, make([]byte, 88)))
 	f.Fuzz(func(t *testing.T, answers []byte) {
 		calls, err := converse(t, answers)
 		if err == nil {
@@ -433,7 +444,7 @@ func FuzzAnswers(f *testing.F) {
 
 func FuzzVersion(f *testing.F) {
 	f.Add(packet(typeVersion, 3, "a", "b"))
-	f.Add(packet(typeVersion, 3, limitsExtension, "1"))
+	f.Add(packet(typeVersion, 3, LimitsExtension, "1"))
 	f.Fuzz(func(t *testing.T, first []byte) {
 		rwc := newScripted(first, nil)
 		close(rwc.ready)

@@ -1,0 +1,274 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"sftpconnector/status"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// session is a directory on a server, the connection to that and its channels:
+// what a Source and a Destination have in common. Once the connection is lost it
+// stays so.
+type session struct {
+	conn    *Connection
+	cfg     Config
+	limits  *Limits
+	prefix  string // the root and a slash
+	pool    *pool
+	gate    *gate
+	buffers *buffers
+	// beside are the channels beside those of the pool that are watched, too, and
+	// extension tells what the server knows.
+	beside    []*lane
+	extension func(name string) bool
+
+	maxEntries int // in one directory
+	copies     copies
+	end        context.CancelFunc
+}
+
+// entriesLimit is how many entries a directory may have: a listing that goes
+// on and on is no progress.
+const entriesLimit = 10_000_000
+
+// errDropped is a connection that was lost while one more channel was opened.
+var errDropped = errors.New("the connection was lost while one more channel was opened")
+
+// errTogether is the failure of two channels that were opened side by side, on a
+// server that may well take them one after the other, or one alone.
+var errTogether = errors.New("the first two channels could not be opened together")
+
+// openSession connects to the server and has start open the first channels. It
+// reports the stages up to and with "sftp". A start that fails with errTogether
+// has another one, on a new connection.
+func openSession(ctx context.Context, cfg Config, observe status.Observer, start func(context.Context, *session) error) (*session, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Limits == nil {
+		cfg.Limits = new(Limits)
+	}
+	conn, err := Connect(ctx, cfg, observe)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	s, err := startSession(ctx, conn, cfg, start)
+	if errors.Is(err, errTogether) {
+		_ = conn.Close()
+		if conn, err = Connect(ctx, cfg, nil); err == nil {
+			s, err = startSession(ctx, conn, cfg, start)
+		}
+	}
+	stage := status.Stage{Stage: status.StageSFTP, OK: err == nil, MS: time.Since(began).Milliseconds()}
+	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
+		stage.Detail = err.Error()
+		observe.Report(stage)
+		return nil, err
+	}
+	stage.Detail = s.describe()
+	observe.Report(stage)
+	return s, nil
+}
+
+func startSession(ctx context.Context, conn *Connection, cfg Config, start func(context.Context, *session) error) (*session, error) {
+	limits := cfg.Limits
+	life, end := context.WithCancel(context.Background())
+	s := &session{
+		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
+		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, end: end,
+	}
+	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
+	if cfg.Connections > 0 {
+		s.pool.max = min(cfg.Connections, maxChannels)
+	}
+	if err := start(ctx, s); err != nil {
+		end()
+		return nil, err
+	}
+	go s.watch(life)
+	return s, nil
+}
+
+// startError gives a failure to start SFTP its word.
+func (s *session) startError(ctx context.Context, err error) error {
+	if ctx.Err() == nil && !errors.Is(err, ErrNoChannel) && s.gone() {
+		return s.conn.Err()
+	}
+	if _, ok := errors.AsType[*status.Error](err); ok {
+		return err
+	}
+	word := status.SFTPUnavailable
+	switch {
+	case ctx.Err() != nil:
+		word, err = status.ConnectionTimedOut, context.Cause(ctx)
+	case errors.Is(err, context.DeadlineExceeded):
+		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
+	}
+	return &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+}
+
+// dialLane opens one more data channel.
+func (s *session) dialLane(ctx context.Context) (*lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
+	defer cancel()
+	ch, err := s.conn.OpenSFTP(ctx)
+	if err == nil {
+		m := newMeter(ch)
+		var session *wire.Session
+		if session, err = wire.New(ctx, m); err == nil {
+			go s.outlive(session)
+			return &lane{meter: m, port: &wirePort{
+				session: session, limits: s.limits, buffers: s.buffers,
+				ordered: strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH"),
+			}}, nil
+		}
+	}
+	if !errors.Is(err, ErrNoChannel) && s.gone() {
+		return nil, fmt.Errorf("%w: %w", errDropped, err)
+	}
+	return nil, err
+}
+
+// gone reports whether the connection is. Its channels end before it is known
+// why, so that a failure on one waits a moment for the answer.
+func (s *session) gone() bool {
+	select {
+	case <-s.conn.Done():
+		return true
+	case <-time.After(250 * time.Millisecond):
+		return false
+	}
+}
+
+// outlive ends the connection when a session on it ends: what a server cuts
+// once is not to be relied on.
+func (s *session) outlive(session *wire.Session) {
+	<-session.Done()
+	_ = s.lost(session.Err())
+}
+
+// lost gives the reason why the connection is gone, which it is after that.
+func (s *session) lost(err error) error {
+	if !s.gone() {
+		s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err})
+	}
+	if err := s.conn.Err(); err != nil {
+		return err
+	}
+	return &status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err}
+}
+
+// watch ends the connection when the server leaves questions unanswered.
+func (s *session) watch(life context.Context) {
+	limit := s.cfg.Timeouts.Operation
+	tick := time.NewTicker(max(limit/8, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.conn.Done():
+			s.end()
+			return
+		case <-life.Done():
+			return
+		}
+		for _, l := range append(s.pool.all(), s.beside...) {
+			if n, oldest := l.waiting(); n > 0 && l.meter.stalled(oldest, limit) {
+				s.conn.Abort(&status.Error{
+					Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(),
+					Err: fmt.Errorf("no answer for %v", limit),
+				})
+			}
+		}
+	}
+}
+
+// Close ends the connection. It does not wait for the server.
+func (s *session) Close() error {
+	s.end()
+	return s.conn.Close()
+}
+
+// describe is the detail of the stage "sftp".
+func (s *session) describe() string {
+	var known []string
+	for _, name := range []string{"limits", "posix-rename", "fsync", "hardlink", "statvfs"} {
+		if s.extension(name + "@openssh.com") {
+			known = append(known, name+"@openssh.com")
+		}
+	}
+	detail := "version 3, no extensions that are used"
+	if len(known) > 0 {
+		detail = "version 3, " + strings.Join(known, ", ")
+	}
+	if s.pool.max == 0 {
+		detail += "; one channel only"
+	}
+	return detail
+}
+
+// rootPath is the configured root without what a path of its own does not need.
+// An empty one is where the login leads to.
+func rootPath(root string) string {
+	trimmed := strings.TrimRight(root, "/")
+	switch {
+	case root == "":
+		return "."
+	case trimmed == "":
+		return "/"
+	}
+	return trimmed
+}
+
+// path is an entry's path on the server.
+func (s *session) path(name string) string {
+	if name == "" {
+		return rootPath(s.cfg.Root)
+	}
+	return s.prefix + name
+}
+
+// entry is what attributes say of a name.
+func entry(name string, a attrs) filesync.Entry {
+	if !a.typed {
+		a.mode |= fs.ModeIrregular
+	}
+	return filesync.Entry{Name: name, Size: a.size, ModTime: a.modTime, Mode: a.mode}
+}
+
+// failure gives the error of one file its operation and path, and one of the
+// connection its word. A writer's error is left as it is.
+func (s *session) failure(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*wire.EndError](err); ok {
+		return s.lost(err)
+	}
+	_, refused := errors.AsType[*wire.StatusError](err)
+	ours := errors.Is(err, filesync.ErrChanged) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, filesync.ErrOutside)
+	if !refused && !ours {
+		return err
+	}
+	if name == "" {
+		name = s.path("")
+	}
+	return fmt.Errorf("%s %s: %w", op, shown(name), err)
+}
+
+// shown makes a path fit for a line of text: names come from the server.
+func shown(name string) string {
+	if quoted := fmt.Sprintf("%q", name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}

@@ -1,0 +1,65 @@
+package wire
+
+const (
+	// blockSize is the data of an SSH packet of the usual size, so that a full
+	// block goes out as one.
+	blockSize = 32 << 10
+	// freeBlocks is how many blocks are kept for what comes next.
+	freeBlocks = 16
+)
+
+// queue is what is to be written, in the order in which it was added.
+type queue struct {
+	blocks [][]byte
+	free   [][]byte
+}
+
+// add copies b to the end.
+func (q *queue) add(b []byte) {
+	for len(b) > 0 {
+		last := len(q.blocks) - 1
+		if last < 0 || len(q.blocks[last]) == blockSize {
+			q.blocks = append(q.blocks, q.empty())
+			last++
+		}
+		n := min(len(b), blockSize-len(q.blocks[last]))
+		q.blocks[last] = append(q.blocks[last], b[:n]...)
+		b = b[n:]
+	}
+}
+
+// addText is add for a string.
+func (q *queue) addText(s string) {
+	for len(s) > 0 {
+		var part [512]byte
+		n := copy(part[:], s)
+		q.add(part[:n])
+		s = s[n:]
+	}
+}
+
+func (q *queue) empty() []byte {
+	if n := len(q.free); n > 0 {
+		b := q.free[n-1]
+		q.free = q.free[:n-1]
+		return b
+	}
+	return make([]byte, 0, blockSize)
+}
+
+// take gives all blocks and goes on in the given slice, which is empty.
+func (q *queue) take(next [][]byte) [][]byte {
+	blocks := q.blocks
+	q.blocks = next
+	return blocks
+}
+
+// giveBack takes blocks that were written for those to come.
+func (q *queue) giveBack(blocks [][]byte) {
+	for _, b := range blocks {
+		if len(q.free) == freeBlocks {
+			return
+		}
+		q.free = append(q.free, b[:0])
+	}
+}
