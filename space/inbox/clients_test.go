@@ -2,17 +2,13 @@ package inbox_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/pkg/sftp"
 
 	"sftpconnector/space/inbox"
 )
@@ -27,8 +23,8 @@ func run(t *testing.T, dir, input, command string, args ...string) string {
 	return string(out)
 }
 
-// local is a directory with files to upload.
-func local(t *testing.T) string {
+// samples is a directory with files to upload.
+func samples(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, size := range map[string]int{"a.csv": 100_000, "large": 9_000_000, "empty": 0} {
@@ -53,7 +49,7 @@ func after(t *testing.T, dir string) *bench {
 
 func TestOpenSSHSftp(t *testing.T) {
 	t.Parallel()
-	dir, from := filepath.Join(t.TempDir(), "in"), local(t)
+	dir, from := filepath.Join(t.TempDir(), "in"), samples(t)
 	batch := func(lines ...string) string {
 		return run(t, from, strings.Join(lines, "\n")+"\n", "sftp", "-D", program(t, dir), "-b", "-", "nobody")
 	}
@@ -90,7 +86,7 @@ func TestOpenSSHSftp(t *testing.T) {
 
 func TestOpenSSHScp(t *testing.T) {
 	t.Parallel()
-	dir, from := filepath.Join(t.TempDir(), "in"), local(t)
+	dir, from := filepath.Join(t.TempDir(), "in"), samples(t)
 	out := run(t, from, "", "scp", "-s", "-p", "-D", program(t, dir), "a.csv", "empty", "nobody:/")
 	b := after(t, dir)
 	b.ready()
@@ -102,7 +98,7 @@ func TestOpenSSHScp(t *testing.T) {
 
 func TestLftp(t *testing.T) {
 	t.Parallel()
-	dir, from := filepath.Join(t.TempDir(), "in"), local(t)
+	dir, from := filepath.Join(t.TempDir(), "in"), samples(t)
 	lftp := func(script string) string {
 		return run(t, from, "", "lftp", "-c", fmt.Sprintf("set sftp:connect-program '%s'; set net:max-retries 1; set net:timeout 10; open sftp://u:p@localhost; %s", program(t, dir), script))
 	}
@@ -128,76 +124,4 @@ func TestLftp(t *testing.T) {
 	if e := b.ready()["large2"]; e.Size != 7_000_000 {
 		t.Errorf("put -c: %+v\n%s", e, out)
 	}
-}
-
-// The server is killed at random moments: what was closed is there whole, and
-// nothing else is taken for uploaded.
-func TestKilled(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "in")
-	for round := range 12 {
-		cmd := exec.CommandContext(t.Context(), program(t, dir))
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		c, err := sftp.NewClientPipe(out, in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// A kill after so many operations, while the next ones are under way.
-		left := rand.IntN(40)
-		closed := map[string]string{}
-		var last string
-		for i := range 100 {
-			if left == 0 {
-				time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { cmd.Process.Kill() })
-			}
-			left--
-			last = fmt.Sprintf("%d", i%7)
-			data := strings.Repeat(fmt.Sprintf("%d/%d ", round, i), 1+rand.IntN(30_000))
-			if upload(c, last, data) != nil {
-				break
-			}
-			closed[last] = data
-		}
-		cmd.Process.Kill()
-		cmd.Wait()
-		c.Close()
-		b := after(t, dir)
-		for name, data := range closed {
-			found, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil || string(found) != data && name != last {
-				t.Errorf("%s was closed with %d bytes; there are %d, %v", name, len(data), len(found), err)
-			}
-		}
-		b.ready()
-		for name, e := range b.ready() {
-			data := b.fetch(e)
-			if data != closed[name] && name != last {
-				t.Errorf("%s was never closed, and is imported with %d bytes", name, len(data))
-			}
-			if word, _, _ := strings.Cut(data, " "); strings.Repeat(word+" ", len(data)/(len(word)+1)) != data {
-				t.Errorf("%s is imported with a mixture", name)
-			}
-			b.must(b.src.RemoveIf(t.Context(), e))
-		}
-		b.Close()
-	}
-}
-
-func upload(c *sftp.Client, name, data string) error {
-	f, err := c.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	_, err = f.ReadFrom(bytes.NewReader([]byte(data)))
-	return errors.Join(err, f.Close())
 }

@@ -1,0 +1,152 @@
+package inbox_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"sftpconnector/space/inbox"
+)
+
+// copyTree is what a disk has at this moment.
+func copyTree(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// What a new Open sees after each instant of an upload.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	large := strings.Repeat("0123456789abcdef", 20<<20/16)
+	check := func(instant string, wantSize int64, ready ...string) {
+		t.Helper()
+		after := &bench{T: t, dir: copyTree(t, b.dir)}
+		after.open(inbox.Options{Quiet: time.Nanosecond})
+		defer after.Close()
+		after.wantReady(ready...)
+		info, err := after.connect().Stat("x")
+		if wantSize < 0 && !errors.Is(err, fs.ErrNotExist) || wantSize >= 0 && (err != nil || info.Size() != wantSize) {
+			t.Errorf("%s: the client sees %v, %v; want %d bytes", instant, info, err, wantSize)
+		}
+		for name, e := range after.ready() {
+			if data := after.fetch(e); data != large[:len(data)] {
+				t.Errorf("%s: %s has other contents", instant, name)
+			}
+		}
+	}
+	check("before", -1)
+	f, err := c.Create("x")
+	b.must(err)
+	check("opened", 0)
+	_, err = f.Write([]byte(large))
+	b.must(err)
+	// Its last writes were done side by side, and may have left a gap.
+	check("written", int64(len(large))-16<<20)
+	b.must(c.Chtimes("x", then, then))
+	check("time set", int64(len(large))-16<<20)
+	b.must(f.Close())
+	check("closed", int64(len(large)), "x")
+	f, err = c.OpenFile("x", os.O_WRONLY)
+	b.must(err)
+	check("opened again", int64(len(large))-16<<20)
+	b.must(f.Close())
+	check("closed again", int64(len(large)), "x")
+	f, err = c.OpenFile("x", os.O_WRONLY|os.O_TRUNC)
+	b.must(err)
+	check("opened to replace it", 0, "x")
+	_, err = f.Write([]byte(large[:10]))
+	b.must(err)
+	check("being replaced", 0, "x")
+	b.must(f.Close())
+	check("replaced", 10, "x")
+	b.must(b.src.RemoveIf(t.Context(), b.ready()["x"]))
+	check("imported", -1)
+}
+
+// The server is killed at random moments: what was closed is there whole, and
+// nothing else is taken for uploaded.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "in")
+	for round := range 8 {
+		cmd := exec.CommandContext(t.Context(), program(t, dir))
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := sftp.NewClientPipe(out, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A kill after so many operations, while the next ones are under way.
+		left := rand.IntN(40)
+		closed := map[string]string{}
+		var last string
+		for i := range 100 {
+			if left == 0 {
+				time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { cmd.Process.Kill() })
+			}
+			left--
+			last = fmt.Sprintf("%d", i%7)
+			data := strings.Repeat(fmt.Sprintf("%d/%d ", round, i), 1+rand.IntN(30_000))
+			if upload(c, last, data) != nil {
+				break
+			}
+			closed[last] = data
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		c.Close()
+		b := after(t, dir)
+		for name, data := range closed {
+			found, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil || string(found) != data && name != last {
+				t.Errorf("%s was closed with %d bytes; there are %d, %v", name, len(data), len(found), err)
+			}
+		}
+		b.ready()
+		for name, e := range b.ready() {
+			data := b.fetch(e)
+			if data != closed[name] && name != last {
+				t.Errorf("%s was never closed, and is imported with %d bytes", name, len(data))
+			}
+			if word, _, _ := strings.Cut(data, " "); strings.Repeat(word+" ", len(data)/(len(word)+1)) != data {
+				t.Errorf("%s is imported with a mixture", name)
+			}
+			b.must(b.src.RemoveIf(t.Context(), e))
+		}
+		b.Close()
+	}
+}
+
+func upload(c *sftp.Client, name, data string) error {
+	f, err := c.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.ReadFrom(bytes.NewReader([]byte(data)))
+	return errors.Join(err, f.Close())
+}
