@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -230,8 +231,8 @@ func (g *guard) Readlink(p string) (_ string, err error) {
 	return "", err
 }
 
-// file is an open file. Its reads and writes come concurrently; its Close comes
-// once, after them.
+// file is an open file. Reads and writes come concurrently. pkg/sftp lets those
+// that a client sends behind its CLOSE run beside it; here they come too late.
 type file struct {
 	guard  *guard
 	inner  any // reader or writer, with what else they can do
@@ -239,6 +240,9 @@ type file struct {
 	writer io.WriterAt
 	writes bool
 	failed atomic.Bool
+
+	mu     sync.RWMutex // held by reads and writes in one way, by Close in the other
+	closed bool
 }
 
 // done counts the file out.
@@ -271,6 +275,11 @@ func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n i
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, errOffset
 	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return 0, os.ErrClosed
+	}
 	defer f.guard.during("read or write", &err)()
 	k, err := do(p, off)
 	if k < 0 || k > len(p) {
@@ -290,6 +299,12 @@ func (f *file) TransferError(cause error) {
 }
 
 func (f *file) Close() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return os.ErrClosed
+	}
+	f.closed = true
 	defer f.done()
 	defer f.guard.during("close", &err)()
 	if inner, ok := f.inner.(io.Closer); ok {

@@ -19,6 +19,9 @@ const spaceExtension = "space"
 // errRefused is all that there is to say of a login, whatever was wrong.
 var errRefused = errors.New("authentication failed")
 
+// errCrowded is the end of who had to make room while it waited in line.
+var errCrowded = errors.New("too many connections want to log in")
+
 // login is one client's way in. Its callbacks are called one at a time.
 type login struct {
 	server    *Server
@@ -65,7 +68,7 @@ func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissio
 	if len(l.space) <= maxSpaceName && l.server.options.Authenticate(l.visitor.ctx, l.space, l.visitor.address, password) {
 		return l.letIn(l.space), nil
 	}
-	l.visitor.failed.Store(true)
+	l.server.gate.failed(l.visitor)
 	l.holdBack(l.server.delays.failed(l.visitor.source))
 	return nil, errRefused
 }
@@ -128,14 +131,24 @@ func (s *Server) turnedAway(v *visitor, err error) {
 	e := Event{Kind: Refused, Reason: RefusedLogin, Session: Session{
 		Space: printable(refused.space), Address: v.address, Since: time.Now(),
 	}}
+	level := slog.LevelInfo
 	if v.dropped.Load() {
 		e.Reason = RefusedDropped
-	}
-	level := slog.LevelInfo
-	if s.delays.slowed(v.source) {
+		level = slog.LevelDebug
+		s.warnOfCrowd()
+	} else if s.delays.slowed(v.source) {
 		level = slog.LevelDebug
 	}
 	s.options.Log.Log(v.ctx, level, "login refused", "space", e.Session.Space, "address", v.address,
 		"why", e.Reason, "passwords", fmt.Sprint(min(refused.passwords, maxPasswords)))
 	s.options.OnEvent(e)
+}
+
+// warnOfCrowd says, once a minute, that there are too many.
+func (s *Server) warnOfCrowd() {
+	now := time.Now().Unix()
+	if last := s.crowded.Load(); now-last >= 60 && s.crowded.CompareAndSwap(last, now) {
+		s.options.Log.Warn("more connections want to log in than there is room for; some are dropped",
+			"at_a_time", s.options.MaximumUnauthenticated, "of_an_address", s.options.MaximumUnauthenticatedPerAddress)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -46,8 +47,8 @@ type Options struct {
 
 	MaximumConnections         int // logged in: 500
 	MaximumConnectionsPerSpace int // logged in: 100
-	// Not yet logged in. When there are more, one that has failed or the oldest
-	// goes, and of the address that has most of them.
+	// How many may log in at a time. Four times as many wait in line, and take the
+	// place of those that have failed, or have done nothing for some seconds.
 	MaximumUnauthenticated           int // 256
 	MaximumUnauthenticatedPerAddress int // 64; an IPv6 address is its /64
 	MaximumOpenFiles                 int // and directories, in each SFTP session: 256
@@ -98,6 +99,9 @@ type Server struct {
 	keys    []ssh.PublicKey
 	gate    *gate
 	delays  *delays
+
+	refusing atomic.Int64 // connections that are told that they may not stay
+	crowded  atomic.Int64 // when it was last logged that some had to make room, in Unix seconds
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -211,8 +215,13 @@ func (s *Server) receive(ctx context.Context, raw net.Conn) {
 	}()
 	v := newVisitor(ctx, raw, s.options.Handshake)
 	defer v.leave()
-	s.gate.enter(v)
 	defer s.gate.leave(v)
+	if !s.gate.enter(v) {
+		if v.dropped.Load() {
+			s.turnedAway(v, &refusedError{err: errCrowded})
+		}
+		return
+	}
 	conn, channels, requests, err := s.login(v)
 	if err != nil {
 		s.turnedAway(v, err)
@@ -220,7 +229,6 @@ func (s *Server) receive(ctx context.Context, raw net.Conn) {
 	}
 	one := newSession(s, v, conn)
 	if why := s.admit(one); why != "" {
-		s.gate.enter(v) // it may be one of many
 		s.refuse(one, why, channels, requests)
 		return
 	}
@@ -267,6 +275,10 @@ func (s *Server) refuse(one *session, why Reason, channels <-chan ssh.NewChannel
 	}
 	s.options.Log.Warn("login refused", "space", one.space, "address", one.address, "why", why)
 	s.options.OnEvent(Event{Kind: Refused, Reason: why, Session: one.info()})
+	if s.refusing.Add(1) > int64(s.options.MaximumUnauthenticated) {
+		one.conn.Close() // then it is no mistake any more
+	}
+	defer s.refusing.Add(-1)
 	timer := time.AfterFunc(patience, func() { one.conn.Close() })
 	defer timer.Stop()
 	var answering sync.WaitGroup

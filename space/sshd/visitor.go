@@ -19,9 +19,13 @@ type visitor struct {
 	net.Conn
 	address string // its IP, for people
 	source  netip.Prefix
-	failed  atomic.Bool // it has given a wrong password
-	dropped atomic.Bool // it had to make room
-	silence atomic.Int64
+	silence atomic.Int64 // after stay: the longest; before it 0
+	dropped atomic.Bool  // it had to make room
+
+	// For the gate, under its lock.
+	failed   bool          // it has given a wrong password
+	since    time.Time     // when it was let in
+	admitted chan struct{} // closed then
 
 	// ctx ends when the client hangs up or is cut, so that nobody waits for it
 	// any longer; before it is logged in also when the server stops.
@@ -31,7 +35,7 @@ type visitor struct {
 }
 
 func newVisitor(ctx context.Context, c net.Conn, handshake time.Duration) *visitor {
-	v := &visitor{Conn: c, address: c.RemoteAddr().String()}
+	v := &visitor{Conn: c, address: c.RemoteAddr().String(), admitted: make(chan struct{})}
 	if ap, err := netip.ParseAddrPort(v.address); err == nil {
 		v.address, v.source = ap.Addr().Unmap().String(), sourceOf(ap.Addr())
 	}
@@ -46,6 +50,9 @@ func (v *visitor) hangUp() {
 	v.cancel()
 	v.Conn.Close()
 }
+
+// hadTurn reports whether it was inside long enough to log in.
+func (v *visitor) hadTurn(now time.Time) bool { return now.Sub(v.since) >= turn }
 
 // drop hangs up to make room for others.
 func (v *visitor) drop() {

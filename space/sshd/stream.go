@@ -1,0 +1,145 @@
+package sshd
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// The kinds of SFTP packets that matter here (draft-ietf-secsh-filexfer-02,
+// section 3).
+const (
+	packetOpen    = 3
+	packetRead    = 5
+	packetWrite   = 6
+	packetOpenDir = 11
+)
+
+// stream is the channel of one SFTP session, as pkg/sftp sees it, which reads
+// in one goroutine and writes in another. It knows how many requests have no
+// answer yet, and does not wait for ever for a client that does not read.
+//
+// It also holds a READ or WRITE back until every OPEN before it is answered. A
+// client that waits for the handle never notices; one that guesses it would have
+// pkg/sftp use the open file in one goroutine while another one still fills it in.
+type stream struct {
+	ssh.Channel
+	session *session
+	in, out packets // each used by one goroutine
+
+	mu       sync.Mutex
+	change   sync.Cond
+	asked    int64 // requests that pkg/sftp has been given
+	answered int64 // and that are answered: it answers in the same order
+	opening  int64 // what asked was with the last OPEN
+	broken   bool  // there will be no more answers
+}
+
+func newStream(c ssh.Channel, s *session) *stream {
+	st := &stream{Channel: c, session: s}
+	st.change.L = &st.mu
+	return st
+}
+
+// Read never gives more than the rest of a packet, and its end only when it may
+// be acted on.
+func (c *stream) Read(p []byte) (int, error) {
+	n, err := c.Channel.Read(p[:min(int64(len(p)), c.in.missing())])
+	if n == 0 {
+		return 0, err
+	}
+	c.session.touch()
+	if !c.in.add(p[:n]) {
+		return n, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.in.kind {
+	case packetOpen, packetOpenDir:
+		c.opening = c.asked + 1
+	case packetRead, packetWrite:
+		for c.answered < c.opening && !c.broken {
+			c.change.Wait()
+		}
+		if c.broken {
+			return 0, io.ErrClosedPipe
+		}
+	}
+	c.asked++
+	c.session.waiting.Add(1)
+	return n, err
+}
+
+// Write waits for the client to make room, at most Options.Idle.
+func (c *stream) Write(p []byte) (int, error) {
+	stalled := time.AfterFunc(c.session.server.options.Idle, func() { c.session.cut(EndStalled) })
+	defer stalled.Stop()
+	n, err := c.Channel.Write(p)
+	c.session.touch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for rest := p[:n]; len(rest) > 0; {
+		k := min(int64(len(rest)), c.out.missing())
+		if c.out.add(rest[:k]) {
+			c.answered++
+			c.session.waiting.Add(-1)
+		}
+		rest = rest[k:]
+	}
+	c.broken = c.broken || err != nil
+	c.change.Broadcast()
+	c.session.changed()
+	return n, err
+}
+
+// forget is called at the end: what was not answered will not be.
+func (c *stream) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.waiting.Add(c.answered - c.asked)
+}
+
+// packets follows the packets of one direction. Each begins with its length in
+// four bytes and its kind in one (draft-ietf-secsh-filexfer-02, section 3).
+type packets struct {
+	head [5]byte
+	have int   // bytes of head
+	rest int64 // bytes of the packet after its length that are to come
+	kind byte  // of the packet that has just ended
+}
+
+// missing is how many bytes may be added before the next decision: some of the
+// length, or the rest of the packet. It is never 0.
+func (p *packets) missing() int64 {
+	if p.have < 4 {
+		return int64(4 - p.have)
+	}
+	return p.rest
+}
+
+// add takes at most missing bytes, and reports whether a packet ends with them.
+// One of length 0 has no kind; pkg/sftp ends the session for it.
+func (p *packets) add(b []byte) (ended bool) {
+	if p.have < 4 {
+		p.have += copy(p.head[p.have:4], b)
+		if p.have < 4 {
+			return false
+		}
+		p.rest = int64(binary.BigEndian.Uint32(p.head[:]))
+		p.head[4] = 0
+	} else {
+		if p.have == 4 && len(b) > 0 {
+			p.head[4] = b[0]
+			p.have = 5
+		}
+		p.rest -= int64(len(b))
+	}
+	if p.rest > 0 {
+		return false
+	}
+	p.kind, p.have = p.head[4], 0
+	return true
+}
