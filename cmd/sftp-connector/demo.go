@@ -50,7 +50,7 @@ func (a *app) demo(ctx context.Context, once, forever bool) error {
 	if err := os.MkdirAll(source, 0o755); err != nil {
 		return failed(err)
 	}
-	srv, err := startDemoServer(source)
+	srv, err := startDemoServer(source, dir)
 	if err != nil {
 		return failed(err)
 	}
@@ -82,13 +82,13 @@ server:
   listen: 127.0.0.1:0
 connectors:
   demo:
-    sftp: {host: 127.0.0.1, port: %d, username: demo, password: %q, host_key: %q}
+    sftp: {host: 127.0.0.1, port: %d, username: %s, password: %q, host_key: %q}
     files:
       source_directory_path: /results
       destination_directory_path: %q
       settle: 1s
     automatic_sftp_file_sync: %s
-`, filepath.Join(dir, "data"), srv.port, srv.password, srv.fingerprint, filepath.Join(dir, "copied"), demoInterval)
+`, filepath.Join(dir, "data"), srv.port, demoUser, srv.password, srv.fingerprint, filepath.Join(dir, "copied"), demoInterval)
 	path := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, failed(err)
