@@ -29,13 +29,18 @@ func TestDemoShowsFilesArrive(t *testing.T) {
 	t.Parallel()
 	s := &site{t, t.TempDir()}
 	r := s.start("demo", "--forever")
-	r.until("a new file arrived", func() bool {
-		text := r.stdout.String()
-		news := regexp.MustCompile(`new at the server: (\S+)`).FindStringSubmatch(text)
-		return news != nil && regexp.MustCompile(`copied  `+regexp.QuoteMeta(news[1])).MatchString(text)
-	})
+	arrives := func(where, how string) func() bool {
+		return func() bool {
+			text := r.stdout.String()
+			news := regexp.MustCompile(`new ` + where + `: (\S+)`).FindStringSubmatch(text)
+			return news != nil && regexp.MustCompile(how+` +`+regexp.QuoteMeta(news[1])).MatchString(text)
+		}
+	}
+	r.until("a new file arrived", arrives("at the server", "copied"))
+	r.until("a new file was uploaded", arrives("in the outbox", "uploaded"))
+	r.until("the upload was imported", arrives("in the outbox", "imported"))
 	r.signal(syscall.SIGTERM)
-	o := r.stop().gives(0, "Connection Status: Connection Valid", "files copied. Next:")
+	o := r.stop().gives(0, "Connection Status of demo: Connection Valid", "Connection Status of demo-upload: Connection Valid", "files copied, ", "imported. Next:")
 	if o.stderr != "" {
 		t.Errorf("standard error:\n%s", o.stderr)
 	}

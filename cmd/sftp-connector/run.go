@@ -73,7 +73,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	d, err := a.startDaemon(ctx, cfg, log, pprof)
+	d, err := a.startDaemon(ctx, cfg, log, pprof, connector.Parts{})
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,9 @@ type daemon struct {
 	reloads sync.WaitGroup
 }
 
-// startDaemon starts serving and the schedules.
-func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool) (*daemon, error) {
+// startDaemon starts serving and the schedules. watch may have some of the On
+// functions, which are told as well.
+func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
 	d := &daemon{log: log, broken: make(chan error, 3)}
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
@@ -117,7 +118,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 		listener.Close()
 		return nil, failed(err)
 	}
-	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics), nil, spaces); err != nil {
+	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, spaces); err != nil {
 		listener.Close()
 		if spaces != nil {
 			spaces.Close()
@@ -178,17 +179,25 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 }
 
 // parts are those of the daemon's elements: all that happens is told on.
-func (d *daemon) parts(metrics *server.Metrics) connector.Parts {
+func (d *daemon) parts(metrics *server.Metrics, watch connector.Parts) connector.Parts {
 	return connector.Parts{
 		Log: d.log,
 		OnPass: func(name string, p connector.PassReport) {
 			metrics.ObservePass(name, p)
 			d.events.Pass(name, p)
 		},
-		OnHealth: d.events.Health,
+		OnHealth: func(name string, h connector.Health) {
+			d.events.Health(name, h)
+			if watch.OnHealth != nil {
+				watch.OnHealth(name, h)
+			}
+		},
 		OnDelivered: func(name string, f filesync.Delivered) {
 			d.events.Delivered(name, f)
 			d.asked.Delivered()
+			if watch.OnDelivered != nil {
+				watch.OnDelivered(name, f)
+			}
 		},
 	}
 }
