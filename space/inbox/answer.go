@@ -23,7 +23,7 @@ func (r *refusal) Unwrap() error { return r.code }
 
 // What clients are told.
 var (
-	errDenied    = refuse(sftp.ErrSSHFxPermissionDenied, "permission denied")
+	errDenied    = refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied") // OpenSSH shows it as it is
 	errMissing   = refuse(sftp.ErrSSHFxNoSuchFile, "no such file")
 	errExists    = refuse(sftp.ErrSSHFxFailure, "a file or directory of that name exists")
 	errDirectory = refuse(sftp.ErrSSHFxFailure, "is a directory")

@@ -2,7 +2,9 @@ package inbox
 
 import (
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,11 +34,16 @@ func (v version) same(o version) bool {
 	return v.size == o.size && v.modTime.Unix() == o.modTime.Unix()
 }
 
-// taken is a version that the import has read, and may be about to remove.
-type taken struct {
+// told is a version that the import was told of: it may be reading that, or be
+// about to remove it.
+type told struct {
 	version
 	generation uint64
 }
+
+// maxTold bounds the versions of one name that the import was told of and did
+// not come back for.
+const maxTold = 64
 
 // claim waits until nobody works on any of the names, and keeps others from
 // it until it is released. All names are had together, so there is no circle.
@@ -243,12 +250,47 @@ func (b *Inbox) observe(name string, s sight) *file {
 	return f
 }
 
-// distinct gives a content of a name its modification time. If the import may
-// have read another content of the same size and time, this one is a second
+// tell notes that the import is told of what is uploaded under a name. The
+// caller holds b.mu.
+func (b *Inbox) tell(f *file) {
+	k := key(f.name)
+	versions := b.told[k]
+	for _, t := range versions {
+		if t.generation == f.generation && t.same(*f.whole) {
+			return
+		}
+	}
+	if len(b.told) > 2*b.o.MaximumEntries { // of files that their clients removed
+		maps.DeleteFunc(b.told, func(k string, _ []told) bool { return b.files[k] == nil })
+	}
+	if len(versions) >= maxTold {
+		versions = versions[1:]
+	}
+	b.told[k] = append(versions, told{*f.whole, f.generation})
+}
+
+// untell forgets a version that the import is done with. The caller holds b.mu.
+func (b *Inbox) untell(name string, v version) {
+	k := key(name)
+	if left := slices.DeleteFunc(b.told[k], func(t told) bool { return t.same(v) }); len(left) > 0 {
+		b.told[k] = left
+	} else {
+		delete(b.told, k)
+	}
+}
+
+// confused reports whether the import was told of another content of that name
+// with the same size and time. The caller holds b.mu.
+func (b *Inbox) confused(name string, generation uint64, v version) bool {
+	return slices.ContainsFunc(b.told[key(name)], func(t told) bool { return t.generation != generation && t.same(v) })
+}
+
+// distinct gives a content of a name its modification time. If the import was
+// told of another content of the same size and time, this one is a second
 // younger: size and time are all that the import tells versions by, and it would
 // take this one for what it has. The caller holds b.mu.
 func (b *Inbox) distinct(name string, generation uint64, v version) version {
-	if t, ok := b.taken[key(name)]; ok && t.generation != generation && t.same(v) {
+	for b.confused(name, generation, v) {
 		v.modTime = v.modTime.Add(time.Second)
 	}
 	return v

@@ -362,7 +362,7 @@ func (b *Inbox) setPartAttributes(f *file, p place, flags sftp.FileAttrFlags, a 
 
 func (b *Inbox) setWholeAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	if flags.Size && int64(a.Size) != f.whole.size {
-		return refuse(sftp.ErrSSHFxPermissionDenied, "permission denied: the file is uploaded; open it for writing to change its size")
+		return refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: the file is uploaded; open it for writing to change its size")
 	}
 	b.mu.Lock()
 	v := b.distinct(f.name, f.generation, version{f.whole.size, a.ModTime()})

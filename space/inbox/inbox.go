@@ -90,7 +90,7 @@ type Inbox struct {
 	directories int
 	bytes       int64
 	generation  uint64
-	taken       map[string]taken
+	told        map[string][]told
 	gone        memory
 	soon        map[*file]bool
 	timer       *time.Timer
@@ -112,7 +112,7 @@ func Open(dir string, o Options) (*Inbox, error) {
 	b := &Inbox{
 		path: dir, o: o, root: root,
 		claimed: map[string]bool{}, moving: map[string]bool{},
-		files: map[string]*file{}, taken: map[string]taken{}, soon: map[*file]bool{},
+		files: map[string]*file{}, told: map[string][]told{}, soon: map[*file]bool{},
 		gone: memory{files: map[string]*gone{}},
 	}
 	b.released = sync.NewCond(&b.mu)
@@ -232,8 +232,7 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 		defer b.mu.Unlock()
 		f := b.record(name)
 		b.setWhole(f, versionOf(info))
-		// It may have been read before the restart, and nobody knows.
-		b.taken[key(name)] = taken{*f.whole, f.generation}
+		b.tell(f) // as it may have been before the restart
 		return nil
 	})
 }

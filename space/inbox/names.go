@@ -43,7 +43,7 @@ func clean(p string) (string, error) {
 
 func checkBase(base string) error {
 	if _, ok := cutReserved(base); ok {
-		return refuse(sftp.ErrSSHFxPermissionDenied, "permission denied: names that begin with "+reserved+" are the server's")
+		return refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: names that begin with "+reserved+" are the server's")
 	}
 	if strings.IndexByte(base, 0) >= 0 {
 		return refuse(sftp.ErrSSHFxFailure, "the name has a NUL byte")

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"os"
 	"time"
 
@@ -101,13 +100,18 @@ func failed(op, name string, err error) error {
 	return fmt.Errorf("%s /%s: %w", op, name, err)
 }
 
-// isReady reports whether a file that was just seen may be imported.
+// isReady reports whether a file that was just seen may be imported, and notes
+// that the import is told of it.
 func (b *Inbox) isReady(name string, info fs.FileInfo) bool {
 	b.mu.Lock()
 	f := b.files[key(name)]
 	if f != nil && f.whole != nil && *f.whole == *versionOf(info) {
 		defer b.mu.Unlock()
-		return b.ready(f, time.Now())
+		ready := b.ready(f, time.Now())
+		if ready {
+			b.tell(f)
+		}
+		return ready
 	}
 	b.mu.Unlock()
 	// Not what we know: somebody is at it right now, or an operator was.
@@ -204,10 +208,7 @@ func (b *Inbox) take(e filesync.Entry) (*os.File, uint64, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.taken) > 2*b.o.MaximumEntries { // of files that their clients removed
-		maps.DeleteFunc(b.taken, func(k string, _ taken) bool { return b.files[k] == nil })
-	}
-	b.taken[key(e.Name)] = taken{*standing.whole, standing.generation}
+	b.tell(standing)
 	return f, standing.generation, nil
 }
 
@@ -245,9 +246,8 @@ func (b *Inbox) stillThere(name string, generation uint64) bool {
 	return f != nil && f.whole != nil && f.generation == generation
 }
 
-// RemoveIf implements sync.Consumer, durably. If the file was fetched, it is
-// removed only if its content is still the one that was, which size and time
-// alone cannot tell.
+// RemoveIf implements sync.Consumer, durably. The file goes only if it has the
+// content that the import was told of, not merely its size and time.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if ctx.Err() != nil {
 		return filesync.Untouched(context.Cause(ctx))
@@ -257,7 +257,11 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	p, f, err := b.standing(e)
 	if err == nil {
 		defer p.close()
-		err = b.isTaken(f)
+		b.mu.Lock()
+		if b.confused(f.name, f.generation, *f.whole) { // the disk's times are too coarse for distinct
+			err = filesync.ErrChanged
+		}
+		b.mu.Unlock()
 	}
 	if err == nil {
 		if err = p.dir.Remove(p.base); errors.Is(err, fs.ErrNotExist) {
@@ -267,14 +271,14 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if err != nil {
 		if errors.Is(err, errMissing) {
 			b.mu.Lock()
-			delete(b.taken, key(e.Name))
+			b.untell(e.Name, version{e.Size, e.ModTime})
 			b.mu.Unlock()
 		}
 		return filesync.Untouched(failed("remove", e.Name, err))
 	}
 	b.mu.Lock()
 	removed := *f.whole
-	delete(b.taken, key(e.Name))
+	b.untell(e.Name, removed)
 	b.setWhole(f, nil)
 	if f.part == nil {
 		b.gone.add(e.Name, removed, b.o.Remember)
@@ -282,16 +286,6 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	b.mu.Unlock()
 	if err := syncDirectory(p.dir); err != nil {
 		return failed("remove", e.Name, err)
-	}
-	return nil
-}
-
-// isTaken answers ErrChanged if the import has read another content of the file.
-func (b *Inbox) isTaken(f *file) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t, ok := b.taken[key(f.name)]; ok && t.same(*f.whole) && t.generation != f.generation {
-		return filesync.ErrChanged
 	}
 	return nil
 }

@@ -177,9 +177,9 @@ func TestChangedMeanwhile(t *testing.T) {
 				}
 				b.must(b.src.RemoveIf(t.Context(), next))
 				// What comes after an import may look as it likes.
-				b.putAt(c, "x", "data", then)
-				if last := b.ready()["x"]; !last.SameVersion(e) {
-					t.Errorf("%s: after the import: %+v, want %+v", when, last, e)
+				b.putAt(c, "x", "data", next.ModTime)
+				if last := b.ready()["x"]; !last.SameVersion(next) {
+					t.Errorf("%s: after the import: %+v, want %+v", when, last, next)
 				}
 			}
 		})
