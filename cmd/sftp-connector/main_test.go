@@ -161,12 +161,23 @@ func (o *output) end() string {
 // start starts a verb in this process. It is ended with the test at the latest.
 func (s *site) start(args ...string) *running {
 	s.t.Helper()
+	return s.startWith("", args...)
+}
+
+// input runs a verb with something on its standard input.
+func (s *site) input(text string, args ...string) outcome {
+	s.t.Helper()
+	return s.startWith(text, args...).wait(time.Minute)
+}
+
+func (s *site) startWith(input string, args ...string) *running {
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: s.t, verb: strings.Join(args, " "), done: make(chan struct{}), signal: func(os.Signal) { cancel() }}
 	go func() {
 		defer close(r.done)
 		defer cancel()
-		r.code = Main(ctx, append([]string{"--config", s.path("config.yaml")}, args...), strings.NewReader(""), &r.stdout, &r.stderr)
+		r.code = Main(ctx, append([]string{"--config", s.path("config.yaml")}, args...), strings.NewReader(input), &r.stdout, &r.stderr)
 	}()
 	s.t.Cleanup(func() { cancel(); r.wait(30 * time.Second) })
 	return r
