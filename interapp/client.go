@@ -115,16 +115,20 @@ type FileQuery struct {
 	Limit  int    // 1 to 1000; 0 for the server's default
 }
 
-// Files gives a page of the files that a connector has delivered or failed to.
-func (c *Client) Files(ctx context.Context, name string, q FileQuery) (FilePage, error) {
+func (q FileQuery) values() url.Values {
 	query := url.Values{}
 	for key, value := range map[string]string{"state": q.State, "name": q.Name, "cursor": q.Cursor, "limit": number(q.Limit)} {
 		if value != "" {
 			query.Set(key, value)
 		}
 	}
+	return query
+}
+
+// Files gives a page of the files that a connector has delivered or failed to.
+func (c *Client) Files(ctx context.Context, name string, q FileQuery) (FilePage, error) {
 	var out FilePage
-	err := c.call(ctx, callTimeout, http.MethodGet, query, nil, &out, "connectors", name, "files")
+	err := c.call(ctx, callTimeout, http.MethodGet, q.values(), nil, &out, "connectors", name, "files")
 	return out, wrap(err, "files of "+name)
 }
 
@@ -194,7 +198,7 @@ func (c *Client) request(ctx context.Context, method string, query url.Values, i
 	escaped := []string{"api", "v1"}
 	for _, p := range path {
 		if p == "" { // which would be another route
-			return nil, errors.New("the name of a connector, or an id, is missing")
+			return nil, errors.New("the name of a connector or Space, or an id, is missing")
 		}
 		// A name such as ".." is no step in the path.
 		escaped = append(escaped, strings.ReplaceAll(url.PathEscape(p), ".", "%2E"))

@@ -5,6 +5,7 @@ import "time"
 // StatusEvent says that a connector's Connection Status became another.
 type StatusEvent struct {
 	Connector        string    `json:"connector"`
+	Space            string    `json:"space,omitempty" doc:"The Space that the connector imports, if it does"`
 	ConnectionStatus string    `json:"connection_status"`
 	Since            time.Time `json:"since"`
 	Hint             string    `json:"hint" doc:"What to check next; empty when all is well"`
@@ -20,6 +21,7 @@ type PassEvent struct {
 // FileEvent is a file that has just been delivered.
 type FileEvent struct {
 	Connector string `json:"connector"`
+	Space     string `json:"space,omitempty" doc:"The Space that it was uploaded to, if it was"`
 	File
 }
 

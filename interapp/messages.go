@@ -48,6 +48,7 @@ type ConnectorList struct {
 // Pass is one pass: waiting for its turn, under way, or ended.
 type Pass struct {
 	Connector        string        `json:"connector"`
+	Space            string        `json:"space,omitempty" doc:"The Space whose import it is, if it is one"`
 	Pass             string        `json:"pass" doc:"Its number in the ledger; empty while it is queued"`
 	Mode             string        `json:"mode" enum:"automatic,apply,request"`
 	State            string        `json:"state" enum:"queued,running,succeeded,partial,failed,cancelled"`

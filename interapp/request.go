@@ -90,6 +90,7 @@ type Posting struct {
 type Subscription struct {
 	ID             string    `json:"id,omitempty" readOnly:"true"`
 	Connector      string    `json:"connector,omitempty" readOnly:"true"`
+	Space          string    `json:"space,omitempty" readOnly:"true" doc:"Whose imports it is about; absent for those of a connector"`
 	Created        time.Time `json:"created,omitzero" readOnly:"true"`
 	Source         string    `json:"source,omitempty" maxLength:"200" doc:"Who asks, for people who read logs"`
 	FileNameFilter string    `json:"file_name_filter,omitempty" maxLength:"1000" doc:"As in a request" example:"*.csv"`
@@ -110,6 +111,7 @@ type SubscriptionList struct {
 type Deliveries struct {
 	Subscription string         `json:"subscription"`
 	Connector    string         `json:"connector"`
+	Space        string         `json:"space,omitempty" doc:"The Space that the files were uploaded to; absent for those of a connector"`
 	Destination  string         `json:"destination_directory_path"`
 	Files        []DeliveryFile `json:"files"`
 }

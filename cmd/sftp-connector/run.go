@@ -113,7 +113,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	}
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
-	spaces, err := space.Open(space.Options{Config: cfg, Log: log})
+	spaces, err := space.Open(space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession})
 	if err != nil {
 		listener.Close()
 		return nil, failed(err)
@@ -135,7 +135,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 		return nil, failed(err)
 	}
 	d.api = server.New(server.Options{
-		Set: d.set, Requests: d.asked, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+		Set: d.set, Requests: d.asked, Spaces: d.spaces, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)

@@ -15,21 +15,28 @@ import (
 
 // FromReport gives the state of a connector.
 func FromReport(r connector.Report) interapp.Connector {
-	c := interapp.Connector{
+	return interapp.Connector{
 		Name: r.Name, Direction: string(r.Config.Direction),
 		ConnectionStatus: string(r.Health.Status), Since: r.Health.Since.UTC(), Hint: r.Health.Hint, Error: r.Health.Error,
 		Schedule: r.Schedule.String(), NextPass: moment(r.Next), HeldUntil: moment(r.Held), SkippedTicks: r.Skipped,
+		Running: running(r), LastPass: lastPass(r),
 	}
-	if p := r.Running; p != nil {
-		c.Running = &interapp.Running{
-			Pass: p.ID, Mode: string(p.Mode), Started: p.Result.Started.UTC(), Progress: fromProgress(p.Progress),
-		}
+}
+
+func running(r connector.Report) *interapp.Running {
+	p := r.Running
+	if p == nil {
+		return nil
 	}
-	if r.Last != nil {
-		last := FromPass(r.Name, *r.Last)
-		c.LastPass = &last
+	return &interapp.Running{Pass: p.ID, Mode: string(p.Mode), Started: p.Result.Started.UTC(), Progress: fromProgress(p.Progress)}
+}
+
+func lastPass(r connector.Report) *interapp.Pass {
+	if r.Last == nil {
+		return nil
 	}
-	return c
+	last := FromPass(r.Name, *r.Last)
+	return &last
 }
 
 func fromProgress(p *filesync.Progress) *interapp.Progress {
@@ -45,7 +52,7 @@ func fromProgress(p *filesync.Progress) *interapp.Progress {
 func FromPass(name string, p connector.PassReport) interapp.Pass {
 	r := p.Result
 	out := interapp.Pass{
-		Connector: name, Pass: p.ID, Mode: string(p.Mode), State: string(r.Outcome),
+		Connector: name, Space: SpaceOf(name), Pass: p.ID, Mode: string(p.Mode), State: string(r.Outcome),
 		ConnectionStatus: word(p.Status), Hint: hint(p.Status, r.Err), Error: text(r.Err),
 		Started: r.Started.UTC(), Finished: moment(r.Finished),
 		Files: fromCounts(r.Files), Failures: make([]interapp.FileFailure, 0, len(r.Failures)),
@@ -67,7 +74,7 @@ func FromPass(name string, p connector.PassReport) interapp.Pass {
 // not by pass: there are none in it.
 func FromLedgerPass(name string, p ledger.Pass) interapp.Pass {
 	return interapp.Pass{
-		Connector: name, Pass: p.ID, Mode: string(p.Mode), State: string(p.State),
+		Connector: name, Space: SpaceOf(name), Pass: p.ID, Mode: string(p.Mode), State: string(p.State),
 		ConnectionStatus: word(p.Status), Hint: p.Status.Hint(), Error: p.Error,
 		Started: p.Started.UTC(), Finished: moment(p.Finished),
 		Files: fromCounts(p.Files), Failures: []interapp.FileFailure{},

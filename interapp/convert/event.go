@@ -9,7 +9,7 @@ import (
 // FromHealth gives a change of a connector's Connection Status.
 func FromHealth(name string, h connector.Health) interapp.StatusEvent {
 	return interapp.StatusEvent{
-		Connector: name, ConnectionStatus: string(h.Status), Since: h.Since.UTC(), Hint: h.Hint, Error: h.Error,
+		Connector: name, Space: SpaceOf(name), ConnectionStatus: string(h.Status), Since: h.Since.UTC(), Hint: h.Hint, Error: h.Error,
 	}
 }
 
@@ -25,7 +25,7 @@ func FromDelivered(name string, d filesync.Delivered) interapp.FileEvent {
 	if v.Adopted {
 		state = filesync.StatePresent
 	}
-	return interapp.FileEvent{Connector: name, File: interapp.File{
+	return interapp.FileEvent{Connector: name, Space: SpaceOf(name), File: interapp.File{
 		Name: v.Source.Name, State: string(state), Size: v.Source.Size, ModTime: moment(v.Source.ModTime),
 		Target: v.Target.Name, Pass: v.Pass, DeliveredAt: moment(v.At),
 	}}

@@ -94,7 +94,7 @@ func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m noti
 	if err != nil {
 		return m, false, err
 	}
-	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Destination: e.Config().Files.DestinationDirectoryPath}
+	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(e), Destination: e.Config().Files.DestinationDirectoryPath}
 	for cursor := sub.Cursor; ; {
 		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxTold)
 		if err != nil || len(rows) == 0 {

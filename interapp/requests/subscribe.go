@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -28,7 +29,7 @@ func (s *Service) Subscribe(ctx context.Context, connector, token string, sub in
 		return sub, &Invalid{"reply_to", err.Error()}
 	}
 	sub.ID, sub.Connector, sub.Created = strings.ToLower(rand.Text()), connector, time.Now().UTC().Truncate(time.Millisecond)
-	sub.Pending, sub.Posting = 0, nil
+	sub.Space, sub.Pending, sub.Posting = spaceOf(e), 0, nil
 	body, err := json.Marshal(sub)
 	if err != nil {
 		return sub, err
@@ -37,6 +38,14 @@ func (s *Service) Subscribe(ctx context.Context, connector, token string, sub in
 		ID: sub.ID, Connector: connector, Body: string(body), Token: token, ReplyTo: sub.ReplyTo, Created: sub.Created,
 	})
 	return sub, err
+}
+
+// spaceOf gives the Space that an element imports; "" for a connector.
+func spaceOf(e *connector.Element) string {
+	if s := e.Config().Space; s != nil {
+		return s.Name
+	}
+	return ""
 }
 
 // wanted compiles the filters of a subscription. Its error is an *Invalid.

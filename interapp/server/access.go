@@ -140,7 +140,8 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, needed scopes) 
 // on this machine can reach the listener for any page that it shows: by a
 // request to another origin, or by a DNS name of the page's that turns into
 // 127.0.0.1 (rebinding). And a reload may take the tokens away while the
-// listener is still the old one, for all the network: that opens nothing.
+// listener is still the old one, for all the network: that opens nothing. Where
+// secret keys are asked for, they always are, and no page knows one.
 func (s *Server) guard(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -150,7 +151,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		c := callerOf(r.Context())
 		switch {
-		case !c.open || probe(r.URL.Path):
+		case !c.open || probe(r.URL.Path) || r.URL.Path == pathSFTPCredentials:
 		case !loopbackListener(r):
 			writeProblem(w, http.StatusForbidden, "No tokens are configured, and the program still listens beyond loopback: restart it, or configure server.tokens.")
 			return

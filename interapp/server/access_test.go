@@ -46,6 +46,18 @@ var access = []struct {
 	{"DELETE", "/api/v1/connectors/results/subscriptions/none", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"DELETE", "/api/v1/connectors/results/subscriptions/none/pending", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"GET", "/api/v1/events?connector=nobody", "", config.ScopeRead, 404, ""},
+	{"GET", "/api/v1/spaces", "", config.ScopeRead, 200, ""},
+	{"GET", "/api/v1/spaces/us_1", "", config.ScopeRead, 200, ""},
+	{"GET", "/api/v1/spaces/us_1/files", "", config.ScopeRead, 200, ""},
+	{"POST", "/api/v1/spaces/us_1/retry", "", config.ScopeApply, 200, ""},
+	{"POST", "/api/v1/spaces/us_1/credentials", "", config.ScopeConfigure, 201, ""},
+	{"DELETE", "/api/v1/spaces/us_1/credentials/nocred", "", config.ScopeConfigure, 404, ""},
+	{"DELETE", "/api/v1/spaces/us_1/credentials", "", config.ScopeConfigure, 200, ""},
+	{"POST", "/api/v1/spaces/us_1/subscriptions", `{"reply_to":"http://127.0.0.1:1"}`, config.ScopeRequest, 201, ""},
+	{"GET", "/api/v1/spaces/us_1/subscriptions", "", config.ScopeRequest, 200, config.ScopeConfigure},
+	{"GET", "/api/v1/spaces/us_1/subscriptions/nosub", "", config.ScopeRequest, 404, config.ScopeConfigure},
+	{"DELETE", "/api/v1/spaces/us_1/subscriptions/nosub", "", config.ScopeRequest, 404, config.ScopeConfigure},
+	{"DELETE", "/api/v1/spaces/us_1/subscriptions/nosub/pending", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"GET", "/debug/pprof/", "", config.ScopeConfigure, 200, ""},
 	{"GET", "/debug/pprof/cmdline", "", config.ScopeConfigure, 200, ""},
 }
@@ -62,7 +74,7 @@ func eachScope() config.Server {
 }
 
 func TestScopes(t *testing.T) {
-	d := newDaemon(t, server.Options{Server: eachScope(), Pprof: true})
+	d := newDaemon(t, server.Options{Server: eachScope(), Pprof: true, Spaces: openSpaces(t)})
 	for _, route := range access {
 		for _, scope := range []config.Scope{"", "none", config.ScopeRead, config.ScopeRequest, config.ScopeApply, config.ScopeConfigure} {
 			t.Run(fmt.Sprintf("%s %s as %q", route.method, route.path, scope), func(t *testing.T) {
@@ -97,7 +109,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestNoTokensNeedNone(t *testing.T) {
-	d := newDaemon(t, server.Options{Pprof: true})
+	d := newDaemon(t, server.Options{Pprof: true, Spaces: openSpaces(t)})
 	for _, route := range access {
 		d.ask(route.method, route.path, route.body).want(t, route.code, nil)
 	}

@@ -15,6 +15,7 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/convert"
+	"sftpconnector/space"
 	filesync "sftpconnector/sync"
 )
 
@@ -199,7 +200,7 @@ func (s *Server) eventOperations(api huma.API) {
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{tagConnectors},
 		Summary: "What happens, as it happens",
 		Description: "Server-sent events, until the client goes away or its token does: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
-			"file (a file was delivered), request (the state of a request changed; without its reply and the query of reply_to), and lost (so many events are missing here, as the client did not keep up). " +
+			"file (a file was delivered, or imported), request (the state of a request changed; without its reply and the query of reply_to), and lost (so many events are missing here, as the client did not keep up). " +
 			"What happened before is not told: ask for the state once the stream stands. A comment comes every 15 seconds.",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
 			Type: huma.TypeArray, Description: "The events",
@@ -222,18 +223,33 @@ func eventSchema(event string, data *huma.Schema) *huma.Schema {
 }
 
 type eventsInput struct {
-	Connector string `query:"connector" maxLength:"200" doc:"Only the events of this connector"`
+	Connector string `query:"connector" maxLength:"200" doc:"Only the events of this connector; spaces/ID is that of a Space"`
+	Space     string `query:"space" maxLength:"200" doc:"Only the events of this Space"`
+}
+
+// only gives the connector that is asked for; "" for all.
+func (s *Server) only(in *eventsInput) (string, error) {
+	switch {
+	case in.Space != "" && in.Connector != "":
+		return "", huma.Error422UnprocessableEntity("connector, space: send one of the two")
+	case in.Space != "":
+		_, err := s.element(in.Space)
+		return space.ConnectorName(in.Space), err
+	case in.Connector != "":
+		_, err := s.set.Get(in.Connector)
+		return in.Connector, err
+	}
+	return "", nil
 }
 
 func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamResponse, error) {
-	if in.Connector != "" {
-		if _, err := s.set.Get(in.Connector); err != nil {
-			return nil, err
-		}
+	name, err := s.only(in)
+	if err != nil {
+		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		l, err := s.events.add(callerOf(r.Context()).name, in.Connector)
+		l, err := s.events.add(callerOf(r.Context()).name, name)
 		if err != nil {
 			writeProblem(w, http.StatusServiceUnavailable, err.Error())
 			return

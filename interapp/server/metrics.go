@@ -13,6 +13,8 @@ import (
 
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
+	"sftpconnector/space"
+	"sftpconnector/space/sshd"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -25,6 +27,7 @@ type Metrics struct {
 	// connectors would be a hundred thousand series.
 	duration *prometheus.HistogramVec
 	requests *prometheus.CounterVec
+	logins   *prometheus.CounterVec // of Spaces
 
 	mu      sync.Mutex
 	success map[string]time.Time // of each connector's last good pass
@@ -42,7 +45,14 @@ func NewMetrics(version string) *Metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sftp_connector_requests_total", Help: "Requests that ended, by how: replied, failed, expired, cancelled.",
 		}, []string{"state"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sftp_connector_space_logins_total",
+			Help: "Logins to Spaces: connected; refused-login (no password or key was right), refused-full, refused-space-full (too many connections), refused-dropped (had to make room for others that log in).",
+		}, []string{"result"}),
 		success: map[string]time.Time{}, open: map[string]bool{},
+	}
+	for _, result := range loginResults() {
+		m.logins.WithLabelValues(result)
 	}
 	for _, state := range []string{interapp.RequestReplied, interapp.RequestFailed, interapp.RequestExpired, interapp.RequestCancelled} {
 		m.requests.WithLabelValues(state) // so that the first is an increase
@@ -54,7 +64,7 @@ func NewMetrics(version string) *Metrics {
 		Name: "sftp_connector_build_info", Help: "Always 1; the labels say which program this is.",
 	}, []string{"version", "go_version"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.duration, m.requests, open, build, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.duration, m.requests, m.logins, open, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -84,6 +94,28 @@ func (m *Metrics) ObserveRequest(r interapp.RequestState) {
 	m.requests.WithLabelValues(r.State).Inc()
 }
 
+// loginResults are the labels of logins. There are no others, whatever comes.
+func loginResults() map[sshd.Reason]string {
+	return map[sshd.Reason]string{
+		"":                    "connected",
+		sshd.RefusedLogin:     "refused-login",
+		sshd.RefusedDropped:   "refused-dropped",
+		sshd.RefusedFull:      "refused-full",
+		sshd.RefusedSpaceFull: "refused-space-full",
+	}
+}
+
+// ObserveSession is told of logins to Spaces and their ends, by
+// space.Options.OnSession. It may be called concurrently.
+func (m *Metrics) ObserveSession(e sshd.Event) {
+	if e.Kind == sshd.Closed {
+		return
+	}
+	if result, known := loginResults()[e.Reason]; known {
+		m.logins.WithLabelValues(result).Inc()
+	}
+}
+
 func (m *Metrics) openRequests() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,10 +136,14 @@ func (m *Metrics) lastSuccess(names []string) map[string]time.Time {
 	return known
 }
 
-// handler serves the metrics, those of the connectors in set among them.
-func (m *Metrics) handler(set *connector.Set, log *slog.Logger) http.Handler {
+// handler serves the metrics, those of the connectors in set and of spaces, which
+// may be nil, among them.
+func (m *Metrics) handler(set *connector.Set, spaces *space.Spaces, log *slog.Logger) http.Handler {
 	connectors := prometheus.NewRegistry()
 	connectors.MustRegister(newSetCollector(set, m))
+	if spaces != nil {
+		connectors.MustRegister(newSpaceCollector(spaces, log))
+	}
 	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, connectors}, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: 4,
 	})
@@ -129,10 +165,10 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 	const c = "connector"
 	return &setCollector{
 		set: set, metrics: m,
-		count:    desc("connectors", "Connectors that are configured."),
+		count:    desc("connectors", "Connectors that are configured, Spaces not among them. What a Space imports has the label connector=\"spaces/ID\" in the metrics of connectors."),
 		passes:   desc("passes_total", "Passes that ended, by how: succeeded, partial (some files could not be copied), failed (could not run), cancelled.", c, "state"),
-		files:    desc("files_copied_total", "Files that were copied to the destination.", c),
-		bytes:    desc("bytes_copied_total", "Bytes of the files that were copied to the destination.", c),
+		files:    desc("files_copied_total", "Files that were copied to the destination; those that were imported for a Space have connector=\"spaces/ID\".", c),
+		bytes:    desc("bytes_copied_total", "Bytes of the files that were copied to the destination; of those that were imported for a Space with connector=\"spaces/ID\".", c),
 		failures: desc("file_failures_total", "Failures of single files and directories; one that fails in every pass counts in each.", c),
 		errors:   desc("errors_total", "Passes and checks that failed, by the Connection Status that they ended in.", c, "status"),
 		skipped:  desc("skipped_ticks_total", "Automatic passes that were due while another pass ran.", c),
@@ -155,9 +191,12 @@ func (c *setCollector) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *setCollector) Collect(out chan<- prometheus.Metric) {
 	all := c.set.All()
-	out <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(len(all)))
 	names := make([]string, 0, len(all))
+	count := 0
 	for _, e := range all {
+		if e.Config().Space == nil {
+			count++
+		}
 		r := e.Report()
 		names = append(names, r.Name)
 		c.totals(out, r.Name, r.Totals)
@@ -169,6 +208,7 @@ func (c *setCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.valid, truth(word == status.ConnectionValid))
 		gauge(c.running, truth(r.Running != nil))
 	}
+	out <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(count))
 	for name, at := range c.metrics.lastSuccess(names) {
 		out <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, float64(at.UnixMilli())/1000, name)
 	}

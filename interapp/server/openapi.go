@@ -18,7 +18,7 @@ import (
 const bearer = "bearer"
 
 const description = `Start the passes of SFTP connectors, watch them, and see what they delivered. Ask
-for files by name and time, and be told when they are there.
+for files by name and time, and be told when they are there. Receive uploads to Spaces.
 
 Errors are problems as in RFC 9457; their detail says what to do. Tokens are those of
 server.tokens in the configuration; without any, the API is open on loopback.`
@@ -38,10 +38,12 @@ func (s *Server) describe(version string) {
 	cfg.Tags = []*huma.Tag{
 		{Name: tagConnectors, Description: "Their state, their passes and their files"},
 		{Name: tagRequests, Description: "Files that another program asks for, or wants to be told of"},
+		{Name: tagSpaces, Description: "Uploads that are received over SFTP, and who may send them"},
 		{Name: tagOperation, Description: "For supervisors and monitoring"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		bearer: {Type: "http", Scheme: "bearer", Description: "A token of server.tokens; its scopes are read, request, apply and configure"},
+		bearer:    {Type: "http", Scheme: "bearer", Description: "A token of server.tokens; its scopes are read, request, apply and configure"},
+		secretKey: {Type: "http", Scheme: "bearer", Description: "A key of space_server.secret_keys, which opens the Spaces that are listed with it"},
 	}
 	api := humago.New(s.mux, cfg)
 	s.connectorOperations(api)
@@ -49,10 +51,13 @@ func (s *Server) describe(version string) {
 	if s.requests != nil {
 		s.requestOperations(api)
 		s.subscriptionOperations(api)
+		s.spaceSubscriptionOperations(api)
 		s.dataminerOperations(api)
 	}
+	s.spaceOperations(api)
 	s.eventOperations(api)
 	s.healthOperations(api)
+	describeSFTPCredentials(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")
 	describeText(api, "/openapi.json", "openapi", "This document", "application/openapi+json")
 	tidy(api.OpenAPI().Components.Schemas)
@@ -83,6 +88,9 @@ func register[I, O any](s *Server, api huma.API, needed scopes, op huma.Operatio
 				next(ctx)
 			}
 		}}
+	}
+	if strings.HasPrefix(op.Path, pathConnector) {
+		op.Middlewares = append(op.Middlewares, s.onlyConnectors)
 	}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -143,7 +151,7 @@ func tidy(schemas huma.Registry) {
 		}
 	}
 	for schema, properties := range map[string][]string{
-		"Connector": {"running", "last_pass"}, "Running": {"progress"}, "PassEvent": {"progress"}, "RequestState": {"progress", "reply", "posting"},
+		"Connector": {"running", "last_pass"}, "Space": {"importing", "last_import"}, "Running": {"progress"}, "PassEvent": {"progress"}, "RequestState": {"progress", "reply", "posting"},
 	} {
 		if all[schema] == nil {
 			continue // of operations that there are not

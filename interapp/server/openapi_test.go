@@ -38,7 +38,7 @@ type document struct {
 
 // The document has exactly the operations that there are, with their scopes.
 func TestOpenAPIOperations(t *testing.T) {
-	d := newDaemon(t, server.Options{})
+	d := newDaemon(t, server.Options{Spaces: openSpaces(t)})
 	var doc document
 	a := d.ask("GET", "/openapi.json", "")
 	a.want(t, 200, &doc)
@@ -56,7 +56,8 @@ func TestOpenAPIOperations(t *testing.T) {
 	}
 	ids := map[string]bool{}
 	for _, route := range access {
-		path, _, _ := strings.Cut(strings.NewReplacer("/results", "/{name}", "/known", "/{id}", "/none", "/{id}").Replace(route.path), "?")
+		path, _, _ := strings.Cut(strings.NewReplacer("/results", "/{name}", "/known", "/{id}", "/none", "/{id}",
+			"/us_1", "/{id}", "/nocred", "/{credential}", "/nosub", "/{subscription}").Replace(route.path), "?")
 		if strings.HasPrefix(path, "/debug/") {
 			continue
 		}
@@ -95,6 +96,14 @@ func TestOpenAPIOperations(t *testing.T) {
 			}
 		}
 	}
+	const credentials = "/v1/auth/sftp-credentials"
+	op := doc.Paths[credentials]["get"]
+	if delete(undocumented, "GET "+credentials); len(op.Security) != 1 || op.Security[0]["secretKey"] == nil || len(op.Parameters) != 1 || op.Parameters[0].Name != "spaceId" {
+		t.Errorf("%s: %+v", credentials, op)
+	}
+	if s := doc.Components.SecuritySchemes["secretKey"]; s.Type != "http" || s.Scheme != "bearer" {
+		t.Errorf("security schemes %+v", doc.Components.SecuritySchemes)
+	}
 	if len(undocumented) > 0 {
 		t.Errorf("in the document, but not in the test: %v", slices.Collect(maps.Keys(undocumented)))
 	}
@@ -129,7 +138,7 @@ func TestOpenAPISchemas(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"Connector.running", "Connector.last_pass", "RequestState.reply", "RequestState.posting", "PassEvent.progress"} {
+	for _, name := range []string{"Connector.running", "Connector.last_pass", "RequestState.reply", "RequestState.posting", "PassEvent.progress", "Space.importing", "Space.last_import"} {
 		schema, property, _ := strings.Cut(name, ".")
 		if p := doc.Components.Schemas[schema].Properties[property]; len(p.AnyOf) != 2 || p.AnyOf[1]["type"] != "null" {
 			t.Errorf("%s: %+v, want one that may be null", name, p)

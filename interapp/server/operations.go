@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
@@ -75,7 +77,7 @@ func (s *Server) connectorOperations(api huma.API) {
 
 func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
 	out := interapp.ConnectorList{Connectors: []interapp.Connector{}}
-	for _, e := range s.set.All() {
+	for _, e := range s.connectors() {
 		c := convert.FromReport(e.Report())
 		if c.LastPass != nil {
 			c.LastPass.Failures = c.LastPass.Failures[:min(listedFailures, len(c.LastPass.Failures))]
@@ -91,6 +93,24 @@ func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Co
 		return nil, err
 	}
 	return &answer[interapp.Connector]{convert.FromReport(e.Report())}, nil
+}
+
+// connectors are the elements of the configuration's connectors, in the order of
+// their names: those that import Spaces have routes of their own.
+func (s *Server) connectors() []*connector.Element {
+	return slices.DeleteFunc(s.set.All(), func(e *connector.Element) bool { return e.Config().Space != nil })
+}
+
+// onlyConnectors keeps the names of other elements from the routes of connectors.
+func (s *Server) onlyConnectors(ctx huma.Context, next func(huma.Context)) {
+	name := ctx.Param("name")
+	id := convert.SpaceOf(name)
+	if id == "" {
+		next(ctx)
+		return
+	}
+	_, w := humago.Unwrap(ctx)
+	writeProblem(w, http.StatusNotFound, fmt.Sprintf("connector %q: %v; a Space is at %s/ID", name, connector.ErrUnknown, pathSpaces))
 }
 
 // Waiting is what every operation takes that can wait for an outcome. It is
@@ -185,15 +205,17 @@ func (s *Server) retry(ctx context.Context, in *retryInput) (*answer[interapp.Re
 	if err != nil {
 		return nil, err
 	}
+	return release(ctx, e, in.Body)
+}
+
+// release gives quarantined files free: those that are named, or all.
+func release(ctx context.Context, e *connector.Element, of *interapp.RetryRequest) (*answer[interapp.RetryReply], error) {
 	var paths []string
-	if in.Body != nil {
-		paths = in.Body.Paths
+	if of != nil {
+		paths = of.Paths
 	}
 	released, err := e.Retry(ctx, paths)
-	if err != nil {
-		return nil, err
-	}
-	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: in.Name, Released: released}}, nil
+	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: e.Name(), Released: released}}, err
 }
 
 type scheduleInput struct {

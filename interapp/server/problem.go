@@ -12,14 +12,20 @@ import (
 
 	"sftpconnector/connector"
 	"sftpconnector/interapp/requests"
+	"sftpconnector/space"
+	"sftpconnector/space/credentials"
 )
 
-// problem maps an error of the connectors, or of requests, to its answer. It is
+// problem maps an error of the connectors, of requests or of Spaces to its answer. It is
 // the only place that does.
 func (s *Server) problem(err error) huma.StatusError {
 	switch {
 	case errors.Is(err, connector.ErrUnknown):
 		return huma.Error404NotFound(fmt.Sprintf("%v; %s", err, s.known()))
+	case errors.Is(err, space.ErrUnknown):
+		return huma.Error404NotFound(fmt.Sprintf("%v; %s", err, listed(s.spaces.IDs(), pathSpaces)))
+	case errors.Is(err, errNoSpaces), errors.Is(err, credentials.ErrNotFound):
+		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, connector.ErrBusy):
 		return huma.Error409Conflict(err.Error() + ": try again when it has ended")
 	case errors.Is(err, connector.ErrStopped):
@@ -43,18 +49,24 @@ func (s *Server) problem(err error) huma.StatusError {
 	return huma.Error500InternalServerError(fmt.Sprintf("%v; the daemon's log has more", err))
 }
 
-// known lists the connectors' names, the first of them if there are many.
+// known lists the connectors' names.
 func (s *Server) known() string {
-	const most = 20
 	var names []string
-	for _, e := range s.set.All() {
+	for _, e := range s.connectors() {
 		names = append(names, e.Name())
 	}
+	return listed(names, pathConnectors)
+}
+
+// listed is names for an error, the first of them if there are many; at is where
+// all of them are found.
+func listed(names []string, at string) string {
+	const most = 20
 	switch {
 	case len(names) == 0:
 		return "none is configured"
 	case len(names) > most:
-		return fmt.Sprintf("known are %s and %d more, see GET %s", strings.Join(names[:most], ", "), len(names)-most, pathConnectors)
+		return fmt.Sprintf("known are %s and %d more, see GET %s", strings.Join(names[:most], ", "), len(names)-most, at)
 	}
 	return "known: " + strings.Join(names, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sftpconnector/config"
+	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/convert"
 	filesync "sftpconnector/sync"
@@ -40,17 +41,18 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 	if err != nil {
 		return nil, err
 	}
-	rows, next, err := e.Memory().Files(ctx, ledger.Query{
-		State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit,
-	})
-	if err != nil {
-		return nil, err
-	}
+	page, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
+	return &answer[interapp.FilePage]{page}, err
+}
+
+// filePage reads a page of an element's part of the ledger.
+func filePage(ctx context.Context, e *connector.Element, q ledger.Query) (interapp.FilePage, error) {
+	rows, next, err := e.Memory().Files(ctx, q)
 	page := interapp.FilePage{Files: make([]interapp.File, 0, len(rows)), Cursor: next}
 	for _, f := range rows {
 		page.Files = append(page.Files, convert.FromFile(f))
 	}
-	return &answer[interapp.FilePage]{page}, nil
+	return page, err
 }
 
 type passesInput struct {

@@ -1,4 +1,4 @@
-// Package server serves the connectors over HTTP: the inter-app API with its
+// Package server serves the connectors and the Spaces over HTTP: the inter-app API with its
 // OpenAPI document, health, readiness and metrics, and a stream of events.
 package server
 
@@ -14,6 +14,7 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
+	"sftpconnector/space"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -23,6 +24,7 @@ const maxBody = 1 << 20
 type Options struct {
 	Set      *connector.Set
 	Requests *requests.Service // nil: no requests, no subscriptions
+	Spaces   *space.Spaces     // whose elements are in Set; nil: no uploads are received
 	Server   config.Server     // its tokens; see SetServer
 	Version  string            // of the program
 	Metrics  *Metrics          // that hear of every pass; nil: passes are not timed
@@ -35,6 +37,8 @@ type Options struct {
 type Server struct {
 	set      *connector.Set
 	requests *requests.Service
+	spaces   *space.Spaces
+	guesses  guesses
 	events   *Events
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -55,11 +59,11 @@ func New(o Options) *Server {
 	if o.Events == nil {
 		o.Events = NewEvents()
 	}
-	s := &Server{set: o.Set, requests: o.Requests, events: o.Events, log: o.Log, mux: http.NewServeMux()}
+	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, events: o.Events, log: o.Log, mux: http.NewServeMux()}
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
 	s.describe(o.Version)
-	s.mux.Handle("GET /metrics", s.require(config.ScopeRead, o.Metrics.handler(o.Set, o.Log)))
+	s.mux.Handle("GET /metrics", s.require(config.ScopeRead, o.Metrics.handler(o.Set, o.Spaces, o.Log)))
 	if o.Pprof {
 		s.mux.Handle("/debug/pprof/", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Index)))
 		s.mux.Handle("/debug/pprof/cmdline", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Cmdline)))
@@ -67,6 +71,7 @@ func New(o Options) *Server {
 		s.mux.Handle("/debug/pprof/symbol", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Symbol)))
 		s.mux.Handle("/debug/pprof/trace", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Trace)))
 	}
+	s.mux.HandleFunc("GET "+pathSFTPCredentials, s.sftpCredentials)
 	s.mux.HandleFunc("/", s.nothing)
 	s.handler = s.observe(s.identify(s.guard(s.mux)))
 	return s

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
 	"sftpconnector/interapp/server"
+	"sftpconnector/space"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/storetest"
@@ -38,6 +40,7 @@ var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 type daemon struct {
 	t       testing.TB
 	src     *storetest.Memory
+	spaces  *space.Spaces // nil: there are none
 	dir     string
 	set     *connector.Set
 	asked   *requests.Service
@@ -57,7 +60,7 @@ type daemon struct {
 func newDaemon(t testing.TB, o server.Options) *daemon {
 	t.Helper()
 	d := &daemon{
-		t: t, src: storetest.NewMemory(), dir: filepath.Join(t.TempDir(), "to"),
+		t: t, src: storetest.NewMemory(), spaces: o.Spaces, dir: filepath.Join(t.TempDir(), "to"),
 		metrics: server.NewMetrics("v1.2.3"), events: server.NewEvents(), fetching: make(chan struct{}, 100),
 	}
 	d.src.OnFetch = func(filesync.Entry, int64) error { d.hold(); return nil }
@@ -78,18 +81,22 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 			},
 		},
 	}}}
+	maps.Copy(cfg.Connectors, importers(d.spaces, d.dir))
 	d.set, err = connector.NewSet(t.Context(), cfg, connector.Parts{
 		Source: d.source,
-		Destination: func(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
-			return local.Open(d.dir, l.Owner())
+		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
+			return local.Open(c.Files.DestinationDirectoryPath, l.Owner())
 		},
 		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
 		OnPass: func(name string, p connector.PassReport) {
 			d.metrics.ObservePass(name, p)
 			d.events.Pass(name, p)
 		},
-		OnHealth:    d.events.Health,
-		OnDelivered: d.events.Delivered,
+		OnHealth: d.events.Health,
+		OnDelivered: func(name string, f filesync.Delivered) {
+			d.events.Delivered(name, f)
+			d.asked.Delivered()
+		},
 	}, l)
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +132,16 @@ func (d *daemon) serveRequests(l *ledger.Ledger) {
 	go func() { ended <- d.asked.Run(ctx) }()
 	d.t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 			d.t.Error(err)
 		}
 	})
 }
 
-func (d *daemon) source(_ context.Context, _ *config.Connector, observe status.Observer) (connector.Source, error) {
+func (d *daemon) source(_ context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+	if c.Space != nil {
+		return d.spaces.Source(c.Space.Name)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.refuse != nil {

@@ -63,9 +63,11 @@ type subscribeOutput struct {
 
 func (s *Server) subscribe(ctx context.Context, in *subscribeInput) (*subscribeOutput, error) {
 	sub, err := s.requests.Subscribe(ctx, in.Name, callerOf(ctx).name, in.Body)
-	return &subscribeOutput{
-		Location: pathConnectors + "/" + segment(in.Name) + "/subscriptions/" + segment(sub.ID), Body: sub,
-	}, err
+	at := pathConnectors + "/" + segment(in.Name)
+	if sub.Space != "" {
+		at = pathSpaces + "/" + segment(sub.Space)
+	}
+	return &subscribeOutput{Location: at + "/subscriptions/" + segment(sub.ID), Body: sub}, err
 }
 
 func (s *Server) listSubscriptions(ctx context.Context, in *Named) (*answer[interapp.SubscriptionList], error) {

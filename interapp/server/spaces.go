@@ -1,0 +1,217 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	"sftpconnector/space"
+	"sftpconnector/space/credentials"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+const (
+	pathSpaces      = "/api/v1/spaces"
+	pathSpace       = pathSpaces + "/{id}"
+	pathCredentials = pathSpace + "/credentials"
+
+	tagSpaces = "spaces"
+)
+
+// errNoSpaces is the answer about Spaces where there are none.
+var errNoSpaces = errors.New("this program receives no uploads: configure space_server and spaces, and restart it")
+
+// Spaced is what every operation on one Space takes. It is exported as Named is.
+type Spaced struct {
+	ID string `path:"id" maxLength:"200" doc:"The Space's id in the configuration"`
+}
+
+// spaceOperations are the state of Spaces, their files and their credentials.
+func (s *Server) spaceOperations(api huma.API) {
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+		OperationID: "list-spaces", Method: http.MethodGet, Path: pathSpaces, Tags: []string{tagSpaces},
+		Summary: "The state of all Spaces", Description: "In the order of their ids.",
+		Errors: []int{http.StatusNotFound},
+	}, s.listSpaces)
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+		OperationID: "get-space", Method: http.MethodGet, Path: pathSpace, Tags: []string{tagSpaces},
+		Summary: "The state of a Space", Description: "Its inbox, the import of that, who is logged in, and which passwords work.",
+		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, s.getSpace)
+	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+		OperationID: "list-space-files", Method: http.MethodGet, Path: pathSpace + "/files", Tags: []string{tagSpaces},
+		Summary:     "Files that were uploaded",
+		Description: "What is in the inbox, and a page of the ledger: first the files that could not be imported, which are in the inbox too, then those that were, the newest first.",
+		Errors:      []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, s.listSpaceFiles)
+	register(s, api, scopes{config.ScopeApply}, huma.Operation{
+		OperationID: "retry-space", Method: http.MethodPost, Path: pathSpace + "/retry", Tags: []string{tagSpaces},
+		Summary: "Release files that were put aside", Description: "Those that failed five times are imported again, within a minute. Names that are not among them are passed over.",
+		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, s.retrySpace)
+	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+		OperationID: "create-credentials", Method: http.MethodPost, Path: pathCredentials, Tags: []string{tagSpaces}, DefaultStatus: http.StatusCreated,
+		Summary: "Make a password", Description: "Nothing shows it again. The others stay, but eight work at most: those that were not used for the longest time go.",
+		Errors: []int{http.StatusNotFound},
+	}, s.createCredentials)
+	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+		OperationID: "revoke-all-credentials", Method: http.MethodDelete, Path: pathCredentials, Tags: []string{tagSpaces},
+		Summary: "Revoke all passwords", Description: "And cut the sessions of the Space. Public keys of the configuration still open it.",
+		Errors: []int{http.StatusNotFound},
+	}, s.revokeAllCredentials)
+	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+		OperationID: "revoke-credentials", Method: http.MethodDelete, Path: pathCredentials + "/{credential}", Tags: []string{tagSpaces},
+		Summary: "Revoke a password", Description: "And cut the sessions of the Space, all of them: which came by that password is not known.",
+		Errors: []int{http.StatusNotFound},
+	}, s.revokeCredentials)
+}
+
+// element gives the element that imports a Space. Its error is errNoSpaces or
+// space.ErrUnknown, or connector.ErrStopped while a reload is about to make it.
+func (s *Server) element(id string) (*connector.Element, error) {
+	if s.spaces == nil {
+		return nil, errNoSpaces
+	}
+	if _, err := s.spaces.Source(id); err != nil {
+		return nil, err
+	}
+	e, err := s.set.Get(space.ConnectorName(id))
+	if err != nil {
+		return nil, fmt.Errorf("the import of Space %q: %w", id, connector.ErrStopped)
+	}
+	return e, nil
+}
+
+// lookAt gives the state of a Space.
+func (s *Server) lookAt(id string) (interapp.Space, error) {
+	e, err := s.element(id)
+	if err != nil {
+		return interapp.Space{}, err
+	}
+	st, err := s.spaces.Status(id)
+	if err != nil {
+		return interapp.Space{}, err
+	}
+	out := convert.FromSpace(st, e.Report())
+	out.PublicHost, out.PublicPort = s.spaces.Public()
+	out.HostKeys = convert.FromHostKeys(s.spaces.HostKeys())
+	return out, nil
+}
+
+func (s *Server) listSpaces(context.Context, *struct{}) (*answer[interapp.SpaceList], error) {
+	if s.spaces == nil {
+		return nil, errNoSpaces
+	}
+	out := interapp.SpaceList{Spaces: []interapp.Space{}}
+	for _, id := range s.spaces.IDs() {
+		one, err := s.lookAt(id)
+		switch {
+		case errors.Is(err, space.ErrUnknown) || errors.Is(err, connector.ErrStopped):
+			continue // a reload is at it
+		case err != nil:
+			return nil, err
+		}
+		if p := one.LastImport; p != nil {
+			p.Failures = p.Failures[:min(listedFailures, len(p.Failures))]
+		}
+		out.Spaces = append(out.Spaces, one)
+	}
+	return &answer[interapp.SpaceList]{out}, nil
+}
+
+func (s *Server) getSpace(_ context.Context, in *Spaced) (*answer[interapp.Space], error) {
+	one, err := s.lookAt(in.ID)
+	return &answer[interapp.Space]{one}, err
+}
+
+type spaceFilesInput struct {
+	Spaced
+	State  string `query:"state" enum:"uploading,interrupted,waiting,ready,temporary,unsafe,delivered,present,failed,quarantined,conflict" doc:"Only files in this state: one of the first six is of the inbox, one of the others of the ledger"`
+	Match  string `query:"name" maxLength:"4096" doc:"Only files with this in their path; or a pattern of the whole path with * and ?"`
+	Cursor string `query:"cursor" pattern:"^[fd][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answer[interapp.SpaceFiles], error) {
+	e, err := s.element(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	page := interapp.SpaceFiles{Space: in.ID, Inbox: []interapp.InboxFile{}}
+	if in.Cursor == "" {
+		files, err := s.spaces.Files(in.ID)
+		if err != nil {
+			return nil, err
+		}
+		page.Inbox, page.More = convert.FromInbox(files, in.State, in.Match, in.Limit)
+	}
+	kept, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
+	page.Files, page.Cursor = kept.Files, kept.Cursor
+	return &answer[interapp.SpaceFiles]{page}, err
+}
+
+type retrySpaceInput struct {
+	Spaced
+	Body *interapp.RetryRequest
+}
+
+func (s *Server) retrySpace(ctx context.Context, in *retrySpaceInput) (*answer[interapp.RetryReply], error) {
+	e, err := s.element(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return release(ctx, e, in.Body)
+}
+
+// secretOutput is an answer that nobody on the way may keep.
+type secretOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         interapp.NewCredentials
+}
+
+func (s *Server) createCredentials(ctx context.Context, in *Spaced) (*secretOutput, error) {
+	if s.spaces == nil {
+		return nil, errNoSpaces
+	}
+	login, err := s.spaces.Create(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &secretOutput{CacheControl: "no-store", Body: convert.FromLogin(login)}, nil
+}
+
+func (s *Server) revokeAllCredentials(ctx context.Context, in *Spaced) (*answer[interapp.RevokedCredentials], error) {
+	out, err := s.revoke(ctx, in.ID, "")
+	if errors.Is(err, credentials.ErrNotFound) { // as it was to be
+		return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: in.ID, Revoked: convert.FromCredentials(nil)}}, nil
+	}
+	return out, err
+}
+
+type revokeInput struct {
+	Spaced
+	Credential string `path:"credential" maxLength:"200" doc:"The id of the password"`
+}
+
+func (s *Server) revokeCredentials(ctx context.Context, in *revokeInput) (*answer[interapp.RevokedCredentials], error) {
+	return s.revoke(ctx, in.ID, in.Credential)
+}
+
+func (s *Server) revoke(ctx context.Context, id, credential string) (*answer[interapp.RevokedCredentials], error) {
+	if s.spaces == nil {
+		return nil, errNoSpaces
+	}
+	revoked, err := s.spaces.Revoke(ctx, id, credential)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: id, Revoked: convert.FromCredentials(revoked)}}, nil
+}
