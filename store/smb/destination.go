@@ -19,10 +19,11 @@ import (
 
 const (
 	// inFlight bounds the written bytes, of all files together, that the
-	// server has not acknowledged. The library has credit for 8 MiB at most.
+	// server has not acknowledged.
 	inFlight = 4 << 20
-	// sideBySide is how many files of a batch are looked after at a time.
-	sideBySide = 32
+	// sideBySide is how many files of a batch are looked after at a time: each
+	// takes a few round trips, one after the other.
+	sideBySide = 128
 )
 
 // Destination is a directory on a share that files are delivered to. It may be
@@ -315,7 +316,11 @@ const (
 
 // openFile opens what a name stands for.
 func (d *Destination) openFile(ctx context.Context, name string, how opening) (*smb2.File, error) {
-	at := d.path(name)
+	return d.openAt(ctx, d.path(name), how)
+}
+
+// openAt opens what a path on the share stands for.
+func (d *Destination) openAt(ctx context.Context, at string, how opening) (*smb2.File, error) {
 	return ask(ctx, d.s, func() (*smb2.File, error) { return d.s.share.OpenFile(at, how.flags(), 0o666) }, func(f *smb2.File) {
 		f.Close()
 		if how == createNew {

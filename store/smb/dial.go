@@ -3,7 +3,6 @@ package smb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"strconv"
@@ -13,6 +12,10 @@ import (
 
 	"sftpconnector/status"
 )
+
+// credits is how many requests may be under way at a time, as far as the server
+// agrees; a write counts as one for each 64 KiB.
+const credits = 256
 
 // Open logs in to the server and opens the directory on the share, which is
 // made if its parent exists. Every error is a *status.Error with the word
@@ -59,7 +62,7 @@ func (s *session) login(ctx context.Context, cfg Config, addr string) *status.Er
 	// The library looks at its context only between two steps.
 	defer context.AfterFunc(within, func() { s.wire.end(within.Err()) })()
 	user, domain := cfg.login()
-	dialer := &smb2.Dialer{Initiator: &smb2.NTLMInitiator{User: user, Password: cfg.Password, Domain: domain}}
+	dialer := &smb2.Dialer{MaxCreditBalance: credits, Initiator: &smb2.NTLMInitiator{User: user, Password: cfg.Password, Domain: domain}}
 	var err error
 	if s.smb, err = dialer.DialConn(within, s.wire, cfg.Host); err != nil {
 		return unavailable("log in to", addr, of(ctx, s.cause(err), loginTrouble))
@@ -117,12 +120,16 @@ func (d *Destination) openRoot(ctx context.Context) error {
 
 func (d *Destination) makeRoot(ctx context.Context) error {
 	err := d.s.tell(ctx, func() error { return d.s.share.Mkdir(d.root, 0o777) })
-	if errors.Is(err, fs.ErrNotExist) {
-		above := d.root[:max(0, strings.LastIndexByte(d.root, '\\'))]
-		return &trouble{fmt.Sprintf("no such directory above it: %s is missing on the share", above), "", err}
-	}
-	if errors.Is(err, fs.ErrExist) {
+	above := d.root[:max(0, strings.LastIndexByte(d.root, '\\'))]
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &trouble{"no such directory above it: " + above + " is missing on the share", "", err}
+	case errors.Is(err, fs.ErrExist):
 		return nil
+	case err == nil:
+		if err := d.flushAt(ctx, above); isLost(err) {
+			return err
+		}
 	}
 	return err
 }

@@ -16,3 +16,6 @@ func Login(c Config) (user, domain string) { return c.login() }
 func Failed(ctx context.Context, d *Destination, code uint32) error {
 	return d.failed(ctx, "write", "x", &smb2.ResponseError{Code: code})
 }
+
+// FlushesDirectories reports whether the server was found to do that.
+func FlushesDirectories(d *Destination) bool { return !d.noDirectoryFlush.Load() }

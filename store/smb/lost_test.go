@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,12 +135,44 @@ func TestFrozen(t *testing.T) {
 	started := time.Now()
 	_, err := d.Begin(t.Context(), file("x", nil), nil)
 	wantLost(t, "Begin", err)
-	if took := time.Since(started); took < 400*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(started); took < 400*time.Millisecond || took > 4*time.Second {
 		t.Errorf("it was noticed after %v", took)
 	}
 	if err := <-gone; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Probe without patience: %v", err)
 	}
+}
+
+// A server that leaves the protocol is as good as lost.
+func TestGarbled(t *testing.T) {
+	t.Parallel()
+	s := smbtest.Start(t, smbtest.Options{})
+	cfg := config(s, "")
+	var garble atomic.Bool
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return &garbled{c, &garble}, err
+	}
+	d := open(t, cfg)
+	defer d.Close()
+	garble.Store(true)
+	for range 2 {
+		_, err := d.Stat(t.Context(), []string{"x"})
+		wantLost(t, "Stat", err)
+	}
+}
+
+type garbled struct {
+	net.Conn
+	now *atomic.Bool
+}
+
+func (c *garbled) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && c.now.Load() {
+		b[0] = 0x85
+	}
+	return n, err
 }
 
 // The session is cut at any moment of a delivery: what stands under its name

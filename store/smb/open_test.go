@@ -168,6 +168,9 @@ func TestDialects(t *testing.T) {
 			data := text(3<<20 + 17)
 			deliver(t, d, "sub/x.csv", data)
 			wantThere(t, s, "to/sub/x.csv", data)
+			if !smb.FlushesDirectories(d) {
+				t.Error("the directories are not flushed")
+			}
 		})
 	}
 }

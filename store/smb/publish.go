@@ -42,7 +42,11 @@ func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []erro
 
 // flush makes a file durable.
 func (d *Destination) flush(ctx context.Context, name string) error {
-	f, err := d.openFile(ctx, name, readWrite)
+	return d.flushAt(ctx, d.path(name))
+}
+
+func (d *Destination) flushAt(ctx context.Context, at string) error {
+	f, err := d.openAt(ctx, at, readWrite)
 	if err != nil {
 		return err
 	}

@@ -292,7 +292,7 @@ func (d *destination) foldsCase() {
 // folds: the second of two names that are one does not replace the first.
 func (d *destination) folds() {
 	d.deliver("sub/\u00c4pfel.csv", "first")
-	same := []string{"SUB/\u00c4PFEL.CSV", "sub/\u00e4pfel.csv"}
+	same := []string{"SUB/\u00c4PFEL.CSV", "sub/\u00e4pfel.csv", "sub/\u00c4PFEL.csv", "sub/\u00c4pfel.CSV", "sub/\u00e4PFEL.CSV"}
 	looks, err := d.dst.Stat(d.Context(), same)
 	d.must(err)
 	for i, name := range same {
