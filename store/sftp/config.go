@@ -1,7 +1,8 @@
-// Package sftp is a Source over SFTP. The connection comes first: dial.go
+// Package sftp is a Source and a Destination over SFTP. The connection comes first: dial.go
 // reaches the server, handshake.go makes an SSH connection of it with the help
 // of hostkeys.go and auth.go, connection.go watches over it, and classify.go
-// finds the word for what fails. Source (source.go) is what is read through it.
+// finds the word for what fails. Source (source.go) is what is read through it,
+// Destination (destination.go) what is written.
 package sftp
 
 import (
@@ -37,6 +38,9 @@ type Config struct {
 
 	Root        string // the directory on the server that the names of entries start from
 	Connections int    // how many channels at most; 0: as many as pay
+
+	Owner  string // of a Destination: marks our pending files, 8 hexadecimal digits
+	Direct bool   // of a Destination: files are written under their own names
 
 	Timeouts Timeouts
 

@@ -80,36 +80,50 @@ func shorter(a attrs, size int64) error {
 	return nil
 }
 
-// open opens a file. A server that fails for no reason while other files are
-// open gets another chance without them: if that helps, it is remembered how
-// many it can take.
-func (s *session) open(ctx context.Context, p port, path string) (file, error) {
+// open opens a file for reading.
+func (s *session) open(ctx context.Context, p port, path string) (f file, err error) {
+	err = s.admit(ctx, func() error {
+		f, err = p.open(ctx, path)
+		return err
+	}, nil)
+	return f, err
+}
+
+// admit has a file opened when the gate lets it in. A server that fails for no
+// reason while other files are open gets another chance without them: if that
+// helps, it is remembered how many it can take. explained, which may be nil,
+// reports whether there is another reason for the failure. After an error the
+// file is counted out.
+func (s *session) admit(ctx context.Context, open func() error, explained func() bool) error {
 	if err := s.gate.enter(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	before, in := s.gate.turn()
-	f, err := p.open(ctx, path)
+	err := open()
 	if err == nil {
 		s.gate.succeed()
-		return f, nil
+		return nil
 	}
 	opened, _ := s.gate.count()
 	after, _ := s.gate.turn()
 	s.gate.fail()
 	if !isFailure(err) || in == 1 && before == after { // nobody else was in meanwhile
-		return nil, err
+		return err
+	}
+	if explained != nil && explained() {
+		return err
 	}
 	if err := s.gate.enterAlone(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if f, err = p.open(ctx, path); err != nil {
+	if err = open(); err != nil {
 		s.gate.fail()
-		return nil, err
+		return err
 	}
 	s.limits.limitOpenFiles(max(1, opened))
 	s.gate.succeed()
 	s.gate.share()
-	return f, nil
+	return nil
 }
 
 // lookAtOpen asks the open handle, and the path where the server cannot do that.

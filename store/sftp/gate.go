@@ -9,6 +9,7 @@ import (
 // further OPEN fails there with nothing but SSH_FX_FAILURE.
 type gate struct {
 	limits *Limits
+	most   int // files at once, whatever the server takes; 0: any number
 
 	mu      sync.Mutex
 	open    int           // files that are open, being opened, or being closed
@@ -25,7 +26,7 @@ func newGate(l *Limits) *gate { return &gate{limits: l, changed: make(chan struc
 func (g *gate) enter(ctx context.Context) error {
 	return g.await(ctx, func() bool {
 		limit := int(g.limits.openFiles.Load())
-		return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit)
+		return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit) && (g.most == 0 || g.open < g.most)
 	})
 }
 

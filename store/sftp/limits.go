@@ -1,13 +1,16 @@
 package sftp
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
+
+	"sftpconnector/store/sftp/wire"
 )
 
 // Limits is what was learnt about what a server can do, so that the next pass
-// need not run into it again. One may be shared by all Sources of one server,
-// also concurrently; the zero Limits knows of none.
+// need not run into it again. One may be shared by all Sources and Destinations
+// of one server, also concurrently; the zero Limits knows of none.
 type Limits struct {
 	channels   atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
 	dropped    atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
@@ -19,6 +22,46 @@ type Limits struct {
 	oneByOne   atomic.Bool  // two channels opened at once gave trouble
 	offered    atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
 	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
+
+	// For uploads.
+	handleTimes feature // FSETSTAT of times
+	pathTimes   feature // SETSTAT of times
+	cut         feature // FSETSTAT of the size
+	fsync       feature
+	posixRename feature
+	statvfs     feature
+	remove      feature
+}
+
+// feature is what was learnt about something that servers may do or not.
+type feature struct{ state atomic.Int32 }
+
+const (
+	featureWorks int32 = iota + 1
+	featureAbsent
+)
+
+// absent reports whether the server is known not to do it.
+func (f *feature) absent() bool { return f.state.Load() == featureAbsent }
+
+// refused learns from an answer, nil for success, and reports whether it says
+// that this is not to be had here. A refusal without a reason says so only
+// where it never worked before.
+func (f *feature) refused(err error) bool {
+	if err == nil {
+		f.state.CompareAndSwap(0, featureWorks)
+		return false
+	}
+	e, ok := errors.AsType[*wire.StatusError](err)
+	if !ok || e.Code == wire.CodeNoSuchFile {
+		return false
+	}
+	if e.Code == wire.CodeUnsupported {
+		f.state.Store(featureAbsent)
+	} else {
+		f.state.CompareAndSwap(0, featureAbsent)
+	}
+	return f.absent()
 }
 
 // dataChannels is how many data channels the server takes; ok is false while

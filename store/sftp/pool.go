@@ -29,6 +29,7 @@ type pool struct {
 	limits *Limits
 	max    int
 	life   context.Context // ends with the Source
+	alone  int             // 1 where no control channel stands beside the data channels
 
 	mu      sync.Mutex
 	lanes   []*lane
@@ -89,6 +90,13 @@ func (p *pool) give(l *lane, weight int) {
 	l.uses -= weight
 }
 
+// first gives the lane that was opened first.
+func (p *pool) first() *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lanes[0]
+}
+
 // all gives the lanes there are.
 func (p *pool) all() []*lane {
 	p.mu.Lock()
@@ -109,7 +117,7 @@ func (p *pool) idlest(used []*lane) (best *lane) {
 func (p *pool) mayGrow() bool {
 	limit, known := p.limits.dataChannels()
 	n := len(p.lanes) + p.opening
-	return n < p.max && (!known || n < limit)
+	return n < p.max && (!known || n < limit+p.alone)
 }
 
 // grow opens one more lane, which opening counts already. A server that refuses
@@ -131,10 +139,10 @@ func (p *pool) grow(ctx context.Context) (*lane, error) {
 		p.lost = errors.Is(err, errDropped)
 		// Chance, once; twice, it is what this server does to one channel more.
 		if p.limits.dropped.Add(1) > 1 {
-			p.limits.setDataChannels(len(p.lanes))
+			p.limits.setDataChannels(max(0, len(p.lanes)-p.alone))
 		}
 	default:
-		p.limits.setDataChannels(len(p.lanes) + p.opening)
+		p.limits.setDataChannels(max(0, len(p.lanes)+p.opening-p.alone))
 	}
 	return nil, err
 }

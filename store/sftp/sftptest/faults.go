@@ -49,6 +49,15 @@ type Faults struct {
 	NoAttributes    bool // READDIR gives names alone
 	LexicalRealpath bool // REALPATH does not look at the disk
 
+	// Of uploads.
+	Without       []string // extensions that are not offered
+	MaxWrite      int      // bytes: a longer WRITE fails, and limits@openssh.com says so
+	ShuffleWrites bool     // answers to WRITEs that are under way together come in another order
+	NoReadWrite   bool     // an OPEN for reading and writing is refused
+	OneWriter     bool     // an OPEN for writing fails while the file is open for that already
+	OwnCopies     bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
+	Room          int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
+
 	// Of time. Delay is slept before each answer on a channel, so that requests
 	// queue up behind it; for latency without that, see package relay.
 	Delay     time.Duration
@@ -59,14 +68,19 @@ type Faults struct {
 	FreezeAtRequest int   // the whole connection freezes, keepalives included
 	DieAtRequest    int   // the TCP connection is closed instead of an answer
 	DieAfterBytes   int64 // ... as soon as so many bytes of file data were sent
+	DieAtWrite      int   // ... instead of the answer to the nth WRITE, which is done
 	Deaths          int   // so many connections die, counted from the last Set; 0: every one
 
 	// Of files.
 	EOFAt  int64                       // READ finds the end of every file here at the latest, whatever STAT says
 	OnOpen func(path string)           // called before a file is opened for reading
 	OnRead func(path string, at int64) // called before each READ
+	// OnWritten is called with the path of a file that was open for writing and is
+	// closed, and with the new path of one that was renamed: before the answer.
+	OnWritten func(path string)
 	// Fail answers a request with a status of its own; StatusOK: go on. path is
 	// absolute, as the client wrote it; for requests on a handle, the one opened.
+	// A CLOSE that fails closes all the same.
 	Fail func(op Op, path string) Status
 
 	// Of listings. The keys and values that are paths are directories below Root.

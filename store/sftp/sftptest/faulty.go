@@ -19,10 +19,12 @@ type Faulty struct {
 	faults atomic.Pointer[Faults]
 	keys   []Key
 	deaths atomic.Int64 // since the last Set
+	stored atomic.Int64 // bytes of WRITEs
 
 	mu       sync.Mutex
 	counts   Counts
 	listener net.Listener
+	writers  map[string]int // how often files are open for writing
 	conns    map[*conn]bool
 	running  *sync.WaitGroup // every goroutine since the last Restart
 }
@@ -52,6 +54,7 @@ func StartFaulty(tb testing.TB, f Faults) *Faulty {
 		tb:       tb,
 		keys:     keys,
 		counts:   Counts{Ops: map[Op]int{}},
+		writers:  map[string]int{},
 	}
 	s.User, s.Password = "collector", randomPassword()
 	s.faults.Store(&f)
@@ -198,3 +201,16 @@ func (s *Faulty) admit(nc net.Conn, l net.Listener) *conn {
 
 // String names the server in a test's messages.
 func (s *Faulty) String() string { return fmt.Sprintf("faulty server at %s", s.Addr) }
+
+// writing counts the files that are open for writing by one more or less, and
+// gives how often this one is.
+func (s *Faulty) writing(path string, more int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writers[path] += more
+	n := s.writers[path]
+	if n == 0 {
+		delete(s.writers, path)
+	}
+	return n
+}

@@ -25,6 +25,7 @@ type conn struct {
 
 	requests  atomic.Int64 // of SFTP
 	sent      atomic.Int64 // bytes of file data
+	writes    atomic.Int64 // of SFTP
 	openFiles atomic.Int64
 	channels  atomic.Int64
 }

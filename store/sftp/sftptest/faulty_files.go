@@ -20,6 +20,7 @@ type handle struct {
 	content []byte   // of an injected file
 	info    info     // of an injected file or directory
 	dir     bool
+	writing bool
 	pull    func() (listed, bool) // the next name of a directory
 	stop    func()
 }
@@ -51,6 +52,9 @@ func (s *session) close(h *handle) {
 	if h.file != nil {
 		h.file.Close()
 	}
+	if h.writing {
+		s.srv.writing(h.path, -1)
+	}
 }
 
 // onHandle answers a request on a handle, and gives the number of bytes of
@@ -63,6 +67,9 @@ func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
 	}
 	if f.Fail != nil {
 		if st := f.Fail(op, h.path); st != StatusOK {
+			if op == OpClose {
+				s.close(h)
+			}
 			s.status(id, st)
 			return 0
 		}
@@ -71,15 +78,12 @@ func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
 	case OpRead:
 		return s.read(f, id, h, int64(in.uint64()), in.uint32())
 	case OpWrite:
-		at, data := int64(in.uint64()), in.bytes()
-		if h.file == nil {
-			s.status(id, StatusFailure)
-			return 0
-		}
-		_, err := h.file.WriteAt(data, at)
-		s.statusOf(id, err)
+		s.status(id, s.write(f, h, int64(in.uint64()), in.bytes()))
 	case OpClose:
 		s.close(h)
+		if h.writing && f.OnWritten != nil {
+			f.OnWritten(h.path)
+		}
 		s.status(id, StatusOK)
 	case OpFstat:
 		i := h.info
@@ -98,6 +102,16 @@ func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
 		s.readdir(f, id, h)
 	}
 	return 0
+}
+
+func (s *session) write(f *Faults, h *handle, at int64, data []byte) Status {
+	stored := s.srv.stored.Add(int64(len(data)))
+	switch {
+	case h.file == nil, !h.writing, f.MaxWrite > 0 && len(data) > f.MaxWrite, f.Room > 0 && stored > f.Room:
+		return StatusFailure
+	}
+	_, err := h.file.WriteAt(data, at)
+	return statusOf(err)
 }
 
 func (s *session) attrs(id uint32, i info) {
@@ -224,7 +238,7 @@ func (s *session) onPath(f *Faults, op Op, id uint32, p string, in *fields) {
 	case OpMkdir:
 		s.statusOf(id, os.Mkdir(p, 0o755))
 	case OpRename:
-		s.statusOf(id, renameNew(p, s.abs(in.string())))
+		s.statusOf(id, renamed(f, renameNew, p, s.abs(in.string())))
 	case OpSymlink: // OpenSSH takes the target first, against the draft
 		s.statusOf(id, os.Symlink(p, s.abs(in.string())))
 	default:
@@ -252,19 +266,35 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	if flags&openRead != 0 && f.OnOpen != nil {
 		f.OnOpen(p)
 	}
+	writing := flags&openWrite != 0
+	if f.NoReadWrite && writing && flags&openRead != 0 {
+		s.status(id, StatusPermissionDenied)
+		return
+	}
+	if f.OneWriter && writing && s.srv.writing(p, 0) > 0 {
+		s.status(id, StatusFailure)
+		return
+	}
 	n := s.openFiles.Add(1)
 	if f.MaxOpenFiles > 0 && n > int64(f.MaxOpenFiles) {
 		s.openFiles.Add(-1)
 		s.status(id, StatusFailure)
 		return
 	}
-	h := &handle{path: p}
+	h := &handle{path: p, writing: writing}
+	if f.OwnCopies && writing && flags&(openCreate|openTruncate) == 0 {
+		h.path += "~" // what is written is never seen
+		flags |= openCreate | openTruncate
+	}
 	if v, ok := f.virtual(p); ok && !v.Dir {
 		h.content, h.info = v.Content, v.info()
 	} else if err := h.openOnDisk(flags); err != nil {
 		s.openFiles.Add(-1)
 		s.statusOf(id, err)
 		return
+	}
+	if writing {
+		s.srv.writing(h.path, 1)
 	}
 	s.srv.count(func(c *Counts) { c.PeakOpenFiles = max(c.PeakOpenFiles, int(n)) })
 	s.head(answerHandle, id)
@@ -414,42 +444,19 @@ func remove(p string, dir bool) error {
 	return os.Remove(p)
 }
 
+// renamed renames a file, one way or the other, and tells of it.
+func renamed(f *Faults, rename func(from, to string) error, from, to string) error {
+	err := rename(from, to)
+	if err == nil && f.OnWritten != nil {
+		f.OnWritten(to)
+	}
+	return err
+}
+
 // renameNew refuses to replace what stands there, as SFTP 3 has it.
 func renameNew(from, to string) error {
 	if _, err := os.Lstat(to); err == nil {
 		return fs.ErrExist
 	}
 	return os.Rename(from, to)
-}
-
-// extended answers the extensions of OpenSSH that VERSION offers.
-func (s *session) extended(f *Faults, id uint32, in *fields) Status {
-	name := in.string()
-	switch {
-	case f.NoExtensions || in.err != nil:
-		return StatusOpUnsupported
-	case name == "posix-rename@openssh.com":
-		from, to := s.abs(in.string()), s.abs(in.string())
-		if f.Fail != nil {
-			if st := f.Fail(OpExtended, from); st != StatusOK {
-				return st
-			}
-		}
-		return statusOf(os.Rename(from, to))
-	case name == "fsync@openssh.com":
-		h := s.handles[in.string()]
-		if h == nil || h.file == nil {
-			return StatusFailure
-		}
-		return statusOf(h.file.Sync())
-	case name == "limits@openssh.com":
-		s.head(answerExtended, id)
-		// Packet, READ and WRITE in bytes; then open handles, of which it says
-		// nothing: MaxOpenFiles is to come as a surprise.
-		for _, n := range []uint64{maxPacket, maxPacket - 1024, maxPacket - 1024, 0} {
-			s.answer = appendUint64(s.answer, n)
-		}
-		return answered
-	}
-	return StatusOpUnsupported
 }

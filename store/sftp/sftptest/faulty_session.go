@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 
@@ -141,7 +142,10 @@ func (s *session) handle(p []byte) bool {
 	data := s.dispatch(f, op, id, in)
 	n := len(s.answer) - 4
 	copy(s.answer, appendUint32(nil, uint32(n)))
-	if f.ShuffleReads && op == OpRead {
+	if op == OpWrite && f.DieAtWrite > 0 && s.writes.Add(1) >= int64(f.DieAtWrite) && s.die(f) {
+		return false
+	}
+	if f.ShuffleReads && op == OpRead || f.ShuffleWrites && op == OpWrite {
 		s.shuffle = append(s.shuffle, bytes.Clone(s.answer))
 		if len(s.shuffle) >= held && s.flush() != nil {
 			return false
@@ -278,7 +282,10 @@ func (s *session) version(f *Faults) {
 	if f.NoExtensions {
 		return
 	}
-	for _, name := range []string{"posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"} {
+	for _, name := range []string{"posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com", "statvfs@openssh.com"} {
+		if slices.Contains(f.Without, name) {
+			continue
+		}
 		s.answer = appendString(appendString(s.answer, name), "1")
 	}
 }

@@ -20,6 +20,11 @@ const (
 	CodeNoConnection     = 6
 	CodeConnectionLost   = 7
 	CodeUnsupported      = 8
+
+	// Of later drafts; some servers send them whatever version is spoken.
+	CodeExists  = 11
+	CodeNoSpace = 14
+	CodeQuota   = 15
 )
 
 // maxMessage bounds what is kept of a server's message, in bytes.

@@ -1,0 +1,312 @@
+package sftp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"sftpconnector/status"
+	"sftpconnector/store/pending"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Destination is a directory on a server that files are uploaded to, over one
+// connection. Once that is lost it stays so: all calls then answer with a
+// *status.Error that is sync.ErrDisconnected too, and another Destination has
+// to be opened.
+//
+// It asks no more of a server than that files can be written there. What else a
+// server refuses (times, fsync, replacing by rename, cutting a file) is done
+// without, and remembered in Limits. It keeps its files in the directory as far
+// as the server lets it see: directories that are symbolic links leading out are
+// not written through, a file's own name is never followed. What a server does
+// unseen, or between a look and what follows it, is the server's.
+//
+// Two settings of Config are its own. Owner marks our pending files among those
+// of other programs. Direct writes files under their own names, for receivers
+// that must not see a rename: a file is published when it is closed, one that
+// replaces another destroys that when it begins, and a program that is killed
+// leaves half a file under its name.
+type Destination struct {
+	*session
+	dirs *directories
+}
+
+var (
+	_ filesync.Destination = (*Destination)(nil)
+	_ filesync.Replacer    = (*Destination)(nil)
+	_ filesync.Lister      = (*Destination)(nil)
+)
+
+// OpenDestination connects to the server and starts SFTP. It reports the stages
+// up to and with "sftp" to observe; Probe does the work of the stage
+// "destination". Every error is a *status.Error. ctx has no hold on the
+// Destination afterwards.
+func OpenDestination(ctx context.Context, cfg Config, observe status.Observer) (*Destination, error) {
+	s, err := openSession(ctx, cfg, observe, startWriting)
+	if err != nil {
+		return nil, err
+	}
+	return &Destination{session: s, dirs: newDirectories(s)}, nil
+}
+
+// startWriting opens the first channel. There is none for control: all of them
+// speak through package wire, so that a server that allows one will do.
+func startWriting(ctx context.Context, s *session) error {
+	l, err := s.dialLane(ctx)
+	if err != nil {
+		return s.startError(ctx, err)
+	}
+	s.pool.lanes = []*lane{l}
+	s.pool.alone = 1
+	s.gate.most = maxOpen
+	known := l.wire().session.Extensions()
+	s.extension = func(name string) bool {
+		_, ok := known[name]
+		return ok
+	}
+	return nil
+}
+
+// maxOpen is how many files are written at a time: with Direct, files stay open
+// until their batch is published, and servers have handles for some hundreds.
+const maxOpen = 256
+
+// wire gives a lane's port where all lanes are of package wire.
+func (l *lane) wire() *wirePort { return l.port.(*wirePort) }
+
+// FoldsCase implements sync.Destination. SFTP does not tell; servers on Windows
+// do, and refuse there what they take for the same.
+func (d *Destination) FoldsCase() bool { return false }
+
+// Stat implements sync.Destination. Symbolic links are not followed.
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	// What stands under the names is asked beside where they lead to.
+	parents := make(map[string]error, 1)
+	asked := slices.Clone(names)
+	for i, name := range names {
+		if checkName(name) != nil {
+			asked[i] = "" // the root will do
+			continue
+		}
+		parents[parentOf(name)] = nil
+	}
+	found := make(chan error, 1)
+	go func() { found <- d.findAll(ctx, parents) }()
+	looks, err := d.lookAt(ctx, asked)
+	if ferr := <-found; ferr != nil {
+		err = ferr
+	}
+	if err != nil {
+		return nil, d.failed(ctx, "look at", names[0], err)
+	}
+	for i, name := range names {
+		err := cmp.Or(checkName(name), parents[parentOf(name)], looks[i].Err)
+		if err != nil {
+			looks[i] = filesync.Look{Err: d.failed(ctx, "look at", name, err)}
+		}
+	}
+	return looks, nil
+}
+
+// findAll notes for each directory why nothing can stand in it. Its error
+// concerns all.
+func (d *Destination) findAll(ctx context.Context, dirs map[string]error) error {
+	names := make([]string, 0, len(dirs))
+	for dir := range dirs {
+		names = append(names, dir)
+	}
+	errs := make([]error, len(names))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(underWay)
+	for i, dir := range names {
+		g.Go(func() error {
+			errs[i] = d.dirs.find(gctx, dir, false)
+			_, lost := errors.AsType[*wire.EndError](errs[i])
+			_, rootless := errors.AsType[*status.Error](errs[i])
+			if lost || rootless || ctx.Err() != nil {
+				return errs[i]
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, dir := range names {
+		dirs[dir] = errs[i]
+	}
+	return nil
+}
+
+// lookAt looks at names without following links. ProFTPD's LSTAT follows them,
+// so that only OpenSSH is believed without a READLINK.
+func (d *Destination) lookAt(ctx context.Context, names []string) ([]filesync.Look, error) {
+	l := d.pool.take(1)
+	defer d.pool.give(l, 1)
+	each := 2
+	if l.wire().ordered {
+		each = 1
+	}
+	looks := make([]filesync.Look, len(names))
+	err := l.wire().askAll(ctx, each*len(names), func(i int, c *wire.Call) {
+		if path := d.path(names[i/each]); i%each == 0 {
+			l.wire().session.Lstat(c, path)
+		} else {
+			l.wire().session.ReadLink(c, path)
+		}
+	}, func(i int, c *wire.Call) {
+		look := &looks[i/each]
+		switch {
+		case i%each == 1 && c.Err == nil:
+			look.Entry.Mode = fs.ModeSymlink
+			look.Err = nil
+		case i%each == 1, look.Entry.Mode&fs.ModeSymlink != 0: // LSTAT may come last
+		case c.Err != nil:
+			look.Err = c.Err
+		default:
+			look.Entry = entry("", attrsOf(c.Attr))
+		}
+	})
+	for i, name := range names {
+		looks[i].Entry.Name = name
+	}
+	return looks, err
+}
+
+// lookAtOne is lookAt for one name.
+func (d *Destination) lookAtOne(ctx context.Context, name string) (filesync.Entry, error) {
+	looks, err := d.lookAt(ctx, []string{name})
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	return looks[0].Entry, looks[0].Err
+}
+
+// Persist implements sync.Destination, with fsync@openssh.com where the server
+// has it. Else, and with Direct, where opening a file may be what its receiver
+// waits for, it only looks whether the files stand.
+func (d *Destination) Persist(ctx context.Context, names []string) []error {
+	errs := make([]error, len(names))
+	looks, err := d.Stat(ctx, names)
+	if err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	var g errgroup.Group
+	g.SetLimit(underWay)
+	for i, look := range looks {
+		if errs[i] = look.Err; errs[i] != nil || d.cfg.Direct || !d.has(&d.limits.fsync, wire.FsyncExtension) || !look.Entry.Mode.IsRegular() {
+			continue
+		}
+		g.Go(func() error {
+			errs[i] = d.failed(ctx, "sync", names[i], d.persist(ctx, names[i]))
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errs
+}
+
+func (d *Destination) persist(ctx context.Context, name string) error {
+	l := d.pool.take(1)
+	defer d.pool.give(l, 1)
+	f, err := d.open(ctx, l, d.path(name))
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // what cannot be read cannot be made durable either
+	}
+	if err != nil {
+		return err
+	}
+	defer f.close(d.gate.leave)
+	_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Fsync(c, f.(*wireFile).h) })
+	if d.limits.fsync.refused(err) {
+		err = nil
+	}
+	return err
+}
+
+// has reports whether the server announces an extension, and has not refused it yet.
+func (d *Destination) has(f *feature, extension string) bool {
+	return !f.absent() && d.extension(extension)
+}
+
+// Probe implements sync.Destination: it makes the directory if only that is
+// missing, writes a small pending file and removes it. Every error is a
+// *status.Error. A server that lets us write and not remove is remembered, so
+// that no more than one such file is left there.
+func (d *Destination) Probe(ctx context.Context) error {
+	err := d.dirs.find(ctx, "", true)
+	if err == nil && !d.limits.remove.absent() {
+		err = d.tryToWrite(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	err = d.failed(ctx, "write to", "", err)
+	if _, ok := errors.AsType[*status.Error](err); ok {
+		return err
+	}
+	word := status.DestinationUnavailable
+	if ctx.Err() != nil {
+		word = status.ConnectionTimedOut
+	}
+	return &status.Error{Word: word, Op: "write to", Target: shown(d.path("")), Err: unnamed(err)}
+}
+
+// unnamed takes the operation and path off an error of failed.
+func unnamed(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+func (d *Destination) tryToWrite(ctx context.Context) error {
+	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
+	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
+	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
+		return err
+	}
+	_, err := p.WriteAt([]byte("x"), 0)
+	if err == nil {
+		err = p.drain(ctx)
+	}
+	if cerr := p.closeAll(ctx); err == nil {
+		err = cerr
+	}
+	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !d.limits.remove.refused(rerr) {
+		err = rerr
+	}
+	return err
+}
+
+// parentOf is the directory of a name, "" for the root.
+func parentOf(name string) string { return name[:max(0, strings.LastIndexByte(name, '/'))] }
+
+var errName = errors.New("no name below the destination directory")
+
+// checkName refuses what is no path below the root, before anything is sent.
+func checkName(name string) error {
+	if !fs.ValidPath(name) || name == "." || strings.IndexByte(name, 0) >= 0 {
+		return errName
+	}
+	return nil
+}
+
+// hidden is the path of a pending file.
+func (d *Destination) hidden(name, id string) string {
+	return d.path(path.Join(parentOf(name), pending.Name(path.Base(name), id)))
+}

@@ -1,0 +1,199 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+
+	"sftpconnector/status"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// maxKnown is how many directories are known to stand; more are asked for again.
+const maxKnown = 100_000
+
+// directories knows which directories of a destination stand, and makes others.
+// It learns that one has gone when something fails there.
+type directories struct {
+	s *session
+
+	mu       sync.Mutex
+	known    map[string]bool
+	searches map[search]*searching
+	real     string // the root's path with its links resolved, once it is known
+}
+
+// search is what several may look for at a time.
+type search struct {
+	dir    string
+	making bool
+}
+
+// searching is a search under way.
+type searching struct {
+	done chan struct{}
+	err  error
+}
+
+func newDirectories(s *session) *directories {
+	return &directories{s: s, known: map[string]bool{}, searches: map[search]*searching{}}
+}
+
+// find makes sure that a directory stands below the root, "" for that itself,
+// and makes it and those above it if making is set. A missing one is
+// fs.ErrNotExist, a file in its place sync.ErrConflict, a link that leads out
+// sync.ErrOutside. Of the root, only the last directory is made: if more is
+// missing, it is a *status.Error.
+func (t *directories) find(ctx context.Context, dir string, making bool) error {
+	for {
+		t.mu.Lock()
+		if t.known[dir] {
+			t.mu.Unlock()
+			return nil
+		}
+		what := search{dir, making}
+		other := t.searches[what]
+		if other == nil {
+			mine := &searching{done: make(chan struct{})}
+			t.searches[what] = mine
+			t.mu.Unlock()
+			mine.err = t.look(ctx, dir, making)
+			t.finish(what, mine)
+			return mine.err
+		}
+		t.mu.Unlock()
+		select {
+		case <-other.done:
+			if !isContext(other.err) { // else it gave up, and not for us
+				return other.err
+			}
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (t *directories) finish(what search, s *searching) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.searches, what)
+	if s.err == nil {
+		if len(t.known) >= maxKnown {
+			clear(t.known)
+		}
+		t.known[what.dir] = true
+	}
+	close(s.done)
+}
+
+// forget has a directory and those above it looked for again.
+func (t *directories) forget(dir string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ; dir != ""; dir = parentOf(dir) {
+		delete(t.known, dir)
+	}
+	delete(t.known, "")
+}
+
+func (t *directories) look(ctx context.Context, dir string, making bool) error {
+	if dir == "" {
+		return t.lookAtRoot(ctx, making)
+	}
+	if err := t.find(ctx, parentOf(dir), making); err != nil {
+		return err
+	}
+	p := t.s.path(dir)
+	a, real, err := t.s.where(ctx, p, false)
+	if making && errors.Is(err, fs.ErrNotExist) {
+		if merr := t.s.makeDir(ctx, p); merr != nil {
+			// Somebody else may have made it meanwhile.
+			if a, real, err = t.s.where(ctx, p, false); err != nil {
+				return hideMissing(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
+			}
+		} else {
+			a, err = attrs{mode: fs.ModeDir, typed: true}, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return t.judge(ctx, dir, a, real)
+}
+
+// judge decides whether files may be written to what stands where a directory
+// should be. real is where REALPATH says that it lies, "" where it says nothing.
+func (t *directories) judge(ctx context.Context, dir string, a attrs, real string) error {
+	p := t.s.path(dir)
+	link := a.mode&fs.ModeSymlink != 0
+	if link {
+		target, err := t.s.statAt(ctx, p)
+		if err != nil {
+			return fmt.Errorf("follow the link %s: %w", shown(dir), hideMissing(err))
+		}
+		a.typed, a.mode = target.typed, target.mode
+	}
+	if a.typed && !a.mode.IsDir() {
+		return fmt.Errorf("a file stands where %s should be a directory: %w", shown(dir), filesync.ErrConflict)
+	}
+	t.mu.Lock()
+	root := t.real
+	t.mu.Unlock()
+	_, inside := below(root, real)
+	// A REALPATH that only tidies a path up does not tell where a link leads.
+	unresolved := link && real == path.Clean(slash(root)+dir)
+	if real == "" && !link || root == "" && !link || inside && !unresolved {
+		return nil
+	}
+	return fmt.Errorf("the directory %s: %w", shown(dir), filesync.ErrOutside)
+}
+
+// lookAtRoot follows links: where the root lies is the configuration's business.
+func (t *directories) lookAtRoot(ctx context.Context, making bool) error {
+	p := t.s.path("")
+	a, real, err := t.s.where(ctx, p, true)
+	if making && errors.Is(err, fs.ErrNotExist) {
+		merr := t.s.makeDir(ctx, p)
+		if a, real, err = t.s.where(ctx, p, true); err != nil && merr != nil {
+			return t.noRoot(merr)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !making:
+		return err
+	case err == nil && a.typed && !a.mode.IsDir():
+		return t.noRoot(errors.New("it is not a directory"))
+	case err != nil:
+		if _, refused := errors.AsType[*wire.StatusError](err); refused {
+			return t.noRoot(err)
+		}
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.real = ""
+	if path.IsAbs(real) {
+		t.real = path.Clean(real)
+	}
+	return nil
+}
+
+// noRoot is the error of a destination directory that cannot be had. With more
+// than the last directory missing, something is not mounted, and what stands in
+// its place must not be filled.
+func (t *directories) noRoot(err error) error {
+	e := &status.Error{Word: status.DestinationUnavailable, Op: "open destination directory", Target: shown(t.s.path("")), Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Err = errors.New("it does not exist, nor does the directory above it")
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "Have the server's administrator give this user write access to files.destination_directory_path."
+	}
+	return e
+}

@@ -1,0 +1,279 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Finish implements sync.Pending. Times, contents and size are settled on the
+// open handle: at once behind the last WRITE where the server answers in order,
+// which costs one round trip for all, and one after the other elsewhere. The
+// contents are made durable here, too, where the server can do that: in Sync it
+// would cost one more. The handle is closed then, but for Direct.
+func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
+	p.stopWidening()
+	if !p.advance(pendingOpen, pendingFinished) {
+		return filesync.Entry{}, fmt.Errorf("finish %s: %w", shown(p.entry.Name), fs.ErrClosed)
+	}
+	e, err := p.finish(ctx)
+	if err != nil {
+		return filesync.Entry{}, p.failed(ctx, "finish", err)
+	}
+	return e, nil
+}
+
+// advance changes the state, if it is the one that is expected.
+func (p *pendingFile) advance(from, to pendingState) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != from {
+		return false
+	}
+	p.state = to
+	return true
+}
+
+func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
+	main := p.lanes[0]
+	wide, ordered := len(p.lanes) > 1, main.wire().ordered
+	if wide || !ordered {
+		// What follows must come behind all WRITEs.
+		if err := p.drain(ctx); err != nil {
+			return filesync.Entry{}, err
+		}
+	}
+	if err := await(ctx, p.sendCloses(p.lanes[1:])); err != nil {
+		return filesync.Entry{}, err
+	}
+	a, err := p.settle(ctx, main)
+	if err == nil {
+		err = p.drain(ctx)
+	}
+	if there := p.there(); err == nil && there != p.entry.Size {
+		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
+	}
+	if err == nil && wide && !ordered {
+		a, err = p.statByName(ctx) // what the handles together have made of it
+	}
+	if err == nil && a.size >= 0 && a.size != p.entry.Size {
+		err = fmt.Errorf("the server has %d bytes of it, not %d", a.size, p.entry.Size)
+	}
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	e := p.entry
+	if !a.modTime.IsZero() {
+		e.ModTime = a.modTime
+	}
+	return e, nil
+}
+
+// there is how many bytes from the start on the server has acknowledged, or more
+// than the file's size if one behind that is among them.
+func (p *pendingFile) there() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if end := p.acked.end(); end > p.entry.Size {
+		return end
+	}
+	return p.acked.prefix()
+}
+
+// settle sets the times of the file, makes it durable, looks what it is now, and
+// closes it, but for Direct. What the server refuses is done without; attributes
+// that it does not tell are missing in the answer.
+func (p *pendingFile) settle(ctx context.Context, main *writing) (attrs, error) {
+	limits, s := p.d.limits, main.wire().session
+	r := &row{ctx: ctx, inTurn: !main.wire().ordered}
+	times, by := p.sendTimes(r, main)
+	var fsync, look, shut *wire.Call
+	if p.d.has(&limits.fsync, wire.FsyncExtension) {
+		fsync = r.send(func(c *wire.Call) { s.Fsync(c, main.h) })
+	}
+	if !limits.noFstat.Load() {
+		look = r.send(func(c *wire.Call) { s.Fstat(c, main.h) })
+	}
+	if !p.d.cfg.Direct {
+		shut = r.send(func(c *wire.Call) { p.sendClose(main, c) })
+	}
+	if err := r.await(); err != nil {
+		return attrs{}, err
+	}
+	if fsync != nil && !limits.fsync.refused(fsync.Err) && fsync.Err != nil {
+		return attrs{}, fmt.Errorf("make it durable: %w", fsync.Err)
+	}
+	if shut != nil && shut.Err != nil {
+		return attrs{}, fmt.Errorf("close it: %w", shut.Err)
+	}
+	if times != nil && (by.refused(times.Err) || times.Err != nil) && by == &limits.handleTimes && p.setTimes(ctx) {
+		return p.statByName(ctx)
+	}
+	if look != nil && look.Err == nil && look.Attr.Size() >= 0 {
+		return attrsOf(look.Attr), nil
+	}
+	if look != nil && isUnsupported(look.Err) {
+		limits.noFstat.Store(true)
+	}
+	return p.statByName(ctx)
+}
+
+// sendTimes asks for the times of the file in the way that the server is known
+// to take, if any.
+func (p *pendingFile) sendTimes(r *row, main *writing) (c *wire.Call, by *feature) {
+	limits, s, t := p.d.limits, main.wire().session, p.entry.ModTime
+	switch {
+	case !wire.Times(t):
+	case !limits.handleTimes.absent():
+		return r.send(func(c *wire.Call) { s.FsetTimes(c, main.h, t) }), &limits.handleTimes
+	case !limits.pathTimes.absent():
+		return r.send(func(c *wire.Call) { s.SetTimes(c, p.path, t) }), &limits.pathTimes
+	}
+	return nil, nil
+}
+
+// setTimes sets the times by path, where the server does not do it by handle.
+func (p *pendingFile) setTimes(ctx context.Context) bool {
+	if p.d.limits.pathTimes.absent() {
+		return false
+	}
+	err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.SetTimes(c, p.path, p.entry.ModTime) })
+	p.d.limits.pathTimes.refused(err)
+	return err == nil
+}
+
+// statByName looks at the file by the name under which it is written. A server
+// that does not let us, too, tells nothing: what it acknowledged has to do.
+func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
+	a, err := p.d.statAt(ctx, p.path)
+	if _, refused := errors.AsType[*wire.StatusError](err); refused {
+		return attrs{size: -1}, nil
+	}
+	return a, err
+}
+
+// sendClose gives the handle of a lane back, and the lane to the pool.
+func (p *pendingFile) sendClose(l *writing, c *wire.Call) {
+	p.mu.Lock()
+	l.closed = true
+	p.mu.Unlock()
+	c.Then = func(*wire.Call) { p.d.gate.leave() }
+	l.wire().session.CloseFile(c, l.h)
+	p.d.pool.give(l.lane, l.uses)
+}
+
+// sendCloses gives all handles back that are open on the lanes.
+func (p *pendingFile) sendCloses(lanes []*writing) []*wire.Call {
+	var calls []*wire.Call
+	for _, l := range lanes {
+		p.mu.Lock()
+		closed := l.closed
+		p.mu.Unlock()
+		if !closed {
+			c := &wire.Call{Done: make(chan *wire.Call, 1)}
+			calls = append(calls, c)
+			p.sendClose(l, c)
+		}
+	}
+	return calls
+}
+
+// closeAll gives all handles back and waits for that.
+func (p *pendingFile) closeAll(ctx context.Context) error {
+	return await(ctx, p.sendCloses(p.lanes))
+}
+
+// remove removes the file from where it is written.
+func (p *pendingFile) remove(ctx context.Context) error {
+	return p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
+}
+
+// Abort implements sync.Pending. With Direct the file goes before it is closed,
+// if the server allows that: closing it may be what its receiver waits for.
+func (p *pendingFile) Abort(ctx context.Context) error {
+	p.stopWidening()
+	p.mu.Lock()
+	published := p.state == pendingPublished
+	if !published {
+		p.state = pendingClosed
+	}
+	p.mu.Unlock()
+	if published {
+		return nil
+	}
+	err := errNotRemoved
+	if p.d.cfg.Direct {
+		err = p.remove(ctx)
+	}
+	cerr := p.closeAll(ctx)
+	if _, refused := errors.AsType[*wire.StatusError](cerr); cerr != nil && !refused {
+		err = cerr
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = p.remove(ctx)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return p.failed(ctx, "remove", err)
+}
+
+var errNotRemoved = errors.New("not removed yet")
+
+// Keep implements sync.Pending.
+func (p *pendingFile) Keep() error {
+	p.stopWidening()
+	p.advance(pendingOpen, pendingClosed)
+	p.advance(pendingFinished, pendingClosed)
+	p.sendCloses(p.lanes)
+	return nil
+}
+
+// row is a row of requests on one channel, sent at once or, where the server does
+// not answer in order, each when the one before it is answered.
+type row struct {
+	ctx    context.Context
+	inTurn bool
+	calls  []*wire.Call
+	err    error
+}
+
+// send sends one more, unless waiting for those before it has failed.
+func (r *row) send(send func(c *wire.Call)) *wire.Call {
+	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	if r.err != nil {
+		c.Err = r.err
+		return c
+	}
+	send(c)
+	r.calls = append(r.calls, c)
+	if r.inTurn {
+		_ = r.await()
+	}
+	return c
+}
+
+// await waits for all. Its error is one of the connection or the context; what
+// else is the matter, the calls tell.
+func (r *row) await() error {
+	err := await(r.ctx, r.calls)
+	if _, refused := errors.AsType[*wire.StatusError](err); !refused && r.err == nil {
+		r.err = err
+	}
+	r.calls = nil
+	return r.err
+}
+
+// await waits for calls, and gives the first error.
+func await(ctx context.Context, calls []*wire.Call) error {
+	var first error
+	for _, c := range calls {
+		if err := c.Wait(ctx); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

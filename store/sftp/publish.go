@@ -1,0 +1,204 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Sync implements sync.Destination: Finish has done it, where it can be done.
+func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []error {
+	errs := make([]error, len(batch))
+	if d.conn.Err() == nil {
+		return errs
+	}
+	for i, p := range batch {
+		errs[i] = p.(*pendingFile).failed(ctx, "sync", d.conn.Err())
+	}
+	return errs
+}
+
+// Publish implements sync.Destination. SFTP has nothing that makes a name
+// durable: when the server says that it is there, that has to do. Nothing is
+// looked at afterwards: a receiver may take a file as soon as it has its name.
+//
+// Where nothing may stand under the name, OpenSSH's RENAME keeps what does, at
+// whatever moment it comes (it links and unlinks). Other servers are asked
+// before, and mostly refuse by themselves; one whose RENAME overwrites would do
+// so to a file that comes between the two. Where a file is to be replaced, that
+// is looked at, and then replaced by posix-rename@openssh.com: another version
+// that comes between the two is lost. On a server without that, the file goes
+// first: if the RENAME then fails, nothing stands under the name, and the new
+// one stays pending.
+func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication) []error {
+	files := make([]*publication, len(batch))
+	for i, each := range batch {
+		files[i] = &publication{pendingFile: each.Pending.(*pendingFile), replaces: each.Replaces}
+		if state := files[i].now(); state != pendingFinished {
+			files[i].fail(ctx, fs.ErrClosed)
+		}
+	}
+	if d.cfg.Direct {
+		d.closeThem(ctx, files)
+	} else {
+		d.renameThem(ctx, files)
+	}
+	errs := make([]error, len(batch))
+	for i, f := range files {
+		if errs[i] = f.failure; errs[i] == nil {
+			f.advance(pendingFinished, pendingPublished)
+		}
+	}
+	return errs
+}
+
+// publication is a file on its way to its name.
+type publication struct {
+	*pendingFile
+	replaces *filesync.Entry
+	done     bool  // it has its name
+	failure  error // why it has not
+}
+
+func (f *publication) fail(ctx context.Context, err error) {
+	f.failure = f.failed(ctx, "publish", err)
+}
+
+func (f *publication) open() bool { return !f.done && f.failure == nil }
+
+// closeThem publishes files that are written under their own names.
+func (d *Destination) closeThem(ctx context.Context, files []*publication) {
+	calls := make([][]*wire.Call, len(files))
+	for i, f := range files {
+		if f.open() {
+			calls[i] = f.sendCloses(f.lanes)
+		}
+	}
+	for i, f := range files {
+		if !f.open() {
+			continue
+		}
+		if err := await(ctx, calls[i]); err != nil {
+			f.fail(ctx, fmt.Errorf("close it: %w", err))
+		}
+	}
+}
+
+// renameThem publishes pending files.
+func (d *Destination) renameThem(ctx context.Context, files []*publication) {
+	ordered := d.pool.first().wire().ordered
+	d.lookBefore(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered })
+	posix := d.has(&d.limits.posixRename, wire.PosixRenameExtension)
+	if posix {
+		d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+			s.PosixRename(c, f.path, d.path(f.entry.Name))
+		}, func(f *publication, err error) {
+			switch {
+			case err == nil:
+				f.done = true
+			case !d.limits.posixRename.refused(err): // else in two steps
+				f.fail(ctx, err)
+			}
+			d.limits.posixRename.refused(err)
+		})
+	}
+	d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+		s.Remove(c, d.path(f.entry.Name))
+	}, func(f *publication, err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.fail(ctx, fmt.Errorf("remove what it replaces: %w", err))
+		}
+	})
+	var refused []*publication
+	d.each(ctx, files, (*publication).open, func(s *wire.Session, c *wire.Call, f *publication) {
+		s.Rename(c, f.path, d.path(f.entry.Name))
+	}, func(f *publication, err error) {
+		if f.done = err == nil; !f.done {
+			f.fail(ctx, err)
+			refused = append(refused, f)
+		}
+	})
+	d.explain(ctx, refused)
+}
+
+// replacing reports whether something stands under the name that goes now.
+func (f *publication) replacing() bool { return f.open() && f.replaces != nil }
+
+// lookBefore looks at the names of files, and fails those whose name is taken.
+func (d *Destination) lookBefore(ctx context.Context, files []*publication, which func(*publication) bool) {
+	var names []string
+	var asked []*publication
+	for _, f := range files {
+		if f.open() && which(f) {
+			names, asked = append(names, f.entry.Name), append(asked, f)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	looks, err := d.lookAt(ctx, names)
+	for i, f := range asked {
+		switch {
+		case err != nil:
+			f.fail(ctx, err)
+		case errors.Is(looks[i].Err, fs.ErrNotExist):
+			f.replaces = nil // its reader took it meanwhile
+		case looks[i].Err != nil:
+			f.fail(ctx, looks[i].Err)
+		case f.replaces == nil || !looks[i].Entry.Mode.IsRegular() || !looks[i].Entry.SameVersion(*f.replaces):
+			f.fail(ctx, filesync.ErrConflict)
+		}
+	}
+}
+
+// each sends one request for each of the files that want it, and tells of its
+// answer. All go to the first channel, so that two of them are never done at once.
+func (d *Destination) each(ctx context.Context, files []*publication, wants func(*publication) bool,
+	send func(*wire.Session, *wire.Call, *publication), got func(*publication, error)) {
+	var asked []*publication
+	for _, f := range files {
+		if wants(f) {
+			asked = append(asked, f)
+		}
+	}
+	answered := make([]bool, len(asked))
+	l := d.pool.first().wire()
+	err := l.askAll(ctx, len(asked), func(i int, c *wire.Call) { send(l.session, c, asked[i]) }, func(i int, c *wire.Call) {
+		answered[i] = true
+		got(asked[i], c.Err)
+	})
+	for i, f := range asked {
+		if !answered[i] {
+			f.fail(ctx, err)
+		}
+	}
+}
+
+// explain finds out why files could not be renamed: servers mostly do not say.
+func (d *Destination) explain(ctx context.Context, files []*publication) {
+	var names []string
+	for _, f := range files {
+		names = append(names, f.entry.Name)
+	}
+	if len(names) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
+		return
+	}
+	looks, err := d.lookAt(ctx, names)
+	if err != nil {
+		return
+	}
+	for i, f := range files {
+		_, whole := errors.AsType[*statusError](f.failure)
+		switch {
+		case looks[i].Err == nil:
+			f.fail(ctx, filesync.ErrConflict)
+		case whole, errors.Is(f.failure, fs.ErrNotExist):
+		default:
+			f.failure = fmt.Errorf("%w; if this server does not let files be renamed, set files.upload_name: direct", f.failure)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Open implements sync.Destination. A link is not followed. Reading waits no
+// longer than ctx stands.
+func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
+	looks, err := d.Stat(ctx, []string{name})
+	if err == nil {
+		err = looks[0].Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !looks[0].Entry.Mode.IsRegular() {
+		return nil, d.failed(ctx, "open", name, errNoFile)
+	}
+	l := d.pool.take(weight(looks[0].Entry.Size))
+	f, err := d.open(ctx, l, d.path(name))
+	if err != nil {
+		d.pool.give(l, weight(looks[0].Entry.Size))
+		return nil, d.failed(ctx, "open", name, err)
+	}
+	return &standingFile{d: d, ctx: ctx, name: name, lane: l, uses: weight(looks[0].Entry.Size), file: f.(*wireFile)}, nil
+}
+
+// standingFile is a file of a Destination that is open for reading.
+type standingFile struct {
+	d    *Destination
+	ctx  context.Context
+	name string
+	lane *lane
+	uses int
+	file *wireFile
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *standingFile) ReadAt(b []byte, off int64) (int, error) {
+	into := &placed{b: b, off: off}
+	err := f.file.copy(f.ctx, newBlocks(off, off+int64(len(b))), into)
+	if errors.Is(err, filesync.ErrChanged) { // as a copy puts the end of a file
+		return f.short(b, off)
+	}
+	if err != nil {
+		return 0, f.d.failed(f.ctx, "read", f.name, err)
+	}
+	return len(b), nil
+}
+
+// short reads what there is before the end of the file.
+func (f *standingFile) short(b []byte, off int64) (int, error) {
+	n := 0
+	for n < len(b) {
+		c := &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, min(len(b)-n, f.file.readSize()))}
+		f.file.session.Read(c, f.file.h, off+int64(n), len(c.Buf))
+		err := c.Wait(f.ctx)
+		if err == nil && c.N == 0 {
+			err = io.EOF
+		}
+		if errors.Is(err, io.EOF) {
+			return n, io.EOF
+		}
+		if err != nil {
+			return n, f.d.failed(f.ctx, "read", f.name, err)
+		}
+		n += copy(b[n:], c.Buf[:c.N])
+	}
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (f *standingFile) Close() error {
+	if f.file == nil {
+		return fs.ErrClosed
+	}
+	f.file.close(f.d.gate.leave)
+	f.d.pool.give(f.lane, f.uses)
+	f.file = nil
+	return nil
+}
+
+// placed takes what is read of the range of b.
+type placed struct {
+	b   []byte
+	off int64
+}
+
+func (p *placed) WriteAt(b []byte, off int64) (int, error) { return copy(p.b[off-p.off:], b), nil }

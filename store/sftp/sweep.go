@@ -1,0 +1,134 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"sftpconnector/store/pending"
+	"sftpconnector/store/sftp/wire"
+)
+
+const (
+	sweepers   = 16
+	sweepDepth = 128 // directories below each other
+)
+
+// Sweep implements sync.Destination: it lists the whole directory, but for what
+// links lead to. What the server does not let us list or remove is left. With
+// Direct, the files that a killed pass has begun stand under their own names,
+// and nothing tells them from others: they are left, too.
+func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
+	sweep := &sweeping{d: d, keep: keep, dirs: []string{""}}
+	sweep.wake = sync.NewCond(&sweep.mu)
+	defer context.AfterFunc(ctx, sweep.stop)()
+	var g errgroup.Group
+	for range sweepers {
+		g.Go(func() error { return sweep.run(ctx) })
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// sweeping is a walk through a tree: a stack of directories that several empty.
+type sweeping struct {
+	d    *Destination
+	keep func(id string) bool
+
+	mu      sync.Mutex
+	wake    *sync.Cond
+	dirs    []string // to be swept
+	busy    int      // how many are
+	stopped bool
+}
+
+func (s *sweeping) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	s.wake.Broadcast()
+}
+
+// run sweeps directories until there is none left.
+func (s *sweeping) run(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		for len(s.dirs) == 0 && s.busy > 0 && !s.stopped {
+			s.wake.Wait()
+		}
+		if len(s.dirs) == 0 || s.stopped {
+			s.mu.Unlock()
+			s.wake.Broadcast()
+			return nil
+		}
+		dir := s.dirs[len(s.dirs)-1]
+		s.dirs = s.dirs[:len(s.dirs)-1]
+		s.busy++
+		s.mu.Unlock()
+		below, err := s.one(ctx, dir)
+		s.mu.Lock()
+		s.busy--
+		s.dirs = append(s.dirs, below...)
+		s.mu.Unlock()
+		s.wake.Broadcast()
+		if err != nil {
+			s.stop()
+			return err
+		}
+	}
+}
+
+// one sweeps one directory, and gives those below it.
+func (s *sweeping) one(ctx context.Context, dir string) (below []string, err error) {
+	if !s.d.pool.first().wire().ordered { // OpenSSH lists links as such
+		if err := s.d.dirs.find(ctx, dir, false); err != nil {
+			return nil, s.serious(ctx, dir, err)
+		}
+	}
+	var left []string
+	for e, lerr := range s.d.List(ctx, dir) {
+		if lerr != nil {
+			err = s.serious(ctx, dir, lerr)
+			break
+		}
+		name := path.Base(e.Name)
+		id, ours := pending.ID(name)
+		switch {
+		case checkName(e.Name) != nil || parentOf(e.Name) != dir: // a name that the server made up
+		case e.Mode.IsDir() && strings.Count(e.Name, "/") < sweepDepth:
+			below = append(below, e.Name)
+		case ours && !e.Mode.IsDir() && strings.HasPrefix(id, s.d.cfg.Owner) && !s.keep(id):
+			left = append(left, e.Name)
+		}
+	}
+	if err != nil || len(left) == 0 {
+		return below, err
+	}
+	l := s.d.pool.take(1)
+	defer s.d.pool.give(l, 1)
+	err = l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		l.wire().session.Remove(c, s.d.path(left[i]))
+	}, func(i int, c *wire.Call) {
+		if c.Err != nil && !errors.Is(c.Err, fs.ErrNotExist) && !errors.Is(c.Err, fs.ErrPermission) {
+			err = c.Err
+		}
+	})
+	return below, s.d.failed(ctx, "sweep", dir, err)
+}
+
+// serious gives an error that ends the sweep: that of the whole destination.
+func (s *sweeping) serious(ctx context.Context, dir string, err error) error {
+	err = s.d.failed(ctx, "list", dir, err)
+	if _, whole := errors.AsType[*statusError](err); whole || ctx.Err() != nil {
+		return err
+	}
+	return nil
+}

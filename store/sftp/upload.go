@@ -1,0 +1,87 @@
+package sftp
+
+import (
+	"context"
+
+	"sftpconnector/store/sftp/wire"
+)
+
+// widen has a large file written over more lanes as long as that makes it
+// faster, as a large one is read. With Direct it is not: closing any handle may
+// be what the receiver waits for.
+func (p *pendingFile) widen(from int64) {
+	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() {
+		return
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	p.progress = newBlocks(from, p.entry.Size)
+	p.widening, p.widened = cancel, make(chan struct{})
+	go func() {
+		defer close(p.widened)
+		defer cancel()
+		p.d.copies.n.Add(1)
+		defer p.d.copies.n.Add(-1)
+		if !p.begun(ctx) {
+			return
+		}
+		t := &team{lanes: []*lane{p.main().lane}}
+		p.d.widen(ctx, p.progress, func(lanes int) (joined int) {
+			return p.d.widenTo(ctx, lanes, t, p.progress, func(l *lane) { p.join(ctx, l) })
+		})
+	}()
+}
+
+// begun waits until the server has some of the file.
+func (p *pendingFile) begun(ctx context.Context) bool {
+	for {
+		p.mu.Lock()
+		there, err, changed := p.acked.prefix(), p.err, p.waiter()
+		p.mu.Unlock()
+		if there > 0 || err != nil {
+			return err == nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// stopWidening makes sure that no lane joins any more.
+func (p *pendingFile) stopWidening() {
+	if p.widening != nil {
+		p.widening()
+		<-p.widened
+	}
+}
+
+// join opens the file on one more lane, if the server lets it and shows there
+// what was written on the first: some give each handle a file of its own.
+func (p *pendingFile) join(ctx context.Context, l *lane) {
+	if !p.d.gate.tryEnter() {
+		p.d.pool.give(l, 1)
+		return
+	}
+	p.mu.Lock()
+	there := p.acked.prefix()
+	p.mu.Unlock()
+	h, err := p.open(ctx, l, 0)
+	if err != nil {
+		p.d.gate.fail()
+		p.d.pool.give(l, 1)
+		return
+	}
+	p.d.gate.succeed()
+	s := l.wire().session
+	c, err := l.wire().ask(ctx, func(c *wire.Call) { s.Fstat(c, h) })
+	if err != nil || there == 0 || c.Attr.Size() < there {
+		s.CloseHandle(h, p.d.gate.leave)
+		p.d.pool.give(l, 1)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lanes = append(p.lanes, &writing{lane: l, uses: 1, h: h})
+	p.signal()
+}

@@ -1,0 +1,113 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sftpconnector/status"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// statusError is short for what concerns the whole destination.
+type statusError = status.Error
+
+// spareRoom is how much room may be left on a disk that counts as full: a file
+// system does not give its last blocks to everybody.
+const spareRoom = 64 << 10
+
+// failed gives an error its operation and name, and one of the whole destination
+// its word.
+func (d *Destination) failed(ctx context.Context, op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	_, ended := errors.AsType[*wire.EndError](err)
+	_, whole := errors.AsType[*statusError](err)
+	switch {
+	case ended || d.conn.Err() != nil:
+		return disconnected(d.lost(err))
+	case whole || ctx.Err() != nil:
+		return err
+	}
+	if e, ok := errors.AsType[*wire.StatusError](err); ok {
+		switch {
+		case e.Code == wire.CodeExists:
+			err = fmt.Errorf("%w (%w)", filesync.ErrConflict, err)
+		case saysFull(e):
+			return full(op, name, err)
+		}
+	}
+	return fmt.Errorf("%s %s: %w", op, shown(name), err)
+}
+
+// failed is the same for a file on its way, where a failure without a reason may
+// be that there is no room.
+func (p *pendingFile) failed(ctx context.Context, op string, err error) error {
+	if isFailure(err) && p.noRoom(ctx) {
+		return full(op, p.entry.Name, err)
+	}
+	return p.d.failed(ctx, op, p.entry.Name, err)
+}
+
+func full(op, name string, err error) error {
+	return &status.Error{Word: status.DestinationUnavailable, Op: op, Target: shown(name), Err: fmt.Errorf("%w (%w)", filesync.ErrFull, err)}
+}
+
+// saysFull reports whether a server gives want of room as its reason: by a code
+// of a later draft, or in words.
+func saysFull(e *wire.StatusError) bool {
+	if e.Code == wire.CodeNoSpace || e.Code == wire.CodeQuota {
+		return true
+	}
+	text := strings.ToLower(e.Message)
+	return strings.Contains(text, "no space") || strings.Contains(text, "disk full") || strings.Contains(text, "quota exceeded")
+}
+
+// noRoom asks whether the rest of the file finds no room.
+func (p *pendingFile) noRoom(ctx context.Context) bool {
+	d := p.d
+	if !d.has(&d.limits.statvfs, wire.StatvfsExtension) {
+		return false
+	}
+	l := d.pool.first().wire()
+	c, err := l.ask(ctx, func(c *wire.Call) { l.session.Statvfs(c, d.path(parentOf(p.entry.Name))) })
+	if d.limits.statvfs.refused(err); err != nil {
+		return false
+	}
+	rest := max(0, p.entry.Size-p.there())
+	return c.Space.Files == 0 || c.Space.Bytes >= 0 && c.Space.Bytes < rest+spareRoom
+}
+
+// disconnected makes the error of a lost connection sync.ErrDisconnected, too.
+func disconnected(err error) error {
+	e, ok := errors.AsType[*statusError](err)
+	if !ok {
+		return fmt.Errorf("%w: %w", filesync.ErrDisconnected, err)
+	}
+	lost := *e
+	lost.Err = &gone{e}
+	return &lost
+}
+
+// gone is why the connection was lost, under the error that says that it was.
+type gone struct{ why *statusError }
+
+func (g *gone) Error() string {
+	if g.why.Err != nil {
+		return g.why.Err.Error()
+	}
+	return string(g.why.Word)
+}
+
+func (g *gone) Unwrap() error { return g.why.Err }
+
+func (g *gone) Is(target error) bool { return target == filesync.ErrDisconnected }
+
+// isUnsupported reports whether a server does not know a request.
+func isUnsupported(err error) bool {
+	e, ok := errors.AsType[*wire.StatusError](err)
+	return ok && e.Code == wire.CodeUnsupported
+}
