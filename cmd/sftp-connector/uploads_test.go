@@ -149,9 +149,9 @@ func (c client) Close() {
 }
 
 // dial logs in; config is of caller.
-func dial(ctx context.Context, config *ssh.ClientConfig, addr, id, password string) (client, error) {
+func dial(ctx context.Context, config *ssh.ClientConfig, addr, id string, auth ssh.AuthMethod) (client, error) {
 	own := *config
-	own.User, own.Auth = id, []ssh.AuthMethod{ssh.Password(password)}
+	own.User, own.Auth = id, []ssh.AuthMethod{auth}
 	conn, err := (&net.Dialer{Timeout: own.Timeout}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return client{}, err
@@ -170,10 +170,12 @@ func dial(ctx context.Context, config *ssh.ClientConfig, addr, id, password stri
 	return client{files, conn}, nil
 }
 
+func (k *dock) password(id string) ssh.AuthMethod { return ssh.Password(k.passwords[id]) }
+
 // login is a client of a Space, until the test ends.
 func (k *dock) login(id string) client {
 	k.t.Helper()
-	c, err := dial(k.t.Context(), k.caller(), k.addr(), id, k.passwords[id])
+	c, err := dial(k.t.Context(), k.caller(), k.addr(), id, k.password(id))
 	if err != nil {
 		k.t.Fatalf("login: %v; the log:\n%s", err, k.d.stderr.end())
 	}

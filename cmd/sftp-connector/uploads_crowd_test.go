@@ -1,0 +1,203 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+)
+
+// Many clients at once, in many Spaces: every file arrives once, in its own.
+func TestUploadsOfManyClients(t *testing.T) {
+	t.Parallel()
+	const clients, inSpaces, files = 50, 20, 5000
+	all, want := spaces{}, map[string]map[string]string{}
+	for i := range inSpaces {
+		all[fmt.Sprintf("space-%d", i)] = "same_name: keep-both" // what came twice would have two names
+	}
+	k := newDock(t, "connections: 60", all)
+	addr, caller := k.addr(), k.caller()
+	var sending errgroup.Group
+	started := time.Now()
+	for i := range clients {
+		id := fmt.Sprintf("space-%d", i%inSpaces)
+		mine := map[string]string{}
+		for n := range files / clients {
+			mine[fmt.Sprintf("client-%d/%d.csv", i, n)] = fmt.Sprintf("file %d of client %d for %s\n", n, i, id)
+		}
+		if want[id] == nil {
+			want[id] = map[string]string{}
+		}
+		maps.Copy(want[id], mine)
+		sending.Go(func() error {
+			c, err := dial(t.Context(), caller, addr, id, k.password(id))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if err := c.Mkdir(fmt.Sprintf("client-%d", i)); err != nil {
+				return err
+			}
+			for name, content := range mine {
+				if err := upload(c, name, content); err != nil {
+					return fmt.Errorf("upload %s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := sending.Wait(); err != nil {
+		t.Fatalf("%v; the log:\n%s", err, k.d.stderr.end())
+	}
+	sent := time.Since(started)
+	for id := range all {
+		k.until("all is imported of "+id, func() bool { return len(k.inbox(id)) == 0 })
+	}
+	took := time.Since(started)
+	k.d.stop().gives(0)
+	for id := range all {
+		if got := k.arrived(id); !maps.Equal(got, want[id]) {
+			t.Errorf("%s has %d files, want %d", id, len(got), len(want[id]))
+		}
+	}
+	rows := 0
+	query(t, k.site, "SELECT count(*) FROM files", func(r *sql.Rows) error { return r.Scan(&rows) })
+	if rows != files {
+		t.Errorf("the ledger has %d files, want %d", rows, files)
+	}
+	t.Logf("%d clients sent %d files in %s (%.0f a second); all were imported after %s (%.0f a second)", clients, files,
+		sent.Round(time.Millisecond), files/sent.Seconds(), took.Round(time.Millisecond), files/took.Seconds())
+}
+
+// A client that tries to leave its inbox is denied, or stays below its own "/".
+func TestUploadsStayInTheirSpace(t *testing.T) {
+	t.Parallel()
+	k := newDock(t, "", spaces{"us_sp_123": "", "other": ""})
+	other := k.login("other")
+	k.mustUpload(other, "secret.tmp", "secret")
+	k.write("secret.tmp", "secret")
+	inbox := k.path("data/spaces/us_sp_123")
+	for name, target := range map[string]string{"planted": k.path("secret.tmp"), "planted-dir": k.dir} {
+		if err := os.Symlink(target, inbox+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := k.login("us_sp_123")
+	k.mustUpload(c, "own.tmp", "own")
+	if err := c.Mkdir("d"); err != nil {
+		t.Fatal(err)
+	}
+	for what, try := range map[string]func() error{
+		"a symbolic link":                     func() error { return c.Symlink(k.path("secret.tmp"), "link") },
+		"a symbolic link to its own":          func() error { return c.Symlink("own.tmp", "link") },
+		"a hard link":                         func() error { return c.Link("/own.tmp", "/hard") },
+		"a hard link out":                     func() error { return c.Link("../other/secret.tmp", "hard") },
+		"where a link points":                 func() error { _, err := c.ReadLink("planted"); return err },
+		"a planted link":                      func() error { _, err := c.Open("planted"); return err },
+		"writing a planted link":              func() error { return upload(c, "planted", "x") },
+		"what a planted link is":              func() error { _, err := c.Stat("planted"); return err },
+		"removing a planted link":             func() error { return c.Remove("planted") },
+		"renaming a planted link":             func() error { return c.Rename("planted", "mine") },
+		"renaming onto a planted link":        func() error { return c.PosixRename("own.tmp", "planted") },
+		"listing a planted link":              func() error { _, err := c.ReadDir("planted-dir"); return err },
+		"reading below a planted link":        func() error { _, err := c.Open("planted-dir/secret.tmp"); return err },
+		"writing below a planted link":        func() error { return upload(c, "planted-dir/new", "x") },
+		"a directory below a planted link":    func() error { return c.Mkdir("planted-dir/new") },
+		"an owner":                            func() error { return c.Chown("own.tmp", 0, 0) },
+		"the server's names":                  func() error { return upload(c, ".uploading.x", "x") },
+		"the real path of what lies above":    func() error { _, err := c.RealPath("../other"); return err },
+		"the real path by way of a directory": func() error { _, err := c.RealPath("d/../../other"); return err },
+	} {
+		if err := try(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v, want permission denied", what, err)
+		}
+	}
+	// These names lie below the client's own "/", where nothing is.
+	for _, name := range []string{"/etc/passwd", "../other/secret.tmp", "../../data/ledger.db", "d/../../../data/secret.tmp", k.path("secret.tmp"), "/../../../../etc/passwd"} {
+		for what, err := range map[string]error{
+			"open":   second(c.Open(name)),
+			"stat":   second(c.Stat(name)),
+			"list":   second(c.ReadDir(name)),
+			"remove": c.Remove(name),
+			"write":  upload(c, name, "x"), // its directory is not there
+		} {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("%s %q: %v", what, name, err)
+			}
+		}
+	}
+	if err := upload(c, "../../../escaped.csv", "caught"); err != nil && !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("upload above: %v", err)
+	} else if err == nil {
+		k.imported("us_sp_123", map[string]string{"escaped.csv": "caught"})
+	}
+	if got, err := os.ReadFile(k.path("secret.tmp")); err != nil || string(got) != "secret" {
+		t.Errorf("a file outside: %q, %v", got, err)
+	}
+	if left := k.inbox("other"); !maps.Equal(left, map[string]string{"secret.tmp": "secret"}) {
+		t.Errorf("the other inbox has %v", left)
+	}
+	for _, name := range []string{"new", "../escaped.csv", "data/spaces/escaped.csv", "data/escaped.csv", "escaped.csv"} {
+		if k.exists(name) {
+			t.Errorf("%s came to be", name)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Whoever guesses passwords, from one address with many connections, does not
+// keep out who knows one.
+func TestUploadsWhilePasswordsAreGuessed(t *testing.T) {
+	t.Parallel()
+	guesses := int64(300)
+	if os.Getenv("SOAK") != "" {
+		guesses = 10_000
+	}
+	k := newDock(t, "", spaces{"us_sp_123": ""})
+	addr, caller := k.addr(), k.caller()
+	var guessed atomic.Int64
+	guess := ssh.PasswordCallback(func() (string, error) {
+		guessed.Add(1)
+		return "wrong", nil
+	})
+	var guessing sync.WaitGroup
+	started := time.Now()
+	for range 100 {
+		guessing.Go(func() {
+			for guessed.Load() < guesses && t.Context().Err() == nil {
+				if c, err := dial(t.Context(), caller, addr, "us_sp_123", guess); err == nil {
+					c.Close()
+					t.Error("a wrong password was right")
+				}
+			}
+		})
+	}
+	k.until("there are guesses", func() bool { return guessed.Load() > guesses/10 })
+	var longest time.Duration
+	logins := 0
+	for ; guessed.Load() < guesses*9/10 || logins == 0; logins++ {
+		began := time.Now()
+		c, err := dial(t.Context(), caller, addr, "us_sp_123", k.password("us_sp_123"))
+		if err != nil {
+			t.Fatalf("login %d, beside %d guesses: %v", logins, guessed.Load(), err)
+		}
+		if err := upload(c, fmt.Sprintf("%d.csv", logins), "x"); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		longest = max(longest, time.Since(began))
+	}
+	guessing.Wait()
+	t.Logf("%d wrong passwords in %s; beside them %d logins, the longest of %s", guessed.Load(), time.Since(started).Round(time.Millisecond), logins, longest.Round(time.Millisecond))
+	k.until("all is imported", func() bool { return len(k.inbox("us_sp_123")) == 0 && len(k.arrived("us_sp_123")) == logins })
+}
