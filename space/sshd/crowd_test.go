@@ -139,7 +139,7 @@ func TestWhoGetsIn(t *testing.T) {
 		{"not more of an address", 9, 2, []string{"a1", "b2", "b3", "b4"}, []string{"a1", "b2", "b3"}, []string{"b4"}},
 		{"only for its own when it has too many", 9, 2, []string{"a1!", "b2", "b3", "b4."}, []string{"a1!", "b3", "b4."}, nil},
 		{"those with many wait for those with few", 3, 3, []string{"a1", "a2", "a3", "a4", "b5", "a6."}, []string{"b5", "a4", "a6."}, nil},
-		{"an address with few is not driven out by one with many", 3, 3, []string{"a1", "b2", "b3", "b4."}, []string{"a1", "b3", "b4."}, nil},
+		{"an address with few is not driven out by one with many", 3, 3, []string{"a1!", "b2", "b3", "b4"}, []string{"a1!", "b2", "b3"}, []string{"b4"}},
 		{"the line is bounded, for who has most in it", 1, 1, []string{"a1", "b2", "b3", "b4", "c5", "d6"}, []string{"a1"}, []string{"b2", "b3", "c5", "d6"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

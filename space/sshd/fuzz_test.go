@@ -76,7 +76,7 @@ func fuzzServer(f *testing.F) *Server {
 	s, err := New(Options{
 		HostKeyDirectory: f.TempDir(),
 		Authenticate:     authenticate,
-		Handlers:         func(string) (sftp.Handlers, error) { return sftp.InMemHandler(), nil },
+		Handlers:         func(string) (sftp.Handlers, error) { return smallMemory(), nil },
 		Log:              slog.New(slog.DiscardHandler),
 		Handshake:        5 * time.Second,
 	})
@@ -155,13 +155,15 @@ func FuzzSFTP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		client, server := net.Pipe()
 		channel := &fakeChannel{Conn: server}
+		v := newVisitor(t.Context(), server, time.Minute)
+		defer v.leave()
 		one := &session{
-			server: s, visitor: &visitor{Conn: server, cancel: func() {}}, since: time.Now(),
+			server: s, visitor: v, since: time.Now(),
 			news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 		}
 		var both sync.WaitGroup
 		both.Go(func() {
-			one.serveSFTP(channel, sftp.InMemHandler())
+			one.serveSFTP(channel, smallMemory())
 			server.Close()
 		})
 		both.Go(func() {
@@ -187,3 +189,37 @@ type fakeChannel struct{ net.Conn }
 func (c *fakeChannel) CloseWrite() error                              { return nil }
 func (c *fakeChannel) SendRequest(string, bool, []byte) (bool, error) { return false, nil }
 func (c *fakeChannel) Stderr() io.ReadWriter                          { return nil }
+
+// smallMemory holds files in memory, which it takes no more of than it should:
+// pkg/sftp's own would follow an offset of the client to wherever it leads.
+func smallMemory() sftp.Handlers {
+	h := sftp.InMemHandler()
+	h.FilePut = smallFiles{h.FilePut}
+	h.FileCmd = noSetstat{h.FileCmd}
+	return h
+}
+
+type smallFiles struct{ sftp.FileWriter }
+
+func (s smallFiles) Filewrite(r *sftp.Request) (io.WriterAt, error) {
+	w, err := s.FileWriter.Filewrite(r)
+	return smallFile{w}, err
+}
+
+type smallFile struct{ io.WriterAt }
+
+func (s smallFile) WriteAt(p []byte, off int64) (int, error) {
+	if off > 1<<16 {
+		return 0, errTest
+	}
+	return s.WriterAt.WriteAt(p, off)
+}
+
+type noSetstat struct{ sftp.FileCmder }
+
+func (n noSetstat) Filecmd(r *sftp.Request) error {
+	if r.Method == "Setstat" {
+		return nil
+	}
+	return n.FileCmder.Filecmd(r)
+}

@@ -2,6 +2,7 @@ package sshd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -403,4 +404,41 @@ func TestServeGivesTheListenersError(t *testing.T) {
 	}
 	l.Close()
 	wants(t, "Serve", s.Serve(t.Context(), l), "use of closed network connection")
+}
+
+// What a client sends behind its CLOSE must not change a file that is closed.
+func TestNothingIsWrittenBehindAClose(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{})
+	c := r.client()
+	_ = files(t, c)
+	await(t, "the session", func() bool { return len(r.Sessions()) == 1 })
+	var one *session
+	r.mu.Lock()
+	for s := range r.sessions {
+		one = s
+	}
+	r.mu.Unlock()
+	f, err := newGuard(one, diskHandlers(t, r.directory)).Filewrite(&sftp.Request{Method: "Put", Filepath: "/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("text"), 0); err != nil {
+		t.Error(err)
+	}
+	if one.writers.Load() != 1 {
+		t.Errorf("%d files are open for writing", one.writers.Load())
+	}
+	if err := f.(io.Closer).Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.WriteAt([]byte("more"), 0); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a write behind the close: %v", err)
+	}
+	if err := f.(io.Closer).Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a second close: %v", err)
+	}
+	if one.writers.Load() != 0 || one.received.Load() != 4 {
+		t.Errorf("%d files are open for writing, %d bytes were received", one.writers.Load(), one.received.Load())
+	}
 }

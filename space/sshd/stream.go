@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"sync"
@@ -36,12 +37,24 @@ type stream struct {
 	answered int64 // and that are answered: it answers in the same order
 	opening  int64 // what asked was with the last OPEN
 	broken   bool  // there will be no more answers
+
+	forgotten bool
+	untie     func() bool
 }
 
 func newStream(c ssh.Channel, s *session) *stream {
 	st := &stream{Channel: c, session: s}
 	st.change.L = &st.mu
+	st.untie = context.AfterFunc(s.visitor.ctx, st.breakOff)
 	return st
+}
+
+// breakOff wakes a Read that waits for an answer: the client has gone.
+func (c *stream) breakOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+	c.change.Broadcast()
 }
 
 // Read never gives more than the rest of a packet, and its end only when it may
@@ -83,7 +96,7 @@ func (c *stream) Write(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	for rest := p[:n]; len(rest) > 0; {
 		k := min(int64(len(rest)), c.out.missing())
-		if c.out.add(rest[:k]) {
+		if c.out.add(rest[:k]) && !c.forgotten {
 			c.answered++
 			c.session.waiting.Add(-1)
 		}
@@ -95,11 +108,14 @@ func (c *stream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// forget is called at the end: what was not answered will not be.
+// forget is called at the end: nobody waits for answers any more. pkg/sftp may
+// still be writing some.
 func (c *stream) forget() {
+	c.untie()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.waiting.Add(c.answered - c.asked)
+	c.forgotten = true
 }
 
 // packets follows the packets of one direction. Each begins with its length in

@@ -78,6 +78,10 @@ func TestDeadClientsAreNoticed(t *testing.T) {
 		}
 		defer conn.Close()
 		_, _ = channels, requests // nobody answers
+		time.Sleep(time.Minute)
+		if _, _, err := conn.SendRequest(keepalive, true, nil); err != nil { // its last word
+			t.Fatal(err)
+		}
 		endsAfter(t, r, time.Now(), 90*time.Second, EndLost)
 	})
 }
