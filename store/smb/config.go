@@ -15,7 +15,8 @@ type Config struct {
 	Target
 
 	// Username is user, DOMAIN\user or user@domain. Domain, where it is given,
-	// is that of a plain user.
+	// is that of a plain user. A server that lets unknown users in as guests
+	// ("map to guest" of Samba) does so unseen.
 	Username, Domain string
 	Password         string
 

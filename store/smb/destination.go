@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
 	"sync/atomic"
 
-	smb2 "github.com/cloudsoda/go-smb2"
 	"golang.org/x/sync/semaphore"
 
 	"sftpconnector/store/pending"
@@ -105,46 +103,9 @@ func (d *Destination) rootTrouble(ctx context.Context, err error) error {
 		return nil
 	}
 	if rerr := d.probe(ctx); errors.Is(rerr, fs.ErrPermission) {
-		return unavailable("write to", where, &trouble{sentenceReadOnlyShare, hintRights, rerr})
+		return unavailable("write to", where, cannotWrite(rerr))
 	}
 	return nil
-}
-
-// lstat says what stands under a name, without following a link.
-func (d *Destination) lstat(ctx context.Context, name string) (filesync.Entry, error) {
-	at := d.path(name)
-	return ask(ctx, d.s, func() (filesync.Entry, error) {
-		info, err := d.s.share.Lstat(at)
-		if err != nil {
-			return filesync.Entry{}, err
-		}
-		e := entry(name, info)
-		if e.Mode&fs.ModeSymlink == 0 || e.Mode.IsDir() {
-			return e, nil
-		}
-		// Other things than links have the same mark: files that are kept
-		// deduplicated, compressed or elsewhere.
-		if _, err := d.s.share.Readlink(at); isNoLink(err) {
-			e.Mode &^= fs.ModeSymlink
-		}
-		return e, nil
-	}, nil)
-}
-
-// isNoLink reports whether the error is that of a link that is none.
-func isNoLink(err error) bool {
-	_, ok := errors.AsType[*smb2.InvalidResponseError](err)
-	return ok
-}
-
-// entry is what the server says of a name. A directory that leads elsewhere (a
-// junction, a link) has both type bits.
-func entry(name string, info fs.FileInfo) filesync.Entry {
-	e := filesync.Entry{Name: name, Size: info.Size(), ModTime: info.ModTime(), Mode: info.Mode()}
-	if e.Mode.IsDir() {
-		e.Size = 0
-	}
-	return e
 }
 
 // Open implements sync.Destination.
@@ -169,43 +130,12 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 	return &reading{d: d, name: name, f: f}, nil
 }
 
-// reading is an open file. It implements sync.File.
-type reading struct {
-	d    *Destination
-	name string
-	f    *smb2.File
-}
-
-// ReadAt implements io.ReaderAt.
-func (r *reading) ReadAt(b []byte, off int64) (int, error) {
-	ctx := context.Background() // b is the caller's until the answer is there
-	n, err := ask(ctx, r.d.s, func() (int, error) {
-		n, err := r.f.ReadAt(b, off)
-		if n < len(b) && (err == nil || errors.Is(err, io.EOF)) {
-			return n, nil
-		}
-		return n, err
-	}, nil)
-	if err != nil {
-		return 0, r.d.failed(ctx, "read", r.name, err)
-	}
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (r *reading) Close() error {
-	return r.d.s.tell(context.Background(), r.f.Close)
-}
-
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
 	if err := d.probe(ctx); err != nil {
 		told := of(ctx, err, accessTrouble)
 		if errors.Is(err, fs.ErrPermission) {
-			told = &trouble{sentenceReadOnlyShare, hintRights, err}
+			told = cannotWrite(err)
 		}
 		return unavailable("write to", d.s.target.String(), told)
 	}
@@ -271,65 +201,4 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 		// What cannot be listed, or went away, holds nothing that we wrote.
 	}
 	return nil
-}
-
-// remove removes a file.
-func (d *Destination) remove(ctx context.Context, name string) error {
-	return d.s.tell(ctx, func() error { return d.s.share.Remove(d.path(name)) })
-}
-
-// pageSize is how many entries of a directory are taken at a time.
-const pageSize = 4096
-
-// list gives the entries of a directory to page, with their whole names.
-func (d *Destination) list(ctx context.Context, dir string, page func([]filesync.Entry) error) error {
-	f, err := d.openFile(ctx, dir, readOnly)
-	if err != nil {
-		return err
-	}
-	defer d.closeLater(f)
-	for {
-		infos, err := ask(ctx, d.s, func() ([]fs.FileInfo, error) { return f.Readdir(pageSize) }, nil)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		entries := make([]filesync.Entry, 0, len(infos))
-		for _, info := range infos {
-			if name := info.Name(); name != "" && name != "." && name != ".." && !strings.ContainsAny(name, `/\`) { // whoever the server is
-				entries = append(entries, entry(path.Join(dir, name), info))
-			}
-		}
-		if perr := page(entries); perr != nil || err != nil || len(infos) == 0 {
-			return perr
-		}
-	}
-}
-
-// How a file is opened.
-type opening int
-
-const (
-	readOnly  opening = iota // also a directory
-	readWrite                // a file that stands
-	createNew                // a file that must not stand yet
-)
-
-// openFile opens what a name stands for.
-func (d *Destination) openFile(ctx context.Context, name string, how opening) (*smb2.File, error) {
-	return d.openAt(ctx, d.path(name), how)
-}
-
-// openAt opens what a path on the share stands for.
-func (d *Destination) openAt(ctx context.Context, at string, how opening) (*smb2.File, error) {
-	return ask(ctx, d.s, func() (*smb2.File, error) { return d.s.share.OpenFile(at, how.flags(), 0o666) }, func(f *smb2.File) {
-		f.Close()
-		if how == createNew {
-			d.s.share.Remove(at)
-		}
-	})
-}
-
-// closeLater closes a file of which nothing is wanted any more.
-func (d *Destination) closeLater(f *smb2.File) {
-	d.s.all.Go(func() { f.Close() })
 }

@@ -63,11 +63,19 @@ func (s *session) login(ctx context.Context, cfg Config, addr string) *status.Er
 	defer context.AfterFunc(within, func() { s.wire.end(within.Err()) })()
 	user, domain := cfg.login()
 	dialer := &smb2.Dialer{MaxCreditBalance: credits, Initiator: &smb2.NTLMInitiator{User: user, Password: cfg.Password, Domain: domain}}
-	var err error
-	if s.smb, err = dialer.DialConn(within, s.wire, cfg.Host); err != nil {
+	var login *smb2.Session
+	err := guarded(func() (err error) {
+		login, err = dialer.DialConn(within, s.wire, cfg.Host)
+		return err
+	})
+	if err != nil {
 		return unavailable("log in to", addr, of(ctx, s.cause(err), loginTrouble))
 	}
-	share, err := s.smb.WithContext(within).Mount(`\\` + cfg.Host + `\` + cfg.Share)
+	var share *smb2.Share
+	err = guarded(func() (err error) {
+		share, err = login.WithContext(within).Mount(`\\` + cfg.Host + `\` + cfg.Share)
+		return err
+	})
 	if err != nil {
 		return unavailable("open", `\\`+cfg.Host+`\`+cfg.Share, of(ctx, s.cause(err), func(err error) *trouble { return mountTrouble(cfg.Share, err) }))
 	}

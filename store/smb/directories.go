@@ -5,23 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"strings"
 	"sync"
 
 	filesync "sftpconnector/sync"
 )
-
-func (o opening) flags() int {
-	switch o {
-	case readWrite:
-		return os.O_RDWR
-	case createNew:
-		return os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	}
-	return os.O_RDONLY
-}
 
 // directories are those that were seen to be there and to be no links. A reader
 // may take one away; then what fails in it has it forgotten.
@@ -205,6 +193,3 @@ func (c *claims) take(name string) (release func()) {
 		}
 	}
 }
-
-// trimmed is the name of an entry without its directory, folded.
-func trimmed(name string) string { return fold(name[strings.LastIndexByte(name, '/')+1:]) }

@@ -19,3 +19,6 @@ func Failed(ctx context.Context, d *Destination, code uint32) error {
 
 // FlushesDirectories reports whether the server was found to do that.
 func FlushesDirectories(d *Destination) bool { return !d.noDirectoryFlush.Load() }
+
+// Waiting is how many operations wait for an answer.
+func Waiting(d *Destination) int { return int(d.s.calls.Load()) }

@@ -384,3 +384,29 @@ func TestInUse(t *testing.T) {
 	wantThere(t, s, "x", []byte("second"))
 	wantFiles(t, s, "x")
 }
+
+// A Destination that is closed while the server owes answers ends all that wait.
+func TestClosedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := smbtest.Start(t, smbtest.Options{})
+	d := open(t, config(s, ""))
+	s.Freeze()
+	defer s.Thaw()
+	const waiting = 8
+	errs := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := d.Stat(t.Context(), []string{"x"})
+			errs <- err
+		}()
+	}
+	for smb.Waiting(d) < waiting {
+		time.Sleep(time.Millisecond)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	for range waiting {
+		wantLost(t, "Stat", <-errs)
+	}
+}

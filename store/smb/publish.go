@@ -95,7 +95,7 @@ func (p *pendingFile) publish(ctx context.Context, replaces *filesync.Entry) err
 		return fmt.Errorf("publish %s: %w", name, filesync.ErrConflict)
 	case there && errors.Is(err, fs.ErrPermission):
 		// So answers a server where somebody reads the file that is to go.
-		err = &trouble{"the file that it replaces cannot be replaced: a program has it open, or it is read-only", "", err}
+		err = &trouble{"the file that it replaces cannot be replaced: a program has it open, or it is read-only", hintInUse, err}
 	}
 	return p.d.failed(ctx, "publish", name, err)
 }

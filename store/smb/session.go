@@ -17,8 +17,6 @@ const (
 	// grace is how long an operation may go on after its context has ended:
 	// nearly always that leaves a state that is known.
 	grace = 2 * time.Second
-	// goodbye is how long a server has to take note of the end.
-	goodbye = 2 * time.Second
 	// longest is what one operation may take at most, in Timeouts.Operation,
 	// while the server answers others.
 	longest = 10
@@ -30,7 +28,6 @@ type session struct {
 	target    Target
 	operation time.Duration // the server's time for an answer
 	wire      *wire
-	smb       *smb2.Session
 	share     *smb2.Share
 
 	life  context.Context // until the connection ends
@@ -145,7 +142,7 @@ func (s *session) run(call func() error) error {
 		s.wire.end(fmt.Errorf("the server has not answered one operation for %v", longest*s.operation))
 	})
 	defer limit.Stop()
-	err := call()
+	err := guarded(call)
 	if err == nil {
 		return nil
 	}
@@ -158,16 +155,23 @@ func (s *session) run(call func() error) error {
 	return err
 }
 
-// close logs off and ends the connection.
+// close ends the connection, and with it the login: the server notices. The
+// library's own farewell (Logoff) lets it panic in operations that are under way.
 func (s *session) close() error {
-	if s.lost() == nil {
-		ctx, cancel := context.WithTimeout(s.life, goodbye)
-		defer cancel()
-		s.smb.WithContext(ctx).Logoff() // closes the wire, whatever the server says
-	}
 	s.wire.Close()
 	s.all.Wait()
 	return nil
+}
+
+// guarded does something with the library, which takes answers apart that
+// anybody may have sent: should it panic, the session is over and not the program.
+func guarded(call func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &smb2.InvalidResponseError{Message: fmt.Sprint("it cannot be understood: ", r)}
+		}
+	}()
+	return call()
 }
 
 // isLost reports whether err says that the connection is over.

@@ -62,13 +62,13 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 	}
 	wanted := make(map[string]int, len(names)) // by folded base name
 	for i, name := range names {
-		wanted[trimmed(name)] = i
+		wanted[baseOf(name)] = i
 		looks[i] = filesync.Look{Err: fs.ErrNotExist}
 	}
 	seen := 0
 	err := d.list(ctx, dir, func(page []filesync.Entry) error {
 		for _, e := range page {
-			if i, ok := wanted[trimmed(e.Name)]; ok {
+			if i, ok := wanted[baseOf(e.Name)]; ok {
 				e.Name = names[i]
 				looks[i] = filesync.Look{Entry: e}
 			}
@@ -86,7 +86,7 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 	}
 	for i, name := range names {
 		switch {
-		case wanted[trimmed(name)] != i: // the same name once more
+		case wanted[baseOf(name)] != i: // the same name once more
 			err = d.look(ctx, name, &looks[i])
 		case checkName(name) != nil:
 			looks[i] = filesync.Look{Err: checkName(name)}
@@ -145,3 +145,6 @@ func isUnavailable(err error) error {
 	}
 	return nil
 }
+
+// baseOf is a name without its directory, folded.
+func baseOf(name string) string { return fold(path.Base(name)) }

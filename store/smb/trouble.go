@@ -18,57 +18,64 @@ import (
 
 // NTSTATUS, [MS-ERREF] section 2.3.1.
 const (
-	ntStoppedOnSymlink    = 0x8000002D
-	ntInvalidParameter    = 0xC000000D
-	ntInvalidDevice       = 0xC0000010
-	ntAccessDenied        = 0xC0000022
-	ntNameInvalid         = 0xC0000033
-	ntSharingViolation    = 0xC0000043
-	ntQuotaExceeded       = 0xC0000044
-	ntDeletePending       = 0xC0000056
-	ntNoLogonServers      = 0xC000005E
-	ntNoSuchUser          = 0xC0000064
-	ntWrongPassword       = 0xC000006A
-	ntLogonFailure        = 0xC000006D
-	ntAccountRestriction  = 0xC000006E
-	ntLogonHours          = 0xC000006F
-	ntWorkstation         = 0xC0000070
-	ntPasswordExpired     = 0xC0000071
-	ntAccountDisabled     = 0xC0000072
-	ntDiskFull            = 0xC000007F
-	ntInsufficient        = 0xC000009A
-	ntWriteProtected      = 0xC00000A2
-	ntNotSupported        = 0xC00000BB
-	ntNetworkNameDeleted  = 0xC00000C9
-	ntBadDeviceType       = 0xC00000CB
-	ntBadNetworkName      = 0xC00000CC
-	ntNotADirectory       = 0xC0000103
-	ntNameTooLong         = 0xC0000106
-	ntFileClosed          = 0xC0000128
-	ntLogonType           = 0xC000015B
-	ntIODevice            = 0xC0000185
-	ntAccountExpired      = 0xC0000193
-	ntSessionDeleted      = 0xC0000203
-	ntServerResources     = 0xC0000205
-	ntDisconnected        = 0xC000020C
-	ntMustChange          = 0xC0000224
-	ntLockedOut           = 0xC0000234
-	ntPathNotCovered      = 0xC0000257
-	ntSessionExpired      = 0xC000035C
-	ntNTLMBlocked         = 0xC0000418
-	ntDiskQuotaExceeded   = 0xC0000802
-	ntDiskResources       = 0xC0000804
-	winsockRefused        = syscall.Errno(10061)
-	hintLogin             = "Verify files.system_username and files.system_password, and that the account is not locked, disabled or expired."
-	hintServer            = "Check the server and the port in files.destination_directory_path, and that a firewall lets this machine reach it."
-	hintShare             = "Check the share in files.destination_directory_path, and that this user may use it."
-	hintRights            = "Have the administrator of the file server give this user the right to create, change and delete files in the destination directory."
-	hintRoom              = "Free space on the share, or have this user's quota raised."
-	sentenceInUse         = "another program has the file open and lets nobody change it meanwhile"
-	sentenceBeingRemoved  = "the file was removed, but a program has it open still"
-	sentenceNoPermission  = "this user has no permission to do that on the share"
-	sentenceReadOnlyShare = "the share, or the directory on it, cannot be written by this user"
+	ntStoppedOnSymlink   = 0x8000002D
+	ntInvalidParameter   = 0xC000000D
+	ntInvalidDevice      = 0xC0000010
+	ntNameInvalid        = 0xC0000033
+	ntSharingViolation   = 0xC0000043
+	ntQuotaExceeded      = 0xC0000044
+	ntDeletePending      = 0xC0000056
+	ntNoLogonServers     = 0xC000005E
+	ntNoSuchUser         = 0xC0000064
+	ntWrongPassword      = 0xC000006A
+	ntLogonFailure       = 0xC000006D
+	ntAccountRestriction = 0xC000006E
+	ntLogonHours         = 0xC000006F
+	ntWorkstation        = 0xC0000070
+	ntPasswordExpired    = 0xC0000071
+	ntAccountDisabled    = 0xC0000072
+	ntDiskFull           = 0xC000007F
+	ntInsufficient       = 0xC000009A
+	ntWriteProtected     = 0xC00000A2
+	ntNotSupported       = 0xC00000BB
+	ntNetworkNameDeleted = 0xC00000C9
+	ntBadDeviceType      = 0xC00000CB
+	ntBadNetworkName     = 0xC00000CC
+	ntNotADirectory      = 0xC0000103
+	ntNameTooLong        = 0xC0000106
+	ntFileClosed         = 0xC0000128
+	ntLogonType          = 0xC000015B
+	ntIODevice           = 0xC0000185
+	ntAccountExpired     = 0xC0000193
+	ntSessionDeleted     = 0xC0000203
+	ntServerResources    = 0xC0000205
+	ntDisconnected       = 0xC000020C
+	ntMustChange         = 0xC0000224
+	ntLockedOut          = 0xC0000234
+	ntPathNotCovered     = 0xC0000257
+	ntSessionExpired     = 0xC000035C
+	ntNTLMBlocked        = 0xC0000418
+	ntDiskQuotaExceeded  = 0xC0000802
+	ntDiskResources      = 0xC0000804
 )
+
+// winsockRefused is ECONNREFUSED of Windows, where package syscall has another.
+const winsockRefused = syscall.Errno(10061)
+
+const (
+	hintLogin  = "Verify files.system_username and files.system_password, and that the account is not locked, disabled or expired."
+	hintServer = "Check the server and the port in files.destination_directory_path, and that a firewall lets this machine reach it."
+	hintShare  = "Check the share in files.destination_directory_path, and that this user may use it."
+	hintRights = "Have the administrator of the file server give this user the right to create, change and delete files in the destination directory."
+	hintRoom   = "Free space on the share, or have this user's quota raised."
+	hintInUse  = "Close the program that has the file open, or try again later."
+	hintDFS    = "Name the file server itself in files.destination_directory_path."
+)
+
+// cannotWrite is what Probe finds where no file can be made.
+func cannotWrite(err error) *trouble {
+	return &trouble{"the share, or the directory on it, cannot be written by this user", hintRights, err}
+}
 
 // trouble is why a share cannot be used, in words, with what to do about it.
 type trouble struct {
@@ -172,13 +179,13 @@ func accessTrouble(err error) *trouble {
 	case ntQuotaExceeded, ntDiskQuotaExceeded:
 		return &trouble{filesync.ErrFull.Error() + ": the quota is used up", hintRoom, errors.Join(filesync.ErrFull, err)}
 	case ntSharingViolation:
-		return &trouble{sentenceInUse, "Close the program that has the file open, or try again later.", err}
+		return &trouble{"another program has the file open and lets nobody change it meanwhile", hintInUse, err}
 	case ntDeletePending:
-		return &trouble{sentenceBeingRemoved, "", errors.Join(fs.ErrPermission, err)}
+		return &trouble{"the file was removed, but a program has it open still", hintInUse, errors.Join(fs.ErrPermission, err)}
 	case ntWriteProtected:
-		return &trouble{sentenceReadOnlyShare, hintRights, errors.Join(fs.ErrPermission, err)}
+		return cannotWrite(errors.Join(fs.ErrPermission, err))
 	case ntPathNotCovered:
-		return &trouble{"the path leads on to another server (DFS), which is not followed", "Name the file server itself in files.destination_directory_path.", err}
+		return &trouble{"the path leads on to another server (DFS), which is not followed", hintDFS, err}
 	case ntNameInvalid, ntNameTooLong:
 		return &trouble{"the server does not take this name", "", errors.Join(fs.ErrInvalid, err)}
 	case ntStoppedOnSymlink:
@@ -188,7 +195,7 @@ func accessTrouble(err error) *trouble {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &trouble{sentenceNoPermission, hintRights, err}
+		return &trouble{"this user has no permission to do that on the share", hintRights, err}
 	case errors.Is(err, fs.ErrNotExist):
 		return &trouble{fs.ErrNotExist.Error(), "", err}
 	case errors.Is(err, fs.ErrExist):

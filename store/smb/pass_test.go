@@ -2,9 +2,11 @@ package smb_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"sftpconnector/status"
@@ -14,6 +16,72 @@ import (
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
+
+// passes gives what runs a pass from src to the share, each over a session of
+// its own.
+func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered func(filesync.Delivered)) func() filesync.Result {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := l.Connector(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	return func() filesync.Result {
+		n++
+		d := open(t, config(s, ""))
+		defer d.Close()
+		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
+		o := filesync.Options{ID: fmt.Sprint(n), Mode: filesync.Apply, Filter: filter, OnDelivered: delivered, Sweep: true}
+		return filesync.New(src, src.Open, d, c, filesync.NewShared(0), o).Run(t.Context())
+	}
+}
+
+// The server is restarted in the middle of a pass: the next one completes it,
+// and no file is half there at any time.
+func TestRestartInPass(t *testing.T) {
+	t.Parallel()
+	s := smbtest.Start(t, smbtest.Options{})
+	src := storetest.NewMemory()
+	want := map[string][]byte{}
+	for i := range 600 {
+		name := fmt.Sprintf("d%d/x%d.csv", i%7, i)
+		want[name] = text(1 + i*i%40_000)
+		src.Put(name, string(want[name]), then)
+	}
+	first, restarted := make(chan bool), make(chan bool)
+	var once sync.Once
+	pass := passes(t, s, src, func(filesync.Delivered) {
+		once.Do(func() {
+			close(first)
+			<-restarted
+		})
+	})
+	go func() {
+		defer close(restarted)
+		<-first
+		s.Restart()
+	}()
+	if r := pass(); r.Outcome != filesync.Failed || !errors.Is(r.Err, filesync.ErrDisconnected) {
+		t.Errorf("with a restart: %s %+v %v", r.Outcome, r.Files, r.Err)
+	}
+	if n := len(wantWhole(t, s.Dir, want)); n == 0 || n == len(want) {
+		t.Errorf("%d files stand after the restart", n)
+	}
+	if r := pass(); r.Outcome != filesync.Succeeded || r.Files.Failed+r.Files.Conflict != 0 {
+		t.Errorf("the next pass: %s %+v %v", r.Outcome, r.Files, r.Err)
+	}
+	if n := len(wantWhole(t, s.Dir, want)); n != len(want) {
+		t.Errorf("%d files stand at the end", n)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.Dir, "*", ".*.part")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
 
 // A full share ends the pass and is the destination's fault, not the file's; it
 // leaves nothing behind, and with room again the files arrive.
@@ -32,23 +100,8 @@ func TestFullShare(t *testing.T) {
 	src := storetest.NewMemory()
 	src.Put("small", "fits", then)
 	src.Put("big", string(text(700<<10)), then)
-	l, err := ledger.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := l.Connector(t.Context(), "c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pass := func(id string) filesync.Result {
-		d := open(t, config(s, ""))
-		defer d.Close()
-		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-		o := filesync.Options{ID: id, Mode: filesync.Apply, Filter: filter}
-		return filesync.New(src, src.Open, d, c, filesync.NewShared(0), o).Run(t.Context())
-	}
-	r := pass("1")
+	pass := passes(t, s, src, nil)
+	r := pass()
 	if r.Outcome != filesync.Failed || !status.Is(r.Err, status.DestinationUnavailable) || !errors.Is(r.Err, filesync.ErrFull) {
 		t.Errorf("%s, %v", r.Outcome, r.Err)
 	}
@@ -65,7 +118,7 @@ func TestFullShare(t *testing.T) {
 	d.Close()
 	os.Remove(ballast)
 	os.Remove(filepath.Join(dir, "rest"))
-	if r := pass("2"); r.Outcome != filesync.Succeeded || r.Files.Copied+r.Files.Present != 2 {
+	if r := pass(); r.Outcome != filesync.Succeeded || r.Files.Copied+r.Files.Present != 2 {
 		t.Errorf("with room again: %s %+v %v", r.Outcome, r.Files, r.Err)
 	}
 	wantThere(t, s, "big", text(700<<10))
