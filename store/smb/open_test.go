@@ -43,7 +43,7 @@ func expect(t *testing.T, cfg smb.Config, says string) {
 
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
-	s := smbtest.Start(t, smbtest.Options{Global: []string{"[closed]", "path = /tmp", "valid users = nobody", "[printer]", "path = /tmp", "printable = yes", "[global]"}})
+	s := smbtest.Start(t, smbtest.Options{Global: []string{"[closed]", "path = /tmp", "valid users = somebody-else", "[printer]", "path = /tmp", "printable = yes", "[global]"}})
 	if err := os.WriteFile(filepath.Join(s.Dir, "file"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
