@@ -25,6 +25,10 @@ func (a *app) retry(ctx context.Context, name string, paths []string) error {
 	if err != nil {
 		return err
 	}
+	return a.printReleased(reply)
+}
+
+func (a *app) printReleased(reply interapp.RetryReply) error {
 	if a.json {
 		return a.printJSON(reply)
 	}

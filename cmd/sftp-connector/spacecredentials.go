@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sftpconnector/config"
+	"sftpconnector/interapp"
+	"sftpconnector/space/credentials"
+)
+
+func (a *app) spaceCredentialsCommand() *cobra.Command {
+	var list bool
+	c := &cobra.Command{
+		Use:   "credentials ID",
+		Short: "Make a password for a Space, and show it this once",
+		Long: `Makes a password for a Space, and shows it with all that a client needs. It is
+shown this once: what is kept is no more than enough to check it.
+
+The older passwords stay. Eight work at most: those that were not used for the
+longest time go. --list shows which there are, and makes none.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, ids []string) error {
+			scope := config.ScopeConfigure
+			if list {
+				scope = config.ScopeRead
+			}
+			return a.atSpaces(c.Context(), scope, func(s spaceAccess) error {
+				known, err := spaceNamed(c.Context(), s, ids[0])
+				if err != nil {
+					return err
+				}
+				if list {
+					return a.printCredentials(known.Credentials)
+				}
+				made, err := s.CreateCredentials(c.Context(), ids[0])
+				if err != nil {
+					return failed(err)
+				}
+				return a.printLogin(made, known.HostKeys)
+			})
+		},
+	}
+	c.Flags().BoolVar(&list, "list", false, "show which passwords work, and make none")
+	return c
+}
+
+func (a *app) printLogin(made interapp.NewCredentials, keys []interapp.HostKey) error {
+	if a.json {
+		return a.printJSON(interapp.SFTPCredentials{Data: made.Login})
+	}
+	l := made.Login
+	rows := [][2]string{{"username", l.Username}, {"password", l.Password}, {"host", l.Host}, {"port", l.Port}}
+	for _, k := range keys {
+		rows = append(rows, [2]string{"host key", k.Fingerprint + " (" + k.Type + ")"})
+	}
+	rows = append(rows, [2]string{"id", made.ID + ", to revoke it by"})
+	if made.Expires != nil {
+		rows = append(rows, [2]string{"expires", stampOf(made.Expires)})
+	}
+	for _, row := range rows {
+		fmt.Fprintf(a.stdout, "%-10s%s\n", row[0], shown(row[1]))
+	}
+	host := l.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	fmt.Fprintf(a.stdout, "\nThe password is shown this once. Connect with:\n  sftp -P %s %s@%s\n", l.Port, l.Username, host)
+	for _, d := range made.Dropped {
+		fmt.Fprintf(a.stdout, "Dropped to make room: %s of %s, last used %s\n", d.ID, stamp(d.Created), stampOf(d.LastUsed))
+	}
+	return nil
+}
+
+func (a *app) printCredentials(all []interapp.SpaceCredential) error {
+	if a.json {
+		return a.printJSON(append([]interapp.SpaceCredential{}, all...))
+	}
+	t := a.table("CREDENTIAL", "CREATED", "LAST USED", "EXPIRES")
+	for _, c := range all {
+		expires := "never"
+		if c.Expires != nil {
+			expires = stampOf(c.Expires)
+		}
+		t.row(c.ID, stamp(c.Created), stampOf(c.LastUsed), expires)
+	}
+	t.flush()
+	return nil
+}
+
+func (a *app) spaceRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke ID [CREDENTIAL]",
+		Short: "Revoke a password of a Space, or all, and cut its sessions",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.atSpaces(c.Context(), config.ScopeConfigure, func(s spaceAccess) error {
+				if _, err := spaceNamed(c.Context(), s, args[0]); err != nil {
+					return err
+				}
+				return a.revoke(c.Context(), s, args[0], append(args, "")[1])
+			})
+		},
+	}
+}
+
+func (a *app) revoke(ctx context.Context, s spaceAccess, id, credential string) error {
+	gone, err := s.RevokeCredentials(ctx, id, credential)
+	p, answered := errors.AsType[*interapp.Problem](err)
+	switch {
+	case credential != "" && (errors.Is(err, credentials.ErrNotFound) || answered && p.Status == http.StatusNotFound):
+		return usage("the Space %s has no credentials %q: 'space credentials %s --list' shows which there are", id, credential, id)
+	case err != nil:
+		return failed(err)
+	case a.json:
+		return a.printJSON(gone)
+	}
+	for _, c := range gone.Revoked {
+		fmt.Fprintf(a.stdout, "revoked %s\n", c.ID)
+	}
+	if len(gone.Revoked) == 0 {
+		fmt.Fprintln(a.stdout, "there are no credentials to revoke")
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/interapp"
+	"sftpconnector/interapp/convert"
+	"sftpconnector/space"
+	"sftpconnector/space/credentials"
+	"sftpconnector/space/inbox"
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
+)
+
+// localSpaces are those of a configuration that no daemon runs with.
+type localSpaces struct {
+	cfg         *config.Config
+	credentials *credentials.Store
+}
+
+func openLocalSpaces(cfg *config.Config) (*localSpaces, error) {
+	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	store, err := space.OpenCredentials(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &localSpaces{cfg, store}, nil
+}
+
+func (l *localSpaces) close() error { return l.credentials.Close() }
+
+// Known implements spaceAccess.
+func (l *localSpaces) Known(context.Context) ([]interapp.Space, error) {
+	all := []interapp.Space{}
+	for id := range l.cfg.Spaces {
+		s, err := l.space(id, ledger.Remembered{})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b interapp.Space) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// space is what the configuration says of a Space, and what is remembered of its
+// imports.
+func (l *localSpaces) space(id string, m ledger.Remembered) (interapp.Space, error) {
+	server, own := l.cfg.SpaceServer, l.cfg.Spaces[id]
+	list, err := l.credentials.List(id)
+	if err != nil {
+		return interapp.Space{}, err
+	}
+	name := space.ConnectorName(id)
+	r := connector.Report{Name: name, Config: space.Connectors(l.cfg)[name], Health: connector.Health{Status: status.NotChecked}}
+	if m.Last != nil && m.Last.Status != "" {
+		r.Health = connector.Health{Status: m.Last.Status, Since: m.Last.Finished, Hint: m.Last.Status.Hint(), Error: m.Last.Error}
+	}
+	s := convert.FromSpace(space.Status{
+		ID: id, Credentials: list,
+		MaximumFileSize: int64(cmp.Or(own.MaximumFileSize, server.MaximumFileSize)), Quota: int64(cmp.Or(own.InboxQuota, server.InboxQuota)),
+	}, r)
+	if m.Last != nil {
+		last := convert.FromLedgerPass(name, *m.Last)
+		s.LastImport = &last
+	}
+	s.PublicHost, s.PublicPort = space.PublicAddress(server, server.Listen)
+	return s, nil
+}
+
+// Spaces implements spaceAccess.
+func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
+	all, err := l.Known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = l.alone(ctx, func(memories map[string]ledger.Remembered) error {
+		for i, one := range all {
+			if all[i], err = l.space(one.ID, memories[space.ConnectorName(one.ID)]); err != nil {
+				return err
+			}
+			files, err := l.inbox(one.ID)
+			if err != nil {
+				return err
+			}
+			all[i].Inbox.Files = len(files)
+			for _, f := range files {
+				all[i].Inbox.Bytes += f.Size
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// SpaceFiles implements spaceAccess.
+func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.FileQuery) (interapp.SpaceFiles, error) {
+	page := interapp.SpaceFiles{Space: id, Files: []interapp.File{}}
+	err := l.alone(ctx, func(memories map[string]ledger.Remembered) error {
+		files, err := l.inbox(id)
+		if err != nil {
+			return err
+		}
+		page.Inbox, page.More = convert.FromInbox(files, q.State, q.Name, q.Limit)
+		var kept []ledger.File
+		kept, page.Cursor, err = memories[space.ConnectorName(id)].Files(ctx, ledger.Query{
+			State: filesync.State(q.State), Name: q.Name, Cursor: q.Cursor, Limit: q.Limit,
+		})
+		for _, f := range kept {
+			page.Files = append(page.Files, convert.FromFile(f))
+		}
+		return err
+	})
+	return page, err
+}
+
+// RetrySpace implements spaceAccess.
+func (l *localSpaces) RetrySpace(ctx context.Context, id string, names []string) (interapp.RetryReply, error) {
+	reply := interapp.RetryReply{Connector: space.ConnectorName(id)}
+	err := l.alone(ctx, func(memories map[string]ledger.Remembered) (err error) {
+		reply.Released, err = memories[reply.Connector].Retry(ctx, names)
+		return err
+	})
+	return reply, err
+}
+
+// CreateCredentials implements spaceAccess.
+func (l *localSpaces) CreateCredentials(ctx context.Context, id string) (interapp.NewCredentials, error) {
+	made, err := l.credentials.Create(ctx, id)
+	if err != nil {
+		return interapp.NewCredentials{}, err
+	}
+	login := space.Login{Created: made}
+	login.Host, login.Port = space.PublicAddress(l.cfg.SpaceServer, l.cfg.SpaceServer.Listen)
+	return convert.FromLogin(login), nil
+}
+
+// RevokeCredentials implements spaceAccess. There are no sessions to cut.
+func (l *localSpaces) RevokeCredentials(ctx context.Context, id, credential string) (interapp.RevokedCredentials, error) {
+	gone, err := l.credentials.Revoke(ctx, id, credential)
+	if credential == "" && errors.Is(err, credentials.ErrNotFound) {
+		err = nil
+	}
+	return interapp.RevokedCredentials{Space: id, Revoked: convert.FromCredentials(gone)}, err
+}
+
+// alone does something with what the ledger remembers of the imports, while no
+// daemon can start.
+func (l *localSpaces) alone(ctx context.Context, do func(map[string]ledger.Remembered) error) error {
+	claim, err := claimDaemon(ctx, l.cfg.DataDirectory)
+	if err != nil {
+		return err
+	}
+	defer claim.Unlock()
+	book, err := ledger.Open(ctx, l.cfg.DataDirectory)
+	if err != nil {
+		return err
+	}
+	defer book.Close()
+	var names []string
+	for id := range l.cfg.Spaces {
+		names = append(names, space.ConnectorName(id))
+	}
+	memories, err := book.Connectors(ctx, names)
+	if err != nil {
+		return err
+	}
+	return do(memories)
+}
+
+// inbox gives the files of an inbox, which no daemon has open.
+func (l *localSpaces) inbox(id string) ([]inbox.File, error) {
+	dir := filepath.Join(l.cfg.DataDirectory, "spaces", id)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // and is not made by a look at it
+	}
+	b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond})
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return b.Files(), nil
+}
