@@ -18,7 +18,9 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sftpconnector/config"
+	"sftpconnector/interapp"
 	"sftpconnector/space"
+	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 )
 
@@ -37,7 +39,13 @@ type spaces map[string]string
 // space_server.
 func newDock(t *testing.T, server string, all spaces) *dock {
 	t.Helper()
-	k := &dock{site: &site{t, t.TempDir()}, passwords: map[string]string{}}
+	return (&site{t, t.TempDir()}).dock(server, all)
+}
+
+// dock starts a daemon with Spaces at a site.
+func (s *site) dock(server string, all spaces) *dock {
+	s.t.Helper()
+	k := &dock{site: s, passwords: map[string]string{}}
 	k.settings(server, all)
 	k.d = k.daemon()
 	k.enroll()
@@ -50,7 +58,11 @@ func (k *dock) settings(server string, all spaces) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "space_server: {listen: \"127.0.0.1:0\", %s}\nspaces:\n", server)
 	for _, id := range slices.Sorted(maps.Keys(all)) {
-		fmt.Fprintf(&text, "  %s: {destination_directory_path: ./%s, %s}\n", id, id, all[id])
+		own := all[id]
+		if !strings.Contains(own, "destination_directory_path") {
+			own = "destination_directory_path: ./" + id + ", " + own
+		}
+		fmt.Fprintf(&text, "  %s: {%s}\n", id, own)
 	}
 	k.configure("%s", strings.ReplaceAll(text.String(), ", }", "}"))
 }
@@ -260,17 +272,20 @@ func (k *dock) imports(id string, files ...string) {
 	k.until("the inbox is empty", func() bool { return len(k.inbox(id)) == 0 })
 }
 
-// told waits for words in the daemon's log.
-func (k *dock) told(words ...string) {
+// status waits until the daemon says this of a Space.
+func (k *dock) status(id string, word status.Word) interapp.Space {
 	k.t.Helper()
-	k.until(fmt.Sprintf("the log has %q", words), func() bool {
-		for line := range strings.Lines(k.d.stderr.String()) {
-			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
-				return true
-			}
+	client := interapp.NewClient(k.url(), "")
+	defer client.Close()
+	var last interapp.Space
+	k.until(fmt.Sprintf("the status of %s is %s", id, word), func() (is bool) {
+		var err error
+		if last, err = client.Space(k.t.Context(), id); err != nil {
+			k.t.Fatal(err)
 		}
-		return false
+		return last.ConnectionStatus == string(word)
 	})
+	return last
 }
 
 // wants checks that err is there and has the words.
