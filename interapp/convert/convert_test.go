@@ -9,6 +9,9 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp/convert"
+	"sftpconnector/space"
+	"sftpconnector/space/credentials"
+	"sftpconnector/space/sshd"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -75,6 +78,24 @@ func TestJSON(t *testing.T) {
 			`{"connector":"c","name":"a/b.csv","state":"delivered","size":12,"mod_time":"2026-01-02T03:04:05Z","target":"b.csv","pass":"7","delivered_at":"2026-01-02T03:04:05Z"}`},
 		"file that was there": {convert.FromDelivered("c", filesync.Delivered{Delivery: filesync.Delivery{Source: filesync.Entry{Name: "x", Size: -1}, Target: filesync.Entry{Name: "x"}, Pass: "7", At: at, Adopted: true}}),
 			`{"connector":"c","name":"x","state":"present","size":-1,"mod_time":null,"target":"x","pass":"7","delivered_at":"2026-01-02T03:04:05Z"}`},
+		"pass of an import": {convert.FromPass("spaces/us_1", connector.PassReport{Mode: filesync.Automatic}),
+			`{"connector":"spaces/us_1","space":"us_1","pass":"","mode":"automatic","state":"queued","connection_status":"Not Checked","hint":"","error":"","finished":null,"files":` + none + `,"failures":[]}`},
+		"change of a Space's status": {convert.FromHealth("spaces/us_1", connector.Health{Status: status.DestinationUnavailable, Since: at, Hint: "h", Error: "e"}),
+			`{"connector":"spaces/us_1","space":"us_1","connection_status":"Destination Unavailable","since":"2026-01-02T03:04:05Z","hint":"h","error":"e"}`},
+		"imported file": {convert.FromDelivered("spaces/us_1", filesync.Delivered{Delivery: filesync.Delivery{Source: entry, Target: entry, Pass: "7", At: at}}),
+			`{"connector":"spaces/us_1","space":"us_1","name":"a/b.csv","state":"delivered","size":12,"mod_time":"2026-01-02T03:04:05Z","target":"a/b.csv","pass":"7","delivered_at":"2026-01-02T03:04:05Z"}`},
+		"Space": {convert.FromSpace(space.Status{
+			ID: "us_1", Bytes: 3, Files: 2, MaximumFileSize: 100, Quota: 200,
+			Sessions:    []sshd.Session{{Space: "us_1", Address: "192.0.2.1", Client: "SSH-2.0-x", Since: at, Received: 5, Sent: 7}},
+			Credentials: []credentials.Info{{ID: "k1", Created: at}, {ID: "k2", Created: at, LastUsed: at, Expires: at}},
+		}, connector.Report{Name: "spaces/us_1", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Files: config.Files{DestinationDirectoryPath: "/srv"}}}),
+			`{"id":"us_1","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","destination_directory_path":"/srv",` +
+				`"inbox":{"bytes":3,"files":2,"quota_bytes":200,"maximum_file_size_bytes":100},"importing":null,"last_import":null,` +
+				`"sessions":[{"address":"192.0.2.1","client":"SSH-2.0-x","since":"2026-01-02T03:04:05Z","bytes":5}],` +
+				`"credentials":[{"id":"k1","created":"2026-01-02T03:04:05Z","last_used":null,"expires":null},{"id":"k2","created":"2026-01-02T03:04:05Z","last_used":"2026-01-02T03:04:05Z","expires":"2026-01-02T03:04:05Z"}],` +
+				`"public_host":"","public_port":0,"host_keys":[]}`},
+		"login": {convert.FromLogin(space.Login{Created: credentials.Created{Space: "us_1", Info: credentials.Info{ID: "k1", Created: at}}, Host: "h", Port: 22}),
+			`{"space":"us_1","id":"k1","created":"2026-01-02T03:04:05Z","last_used":null,"expires":null,"login":{"username":"us_1","password":"","host":"h","port":"22"},"dropped":[]}`},
 		"idle connector": {convert.FromReport(connector.Report{Name: "c", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Direction: config.Download}}),
 			`{"name":"c","direction":"download","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","automatic_sftp_file_sync":"N/A",` +
 				`"next_pass":null,"held_until":null,"skipped_ticks":0,"running":null,"last_pass":null}`},
