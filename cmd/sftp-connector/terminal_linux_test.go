@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,13 +18,18 @@ import (
 // streams. What it prints is in stdout; the person types into what is returned.
 func (s *site) onTerminal(args ...string) (*running, *os.File) {
 	s.t.Helper()
-	person, terminal := openTerminal(s.t)
-	r := &running{t: s.t, verb: strings.Join(args, " "), done: make(chan struct{})}
-	cmd := command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...)
+	return atTerminal(s.t, strings.Join(args, " "), command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...))
+}
+
+// atTerminal does the same for any program.
+func atTerminal(t *testing.T, verb string, cmd *exec.Cmd) (*running, *os.File) {
+	t.Helper()
+	person, terminal := openTerminal(t)
+	r := &running{t: t, verb: verb, done: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	terminal.Close()
 	r.signal = func(sig os.Signal) { _ = cmd.Process.Signal(sig) }
@@ -41,7 +47,7 @@ func (s *site) onTerminal(args ...string) (*running, *os.File) {
 		_ = cmd.Wait()
 		r.code = cmd.ProcessState.ExitCode()
 	}()
-	s.t.Cleanup(func() { r.signal(os.Kill); <-r.done })
+	t.Cleanup(func() { r.signal(os.Kill); <-r.done })
 	return r, person
 }
 

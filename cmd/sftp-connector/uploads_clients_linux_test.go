@@ -18,7 +18,7 @@ import (
 type desk struct {
 	*site
 	dock             *dock
-	space            string
+	space, password  string
 	host, port       string
 	patience         time.Duration
 	askpass, trusted string
@@ -32,7 +32,7 @@ func (k *dock) newDesk(t *testing.T, id string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{site: &site{t, t.TempDir()}, dock: k.under(t), space: id, host: host, port: port, patience: time.Minute}
+	d := &desk{site: &site{t, t.TempDir()}, dock: k.under(t), space: id, password: k.passwords[id], host: host, port: port, patience: time.Minute}
 	put(t, d.dir, "from/a.csv", "1,2,3\n", old)
 	put(t, d.dir, "from/sub dir/empty.csv", "", old)
 	put(t, d.dir, "from/big.bin", strings.Repeat("0123456789abcdef", 6<<16), old)
@@ -58,7 +58,7 @@ func (d *desk) program(ctx context.Context, input, name string, args ...string) 
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stdin = d.path("from"), strings.NewReader(input)
 	cmd.Env = append(os.Environ(), "HOME="+d.dir, "SSH_ASKPASS="+d.askpass, "SSH_ASKPASS_REQUIRE=force", "SSH_AUTH_SOCK=",
-		"LANG=C.UTF-8", "UPLOAD_PASSWORD="+d.dock.passwords[d.space])
+		"LANG=C.UTF-8", "UPLOAD_PASSWORD="+d.password)
 	return cmd
 }
 
@@ -80,13 +80,13 @@ func (d *desk) sftp(commands ...string) (string, error) {
 // lftp runs it with its settings; it ends with an error if a command fails.
 func (d *desk) lftp(commands string) (string, error) {
 	script := fmt.Sprintf("set cmd:fail-exit true; set net:max-retries 2; set net:timeout 20; set xfer:log no; set sftp:connect-program 'ssh -a -x %s'; open -u %s,%s -p %s sftp://%s; %s",
-		strings.Join(d.ssh(), " "), d.space, d.dock.passwords[d.space], d.port, d.host, commands)
+		strings.Join(d.ssh(), " "), d.space, d.password, d.port, d.host, commands)
 	return d.run("", "lftp", "--norc", "-c", script)
 }
 
 // rclone runs it with a remote "space:".
 func (d *desk) rclone(args ...string) (string, error) {
-	obscured, err := d.run(d.dock.passwords[d.space], "rclone", "obscure", "-")
+	obscured, err := d.run(d.password, "rclone", "obscure", "-")
 	if err != nil {
 		d.t.Fatalf("rclone obscure: %v\n%s", err, obscured)
 	}
@@ -247,7 +247,7 @@ func testLFTP(d *desk) {
 
 func testLFTPContinues(d *desk) {
 	d.cut("big.bin", "lftp", "--norc", "-c", fmt.Sprintf("set net:limit-rate 0:1000000; set sftp:connect-program 'ssh -a -x %s'; open -u %s,%s -p %s sftp://%s; put big.bin",
-		strings.Join(d.ssh(), " "), d.space, d.dock.passwords[d.space], d.port, d.host))
+		strings.Join(d.ssh(), " "), d.space, d.password, d.port, d.host))
 	d.ok(d.lftp("put -c big.bin"))
 	d.dock.imports(d.space, "big.bin", d.has("big.bin"))
 }
