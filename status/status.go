@@ -90,10 +90,17 @@ type Error struct {
 	Hint string
 }
 
-// Advice is what to check next: the error's own hint, or that of its word.
+// Advice is what to check next: the error's own hint, that of its cause if this
+// has a method Hint() string, or that of its word.
 func (e *Error) Advice() string {
 	if e.Hint != "" {
 		return e.Hint
+	}
+	if cause, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](e.Err); ok && cause.Hint() != "" {
+		return cause.Hint()
 	}
 	return e.Word.Hint()
 }

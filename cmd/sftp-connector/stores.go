@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -52,12 +51,26 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 
 func (s stores) destination(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
 	if c.Uploads() {
-		return nil, errors.ErrUnsupported
+		return s.server(ctx, c, observe)
 	}
 	if config.Share(c.Files.DestinationDirectoryPath, c.Files.SystemUsername) {
 		return s.share(ctx, c)
 	}
 	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// server opens the destination of an upload.
+func (s stores) server(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+	var d *sftp.Destination
+	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
+		cfg.Owner, cfg.Direct = ownerOf(s.owner, c.Name), c.Files.UploadName == config.UploadDirect
+		d, err = sftp.OpenDestination(ctx, cfg, observe)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -175,6 +175,9 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	pass, err := h.apply(ctx, own.Name)
 	stop()
 	pass.Connector = name
+	for i, x := range pass.Failures {
+		pass.Failures[i].Hint = strings.Replace(x.Hint, "set files.on_conflict: overwrite", "add --force", 1)
+	}
 	return a.showPasses([]string{name}, []interapp.Pass{pass}, []error{err})
 }
 

@@ -58,16 +58,16 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass := func() filesync.Result {
+	pass := func(id string) filesync.Result {
 		dst, err := local.Open(dir, l.Owner())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer dst.Close()
 		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-		return filesync.New(src, src.Open, dst, c, filesync.NewShared(0), filesync.Options{ID: "1", Mode: filesync.Apply, Filter: filter}).Run(t.Context())
+		return filesync.New(src, src.Open, dst, c, filesync.NewShared(0), filesync.Options{ID: id, Mode: filesync.Apply, Filter: filter}).Run(t.Context())
 	}
-	r := pass()
+	r := pass("1")
 	if r.Outcome != filesync.Failed || !status.Is(r.Err, status.DestinationUnavailable) {
 		t.Errorf("%s, %v", r.Outcome, r.Err)
 	}
@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	os.Remove(ballast)
-	if r := pass(); r.Outcome != filesync.Succeeded || r.Files.Copied+r.Files.Present != 2 {
+	if r := pass("2"); r.Outcome != filesync.Succeeded || r.Files.Copied+r.Files.Present != 2 {
 		t.Errorf("with room again: %s %+v %v", r.Outcome, r.Files, r.Err)
 	}
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"sftpconnector/interapp"
+	"sftpconnector/store/sftp/sftptest"
+)
+
+func TestUploadVerb(t *testing.T) {
+	t.Parallel()
+	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
+	s := newSite(t, `connectors:
+  out:
+    direction: upload
+    sftp: %s
+    files: {source_directory_path: ./outgoing, destination_directory_path: %q, after_copy: delete, include: ["*.none"]}
+  in:
+    sftp: %s
+    files: {source_directory_path: /none, destination_directory_path: ./in}
+`, login(server.Endpoint), filepath.Join(server.Root, "box"), login(server.Endpoint))
+	stands := func(name, want string) {
+		t.Helper()
+		if data, err := os.ReadFile(filepath.Join(server.Root, "box", name)); err != nil || string(data) != want {
+			t.Errorf("%s: %q, want %q (%v)", name, data, want, err)
+		}
+	}
+	put(t, s.dir, "a.csv", "alpha", 0)
+	put(t, s.dir, "sub/b.csv", "beta", old)
+	s.run("upload", "out", s.path("a.csv"), s.path("sub/b.csv")).gives(0, "out: copied a.csv", "out: copied b.csv", "succeeded")
+	stands("a.csv", "alpha")
+	stands("b.csv", "beta")
+	for _, name := range []string{"a.csv", "sub/b.csv"} {
+		if _, err := os.Stat(s.path(name)); err != nil {
+			t.Errorf("the original: %v", err)
+		}
+	}
+	// The same again is there; the receiver took it, so it goes again; another one of its name stays.
+	s.run("upload", "out", s.path("a.csv")).gives(0, "out: present a.csv")
+	os.Remove(filepath.Join(server.Root, "box", "a.csv"))
+	s.run("upload", "out", s.path("a.csv")).gives(0, "out: copied a.csv")
+	put(t, s.dir, "a.csv", "another alpha", 0)
+	s.run("upload", "out", s.path("a.csv")).gives(3, "another file stands", "--force")
+	stands("a.csv", "alpha")
+	s.run("upload", "out", s.path("a.csv"), "--force").gives(0)
+	stands("a.csv", "another alpha")
+	var pass interapp.Pass
+	strictly(t, s.run("upload", "out", "--json", s.path("a.csv"), "--name", "c.csv").gives(0).stdout, &pass)
+	if pass.Connector != "out" || pass.Files.Copied != 1 {
+		t.Errorf("%+v", pass)
+	}
+	stands("c.csv", "another alpha")
+	s.input(strings.Repeat("from a pipe\n", 1000), "upload", "out", "-", "--name", "piped.txt").gives(0)
+	stands("piped.txt", strings.Repeat("from a pipe\n", 1000))
+	for _, bad := range [][]string{
+		{"out", "-"}, {"out", s.path("a.csv"), s.path("sub/a.csv")}, {"out", s.path("a.csv"), "--name", "x.part"},
+		{"out", s.path("a.csv"), "--name", "../x"}, {"in", s.path("a.csv")}, {"none", s.path("a.csv")}, {"out"},
+		{"out", s.path("a.csv"), s.path("sub/b.csv"), "--name", "x"},
+	} {
+		s.run(append([]string{"upload"}, bad...)...).gives(2)
+	}
+	s.run("upload", "out", s.path("none.csv")).gives(1, "none.csv: no such file")
+	left, _ := filepath.Glob(filepath.Join(server.Root, "box", ".*"))
+	spooled, _ := filepath.Glob(s.path("data/standard-input*"))
+	if len(left)+len(spooled) != 0 {
+		t.Errorf("left: %q %q", left, spooled)
+	}
+	// The connector's own passes know nothing of it.
+	s.run("apply", "out").gives(1, "Source Directory Not Found")
+}
+
+// TestFetchedLogin: what an API gives is used until the server refuses it, and
+// then fetched anew, once.
+func TestFetchedLogin(t *testing.T) {
+	t.Parallel()
+	server := sftptest.StartFaulty(t, sftptest.Faults{AuthMethods: []string{"password"}})
+	var fetched atomic.Int64
+	stale := atomic.Bool{}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		if r.Header.Get("Authorization") != "Bearer sk_of_the_test" || r.URL.Query().Get("spaceId") != "us_sp_1" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		password := server.Password
+		if stale.Swap(false) {
+			password = "expired"
+		}
+		json.NewEncoder(w).Encode(map[string]any{"data": map[string]string{
+			"username": server.User, "password": password, "host": server.Host, "port": strconv.Itoa(server.Port),
+		}})
+	}))
+	defer api.Close()
+	configure := func(key string) string {
+		return fmt.Sprintf(`connectors:
+  out:
+    direction: upload
+    sftp: {credentials_api: {url: %q, secret_key: %s, space_id: us_sp_1}, known_hosts_path: %q}
+    files: {source_directory_path: ./outgoing, destination_directory_path: box}
+`, api.URL, key, server.KnownHosts)
+	}
+	s := newSite(t, "%s", configure("sk_of_the_test"))
+	put(t, s.path("outgoing"), "a.csv", "alpha", old)
+	s.run("apply").gives(0, "out: copied a.csv")
+	if n := fetched.Swap(0); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+	stale.Store(true)
+	put(t, s.path("outgoing"), "b.csv", "beta", old)
+	s.run("apply").gives(0, "out: copied b.csv")
+	if n := fetched.Swap(0); n != 2 {
+		t.Errorf("after a refusal: fetched %d times", n)
+	}
+	stale.Store(true)
+	if o := s.run("check").gives(0, "credentials", "Connection Valid"); strings.Contains(o.stdout, "FAILED") || strings.Count(o.stdout, "authenticate") != 1 {
+		t.Errorf("stages:\n%s", o.stdout)
+	}
+	s.configure("%s", configure("sk_of_another"))
+	o := s.run("check").gives(1, "out: Authentication Failed", "credentials", "FAILED")
+	if strings.Contains(o.stdout+o.stderr, "sk_of_another") {
+		t.Errorf("the key is shown:\n%s", o.stdout)
+	}
+}
