@@ -66,6 +66,11 @@ func startWriting(ctx context.Context, s *session) error {
 	}
 	s.pool.lanes = []*lane{l}
 	s.pool.alone = 1
+	// ProFTPD 1.3.8 stops answering for ever when long packets arrive on several
+	// channels of a connection at once. (READs are short.)
+	if s.limits.oneWriter.Load() || strings.Contains(s.conn.ServerVersion(), "mod_sftp") {
+		s.pool.max = 1
+	}
 	s.gate.most = maxOpen
 	known := l.wire().session.Extensions()
 	s.extension = func(name string) bool {

@@ -24,9 +24,10 @@ type Limits struct {
 	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 
 	// For uploads.
-	handleTimes feature // FSETSTAT of times
-	pathTimes   feature // SETSTAT of times
-	cut         feature // FSETSTAT of the size
+	oneWriter   atomic.Bool // there was no answer any more while files were written on several channels
+	handleTimes feature     // FSETSTAT of times
+	pathTimes   feature     // SETSTAT of times
+	cut         feature     // FSETSTAT of the size
 	fsync       feature
 	posixRename feature
 	statvfs     feature

@@ -1,0 +1,301 @@
+package connector_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/status"
+	"sftpconnector/store/local"
+	"sftpconnector/store/sftp"
+	"sftpconnector/store/sftp/sftptest"
+	filesync "sftpconnector/sync"
+)
+
+// upload is a rig that copies from a local directory to the server.
+type upload struct {
+	*rig
+	from string
+}
+
+func newUpload(t *testing.T, e sftptest.Endpoint, adjust ...func(*upload)) *upload {
+	u := &upload{from: filepath.Join(t.TempDir(), "from")}
+	if err := os.Mkdir(u.from, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	u.rig = newRig(t, e, func(r *rig) {
+		u.rig = r
+		r.dir = filepath.Join(e.Root, "in")
+		r.cfg.Direction = config.Upload
+		r.cfg.Files.SourceDirectoryPath, r.cfg.Files.DestinationDirectoryPath = u.from, r.dir
+		r.cfg.Files.UploadName = config.UploadPending
+		r.sftp.Root = r.dir
+		r.parts.Source = func(context.Context, *config.Connector, status.Observer) (connector.Source, error) {
+			s, err := local.OpenSource(u.from)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}
+		r.parts.Destination = func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+			cfg := r.sftp
+			cfg.Owner, cfg.Direct = r.ledger.Owner(), c.Files.UploadName == config.UploadDirect
+			d, err := sftp.OpenDestination(ctx, cfg, observe)
+			if err != nil {
+				return nil, err
+			}
+			return d, nil
+		}
+		for _, a := range adjust {
+			a(u)
+		}
+	})
+	return u
+}
+
+func direct(u *upload) { u.cfg.Files.UploadName = config.UploadDirect }
+
+// local puts files in the local directory; every so many bytes are of their own.
+func (u *upload) local(n, size int) map[string][]byte {
+	u.t.Helper()
+	all := map[string][]byte{}
+	for i := range n {
+		name := fmt.Sprintf("d%d/e%d/file %d é.csv", i%7, i%3, i)
+		data := []byte(strings.Repeat(fmt.Sprintf("%08d", i), size/8+1)[:size])
+		all[name] = data
+		write(u.t, filepath.Join(u.from, filepath.FromSlash(name)), data, old.Add(time.Duration(i)*time.Second))
+	}
+	return all
+}
+
+// big puts one large file there.
+func (u *upload) big(all map[string][]byte, size int) {
+	u.t.Helper()
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(i * 7 >> 8)
+	}
+	all["big.bin"] = data
+	write(u.t, filepath.Join(u.from, "big.bin"), data, old)
+}
+
+// arrived checks the contents of all files at the server, with their times if
+// it keeps them, and that nothing else stands there.
+func (u *upload) arrived(all map[string][]byte, times bool) {
+	u.t.Helper()
+	wrong := 0
+	for name, data := range all {
+		at := filepath.Join(u.dir, filepath.FromSlash(name))
+		got, err := os.ReadFile(at)
+		original, oerr := os.Stat(filepath.Join(u.from, filepath.FromSlash(name)))
+		sent, serr := os.Stat(at)
+		if err != nil || oerr != nil || serr != nil || string(got) != string(data) || times && sent.ModTime().Unix() != original.ModTime().Unix() {
+			if wrong++; wrong < 5 {
+				u.t.Errorf("%s: %d bytes of %d, or another time (%v %v %v)", name, len(got), len(data), err, oerr, serr)
+			}
+		}
+	}
+	if n := len(u.standing()); n != len(all) || wrong > 0 {
+		u.t.Errorf("%d files stand there, want %d; %d are wrong", n, len(all), wrong)
+	}
+}
+
+// TestUpload: a tree arrives, a second pass sends nothing, and what was sent
+// once is never sent again.
+func TestUpload(t *testing.T) {
+	refusing := sftptest.Faults{Fail: func(op sftptest.Op, _ string) sftptest.Status {
+		switch op {
+		case sftptest.OpRename, sftptest.OpSetstat, sftptest.OpFsetstat:
+			return sftptest.StatusOpUnsupported
+		}
+		return sftptest.StatusOK
+	}, NoExtensions: true, NoReadWrite: true}
+	for name, server := range map[string]struct {
+		start  func(t *testing.T) sftptest.Endpoint
+		times  bool
+		adjust []func(*upload)
+	}{
+		"OpenSSH":         {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint }, times: true},
+		"OpenSSH, direct": {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint }, times: true, adjust: []func(*upload){direct}},
+		"ProFTPD":         {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint }, times: true},
+		"a server that refuses rename, setstat and reading": {
+			start:  func(t *testing.T) sftptest.Endpoint { return sftptest.StartFaulty(t, refusing).Endpoint },
+			adjust: []func(*upload){direct},
+		},
+		"one channel": {start: func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartFaulty(t, sftptest.Faults{MaxChannels: 1}).Endpoint
+		}, times: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpload(t, server.start(t), server.adjust...)
+			all := u.local(2000, 2500)
+			u.big(all, 40<<20)
+			u.want(u.apply(), filesync.Succeeded, sprint("copied", len(all)))
+			u.arrived(all, server.times)
+			u.want(u.apply(), filesync.Succeeded, sprint("present", len(all)))
+			// The receiver takes one away, and another one changes here.
+			if err := os.Remove(filepath.Join(u.dir, "big.bin")); err != nil {
+				t.Fatal(err)
+			}
+			changed := "d2/e2/file 2 é.csv"
+			all[changed] = []byte("changed")
+			write(t, filepath.Join(u.from, changed), all[changed], old.Add(time.Hour))
+			u.want(u.apply(), filesync.Succeeded, sprint("copied", 1, "present", len(all)-1))
+			delete(all, "big.bin")
+			u.arrived(all, server.times)
+		})
+	}
+}
+
+// TestUploadIsCut: wherever the connection breaks, nothing wrong stands under a
+// final name, and in the end everything is there.
+func TestUploadIsCut(t *testing.T) {
+	t.Parallel()
+	e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+	relay := sftptest.StartRelay(t, e.Addr, 2*time.Millisecond)
+	u := newUpload(t, e.Via(t, relay.Addr))
+	all := u.local(800, 20_000)
+	u.big(all, 48<<20)
+	cutting, end := context.WithCancel(t.Context())
+	var cutter sync.WaitGroup
+	cutter.Go(func() {
+		for range 20 {
+			select {
+			case <-cutting.Done():
+				return
+			case <-time.After(time.Duration(20+rand.IntN(400)) * time.Millisecond):
+				relay.Cut()
+			}
+		}
+	})
+	defer cutter.Wait()
+	defer end()
+	for try := 0; ; try++ {
+		p := u.apply()
+		for _, name := range u.standing() {
+			if got, err := os.ReadFile(filepath.Join(u.dir, filepath.FromSlash(name))); !strings.HasSuffix(name, ".part") && (err != nil || string(got) != string(all[name])) {
+				t.Fatalf("%s: %d bytes of %d stand there (%v)", name, len(got), len(all[name]), err)
+			}
+		}
+		if p.Result.Outcome == filesync.Succeeded {
+			break
+		}
+		if try == 30 {
+			t.Fatalf("it does not end: %s %v", p.Result.Outcome, p.Result.Err)
+		}
+	}
+	end()
+	cutter.Wait()
+	u.want(u.apply(), filesync.Succeeded, sprint("present", len(all)))
+	u.arrived(all, true)
+}
+
+// TestUploadIsTaken: a receiver that takes each file as soon as it sees it gets
+// each of them whole, and once.
+func TestUploadIsTaken(t *testing.T) {
+	for _, name := range []config.UploadName{config.UploadPending, config.UploadDirect} {
+		t.Run(string(name), func(t *testing.T) {
+			t.Parallel()
+			e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+			u := newUpload(t, e, func(u *upload) {
+				u.cfg.Files.UploadName = name
+				u.cfg.Files.AfterCopy = config.AfterCopy{Action: config.Delete}
+			})
+			all := u.local(300, 5000)
+			taken := map[string]int{}
+			take := func() {
+				filepath.WalkDir(u.dir, func(p string, d fs.DirEntry, err error) error {
+					if err != nil || d.IsDir() || strings.HasSuffix(p, ".part") {
+						return nil
+					}
+					rel, _ := filepath.Rel(u.dir, p)
+					want, ours := all[filepath.ToSlash(rel)]
+					info, err := d.Info()
+					// Under its own name a file is whole when it has its size: 5000 bytes.
+					if err != nil || !ours || name == config.UploadDirect && info.Size() < int64(len(want)) {
+						return nil
+					}
+					if got, err := os.ReadFile(p); err != nil || string(got) != string(want) {
+						t.Errorf("%s: %d bytes of %d, %v", rel, len(got), len(want), err)
+					}
+					taken[filepath.ToSlash(rel)]++
+					return os.Remove(p)
+				})
+			}
+			run, err := u.el.Apply()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for done := false; !done; {
+				select {
+				case <-run.Done():
+					done = true
+				default:
+				}
+				take()
+			}
+			p, err := run.Report()
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.want(p, filesync.Succeeded, sprint("copied", len(all)))
+			for file := range all {
+				if taken[file] != 1 {
+					t.Errorf("%s was taken %d times", file, taken[file])
+				}
+			}
+			if left, _ := filepath.Glob(filepath.Join(u.from, "*", "*", "*")); len(left) != 0 {
+				t.Errorf("%d originals are left", len(left))
+			}
+			u.want(u.apply(), filesync.Succeeded, "")
+		})
+	}
+}
+
+// TestUploadStatus: each end has its word, and the check its stages.
+func TestUploadStatus(t *testing.T) {
+	t.Parallel()
+	e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+	u := newUpload(t, e)
+	check := func(word status.Word, last string) {
+		t.Helper()
+		c := u.el.Check(t.Context())
+		if n := len(c.Stages); c.Status != word || n == 0 || c.Stages[n-1].Stage != last || c.Stages[n-1].OK != (word == status.ConnectionValid) {
+			t.Errorf("%s, want %s at %s: %+v", c.Status, word, last, c.Stages)
+		}
+		if p := u.apply(); (word != status.ConnectionValid) != (p.Result.Outcome == filesync.Failed) || p.Status != word {
+			t.Errorf("Apply: %s %s (%v), want %s", p.Result.Outcome, p.Status, p.Result.Err, word)
+		}
+	}
+	check(status.ConnectionValid, status.StageDestination)
+	names := []string{}
+	for _, s := range u.el.Check(t.Context()).Stages {
+		names = append(names, s.Stage)
+	}
+	if got := strings.Join(names, " "); got != "resolve connect handshake host-key authenticate sftp list destination" {
+		t.Errorf("stages: %s", got)
+	}
+	away := u.from + " away"
+	if err := os.Rename(u.from, away); err != nil {
+		t.Fatal(err)
+	}
+	check(status.SourceDirectoryNotFound, status.StageList)
+	if err := os.Rename(away, u.from); err != nil {
+		t.Fatal(err)
+	}
+	u.sftp.Root = filepath.Join(e.Root, "not", "there", "at all")
+	check(status.DestinationUnavailable, status.StageDestination)
+	u.sftp.Root = u.dir
+	u.sftp.Username = "nobody-of-that-name"
+	check(status.AuthenticationFailed, status.StageAuthenticate)
+}
