@@ -106,7 +106,7 @@ func (b *Inbox) remove(name string) error {
 	case f == nil:
 		return errMissing
 	}
-	if err := b.evict(f, p); err != nil {
+	if err := b.evict(f); err != nil {
 		return err
 	}
 	if s.whole != nil {
@@ -185,7 +185,7 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 	if !d.nothing() {
 		over = b.observe(to, d)
 	}
-	if err := errors.Join(b.evict(old, src), b.evict(over, dst)); err != nil {
+	if err := errors.Join(b.evict(old), b.evict(over)); err != nil {
 		return errBusy
 	}
 	if s.part != nil && over != nil {

@@ -123,19 +123,33 @@ func Open(dir string, o Options) (*Inbox, error) {
 	return b, nil
 }
 
-// Close ends the inbox. Handlers and Source fail from then on; what is being
-// uploaded is cut.
+// Close ends the inbox, once what is under way is done. Handlers and Source fail
+// from then on, so that another inbox may be opened in its place while sessions
+// of this one last; what is being uploaded is cut.
 func (b *Inbox) Close() error {
+	defer b.claimTrees("")()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed {
+		b.mu.Unlock()
 		return nil
 	}
 	b.closed = true
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-	return b.root.Close()
+	var writers []*writer
+	for _, f := range b.files {
+		if f.writer != nil {
+			writers = append(writers, f.writer)
+		}
+	}
+	b.mu.Unlock()
+	var err error
+	for _, w := range writers {
+		w.stop(errClosed)
+		err = errors.Join(err, b.leavePart(w))
+	}
+	return errors.Join(err, b.root.Close())
 }
 
 // Usage is what the files of the inbox hold, uploads under way included.

@@ -83,7 +83,7 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 	case f != nil && flags.Creat && flags.Excl:
 		return nil, errExists
 	}
-	if err := b.evict(f, p); err != nil {
+	if err := b.evict(f); err != nil {
 		return nil, err
 	}
 	w := &writer{b: b, name: name, appends: flags.Append, last: time.Now()}
@@ -107,7 +107,7 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 
 // evict makes sure that nobody writes the file: a writer that was silent for
 // long loses it. f may be nil. The caller has claimed the name.
-func (b *Inbox) evict(f *file, p place) error {
+func (b *Inbox) evict(f *file) error {
 	b.mu.Lock()
 	var w *writer
 	if f != nil {
@@ -121,7 +121,7 @@ func (b *Inbox) evict(f *file, p place) error {
 		return errBusy
 	}
 	w.stop(errTaken)
-	return b.leavePart(w, p)
+	return b.leavePart(w)
 }
 
 // startPart begins a new upload.
@@ -201,7 +201,7 @@ func (b *Inbox) takeBack(w *writer, p place, standing fs.FileInfo) (err error) {
 // leavePart gives an upload up that its client may go on with: of what was
 // written it keeps what has no gap. The caller has claimed the name, and the
 // writer is stopped.
-func (b *Inbox) leavePart(w *writer, p place) error {
+func (b *Inbox) leavePart(w *writer) error {
 	prefix := w.written()
 	err := errors.Join(w.file.Truncate(prefix), w.file.Close())
 	b.mu.Lock()

@@ -343,6 +343,37 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+// A session that outlives its inbox changes nothing in the next one of the same
+// directory, as after a reload. A gap would be taken for what was uploaded.
+func TestSessionOutlivesItsInbox(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	old := b.connect()
+	f, err := old.Create("x")
+	b.must(err)
+	_, err = f.Write([]byte("first half, "))
+	b.must(err)
+	b.again()
+	if _, err := f.Write([]byte("late")); err == nil {
+		t.Error("written after the end of its inbox")
+	}
+	c := b.connect()
+	old.end()
+	info, err := c.Stat("x")
+	b.must(err)
+	const all = "first half, second half"
+	f, err = c.OpenFile("x", os.O_WRONLY)
+	b.must(err)
+	_, err = f.WriteAt([]byte(all[info.Size():]), info.Size())
+	b.must(err)
+	b.must(f.Close())
+	if got := b.get(c, "x"); got != all {
+		t.Errorf("%q", got)
+	}
+	b.ready()
+	b.wantReady("x")
+}
+
 // 50 clients upload at once into an inbox that takes half of it.
 func TestManyClients(t *testing.T) {
 	t.Parallel()

@@ -266,7 +266,7 @@ func (w *writer) Close() error {
 	defer p.close()
 	switch {
 	case failed == nil && cut != nil:
-		return w.b.answer("leave", w.name, w.b.leavePart(w, p))
+		return w.b.answer("leave", w.name, w.b.leavePart(w))
 	case failed == nil && w.gap():
 		failed = errGap
 	}
