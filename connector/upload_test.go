@@ -124,9 +124,15 @@ func TestUpload(t *testing.T) {
 		times  bool
 		adjust []func(*upload)
 	}{
-		"OpenSSH":         {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint }, times: true},
-		"OpenSSH, direct": {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint }, times: true, adjust: []func(*upload){direct}},
-		"ProFTPD":         {start: func(t *testing.T) sftptest.Endpoint { return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint }, times: true},
+		"OpenSSH": {start: func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+		}, times: true},
+		"OpenSSH, direct": {start: func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+		}, times: true, adjust: []func(*upload){direct}},
+		"ProFTPD": {start: func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint
+		}, times: true},
 		"a server that refuses rename, setstat and reading": {
 			start:  func(t *testing.T) sftptest.Endpoint { return sftptest.StartFaulty(t, refusing).Endpoint },
 			adjust: []func(*upload){direct},
