@@ -1,0 +1,153 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pkg/sftp"
+
+	"sftpconnector/interapp"
+)
+
+// reload writes other settings and has the daemon go over to them.
+func (k *dock) reload(server string, all spaces) {
+	k.t.Helper()
+	reloads := strings.Count(k.d.stderr.String(), "msg=reloaded")
+	k.settings(server, all)
+	k.d.signal(syscall.SIGHUP)
+	k.until("the settings are in force", func() bool { return strings.Count(k.d.stderr.String(), "msg=reloaded") > reloads })
+	k.enroll()
+}
+
+// A reload brings Spaces and takes them away, and changes limits. Who is
+// connected to a Space that stays as it is does not notice.
+func TestUploadsOverAReload(t *testing.T) {
+	t.Parallel()
+	k := &dock{site: &site{t, t.TempDir()}, passwords: map[string]string{}}
+	k.settings("maximum_file_size: 1MB", spaces{"stays": "", "changes": "maximum_file_size: 100kB", "moves": "", "goes": ""})
+	k.revive()
+	k.enroll()
+	stays, changes, moves, goes := k.login("stays"), k.login("changes"), k.login("moves"), k.login("goes")
+	content := strings.Repeat("0123456789", 20_000)
+	half, err := stays.Create("half.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := half.Write([]byte(content[:100_000])); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, "a large file", upload(changes, "big.csv", content), "larger than the 100 kB")
+	k.mustUpload(moves, "old.csv", "x", "later.tmp", "y")
+	k.imported("moves", map[string]string{"old.csv": "x"})
+	k.mustUpload(goes, "kept.tmp", "z")
+
+	k.reload("maximum_file_size: 1MB", spaces{
+		"stays": "", "changes": "maximum_file_size: 300kB", "moves": "destination_directory_path: ./moved", "comes": "",
+	})
+	if _, err := half.Write([]byte(content[100_000:])); err != nil {
+		t.Errorf("an upload over the reload: %v", err)
+	}
+	if err := half.Close(); err != nil {
+		t.Errorf("an upload over the reload: %v", err)
+	}
+	k.imports("stays", "half.csv", content)
+	k.mustUpload(k.login("comes"), "a.csv", "x")
+	k.imports("comes", "a.csv", "x")
+	k.mustUpload(k.login("changes"), "big.csv", content)
+	k.imports("changes", "big.csv", content)
+	if err := moves.Rename("later.tmp", "later.csv"); err != nil {
+		t.Errorf("a Space whose destination changes: %v", err)
+	}
+	k.until("the new destination is in force", func() bool {
+		return maps.Equal(tree(t, k.path("moved")), map[string]string{"later.csv": "y"})
+	})
+	if _, err := goes.Stat("kept.tmp"); err == nil {
+		t.Error("the session of a Space that went goes on")
+	}
+	if _, err := dial(t.Context(), k.caller(), k.addr(), "goes", k.password("goes")); err == nil {
+		t.Error("a Space that went still lets in")
+	}
+
+	// With its files it comes back.
+	k.reload("maximum_file_size: 1MB", spaces{"goes": ""})
+	if err := k.login("goes").Rename("kept.tmp", "kept.csv"); err != nil {
+		t.Fatal(err)
+	}
+	k.imports("goes", "kept.csv", "z")
+	k.d.stop().gives(0)
+}
+
+// A limit that is changed while a client uploads ends its session; the upload
+// can go on, and is not imported before.
+func TestUploadsUnderWayWhenTheirLimitChanges(t *testing.T) {
+	t.Parallel()
+	k := &dock{site: &site{t, t.TempDir()}, passwords: map[string]string{}}
+	k.settings("", spaces{"us_sp_123": "maximum_file_size: 1MB"})
+	k.revive()
+	k.enroll()
+	f, err := k.login("us_sp_123").Create("a.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("first half, ")); err != nil {
+		t.Fatal(err)
+	}
+	k.reload("", spaces{"us_sp_123": "maximum_file_size: 2MB"})
+	if err := f.Close(); err == nil {
+		t.Error("CLOSE was answered after the inbox was opened anew")
+	}
+	c := k.login("us_sp_123")
+	k.mustUpload(c, "other.csv", "x")
+	k.imported("us_sp_123", map[string]string{"other.csv": "x"})
+	k.resume(c.Client, "a.csv", "first half, second half")
+	k.imports("us_sp_123", "a.csv", "first half, second half", "other.csv", "x")
+	k.d.stop().gives(0)
+}
+
+// resume sends what a file lacks.
+func (k *dock) resume(c *sftp.Client, name, content string) {
+	k.t.Helper()
+	f, err := c.OpenFile(name, os.O_WRONLY)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() > int64(len(content)) {
+		k.t.Fatalf("what is left of %s: %v, %v", name, info, err)
+	}
+	if _, err := f.WriteAt([]byte(content[info.Size():]), info.Size()); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// A password that is revoked lets nobody in, and ends the sessions.
+func TestUploadsAfterTheirCredentialsAreRevoked(t *testing.T) {
+	t.Parallel()
+	k := newDock(t, "", spaces{"us_sp_123": "", "other": ""})
+	revoked, other := k.login("us_sp_123"), k.login("other")
+	k.mustUpload(revoked, "before.csv", "x")
+	client := interapp.NewClient(k.url(), "")
+	defer client.Close()
+	if _, err := client.RevokeCredentials(t.Context(), "us_sp_123", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := upload(revoked, "after.csv", "x"); err == nil {
+		t.Error("an upload after the revocation")
+	}
+	_, err := dial(t.Context(), k.caller(), k.addr(), "us_sp_123", k.password("us_sp_123"))
+	wants(t, "a revoked password", err, "unable to authenticate")
+	k.mustUpload(other, "a.csv", "x")
+	k.imports("other", "a.csv", "x")
+	k.imports("us_sp_123", "before.csv", "x") // what was uploaded is
+
+	delete(k.passwords, "us_sp_123")
+	k.enroll()
+	k.mustUpload(k.login("us_sp_123"), "after.csv", "y")
+	k.imports("us_sp_123", "before.csv", "x", "after.csv", "y")
+}
