@@ -137,7 +137,7 @@ func (s *Spaces) take(c *config.Config) error {
 	for id, cfg := range c.Spaces {
 		parsed, err := credentials.ParseKeys(cfg.PublicKeys)
 		if err != nil {
-			return fmt.Errorf("Space %s: public_keys: %w", id, err)
+			return fmt.Errorf("the Space %s: public_keys: %w", id, err)
 		}
 		public[id] = parsed
 	}
@@ -189,7 +189,7 @@ func (s *Spaces) openInbox(one *space) (err error) {
 		OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
 	})
 	if err != nil {
-		return fmt.Errorf("Space %s: %w", one.id, err)
+		return fmt.Errorf("the Space %s: %w", one.id, err)
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (s *Spaces) find(id string) (*space, error) {
 	if one := s.spaces[id]; one != nil {
 		return one, nil
 	}
-	return nil, fmt.Errorf("Space %q: %w", id, ErrUnknown)
+	return nil, fmt.Errorf("the Space %q: %w", id, ErrUnknown)
 }
 
 func (s *Spaces) authenticate(_ context.Context, id, _ string, password []byte) bool {
