@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"sftpconnector/status"
-	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
 
@@ -17,7 +16,8 @@ import (
 const maxKnown = 100_000
 
 // directories knows which directories of a destination stand, and makes others.
-// It learns that one has gone when something fails there.
+// It learns that one has gone when something fails there; that a link was put in
+// its place meanwhile, it does not.
 type directories struct {
 	s *session
 
@@ -170,7 +170,7 @@ func (t *directories) lookAtRoot(ctx context.Context, making bool) error {
 	case err == nil && a.typed && !a.mode.IsDir():
 		return t.noRoot(errors.New("it is not a directory"))
 	case err != nil:
-		if _, refused := errors.AsType[*wire.StatusError](err); refused {
+		if isAnswer(err) {
 			return t.noRoot(err)
 		}
 		return err

@@ -150,7 +150,7 @@ func (p *pendingFile) setTimes(ctx context.Context) bool {
 // that does not let us, too, tells nothing: what it acknowledged has to do.
 func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 	a, err := p.d.statAt(ctx, p.path)
-	if _, refused := errors.AsType[*wire.StatusError](err); refused {
+	if isAnswer(err) {
 		return attrs{size: -1}, nil
 	}
 	return a, err
@@ -210,7 +210,7 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		err = p.remove(ctx)
 	}
 	cerr := p.closeAll(ctx)
-	if _, refused := errors.AsType[*wire.StatusError](cerr); cerr != nil && !refused {
+	if cerr != nil && !isAnswer(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.remove(ctx)
@@ -260,7 +260,7 @@ func (r *row) send(send func(c *wire.Call)) *wire.Call {
 // else is the matter, the calls tell.
 func (r *row) await() error {
 	err := await(r.ctx, r.calls)
-	if _, refused := errors.AsType[*wire.StatusError](err); !refused && r.err == nil {
+	if !isAnswer(err) && r.err == nil {
 		r.err = err
 	}
 	r.calls = nil

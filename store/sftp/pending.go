@@ -55,12 +55,11 @@ type writing struct {
 
 // write is one WRITE under way.
 type write struct {
-	call     wire.Call
-	p        *pendingFile
-	to       *writing
-	from     int64
-	n        int
-	reserved reservation
+	call wire.Call
+	p    *pendingFile
+	to   *writing
+	from int64
+	n    int
 }
 
 // unackedLimit is how many bytes of a file may be without an answer on a
@@ -135,67 +134,6 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 	return p, nil
 }
 
-// create opens the file for writing.
-func (p *pendingFile) create(ctx context.Context, flags uint32) error {
-	use := weight(p.entry.Size)
-	l := p.d.pool.take(use)
-	var h wire.Handle
-	var conflict error
-	err := p.d.admit(ctx, func() (err error) {
-		h, err = p.open(ctx, l, flags)
-		return err
-	}, func() bool {
-		if flags&wire.Exclusive != 0 && p.d.cfg.Direct {
-			conflict = p.conflict(ctx)
-		}
-		// OpenSSH has handles for more files than are open here.
-		return conflict != nil || l.wire().ordered || p.noRoom(ctx)
-	})
-	if err != nil {
-		p.d.pool.give(l, use)
-		if _, refused := errors.AsType[*wire.StatusError](err); refused && conflict == nil && flags&wire.Exclusive != 0 && p.d.cfg.Direct {
-			conflict = p.conflict(ctx)
-		}
-		if conflict != nil {
-			return conflict
-		}
-		return err
-	}
-	p.lanes = append(p.lanes, &writing{lane: l, uses: use, h: h})
-	return nil
-}
-
-// conflict is the error of a file that may not be made because something stands
-// under its name; nil when nothing does.
-func (p *pendingFile) conflict(ctx context.Context) error {
-	if _, err := p.d.lookAtOne(ctx, p.entry.Name); err == nil {
-		return filesync.ErrConflict
-	}
-	return nil
-}
-
-// open opens the file on a lane. What was made for a caller who has gone is removed.
-func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Handle, error) {
-	s := l.wire().session
-	c := &wire.Call{Done: make(chan *wire.Call, 1)}
-	s.OpenWrite(c, p.path, flags)
-	select {
-	case <-c.Done:
-		return c.Handle, c.Err
-	case <-ctx.Done():
-		go func() {
-			if <-c.Done; c.Err != nil {
-				return
-			}
-			s.CloseHandle(c.Handle, nil)
-			if flags&wire.Exclusive != 0 {
-				s.Remove(new(wire.Call), p.path)
-			}
-		}()
-		return "", context.Cause(ctx)
-	}
-}
-
 // main is the lane on which the file was opened first.
 func (p *pendingFile) main() *writing {
 	p.mu.Lock()
@@ -226,17 +164,15 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 		if n == 0 {
 			return done, nil
 		}
-		reserved, _, err := p.d.buffers.reserve(p.ctx, n, true)
-		if err != nil {
+		w := p.write(to)
+		w.from, w.n = off+int64(done), n
+		if err := to.wire().session.Write(p.ctx, &w.call, to.h, w.from, b[done:done+n]); err != nil {
 			p.unsend(to, n)
 			return done, p.failed(p.ctx, "write", err)
 		}
-		w := p.write(to)
-		w.from, w.n, w.reserved = off+int64(done), n, reserved
 		if p.progress != nil {
 			p.progress.next.Add(int64(n))
 		}
-		to.wire().session.Write(&w.call, to.h, w.from, b[done:done+n])
 		done += n
 	}
 }
@@ -293,7 +229,6 @@ func (p *pendingFile) write(to *writing) *write {
 // answered notes what became of a WRITE. The session waits for it.
 func (w *write) answered() {
 	p := w.p
-	p.d.buffers.release(w.reserved)
 	p.mu.Lock()
 	if w.call.Err == nil {
 		p.acked.add(w.from, w.from+int64(w.n))

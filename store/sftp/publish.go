@@ -97,13 +97,10 @@ func (d *Destination) renameThem(ctx context.Context, files []*publication) {
 		d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
 			s.PosixRename(c, f.path, d.path(f.entry.Name))
 		}, func(f *publication, err error) {
-			switch {
-			case err == nil:
-				f.done = true
-			case !d.limits.posixRename.refused(err): // else in two steps
+			f.done = err == nil
+			if !d.limits.posixRename.refused(err) && err != nil { // else in two steps
 				f.fail(ctx, err)
 			}
-			d.limits.posixRename.refused(err)
 		})
 	}
 	d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {

@@ -2,7 +2,6 @@ package sftp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 
@@ -70,7 +69,7 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 	}
 	if err == nil && a.size > prefix && !p.d.limits.cut.absent() {
 		_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.FsetSize(c, l.h, prefix) })
-		if _, refused := errors.AsType[*wire.StatusError](err); p.d.limits.cut.refused(err) || refused {
+		if p.d.limits.cut.refused(err) || isAnswer(err) {
 			err = nil
 		}
 	}

@@ -2,9 +2,64 @@ package sftp
 
 import (
 	"context"
+	"time"
 
 	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
 )
+
+// create opens the file for writing.
+func (p *pendingFile) create(ctx context.Context, flags uint32) error {
+	use := weight(p.entry.Size)
+	l := p.d.pool.take(use)
+	var h wire.Handle
+	err := p.d.admit(ctx, func() (err error) {
+		h, err = p.open(ctx, l, flags)
+		if isAnswer(err) && flags&wire.Exclusive != 0 && p.d.cfg.Direct {
+			if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); lerr == nil {
+				err = filesync.ErrConflict
+			}
+		}
+		return err
+	}, func() bool { // OpenSSH has handles for more files than are open here
+		return l.wire().ordered || p.noRoom(ctx)
+	})
+	if err != nil {
+		p.d.pool.give(l, use)
+		return err
+	}
+	p.lanes = append(p.lanes, &writing{lane: l, uses: use, h: h})
+	return nil
+}
+
+// open opens the file on a lane. What was made for a caller who has gone is removed.
+func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Handle, error) {
+	s := l.wire().session
+	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	start := time.Now()
+	s.OpenWrite(c, p.path, flags)
+	select {
+	case <-c.Done:
+		if c.Err == nil {
+			p.d.limits.took(time.Since(start))
+		}
+		return c.Handle, c.Err
+	case <-ctx.Done():
+		go func() {
+			if <-c.Done; c.Err != nil {
+				return
+			}
+			if flags&wire.Exclusive != 0 && p.d.cfg.Direct {
+				s.Remove(new(wire.Call), p.path) // before its receiver hears of it
+			}
+			s.CloseHandle(c.Handle, nil)
+			if flags&wire.Exclusive != 0 && !p.d.cfg.Direct {
+				s.Remove(new(wire.Call), p.path)
+			}
+		}()
+		return "", context.Cause(ctx)
+	}
+}
 
 // widen has a large file written over more lanes as long as that makes it
 // faster, as a large one is read. With Direct it is not: closing any handle may

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,38 +45,49 @@ func sftpPut(b *testing.B, e sftptest.Endpoint, batch string) {
 
 // uploadAll uploads files as a pass does: many copiers, and batches that are published.
 func uploadAll(ctx context.Context, d *Destination, entries []filesync.Entry, data []byte) error {
-	work, done := make(chan filesync.Entry), make(chan filesync.Pending, len(entries))
-	failed := make(chan error, 1+len(entries))
+	work := make(chan filesync.Entry, len(entries))
+	for _, e := range entries {
+		work <- e
+	}
+	close(work)
+	done := make(chan filesync.Pending, len(entries))
+	var failed error
+	var mu sync.Mutex
+	fail := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = errors.Join(failed, err)
+	}
 	var copiers sync.WaitGroup
 	for range min(256, len(entries)) {
 		copiers.Go(func() {
 			for e := range work {
 				p, err := upload(ctx, d, e, data)
 				if err != nil {
-					failed <- err
+					fail(err)
 					continue
 				}
 				done <- p
 			}
 		})
 	}
-	for _, e := range entries {
-		work <- e
-	}
-	close(work)
-	copiers.Wait()
-	close(done)
-	var batch []filesync.Publication
+	go func() { copiers.Wait(); close(done) }()
 	for p := range done {
-		batch = append(batch, filesync.Publication{Pending: p})
-	}
-	for _, err := range d.Publish(ctx, batch) {
-		if err != nil {
-			failed <- err
+		batch := []filesync.Publication{{Pending: p}}
+		for more := time.After(20 * time.Millisecond); len(batch) < len(entries); {
+			select {
+			case p, ok := <-done:
+				if ok {
+					batch = append(batch, filesync.Publication{Pending: p})
+					continue
+				}
+			case <-more:
+			}
+			break
 		}
+		fail(errors.Join(d.Publish(ctx, batch)...))
 	}
-	close(failed)
-	return <-failed
+	return failed
 }
 
 // upload writes a file and finishes it. data is written over and over.

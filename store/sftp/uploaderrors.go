@@ -106,6 +106,12 @@ func (g *gone) Unwrap() error { return g.why.Err }
 
 func (g *gone) Is(target error) bool { return target == filesync.ErrDisconnected }
 
+// isAnswer reports whether an error is a server's answer.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[*wire.StatusError](err)
+	return ok
+}
+
 // isUnsupported reports whether a server does not know a request.
 func isUnsupported(err error) bool {
 	e, ok := errors.AsType[*wire.StatusError](err)

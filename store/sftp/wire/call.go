@@ -81,7 +81,7 @@ func (c *Call) finish(err error) {
 
 // Open opens a file for reading: c.Handle.
 func (s *Session) Open(c *Call, path string) {
-	s.request(c, kindHandle, typeOpen, path, []byte{0, 0, 0, flagRead, 0, 0, 0, 0}, nil)
+	s.request(c, kindHandle, typeOpen, path, []byte{0, 0, 0, flagRead, 0, 0, 0, 0})
 }
 
 // Read reads up to n bytes at off into c.Buf: c.N, which is less than
@@ -91,37 +91,37 @@ func (s *Session) Read(c *Call, h Handle, off int64, n int) {
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
 	binary.BigEndian.PutUint32(tail[8:], uint32(n))
-	s.request(c, kindRead, typeRead, string(h), tail[:], nil)
+	s.request(c, kindRead, typeRead, string(h), tail[:])
 }
 
 // Fstat asks for the attributes of an open file: c.Attr.
-func (s *Session) Fstat(c *Call, h Handle) { s.request(c, kindAttrs, typeFstat, string(h), nil, nil) }
+func (s *Session) Fstat(c *Call, h Handle) { s.request(c, kindAttrs, typeFstat, string(h), nil) }
 
 // Stat asks for the attributes of what a path leads to: c.Attr.
-func (s *Session) Stat(c *Call, path string) { s.request(c, kindAttrs, typeStat, path, nil, nil) }
+func (s *Session) Stat(c *Call, path string) { s.request(c, kindAttrs, typeStat, path, nil) }
 
 // Lstat asks for the attributes of a path, a symbolic link's own included: c.Attr.
-func (s *Session) Lstat(c *Call, path string) { s.request(c, kindAttrs, typeLstat, path, nil, nil) }
+func (s *Session) Lstat(c *Call, path string) { s.request(c, kindAttrs, typeLstat, path, nil) }
 
 // OpenDir opens a directory: c.Handle.
 func (s *Session) OpenDir(c *Call, path string) {
-	s.request(c, kindHandle, typeOpendir, path, nil, nil)
+	s.request(c, kindHandle, typeOpendir, path, nil)
 }
 
 // ReadDir asks for more names of a directory: c.Names. After the last, c.Err is io.EOF.
 func (s *Session) ReadDir(c *Call, h Handle) {
-	s.request(c, kindNames, typeReaddir, string(h), nil, nil)
+	s.request(c, kindNames, typeReaddir, string(h), nil)
 }
 
 // ReadLink asks for the target of a symbolic link: c.Text.
 func (s *Session) ReadLink(c *Call, path string) {
-	s.request(c, kindText, typeReadlink, path, nil, nil)
+	s.request(c, kindText, typeReadlink, path, nil)
 }
 
 // RealPath asks for the absolute form of a path: c.Text. Whether links are
 // resolved and the path has to exist is the server's choice.
 func (s *Session) RealPath(c *Call, path string) {
-	s.request(c, kindText, typeRealpath, path, nil, nil)
+	s.request(c, kindText, typeRealpath, path, nil)
 }
 
 // CloseHandle gives a handle back. Nobody waits for it; then, which may be nil

@@ -12,10 +12,12 @@ const (
 type queue struct {
 	blocks [][]byte
 	free   [][]byte
+	held   int // bytes in blocks that were not given back
 }
 
 // add copies b to the end.
 func (q *queue) add(b []byte) {
+	q.held += len(b)
 	for len(b) > 0 {
 		last := len(q.blocks) - 1
 		if last < 0 || len(q.blocks[last]) == blockSize {
@@ -54,12 +56,10 @@ func (q *queue) take(next [][]byte) [][]byte {
 	return blocks
 }
 
-// giveBack takes blocks that were written for those to come.
-func (q *queue) giveBack(blocks [][]byte) {
-	for _, b := range blocks {
-		if len(q.free) == freeBlocks {
-			return
-		}
-		q.free = append(q.free, b[:0])
+// giveBack takes a block that was written for what is to come.
+func (q *queue) giveBack(block []byte) {
+	q.held -= len(block)
+	if len(q.free) < freeBlocks {
+		q.free = append(q.free, block[:0])
 	}
 }

@@ -57,7 +57,8 @@ func (e *EndError) Error() string { return "the SFTP session ended: " + e.Err.Er
 func (e *EndError) Unwrap() error { return e.Err }
 
 // Session is one SFTP conversation on a channel. Its methods may be called
-// concurrently and none of those that send a request wait for the network.
+// concurrently and, but for Write, none of those that send a request wait for
+// the network.
 type Session struct {
 	rwc        io.ReadWriteCloser
 	in         *bufio.Reader
@@ -73,6 +74,7 @@ type Session struct {
 	nextID uint32
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
 	out    queue            // requests to be written
+	room   chan struct{}    // closed when some of them are; nil when nobody waits for that
 	err    error            // why the session has ended
 }
 
@@ -150,7 +152,7 @@ func (s *Session) askLimits() {
 			s.adopt(c.limits)
 		}
 	}}
-	s.request(c, kindLimits, typeExtended, LimitsExtension, nil, nil)
+	s.request(c, kindLimits, typeExtended, LimitsExtension, nil)
 }
 
 // Extensions gives the extensions that the server announced, with their data.
@@ -191,17 +193,13 @@ func (s *Session) Waiting() (n int, oldest time.Time) {
 }
 
 // request queues one request: its type, the next id, a path, handle or name of
-// an extension, what follows that, and the data of a WRITE.
-func (s *Session) request(c *Call, k kind, typ byte, name string, tail, data []byte) {
+// an extension, and what follows that.
+func (s *Session) request(c *Call, k kind, typ byte, name string, tail []byte) {
 	c.kind, c.Err, c.N = k, nil, 0
 	if len(name)+len(tail) > maxText {
 		c.finish(errTooLong)
 		return
 	}
-	var head [13]byte
-	binary.BigEndian.PutUint32(head[:], uint32(1+4+4+len(name)+len(tail)+len(data)))
-	head[4] = typ
-	binary.BigEndian.PutUint32(head[9:], uint32(len(name)))
 	s.mu.Lock()
 	if s.calls == nil {
 		err := s.err
@@ -209,15 +207,28 @@ func (s *Session) request(c *Call, k kind, typ byte, name string, tail, data []b
 		c.finish(err)
 		return
 	}
+	s.enqueue(c, typ, name, tail, nil)
+	s.mu.Unlock()
+	s.wakeUp()
+}
+
+// enqueue puts a request into the queue under the next id. The caller holds s.mu.
+func (s *Session) enqueue(c *Call, typ byte, name string, tail, data []byte) {
 	s.nextID++
+	var head [13]byte
+	binary.BigEndian.PutUint32(head[:], uint32(1+4+4+len(name)+len(tail)+len(data)))
+	head[4] = typ
+	binary.BigEndian.PutUint32(head[5:], s.nextID)
+	binary.BigEndian.PutUint32(head[9:], uint32(len(name)))
 	c.sent = time.Now()
 	s.calls[s.nextID] = c
-	binary.BigEndian.PutUint32(head[5:], s.nextID)
 	s.out.add(head[:])
 	s.out.addText(name)
 	s.out.add(tail)
 	s.out.add(data)
-	s.mu.Unlock()
+}
+
+func (s *Session) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is awake already
@@ -236,16 +247,20 @@ func (s *Session) transmit() {
 		s.mu.Lock()
 		batch = s.out.take(batch[:0])
 		s.mu.Unlock()
-		for _, block := range batch {
+		for i, block := range batch {
 			if _, err := s.rwc.Write(block); err != nil {
 				s.fail(err)
 				return
 			}
+			batch[i] = nil
+			s.mu.Lock()
+			s.out.giveBack(block)
+			if s.room != nil {
+				close(s.room)
+				s.room = nil
+			}
+			s.mu.Unlock()
 		}
-		s.mu.Lock()
-		s.out.giveBack(batch)
-		s.mu.Unlock()
-		clear(batch)
 	}
 }
 

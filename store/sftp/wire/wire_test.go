@@ -97,7 +97,7 @@ func ask(s *Session) []*Call {
 	s.Lstat(calls[6], "a")
 	s.RealPath(calls[7], ".")
 	s.Statvfs(calls[8], ".")
-	s.Write(calls[9], "h", 0, []byte("x"))
+	_ = s.Write(context.Background(), calls[9], "h", 0, []byte("x"))
 	return calls
 }
 

@@ -1,14 +1,11 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"time"
 )
-
-// The writing half. As everywhere, nothing here waits for the network: whoever
-// sends WRITEs has to bound how many of them are unanswered, as they stand in
-// memory until the server takes them.
 
 // The flags of OPEN (section 6.3). A file is opened for reading or for writing,
 // never for both, which some servers refuse.
@@ -43,21 +40,53 @@ const (
 func (s *Session) OpenWrite(c *Call, path string, flags uint32) {
 	var tail [8]byte
 	binary.BigEndian.PutUint32(tail[:], flagWrite|flags)
-	s.request(c, kindHandle, typeOpen, path, tail[:], nil)
+	s.request(c, kindHandle, typeOpen, path, tail[:])
 }
 
-// Write writes b at off. b is the caller's again when Write returns.
-func (s *Session) Write(c *Call, h Handle, off int64, b []byte) {
+// maxHeld is how many bytes of requests stand in memory, until the server takes
+// them, before a WRITE waits.
+const maxHeld = 512 << 10
+
+// Write writes b, at most MaxWrite bytes, at off. It waits while too much is to be
+// sent before it, and sends nothing if ctx ends before that. b is the caller's
+// again when Write returns.
+func (s *Session) Write(ctx context.Context, c *Call, h Handle, off int64, b []byte) error {
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
 	binary.BigEndian.PutUint32(tail[8:], uint32(len(b)))
-	s.request(c, kindStatus, typeWrite, string(h), tail[:], b)
+	c.kind, c.Err, c.N = kindStatus, nil, 0
+	for {
+		s.mu.Lock()
+		if s.calls == nil {
+			err := s.err
+			s.mu.Unlock()
+			c.finish(err)
+			return nil
+		}
+		if s.out.held < maxHeld {
+			s.enqueue(c, typeWrite, string(h), tail[:], b)
+			s.mu.Unlock()
+			s.wakeUp()
+			return nil
+		}
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		s.mu.Unlock()
+		select {
+		case <-room:
+		case <-s.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // CloseFile gives a handle back. A server may tell only here that what was written
 // before has found no room.
 func (s *Session) CloseFile(c *Call, h Handle) {
-	s.request(c, kindStatus, typeClose, string(h), nil, nil)
+	s.request(c, kindStatus, typeClose, string(h), nil)
 }
 
 // Times reports whether SFTP 3 can say that time: 32 bits of seconds.
@@ -65,12 +94,12 @@ func Times(t time.Time) bool { return t.Unix() >= 0 && t.Unix() <= math.MaxUint3
 
 // FsetTimes sets the times of an open file to t, to the second.
 func (s *Session) FsetTimes(c *Call, h Handle, t time.Time) {
-	s.request(c, kindStatus, typeFsetstat, string(h), timesOf(t), nil)
+	s.request(c, kindStatus, typeFsetstat, string(h), timesOf(t))
 }
 
 // SetTimes sets the times of a file to t, to the second.
 func (s *Session) SetTimes(c *Call, path string, t time.Time) {
-	s.request(c, kindStatus, typeSetstat, path, timesOf(t), nil)
+	s.request(c, kindStatus, typeSetstat, path, timesOf(t))
 }
 
 func timesOf(t time.Time) []byte {
@@ -82,38 +111,38 @@ func timesOf(t time.Time) []byte {
 // FsetSize cuts an open file, or makes it longer, to n bytes.
 func (s *Session) FsetSize(c *Call, h Handle, n int64) {
 	b := binary.BigEndian.AppendUint32(nil, attrSize)
-	s.request(c, kindStatus, typeFsetstat, string(h), binary.BigEndian.AppendUint64(b, uint64(n)), nil)
+	s.request(c, kindStatus, typeFsetstat, string(h), binary.BigEndian.AppendUint64(b, uint64(n)))
 }
 
 // Remove removes a file, never a directory.
 func (s *Session) Remove(c *Call, path string) {
-	s.request(c, kindStatus, typeRemove, path, nil, nil)
+	s.request(c, kindStatus, typeRemove, path, nil)
 }
 
 // MakeDir makes a directory, with the permissions that the server gives it.
 func (s *Session) MakeDir(c *Call, path string) {
-	s.request(c, kindStatus, typeMkdir, path, []byte{0, 0, 0, 0}, nil)
+	s.request(c, kindStatus, typeMkdir, path, []byte{0, 0, 0, 0})
 }
 
 // Rename gives a file another path. By the draft (section 6.5) it is an error if
 // something stands there.
 func (s *Session) Rename(c *Call, from, to string) {
-	s.request(c, kindStatus, typeRename, from, text(to), nil)
+	s.request(c, kindStatus, typeRename, from, text(to))
 }
 
 // PosixRename gives a file another path and replaces what stands there.
 func (s *Session) PosixRename(c *Call, from, to string) {
-	s.request(c, kindStatus, typeExtended, PosixRenameExtension, append(text(from), text(to)...), nil)
+	s.request(c, kindStatus, typeExtended, PosixRenameExtension, append(text(from), text(to)...))
 }
 
 // Fsync makes the contents of an open file durable.
 func (s *Session) Fsync(c *Call, h Handle) {
-	s.request(c, kindStatus, typeExtended, FsyncExtension, text(string(h)), nil)
+	s.request(c, kindStatus, typeExtended, FsyncExtension, text(string(h)))
 }
 
 // Statvfs asks about the file system of a path: c.Space.
 func (s *Session) Statvfs(c *Call, path string) {
-	s.request(c, kindStatvfs, typeExtended, StatvfsExtension, text(path), nil)
+	s.request(c, kindStatvfs, typeExtended, StatvfsExtension, text(path))
 }
 
 func text(s string) []byte {

@@ -2,11 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,7 +34,9 @@ func TestWritesAgainstServer(t *testing.T) {
 	buf := make([]byte, longestWrite)
 	for i, off := len(sizes)-1, len(want); i >= 0; i-- {
 		off -= sizes[i]
-		a.Write(&Call{Done: done}, h, int64(off), buf[:copy(buf, want[off:off+sizes[i]])])
+		if err := a.Write(t.Context(), &Call{Done: done}, h, int64(off), buf[:copy(buf, want[off:off+sizes[i]])]); err != nil {
+			t.Fatal(err)
+		}
 		clear(buf)
 	}
 	for range sizes {
@@ -167,18 +171,19 @@ func TestQueue(t *testing.T) {
 			batch = q.take(batch[:0])
 			for _, block := range batch {
 				got = append(got, block...)
+				q.giveBack(block)
 			}
-			q.giveBack(batch)
 		}
 	}
 	for _, block := range q.take(nil) {
 		got = append(got, block...)
+		q.giveBack(block)
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d, or other ones", len(got), len(want))
 	}
-	if len(q.free) > freeBlocks {
-		t.Errorf("%d blocks are kept", len(q.free))
+	if len(q.free) > freeBlocks || q.held != 0 {
+		t.Errorf("%d blocks are kept, %d bytes held", len(q.free), q.held)
 	}
 }
 
@@ -188,7 +193,9 @@ func TestWriteAllocates(t *testing.T) {
 	c := &Call{Done: make(chan *Call, 1)}
 	b := make([]byte, 100)
 	write := func() {
-		s.Write(c, "handle", 0, b)
+		if err := s.Write(t.Context(), c, "handle", 0, b); err != nil {
+			t.Fatal(err)
+		}
 		if <-c.Done; c.Err != nil {
 			t.Fatal(c.Err)
 		}
@@ -201,19 +208,35 @@ func TestWriteAllocates(t *testing.T) {
 	}
 }
 
-// The end of a session reaches WRITEs that still stand in the queue.
-func TestWritesEndWithTheSession(t *testing.T) {
-	rwc := newScripted(plainVersion, nil)
-	s, err := New(t.Context(), rwc)
+// What a server does not take stands in memory up to a bound; then WRITEs wait,
+// for as long as their context and the session stand.
+func TestWriteWaits(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	go func() {
+		_, _ = io.ReadFull(far, make([]byte, 9)) // INIT, and nothing after it
+		_, _ = far.Write(plainVersion)
+	}()
+	s, err := New(t.Context(), near)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan *Call, 40)
-	for range cap(done) {
-		s.Write(&Call{Done: done}, "h", 0, make([]byte, blockSize))
+	done := make(chan *Call, 1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	sent := 0
+	for ; err == nil; sent++ {
+		err = s.Write(ctx, &Call{Done: done}, "h", 0, make([]byte, blockSize))
 	}
-	s.fail(io.ErrUnexpectedEOF)
-	for range cap(done) {
+	if !errors.Is(err, context.DeadlineExceeded) || sent*blockSize > maxHeld+2*blockSize {
+		t.Errorf("%d WRITEs, then %v", sent, err)
+	}
+	// The end of the session reaches those that wait and those that are queued.
+	go s.fail(io.ErrUnexpectedEOF)
+	if err := s.Write(t.Context(), &Call{Done: done}, "h", 0, make([]byte, blockSize)); err != nil {
+		t.Error(err)
+	}
+	for range sent { // the one that was not sent is made up for by the last
 		if c := <-done; !errors.Is(c.Err, io.ErrUnexpectedEOF) {
 			t.Errorf("a WRITE ended with %v", c.Err)
 		}

@@ -1,0 +1,203 @@
+package sftp
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"sftpconnector/store/sftp/sftptest"
+	filesync "sftpconnector/sync"
+)
+
+func TestDirectConflict(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T) sftptest.Endpoint{
+		"OpenSSH": func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+		},
+		"ProFTPD": func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint
+		},
+		"plain": func(t *testing.T) sftptest.Endpoint { return sftptest.StartFaulty(t, sftptest.Faults{}).Endpoint },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := start(t)
+			u := uploadTo(t, e, direct)
+			standing := put(t, e, "d/x", []byte("theirs"))
+			u.must(errors.Join(os.Symlink("d/x", u.at("link")), os.Symlink("none", u.at("dangling")), os.Mkdir(u.at("dir"), 0o755)))
+			for _, name := range []string{"d/x", "link", "dangling", "dir"} {
+				if _, err := u.Begin(t.Context(), uploadEntry(name, []byte("ours")), nil); !errors.Is(err, filesync.ErrConflict) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			for _, other := range []filesync.Entry{{Name: "d/x", Size: 5, ModTime: old}, {Name: "d/x", Size: 6, ModTime: old.Add(time.Second)}} {
+				if _, err := u.BeginReplacing(t.Context(), uploadEntry("d/x", []byte("ours")), other); !errors.Is(err, filesync.ErrConflict) {
+					t.Errorf("another version: %v", err)
+				}
+			}
+			u.want("d/x", []byte("theirs"))
+
+			p, err := u.BeginReplacing(t.Context(), uploadEntry("d/x", []byte("new")), standing)
+			u.must(err)
+			_, err = p.WriteAt([]byte("new"), 0)
+			u.must(err)
+			got, err := p.Finish(t.Context())
+			if err != nil || !got.SameVersion(uploadEntry("d/x", []byte("new"))) {
+				t.Errorf("%+v, %v", got, err)
+			}
+			u.must(u.publish(p, &standing))
+			u.want("d/x", []byte("new"))
+			looks, err := u.Stat(t.Context(), []string{"d/x"})
+			if u.must(err); !looks[0].Entry.SameVersion(got) {
+				t.Errorf("closed, it stands as %+v, not as %+v", looks[0].Entry, got)
+			}
+
+			// What its reader took before it is replaced is made anew.
+			u.must(os.Remove(u.at("d/x")))
+			p, err = u.BeginReplacing(t.Context(), uploadEntry("d/x", nil), got)
+			u.must(err)
+			_, err = p.Finish(t.Context())
+			u.must(err)
+			u.must(u.publish(p, &got))
+			u.want("d/x", nil)
+		})
+	}
+}
+
+// Nobody is told of half a file that is given up: it goes before it is closed.
+func TestDirectAbort(t *testing.T) {
+	for name, fail := range map[string]func(sftptest.Op, string) sftptest.Status{
+		"removed while open": nil,
+		"removed when closed": func() func(sftptest.Op, string) sftptest.Status {
+			refused := false // the first REMOVE
+			return func(op sftptest.Op, _ string) sftptest.Status {
+				if op != sftptest.OpRemove || refused {
+					return sftptest.StatusOK
+				}
+				refused = true
+				return sftptest.StatusFailure
+			}
+		}(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+			s.Set(func(f *sftptest.Faults) {
+				f.Fail = fail
+				f.OnWritten = func(p string) {
+					if _, err := os.Lstat(p); err == nil && fail == nil {
+						t.Errorf("%s stands when it is closed", p)
+					}
+				}
+			})
+			p, err := u.Begin(t.Context(), uploadEntry("half", noise(1000)), nil)
+			u.must(err)
+			_, err = p.WriteAt(noise(500), 0)
+			u.must(err)
+			u.must(p.Abort(t.Context()))
+			u.wantFiles()
+		})
+	}
+}
+
+// A half file under its own name is gone on with if a checkpoint names it, and
+// taken away if an intent does. What may be another's is left alone.
+func TestDirectResume(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+	data := noise(10_000)
+	e := uploadEntry("d/x", data)
+	p, err := u.Begin(t.Context(), e, nil)
+	u.must(err)
+	_, err = p.WriteAt(data[:6000], 0)
+	u.must(err)
+	k, err := p.Checkpoint(t.Context(), 6000)
+	if u.must(err); k.Prefix != 6000 || k.ID != p.ID() {
+		t.Errorf("%+v", k)
+	}
+	u.must(p.Keep())
+	again := uploadTo(t, s.Endpoint, direct)
+	waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpClose] == 1 })
+	p, err = again.Begin(t.Context(), e, &filesync.Checkpoint{ID: k.ID, Prefix: 4000})
+	u.must(err)
+	if p.ID() != k.ID {
+		t.Errorf("its id is %s, was %s", p.ID(), k.ID)
+	}
+	_, err = p.WriteAt(data[4000:], 4000)
+	u.must(err)
+	got, err := p.Finish(t.Context())
+	u.must(err)
+	// Killed before it is published, an intent finds it whole.
+	if _, err := u.Begin(t.Context(), got, &filesync.Checkpoint{ID: k.ID}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a whole file is pending: %v", err)
+	}
+	u.must(again.publish(p, nil))
+	u.want("d/x", data)
+
+	for name, test := range map[string]struct {
+		stands string
+		prefix int64
+		ours   bool
+	}{
+		"half":             {"01234", 0, true},
+		"shorter":          {"01234", 6, false},
+		"longer":           {"0123456789a", 3, false},
+		"as long, by name": {"0123456789", 0, false},
+	} {
+		put(t, s.Endpoint, "y", []byte(test.stands))
+		u.must(os.Chtimes(u.at("y"), time.Now(), time.Now()))
+		p, err := u.Begin(t.Context(), uploadEntry("y", []byte("0123456789")), &filesync.Checkpoint{ID: k.ID, Prefix: test.prefix})
+		if test.ours != (err == nil) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			u.must(p.Abort(t.Context()))
+		}
+		if _, err := os.Stat(u.at("y")); (err == nil) == test.ours {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Files under their own names stay open until their batch is published. That
+// ends within what a server has handles for.
+func TestDirectOpensNoMoreThanItMay(t *testing.T) {
+	for name, f := range map[string]sftptest.Faults{"many": {}, "eight": {MaxOpenFiles: 8}} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, f, direct)
+			finished := make(chan filesync.Pending, 1000)
+			const files = 400
+			go func() {
+				for range files {
+					go func() {
+						p, _, err := u.write(time.Now().String(), []byte("data"))
+						if err != nil {
+							t.Error(err)
+						}
+						finished <- p
+					}()
+				}
+			}()
+			for left := files; left > 0; {
+				batch := []filesync.Publication{{Pending: <-finished}}
+				for len(finished) > 0 {
+					batch = append(batch, filesync.Publication{Pending: <-finished})
+				}
+				left -= len(batch)
+				for _, err := range u.Publish(t.Context(), batch) {
+					u.must(err)
+				}
+			}
+			most := maxOpen
+			if f.MaxOpenFiles > 0 {
+				most = f.MaxOpenFiles
+			}
+			if n := s.Counts().PeakOpenFiles; n > most {
+				t.Errorf("%d files were open at a time", n)
+			}
+			if n := len(u.files()); n != files {
+				t.Errorf("%d files arrived", n)
+			}
+		})
+	}
+}
