@@ -195,7 +195,7 @@ func TestSpaceTellsOfAnUpload(t *testing.T) {
 	byName, _ := d.listen("?connector=spaces%2Fus_1")
 	other, stop := d.listen("?space=us_2")
 
-	client := d.upload("us_1", "in.csv", "12345")
+	client := d.upload("us_1", "in.tmp", "12345") // which waits for its name
 	if err := client.Mkdir("sub"); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestSpaceTellsOfAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := d.spaceFiles("")
-	if len(f.Inbox) == 0 || f.Inbox[0].Name != "in.csv" || f.Inbox[0].State != "waiting" || f.Inbox[0].Size != 5 || len(f.Files) != 0 {
+	if len(f.Inbox) == 0 || f.Inbox[0].Name != "in.tmp" || f.Inbox[0].State != "temporary" || f.Inbox[0].Size != 5 || len(f.Files) != 0 {
 		t.Errorf("files before the import: %+v", f)
 	}
 	s := d.space("us_1")
@@ -214,6 +214,9 @@ func TestSpaceTellsOfAnUpload(t *testing.T) {
 		`sftp_connector_space_inbox_bytes{space="us_1"}`: 5, `sftp_connector_space_inbox_files{space="us_1"}`: 2, `sftp_connector_space_sessions{space="us_1"}`: 1,
 		`sftp_connector_space_sessions{space="us_2"}`: 0, `sftp_connector_spaces`: 2, `sftp_connector_space_inbox_quota_bytes{space="us_1"}`: 5000,
 	})
+	if err := client.Rename("in.tmp", "in.csv"); err != nil {
+		t.Fatal(err)
+	}
 	for _, events := range []<-chan event{bySpace, byName} {
 		e := await(t, events, "file", func(interapp.FileEvent) bool { return true })
 		if e.Space != "us_1" || e.Connector != "spaces/us_1" || e.Name != "in.csv" || e.State != "delivered" {
@@ -233,8 +236,11 @@ func TestSpaceTellsOfAnUpload(t *testing.T) {
 	if len(f.Inbox) != 1 || f.Inbox[0].Name != "sub/part.tmp" || f.Inbox[0].State != "uploading" || len(f.Files) != 1 || f.Files[0].Name != "in.csv" || f.Files[0].State != "delivered" {
 		t.Errorf("files after the import: %+v", f)
 	}
-	s = d.space("us_1")
-	if s.ConnectionStatus != "Connection Valid" || s.LastImport == nil || s.LastImport.Files.Copied != 1 || s.LastImport.Space != "us_1" {
+	d.until("the import has ended", func() bool {
+		s = d.space("us_1")
+		return s.ConnectionStatus == "Connection Valid" && s.LastImport != nil
+	})
+	if s.LastImport.Files.Copied != 1 || s.LastImport.Space != "us_1" {
 		t.Errorf("after the import: %+v", s)
 	}
 	d.wantSamples(map[string]float64{
@@ -301,8 +307,11 @@ func TestSpaceTellsOfFailures(t *testing.T) {
 	}
 	d.receive()
 	d.upload("us_1", "a.csv", "1")
-	d.until("the destination is found to fail", func() bool { return d.space("us_1").ConnectionStatus == "Destination Unavailable" })
-	s := d.space("us_1")
+	var s interapp.Space
+	d.until("the destination is found to fail", func() bool { // while it is tried again, the status is another
+		s = d.space("us_1")
+		return s.ConnectionStatus == "Destination Unavailable"
+	})
 	if s.Hint == "" || s.Error == "" || s.Inbox.Files != 1 {
 		t.Errorf("%+v", s)
 	}
