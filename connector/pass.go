@@ -270,6 +270,9 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 			done = result.Join(done)
 		}
 		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxRuns || all >= maxAllRuns {
+			if all > 1 {
+				e.litter(ctx)
+			}
 			return e.conclude(ctx, done)
 		}
 		e.health.report(result.Err)
@@ -281,6 +284,16 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 		case <-time.After(wait):
 			wait *= 2
 		}
+	}
+}
+
+// litter has the next pass sweep once more: the far side may have done what it
+// had in hand of a lost connection after this pass had swept.
+func (e *Element) litter(ctx context.Context) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := e.memory.Littered(late); err != nil {
+		e.log.Warn("pending files may be left at the destination", "error", err)
 	}
 }
 

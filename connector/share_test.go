@@ -150,8 +150,8 @@ func TestShareRefuses(t *testing.T) {
 // begin starts an Apply over many files and gives what waits for so many of them.
 func (s *share) begin() (all map[string][]byte, run *connector.Run, arrived func(n int)) {
 	s.t.Helper()
-	all = files(s.t, s.e, 1000, 20_000)
-	all["big"] = make([]byte, 64<<20)
+	all = files(s.t, s.e, 600, 20_000)
+	all["big"] = make([]byte, 32<<20)
 	put(s.t, s.e, "big", all["big"], old)
 	run, err := s.el.Apply()
 	if err != nil {
@@ -168,7 +168,7 @@ func TestShareIsCut(t *testing.T) {
 	t.Parallel()
 	s := newShare(t, sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint, smbtest.Options{})
 	all, run, arrived := s.begin()
-	for _, n := range []int{50, 500} {
+	for _, n := range []int{50, 300} {
 		arrived(n)
 		s.smb.Cut()
 		s.whole(all)

@@ -119,33 +119,32 @@ func TestUpload(t *testing.T) {
 		}
 		return sftptest.StatusOK
 	}, NoExtensions: true, NoReadWrite: true}
+	ssh := func(t *testing.T) sftptest.Endpoint {
+		return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
+	}
 	for name, server := range map[string]struct {
 		start  func(t *testing.T) sftptest.Endpoint
+		files  int
 		times  bool
 		adjust []func(*upload)
 	}{
-		"OpenSSH": {start: func(t *testing.T) sftptest.Endpoint {
-			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
-		}, times: true},
-		"OpenSSH, direct": {start: func(t *testing.T) sftptest.Endpoint {
-			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
-		}, times: true, adjust: []func(*upload){direct}},
+		"OpenSSH":         {start: ssh, files: 2000, times: true},
+		"OpenSSH, direct": {start: ssh, files: 400, times: true, adjust: []func(*upload){direct}},
 		"ProFTPD": {start: func(t *testing.T) sftptest.Endpoint {
 			return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint
-		}, times: true},
-		"a server that refuses rename, setstat and reading": {
-			start:  func(t *testing.T) sftptest.Endpoint { return sftptest.StartFaulty(t, refusing).Endpoint },
-			adjust: []func(*upload){direct},
-		},
+		}, files: 2000, times: true},
+		"a server that refuses rename, setstat and reading": {start: func(t *testing.T) sftptest.Endpoint {
+			return sftptest.StartFaulty(t, refusing).Endpoint
+		}, files: 2000, adjust: []func(*upload){direct}},
 		"one channel": {start: func(t *testing.T) sftptest.Endpoint {
 			return sftptest.StartFaulty(t, sftptest.Faults{MaxChannels: 1}).Endpoint
-		}, times: true},
+		}, files: 400, times: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := newUpload(t, server.start(t), server.adjust...)
-			all := u.local(2000, 2500)
-			u.big(all, 40<<20)
+			all := u.local(server.files, 2500)
+			u.big(all, 24<<20)
 			u.want(u.apply(), filesync.Succeeded, sprint("copied", len(all)))
 			u.arrived(all, server.times)
 			u.want(u.apply(), filesync.Succeeded, sprint("present", len(all)))
@@ -170,8 +169,8 @@ func TestUploadIsCut(t *testing.T) {
 	e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
 	relay := sftptest.StartRelay(t, e.Addr, 2*time.Millisecond)
 	u := newUpload(t, e.Via(t, relay.Addr))
-	all := u.local(800, 20_000)
-	u.big(all, 48<<20)
+	all := u.local(500, 20_000)
+	u.big(all, 32<<20)
 	cutting, end := context.WithCancel(t.Context())
 	var cutter sync.WaitGroup
 	cutter.Go(func() {
