@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 
@@ -32,6 +33,8 @@ func TestUploadsOverAReload(t *testing.T) {
 	k.enroll()
 	stays, changes, moves, goes := k.login("stays"), k.login("changes"), k.login("moves"), k.login("goes")
 	content := strings.Repeat("0123456789", 20_000)
+	over := make(chan error, 1)
+	go func() { over <- goes.Wait() }()
 	half, err := stays.Create("half.csv")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +67,9 @@ func TestUploadsOverAReload(t *testing.T) {
 	k.until("the new destination is in force", func() bool {
 		return maps.Equal(tree(t, k.path("moved")), map[string]string{"later.csv": "y"})
 	})
-	if _, err := goes.Stat("kept.tmp"); err == nil {
+	select {
+	case <-over:
+	case <-time.After(20 * time.Second):
 		t.Error("the session of a Space that went goes on")
 	}
 	if _, err := dial(t.Context(), k.caller(), k.addr(), "goes", k.password("goes")); err == nil {
