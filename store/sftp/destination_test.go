@@ -25,7 +25,7 @@ func openDestination(t testing.TB, cfg Config) *Destination {
 	return d
 }
 
-// refusingServers are what a Destination has to get along with.
+// refusing are servers that a Destination has to get along with.
 func refusing() map[string]sftptest.Faults {
 	return map[string]sftptest.Faults{
 		"plain":              {},
@@ -52,9 +52,6 @@ func TestDestination(t *testing.T) {
 	}
 	t.Run("OpenSSH", suite(func(t *testing.T) sftptest.Endpoint {
 		return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
-	}))
-	t.Run("OpenSSH one channel", suite(func(t *testing.T) sftptest.Endpoint {
-		return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{MaxSessions: 1}).Endpoint
 	}))
 	t.Run("ProFTPD", suite(func(t *testing.T) sftptest.Endpoint {
 		return sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{}).Endpoint

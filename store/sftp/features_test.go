@@ -153,3 +153,21 @@ func TestReadsWhatStands(t *testing.T) {
 		})
 	}
 }
+
+// A remote file that is shorter than its checkpoint is not the one that was kept.
+func TestResumeOfShorterFile(t *testing.T) {
+	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
+	e := uploadEntry("x", noise(100))
+	p, err := u.Begin(t.Context(), e, nil)
+	u.must(err)
+	_, err = p.WriteAt(noise(100)[:50], 0)
+	u.must(err)
+	k, err := p.Checkpoint(t.Context(), 50)
+	u.must(err)
+	u.must(p.Keep())
+	u.must(os.Truncate(u.at(u.files()[0]), 49))
+	if _, err := u.Begin(t.Context(), e, &k); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	u.wantFiles()
+}

@@ -167,6 +167,19 @@ func TestUploadWithoutRename(t *testing.T) {
 	}
 }
 
+// A server whose RENAME overwrites is asked before, what stands under the name.
+func TestRenameThatOverwrites(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{RenameReplaces: true}, nil)
+	put(t, s.Endpoint, "x", []byte("theirs"))
+	p, _, err := u.write("x", []byte("ours"))
+	u.must(err)
+	if err := u.publish(p, nil); !errors.Is(err, filesync.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	u.want("x", []byte("theirs"))
+	u.must(p.Abort(t.Context()))
+}
+
 // What replaces a file on a server without posix-rename takes its name in two
 // steps. If the second fails, the new file is there still.
 func TestReplacesInTwoSteps(t *testing.T) {
@@ -241,7 +254,7 @@ func TestCloseThatFails(t *testing.T) {
 	}
 }
 
-// fullServers are servers that say in their ways that there is no room.
+// Servers say in their own ways that there is no room.
 func TestFull(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"asked for its room": {Room: 100_000},
@@ -334,24 +347,33 @@ func TestUploadToOneThatFallsSilent(t *testing.T) {
 	}
 }
 
-// A WriteAt that waits ends with the context of its Begin.
+// A WriteAt that waits ends with the context of its Begin: for a server that
+// takes no more, and for one that takes all and answers nothing.
 func TestWriteAtObeysContext(t *testing.T) {
-	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	p, err := u.Begin(ctx, filesync.Entry{Name: "x", Size: 1 << 30, ModTime: old}, nil)
-	u.must(err)
-	s.Freeze()
-	defer s.Thaw()
-	block := noise(1 << 20)
-	for off := int64(0); err == nil; off += int64(len(block)) {
-		if off > 64<<20 {
-			t.Fatal("it takes any number of bytes without an answer")
-		}
-		_, err = p.WriteAt(block, off)
-	}
-	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, filesync.ErrDisconnected) {
-		t.Errorf("got %v", err)
+	for name, stop := range map[string]func(s *sftptest.Faulty){
+		"frozen": (*sftptest.Faulty).Freeze,
+		"silent": func(s *sftptest.Faulty) { s.Set(func(f *sftptest.Faults) { f.SilentAtRequest = 1 }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			p, err := u.Begin(ctx, filesync.Entry{Name: "x", Size: 1 << 30, ModTime: old}, nil)
+			u.must(err)
+			stop(s)
+			defer s.Thaw()
+			time.AfterFunc(300*time.Millisecond, cancel)
+			block := noise(1 << 20)
+			for off := int64(0); err == nil; off += int64(len(block)) {
+				if off > 64<<20 {
+					t.Fatal("it takes any number of bytes without an answer")
+				}
+				_, err = p.WriteAt(block, off)
+			}
+			if !errors.Is(err, context.Canceled) || errors.Is(err, filesync.ErrDisconnected) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
@@ -420,7 +442,7 @@ func TestUploadWide(t *testing.T) {
 				c.Limits.took(time.Second) // far away: it goes wide at once
 				c.Limits.handleTimes.state.Store(featureWorks)
 			})
-			data := noise(40 << 20)
+			data := noise(26 << 20)
 			p, err := u.Begin(t.Context(), uploadEntry("x", data), nil)
 			u.must(err)
 			const block = 100_000
@@ -428,8 +450,12 @@ func TestUploadWide(t *testing.T) {
 			for off := 0; off < len(data); off += block {
 				_, err := p.WriteAt(data[off:min(off+block, len(data))], int64(off))
 				u.must(err)
-				if f := p.(*pendingFile); off > 4<<20 && off < 4<<20+block && test.wide {
+				switch f := p.(*pendingFile); {
+				case off <= 4<<20 || off > 4<<20+block:
+				case test.wide:
 					waitFor(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.lanes) > 1 })
+				case test.faults.OneWriter || test.faults.OwnCopies: // it has been tried
+					waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpOpen] > 1 })
 				}
 			}
 			lanes = len(p.(*pendingFile).lanes)
@@ -447,9 +473,6 @@ func TestUploadWide(t *testing.T) {
 				if l.uses != 0 {
 					t.Errorf("a channel has %d uses left", l.uses)
 				}
-			}
-			if test.faults.OwnCopies {
-				os.Remove(filepath.Join(s.Root, "."+filepath.Base(p.(*pendingFile).path)[1:]+"~"))
 			}
 		})
 	}

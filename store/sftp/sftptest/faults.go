@@ -50,13 +50,14 @@ type Faults struct {
 	LexicalRealpath bool // REALPATH does not look at the disk
 
 	// Of uploads.
-	Without       []string // extensions that are not offered
-	MaxWrite      int      // bytes: a longer WRITE fails, and limits@openssh.com says so
-	ShuffleWrites bool     // answers to WRITEs that are under way together come in another order
-	NoReadWrite   bool     // an OPEN for reading and writing is refused
-	OneWriter     bool     // an OPEN for writing fails while the file is open for that already
-	OwnCopies     bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
-	Room          int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
+	Without        []string // extensions that are not offered
+	MaxWrite       int      // bytes: a longer WRITE fails, and limits@openssh.com says so
+	ShuffleWrites  bool     // answers to WRITEs that are under way together come in another order
+	NoReadWrite    bool     // an OPEN for reading and writing is refused
+	OneWriter      bool     // an OPEN for writing fails while the file is open for that already
+	OwnCopies      bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
+	RenameReplaces bool     // RENAME overwrites what stands there
+	Room           int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
 
 	// Of time. Delay is slept before each answer on a channel, so that requests
 	// queue up behind it; for latency without that, see package relay.

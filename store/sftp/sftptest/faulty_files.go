@@ -238,7 +238,11 @@ func (s *session) onPath(f *Faults, op Op, id uint32, p string, in *fields) {
 	case OpMkdir:
 		s.statusOf(id, os.Mkdir(p, 0o755))
 	case OpRename:
-		s.statusOf(id, renamed(f, renameNew, p, s.abs(in.string())))
+		rename := renameNew
+		if f.RenameReplaces {
+			rename = os.Rename
+		}
+		s.statusOf(id, renamed(f, rename, p, s.abs(in.string())))
 	case OpSymlink: // OpenSSH takes the target first, against the draft
 		s.statusOf(id, os.Symlink(p, s.abs(in.string())))
 	default:
