@@ -131,7 +131,9 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 // recoverRemovals looks again at originals whose removal was under way. One
 // that is gone is done. One of the same size and time may be what we copied or
 // a new file: it goes only if the copy stands and has the same contents;
-// without the copy its row is closed, so that it is copied again.
+// without the copy its row is closed, so that it is copied again. Where every
+// file is a new one, that goes for each that is owed: an upload of the same size
+// and time may have taken its place since.
 func (p *Pass) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {
@@ -140,7 +142,7 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 			return err
 		}
 		from = recs[len(recs)-1].ID
-		recs = slices.DeleteFunc(recs, func(r Record) bool { return r.After != AfterTrying })
+		recs = slices.DeleteFunc(recs, func(r Record) bool { return r.After != AfterTrying && !(p.o.Fresh && r.After == AfterOwed) })
 		if len(recs) == 0 {
 			continue
 		}
@@ -321,6 +323,8 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return AfterDone
+	case errors.Is(err, ErrChanged) && p.o.Fresh:
+		return AfterDone // what is there is a new file, whatever its size and time
 	case errors.Is(err, ErrChanged):
 		return AfterNone // another version is there; it is listed and copied by itself
 	case errors.Is(err, ErrLink):

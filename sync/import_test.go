@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,4 +84,49 @@ func TestNumbered(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
+}
+
+// TestFreshNeverTakesAFileForAnother: an upload that has the size and the time of
+// one that was imported is imported too, wherever the program was in between.
+func TestFreshNeverTakesAFileForAnother(t *testing.T) {
+	fresh := func(o *filesync.Options) { o.Once, o.Fresh, o.Overwrite, o.AfterCopy.Remove = true, true, true, true }
+	t.Run("changed before its removal", func(t *testing.T) {
+		b := newBench(t)
+		b.src.Put("x", "one", old)
+		b.src.OnRemove = func(filesync.Entry) error { return filesync.ErrChanged }
+		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+		b.src.OnRemove = nil
+		b.src.Put("x", "two", old)
+		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+		b.wantNames("x=two")
+	})
+	t.Run("stopped before its removal", func(t *testing.T) {
+		for _, taken := range []bool{false, true} {
+			b := newBench(t)
+			b.src.Put("x", "one", old)
+			b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
+			b.want(b.pass(filesync.Automatic, fresh), filesync.Partial, "copied=1 failed=1")
+			b.src.OnRemove = nil
+			b.src.Put("x", "two", old)
+			if taken {
+				if err := os.Remove(filepath.Join(b.dir, "x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+			b.wantNames("x=two")
+		}
+	})
+	t.Run("the same one", func(t *testing.T) {
+		b := newBench(t)
+		b.src.Put("x", "one", old)
+		b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
+		b.want(b.pass(filesync.Automatic, fresh), filesync.Partial, "copied=1 failed=1")
+		b.src.OnRemove = nil
+		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "")
+		b.wantNames("x=one")
+		if b.src.Len() != 0 {
+			t.Error("the original is left")
+		}
+	})
 }
