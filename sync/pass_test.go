@@ -36,7 +36,7 @@ type bench struct {
 	memory *ledger.Connector
 	shared *filesync.Shared
 	open   filesync.OpenSource
-	passes atomic.Int64 // that request tests ran
+	passes atomic.Int64 // that request tests ran, of ids beyond the ledger's
 }
 
 func newBench(t *testing.T) *bench {

@@ -77,7 +77,7 @@ func (b *bench) run(ctx context.Context, mode filesync.Mode, sel *filesync.Selec
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	o := filesync.Options{ID: fmt.Sprint(b.passes.Add(1)), Mode: mode, Filter: filter, Selection: sel, FollowLinks: true}
+	o := filesync.Options{ID: fmt.Sprint(1000 + b.passes.Add(1)), Mode: mode, Filter: filter, Selection: sel, FollowLinks: true}
 	a.listen(&o)
 	for _, f := range adjust {
 		f(&o)
