@@ -60,7 +60,7 @@ func TestUploadsOfManyClients(t *testing.T) {
 	}
 	sent := time.Since(started)
 	for id := range all {
-		k.until("all is imported of "+id, func() bool { return len(k.inbox(id)) == 0 })
+		k.until("all is imported of "+id, func() bool { return len(k.waiting(id)) == 0 })
 	}
 	took := time.Since(started)
 	k.d.stop().gives(0)
@@ -199,5 +199,5 @@ func TestUploadsWhilePasswordsAreGuessed(t *testing.T) {
 	}
 	guessing.Wait()
 	t.Logf("%d wrong passwords in %s; beside them %d logins, the longest of %s", guessed.Load(), time.Since(started).Round(time.Millisecond), logins, longest.Round(time.Millisecond))
-	k.until("all is imported", func() bool { return len(k.inbox("us_sp_123")) == 0 && len(k.arrived("us_sp_123")) == logins })
+	k.until("all is imported", func() bool { return len(k.waiting("us_sp_123")) == 0 && len(k.arrived("us_sp_123")) == logins })
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,7 @@ func TestUploadsOfAKilledDaemon(t *testing.T) {
 	working.Wait()
 	k.revive()
 	for _, id := range []string{"keeping", "replacing"} {
-		k.until("all is imported of "+id, func() bool { return importable(k.inbox(id)) == 0 })
+		k.until("all is imported of "+id, func() bool { return !slices.ContainsFunc(k.waiting(id), importable) })
 	}
 	k.d.stop().gives(0)
 	crew.settled(logs + k.d.stderr.String())
@@ -80,14 +81,9 @@ func (k *dock) revive() {
 	k.addr()
 }
 
-// importable counts the files of an inbox that wait for nobody but the import.
-func importable(files map[string]string) (n int) {
-	for name := range files {
-		if !strings.HasPrefix(name, ".uploading.") && !strings.HasSuffix(name, ".tmp") {
-			n++
-		}
-	}
-	return n
+// importable reports whether a file of an inbox waits for nobody but the import.
+func importable(name string) bool {
+	return !strings.HasPrefix(name, ".uploading.") && !strings.HasSuffix(name, ".tmp")
 }
 
 // fate is what a client knows of its upload.

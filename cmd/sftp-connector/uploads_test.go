@@ -224,6 +224,18 @@ func (k *dock) arrived(id string) map[string]string { return tree(k.t, k.path(id
 // inbox gives what stands in the inbox of a Space on the disk.
 func (k *dock) inbox(id string) map[string]string { return tree(k.t, k.path("data/spaces/"+id)) }
 
+// waiting gives the names of what stands in the inbox of a Space.
+func (k *dock) waiting(id string) (names []string) {
+	dir := k.path("data/spaces/" + id)
+	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() { // what goes away meanwhile is left out
+			names = append(names, filepath.Base(p))
+		}
+		return nil
+	})
+	return names
+}
+
 // tree gives the files below a directory with their contents; none for a
 // directory that is not there. What goes away meanwhile is left out.
 func tree(t *testing.T, dir string) map[string]string {
@@ -269,7 +281,7 @@ func (k *dock) imports(id string, files ...string) {
 		want[files[i]] = files[i+1]
 	}
 	k.imported(id, want)
-	k.until("the inbox is empty", func() bool { return len(k.inbox(id)) == 0 })
+	k.until("the inbox is empty", func() bool { return len(k.waiting(id)) == 0 })
 }
 
 // status waits until the daemon says this of a Space.

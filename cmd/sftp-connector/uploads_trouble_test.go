@@ -53,8 +53,8 @@ func TestUploadsWhileTheDestinationIsAway(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			k.outage(client, want)
 			k.mustUpload(k.login("other"), "a.csv", "x")
+			k.outage(client, want)
 			k.imports("other", "a.csv", "x") // it is none of theirs
 			if err := c.back(s); err != nil {
 				t.Fatal(err)
@@ -93,5 +93,5 @@ func (k *dock) recovers(c client, want map[string]string) {
 	want = maps.Clone(want)
 	want["c.csv"] = "x"
 	k.imported("us_sp_123", want)
-	k.until("the inbox is empty", func() bool { return len(k.inbox("us_sp_123")) == 0 })
+	k.until("the inbox is empty", func() bool { return len(k.waiting("us_sp_123")) == 0 })
 }
