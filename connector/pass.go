@@ -448,6 +448,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		Once:        e.cfg.Uploads() || e.cfg.Space != nil,
+		InPlace:     e.cfg.Uploads() && f.UploadName == config.UploadDirect,
 		Fresh:       e.cfg.Space != nil,
 		KeepBoth:    e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},

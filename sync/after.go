@@ -23,8 +23,17 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept, err := p.ledger.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
 	for id, batch := range intents {
-		if err := p.recoverIntent(ctx, id, batch); err != nil {
+		// What is kept of a file goes on from there.
+		whole := slices.DeleteFunc(slices.Clone(batch), func(d Delivery) bool {
+			_, ok := kept[d.Source.Name]
+			return ok && d.PendingID == inPlaceID
+		})
+		if err := p.recoverIntent(ctx, id, whole); err != nil {
 			return err
 		}
 	}
@@ -36,8 +45,7 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	if !p.o.Sweep {
 		return nil
 	}
-	kept, err := p.ledger.Checkpoints(ctx)
-	if err != nil {
+	if kept, err = p.ledger.Checkpoints(ctx); err != nil {
 		return err
 	}
 	keep := make(map[string]bool, len(kept))

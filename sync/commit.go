@@ -90,10 +90,12 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 		}
 	}
 	var committed []Delivery
+	var whole []*finished
 	var took []time.Duration
 	for i, f := range batch {
 		if errs[i] == nil {
 			committed = append(committed, deliveries[i])
+			whole = append(whole, f)
 			took = append(took, deliveries[i].At.Sub(f.started))
 		}
 	}
@@ -101,6 +103,7 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 	if err != nil {
 		return err // the intent stays: the next pass finds out what was published
 	}
+	p.settledInPlace(ctx, whole...)
 	if err := p.delivered(ctx, ids, committed, took); err != nil {
 		return err
 	}
@@ -142,7 +145,9 @@ func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 		p.claims.release(f.claim, f.e.Name, p)
 		if err := f.pending.Abort(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", err)
+			continue
 		}
+		p.settledInPlace(ctx, f)
 	}
 }
 

@@ -332,6 +332,8 @@ func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict,
 		return standsIt, nil
 	case !ours && !c.delivered && !p.o.Fresh && s.Mode.IsRegular() && s.SameVersion(c.e):
 		return adoptIt, nil
+	case !ours && !c.delivered && p.partOfOurs(c.e, s):
+		return copyIt, nil
 	case !ours && !p.o.Overwrite:
 		return conflictIt, fmt.Errorf("%w (%d bytes of %s)", ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))
 	}

@@ -35,6 +35,7 @@ type finished struct {
 	pending  Pending
 	delivery Delivery
 	started  time.Time
+	foretold int64 // the intent of a file that is written in place; 0: none
 }
 
 // copyAll is one of the copiers.
@@ -107,7 +108,10 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 // begin opens the pending file: that of an interrupted copy of the same
 // version if there is one.
 func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
-	var err error
+	err := p.foretell(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	if last, ok := p.resumes.find(f.e); ok {
 		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, &last)
 		if err == nil {
@@ -125,6 +129,9 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, nil)
 	}
 	if err != nil {
+		if !unavailable(err) && ctx.Err() == nil {
+			p.settledInPlace(ctx, f)
+		}
 		return nil, err
 	}
 	f.delivery.PendingID = f.pending.ID()
@@ -181,12 +188,15 @@ func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 			cerr = p.ledger.SaveCheckpoint(late, f.e.Name, f.e, c)
 		}
 		if cerr == nil && f.pending.Keep() == nil {
+			p.settledInPlace(late, f)
 			return
 		}
 	}
 	w.discard()
 	if aerr := f.pending.Abort(late); aerr != nil {
 		p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", aerr)
+	} else {
+		p.settledInPlace(late, f)
 	}
 	if w.checkpointed() {
 		if derr := p.ledger.DropCheckpoint(late, f.e.Name, f.pending.ID()); derr != nil {

@@ -20,6 +20,8 @@ type Ledger interface {
 	Intend(ctx context.Context, batch []Delivery) (intent int64, err error)
 	// Intents gives the batches that were journaled and neither committed nor dropped.
 	Intents(ctx context.Context) (map[int64][]Delivery, error)
+	// Drop ends intents of which nothing became.
+	Drop(ctx context.Context, intents []int64) error
 	// Commit records the deliveries, releases the failures of their paths, drops
 	// the checkpoints of their pending files, and ends the intent (0: there is
 	// none), all at once. It gives their rows' ids.

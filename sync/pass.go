@@ -62,6 +62,8 @@ type Options struct {
 	// Once leaves a delivered version alone that is missing at the destination, in
 	// every mode: its receiver may have taken it away.
 	Once bool
+	// InPlace says that the destination writes files under their own names.
+	InPlace bool
 	// Fresh takes every file for a new one: what stands at the destination under
 	// the same name, size and time is not taken for it.
 	Fresh bool

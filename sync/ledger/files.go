@@ -178,6 +178,11 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 	return all, nil
 }
 
+// Drop implements sync.Ledger.
+func (c *Connector) Drop(ctx context.Context, intents []int64) error {
+	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", intents, c.id)
+}
+
 // Commit implements sync.Ledger.
 func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
