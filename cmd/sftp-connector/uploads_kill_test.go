@@ -174,7 +174,7 @@ type uploader struct {
 // work uploads until ctx ends.
 func (u *uploader) work(ctx context.Context) {
 	defer u.leave()
-	pace := time.NewTicker(20 * time.Millisecond)
+	pace := time.NewTicker(40 * time.Millisecond)
 	defer pace.Stop()
 	var left string // the name of an upload that was cut
 	for {
