@@ -210,10 +210,14 @@ func (b *Inbox) state(f *file, now time.Time) (State, time.Time) {
 	return Ready, f.touched.Add(b.o.Quiet)
 }
 
+// held reports whether a client is about to write on what is uploaded. The
+// caller holds Inbox.mu.
+func (f *file) held() bool { return f.writer != nil && f.writer.before }
+
 // ready reports whether a file may be imported. A name that no destination
 // takes may, too: the import says so. The caller holds b.mu.
 func (b *Inbox) ready(f *file, now time.Time) bool {
-	if f.whole == nil {
+	if f.whole == nil || f.held() {
 		return false
 	}
 	state, _ := b.state(f, now)

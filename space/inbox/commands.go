@@ -324,13 +324,37 @@ func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 		return nil
 	}
 	f := b.observe(name, s)
-	switch {
-	case f == nil:
+	if f == nil {
 		return b.setGone(name, flags, a, errMissing)
+	}
+	if err := b.beginFor(f, flags, a); err != nil {
+		return err
+	}
+	switch {
 	case f.part != nil:
 		return b.setPartAttributes(f, p, flags, a)
 	}
 	return b.setWholeAttributes(f, p, flags, a)
+}
+
+// beginFor makes the upload of a writer that changes the size of what it has
+// not written to yet, and tells it the time. The caller has claimed the name.
+func (b *Inbox) beginFor(f *file, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	b.mu.Lock()
+	w := f.writer
+	b.mu.Unlock()
+	if w == nil || !w.untouched() {
+		return nil
+	}
+	if flags.Acmodtime {
+		w.setTime(a.ModTime())
+	}
+	if !flags.Size || int64(a.Size) == w.start {
+		return nil
+	}
+	w.gate.Lock()
+	defer w.gate.Unlock()
+	return w.begin()
 }
 
 func (b *Inbox) setPartAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {

@@ -11,9 +11,9 @@
 //
 // A new upload of a name whose last one still waits does not touch that until it
 // is complete itself: the older version may be imported meanwhile, and the newer
-// one follows. A client sees the one that it is writing. One that opens a
-// complete file for writing without truncating it takes it back: it is being
-// uploaded again.
+// one follows. A client sees the one that it is writing. One that writes on a
+// complete file writes on a copy: what was acknowledged stays until that is
+// complete, and is not listed to the import while it is being written on.
 //
 // The disk is the truth. What is in memory besides is only what a disk does not
 // tell: who writes, since when a file was left alone, and which content it was
@@ -191,10 +191,13 @@ func (b *Inbox) Files() []File {
 	for _, f := range b.files {
 		if f.whole != nil {
 			state, since := b.state(f, now)
+			if f.held() {
+				state, since = Waiting, f.partSince
+			}
 			out = append(out, File{f.name, f.whole.size, f.whole.modTime, state, since})
 		}
 		switch {
-		case f.writer != nil:
+		case f.part != nil && f.writer != nil:
 			out = append(out, File{Name: f.name, Size: f.part.size, State: Uploading, Since: f.partSince})
 		case f.part != nil:
 			out = append(out, File{Name: f.name, Size: f.part.size, State: Interrupted, Since: f.partSince})

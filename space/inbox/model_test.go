@@ -105,9 +105,6 @@ func TestModel(t *testing.T) {
 					rt.Fatalf("append to %s: %v\n%+v", n, did, m)
 				}
 				if can {
-					if !part {
-						delete(m.whole, n)
-					}
 					delete(m.part, n)
 					if cut {
 						m.part[n] = old + "+"
@@ -185,6 +182,9 @@ func TestModel(t *testing.T) {
 					rt.Fatalf("ready: %q, want %q", got, names)
 				}
 				var bytes int64
+				for _, data := range m.part {
+					bytes += int64(len(data))
+				}
 				all := maps.Clone(m.whole)
 				for n, data := range m.whole {
 					bytes += int64(len(data))
@@ -192,10 +192,7 @@ func TestModel(t *testing.T) {
 						rt.Fatalf("%s is imported as %q, want %q", n, got, data)
 					}
 				}
-				for n, data := range m.part {
-					bytes += int64(len(data))
-					all[n] = data
-				}
+				maps.Copy(all, m.part)
 				for n, data := range all {
 					if got := b.get(c, n); got != data {
 						rt.Fatalf("the client sees %s as %q, want %q", n, got, data)

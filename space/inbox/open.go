@@ -3,7 +3,6 @@ package inbox
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -58,8 +57,8 @@ func (r *reader) ReadAt(to []byte, off int64) (int, error) {
 func (r *reader) Close() error { return r.b.answer("close", r.name, r.file.Close()) }
 
 // openWrite opens a file for a client that uploads. What stands under the plain
-// name stays when all of it is to be replaced, and is taken back when it is to
-// be written on.
+// name stays until the upload is complete, be it a replacement or one
+// that goes on with it.
 func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error) {
 	if name == "" {
 		return nil, errDirectory
@@ -91,7 +90,7 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 	case f == nil, f.part == nil && flags.Trunc:
 		err = b.startPart(w, p)
 	case f.part == nil:
-		err = b.takeBack(w, p, s.whole)
+		err = b.goOn(w, p)
 	default:
 		err = b.resumePart(w, p, flags.Trunc)
 	}
@@ -176,25 +175,69 @@ func (b *Inbox) resumePart(w *writer, p place, anew bool) (err error) {
 	return nil
 }
 
-// takeBack makes an uploaded file one that is being uploaded, durably.
-func (b *Inbox) takeBack(w *writer, p place, standing fs.FileInfo) (err error) {
-	if w.file, err = p.dir.OpenFile(p.base, os.O_RDWR, 0); err != nil {
+// goOn opens an uploaded file to be written on. Until something is written there
+// is nothing but that file: see writer.begin.
+func (b *Inbox) goOn(w *writer, p place) (err error) {
+	if w.file, err = p.dir.Open(p.base); err != nil {
 		return err
 	}
-	if err := p.dir.Rename(p.base, p.part()); err != nil {
+	info, err := w.file.Stat()
+	if err != nil {
 		return err
 	}
-	if err := syncDirectory(p.dir); err != nil {
-		return errors.Join(err, p.dir.Rename(p.part(), p.base))
-	}
-	w.prefix = standing.Size()
-	w.before = versionOf(standing)
+	w.prefix = info.Size()
+	w.unchanged, w.before = true, true
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f := b.record(w.name)
-	b.setPart(f, versionOf(standing))
-	b.setWhole(f, nil)
-	b.own(f, w)
+	b.own(b.record(w.name), w)
+	return nil
+}
+
+// begin makes the upload that goes on with a complete file, as a copy of that:
+// the file was acknowledged to its client, and stays until the copy is complete.
+// It takes no time again. The caller has claimed the name.
+func (w *writer) begin() (err error) {
+	w.mu.Lock()
+	needed, failed := w.unchanged && !w.closed, w.err
+	w.mu.Unlock()
+	if !needed || failed != nil || !w.owns() {
+		return failed
+	}
+	p, err := w.b.place(w.name)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	w.b.mu.Lock()
+	if f := w.b.files[key(w.name)]; f != nil && f != w.f {
+		w.b.mu.Unlock()
+		return errTaken
+	}
+	w.b.files[key(w.name)] = w.f // the import may have taken what it had
+	w.b.gone.forget(w.name)
+	w.f.part = &version{}
+	err = w.b.reserve(w.f, w.start)
+	w.b.mu.Unlock()
+	var part *os.File
+	if err == nil {
+		part, err = p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	if err == nil {
+		_, err = io.CopyN(part, w.file, w.start)
+		if err != nil {
+			err = errors.Join(err, part.Close(), p.dir.Remove(p.part()))
+		}
+	}
+	if err != nil {
+		w.b.mu.Lock()
+		defer w.b.mu.Unlock()
+		w.b.setPart(w.f, nil)
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.file.Close()
+	w.file, w.unchanged = part, false
 	return nil
 }
 
@@ -202,7 +245,19 @@ func (b *Inbox) takeBack(w *writer, p place, standing fs.FileInfo) (err error) {
 // written it keeps what has no gap. The caller has claimed the name, and the
 // writer is stopped.
 func (b *Inbox) leavePart(w *writer) error {
+	if w.untouched() {
+		w.release()
+		return w.file.Close()
+	}
 	prefix := w.written()
+	if w.addsNothing(prefix) {
+		p, err := b.place(w.name)
+		if err != nil {
+			return errors.Join(err, w.file.Close())
+		}
+		defer p.close()
+		return b.discardPart(w, p)
+	}
 	err := errors.Join(w.file.Truncate(prefix), w.file.Close())
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -214,20 +269,9 @@ func (b *Inbox) leavePart(w *writer) error {
 	return err
 }
 
-// discardPart removes what is left of an upload that failed. One that went on
-// with a complete file, and only added to it, leaves that as it was.
+// discardPart removes what is left of an upload that failed. A complete file of
+// that name stays.
 func (b *Inbox) discardPart(w *writer, p place) error {
-	if w.restores() {
-		w.setTime(w.before.modTime)
-		err := w.file.Truncate(w.before.size)
-		if err == nil {
-			err = b.publish(w, p)
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		w.f.writer = nil
-		return err
-	}
 	w.file.Close()
 	err := p.dir.Remove(p.part())
 	w.lose()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pkg/sftp"
+
 	"sftpconnector/space/inbox"
 )
 
@@ -55,7 +57,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// What is uploaded and opened for writing again is being uploaded.
+// What is uploaded and written on waits for that, and is never lost by it.
 func TestWrittenOn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, inbox.Options{})
@@ -70,10 +72,60 @@ func TestWrittenOn(t *testing.T) {
 	}
 	_, err = f.WriteAt([]byte(" two"), 3)
 	b.must(err)
+	b.wantReady()
 	c.end()
-	b.wantReady()
+	b.wantReady("x")
 	b.again()
-	b.wantReady()
+	b.ready()
+	b.wantReady("x")
+	if got := b.fetch(b.ready()["x"]); got != "one" {
+		t.Errorf("%q", got)
+	}
+}
+
+// A client that opens what is uploaded, and writes nothing, changes nothing.
+func TestOpenedOnly(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(*session, *sftp.File) error{
+		"closed": func(_ *session, f *sftp.File) error { return f.Close() },
+		"cut":    func(c *session, _ *sftp.File) error { c.end(); return nil },
+	} {
+		b := newBench(t, inbox.Options{})
+		c := b.connect()
+		b.put(c, "x", "acknowledged")
+		e := b.ready()["x"]
+		f, err := c.OpenFile("x", os.O_RDWR)
+		b.must(err)
+		b.wantReady()
+		b.must(leave(c, f))
+		b.wantUsage(12, 1)
+		if now := b.ready()["x"]; !now.SameVersion(e) || len(b.Files()) != 1 {
+			t.Errorf("%s: %+v, %+v", name, now, b.Files())
+		}
+		b.again()
+		if got := b.fetch(e); got != "acknowledged" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// The import takes a file that a client then writes on: it is a new version.
+func TestImportedThenWrittenOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	b.put(c, "x", "one")
+	e := b.ready()["x"]
+	f, err := c.OpenFile("x", os.O_RDWR)
+	b.must(err)
+	b.must(b.src.RemoveIf(t.Context(), e))
+	_, err = f.WriteAt([]byte(" two"), 3)
+	b.must(err)
+	b.must(f.Close())
+	if got := b.fetch(b.ready()["x"]); got != "one two" {
+		t.Errorf("%q", got)
+	}
+	b.wantUsage(7, 1)
 }
 
 // A new upload leaves the last one alone until it is complete.
@@ -235,7 +287,7 @@ func TestLimitOfAppended(t *testing.T) {
 	b := newBench(t, inbox.Options{MaximumFileSize: 10})
 	c := b.connect()
 	b.putAt(c, "x", "12345678", then)
-	for at, want := range map[int64]string{8: "12345678", 0: ""} {
+	for _, at := range []int64{8, 0} {
 		f, err := c.OpenFile("x", os.O_WRONLY)
 		b.must(err)
 		if at == 0 {
@@ -248,13 +300,8 @@ func TestLimitOfAppended(t *testing.T) {
 		if err := f.Close(); err == nil {
 			t.Error("closed")
 		}
-		if want == "" {
-			b.wantReady()
-			b.wantUsage(0, 0)
-			b.putAt(c, "x", "12345678", then)
-			continue
-		}
-		if e := b.ready()["x"]; b.fetch(e) != want {
+		b.wantUsage(8, 1)
+		if e := b.ready()["x"]; b.fetch(e) != "12345678" {
 			t.Errorf("what was there: %+v", e)
 		}
 	}

@@ -27,20 +27,21 @@ type writer struct {
 	f       *file
 	file    *os.File
 	appends bool
-	start   int64    // size when it was opened
-	before  *version // the complete file that it goes on with; nil: none
+	start   int64 // size when it was opened
+	before  bool  // it goes on with a complete file
 
 	gate sync.RWMutex // held for reading by what uses file, and for writing by what ends that
 
-	mu      sync.Mutex
-	prefix  int64           // [0, prefix) is written
-	ahead   map[int64]int64 // written behind a gap: start → end
-	rewrote bool            // something before start
-	modTime time.Time       // that the client set; zero: none
-	last    time.Time       // when it was used
-	cut     error           // how the session ended with the handle open
-	err     error           // what failed first; the upload is over
-	closed  bool
+	mu        sync.Mutex
+	unchanged bool            // nothing is written yet, and file is the complete one
+	prefix    int64           // [0, prefix) is written
+	ahead     map[int64]int64 // written behind a gap: start → end
+	rewrote   bool            // something before start
+	modTime   time.Time       // that the client set; zero: none
+	last      time.Time       // when it was used
+	cut       error           // how the session ended with the handle open
+	err       error           // what failed first; the upload is over
+	closed    bool
 }
 
 var (
@@ -52,6 +53,11 @@ var (
 // WriteAt implements io.WriterAt. After an error the upload has failed: all
 // further writes do, and CLOSE removes it.
 func (w *writer) WriteAt(data []byte, off int64) (int, error) {
+	if len(data) > 0 && w.untouched() {
+		if err := w.first(); err != nil {
+			return 0, w.fail(w.b.answer("write", w.name, err))
+		}
+	}
 	w.gate.RLock()
 	defer w.gate.RUnlock()
 	if err := w.admit(off, int64(len(data))); err != nil {
@@ -217,12 +223,41 @@ func (w *writer) written() int64 {
 	return w.prefix
 }
 
-// restores reports whether the complete file is still there that the upload
-// went on with.
-func (w *writer) restores() bool {
+// untouched reports whether the upload is still nothing but the complete file
+// that it is to go on with.
+func (w *writer) untouched() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.before != nil && !w.rewrote
+	return w.unchanged
+}
+
+// first makes the upload, as something is to be written.
+func (w *writer) first() error {
+	defer w.b.claim(w.name)()
+	w.gate.Lock() // a client may read meanwhile
+	defer w.gate.Unlock()
+	return w.begin()
+}
+
+// addsNothing reports whether the upload, cut at prefix, is the complete file that it
+// went on with, and nothing else.
+func (w *writer) addsNothing(prefix int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.before && !w.rewrote && prefix == w.start
+}
+
+// release gives up a file of which nothing was written: it is what it was.
+func (w *writer) release() {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	if w.f.writer != w {
+		return
+	}
+	w.f.writer = nil
+	if w.f.whole != nil {
+		w.b.touch(w.f)
+	}
 }
 
 // stop waits for the writes under way; all later ones fail with err.
@@ -254,6 +289,11 @@ func (w *writer) Close() error {
 	}
 	defer w.b.claim(w.name)()
 	if !w.owns() {
+		w.file.Close()
+		return failed
+	}
+	if w.untouched() {
+		w.release()
 		w.file.Close()
 		return failed
 	}
