@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,9 +26,25 @@ func (c *Config) validate(top *place) {
 		at := connectors.at(name)
 		c.Connectors[name].validate(at)
 		c.validateSource(name, at.at("files", "source_directory_path"))
+		if f := c.Connectors[name].Files; !c.Connectors[name].Uploads() {
+			c.keepOut(f.DestinationDirectoryPath, at.at("files", "destination_directory_path"))
+		} else if f.AfterCopy.Action == Move && filepath.IsAbs(f.AfterCopy.MoveTo) {
+			c.keepOut(f.AfterCopy.MoveTo, at.at("files", "after_copy"))
+		}
 		validateName("connector", name, maxName, at, folded, connectors)
 	}
 	c.validateSpaces(top)
+	for id, space := range c.Spaces {
+		c.keepOut(space.DestinationDirectoryPath, top.at("spaces", id, "destination_directory_path"))
+	}
+}
+
+// keepOut refuses a local directory that the other side chooses names in, where
+// these could be the ledger's or those of inboxes and passwords.
+func (c *Config) keepOut(path string, at *place) {
+	if path != "" && !isShare(path) && c.DataDirectory != "" && (holds(path, c.DataDirectory) || holds(c.DataDirectory, path)) {
+		at.refuse("it is, holds or lies in the data_directory, whose ledger and secrets a file could then replace; allowed: another directory")
+	}
 }
 
 // validateSource keeps the ledger out of uploads.

@@ -210,7 +210,11 @@ func sourceOf(c *config.Connector) string {
 	case c.Space != nil:
 		return "space:" + c.Space.Name
 	case c.Uploads():
-		return "upload:" + c.Files.SourceDirectoryPath
+		to := fmt.Sprintf("%s@%s:%d", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port)
+		if api := c.SFTP.CredentialsAPI; api.Enabled() {
+			to = api.SpaceID + "@" + api.URL
+		}
+		return "upload:" + c.Files.SourceDirectoryPath + " to " + to + "/" + c.Files.DestinationDirectoryPath
 	case c.SFTP.CredentialsAPI.Enabled():
 		return c.SFTP.CredentialsAPI.SpaceID + "@" + c.SFTP.CredentialsAPI.URL + "/" + c.Files.SourceDirectoryPath
 	}
@@ -318,6 +322,9 @@ func (e *Element) runOnce(ctx context.Context, r *Run, id string, sweep bool) fi
 		return filesync.Result{Outcome: filesync.Failed, Started: started, Finished: time.Now(), Err: err}
 	}
 	o := e.options(r.Mode, id, sweep)
+	e.mu.Lock()
+	o.Rerun = r.pass != nil
+	e.mu.Unlock()
 	if r.observe != nil {
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
@@ -358,86 +365,6 @@ func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Resu
 	return r
 }
 
-// open opens the destination and the source, or joins the passes that use them.
-// With probe it tries to write to the destination; else a pass that has
-// something to write finds out.
-func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destination, error) {
-	dst, err := e.dst.acquire(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if probe {
-		if err := dst.Probe(ctx); err != nil {
-			e.dst.release(dst, false)
-			return nil, nil, err
-		}
-	}
-	src, err := e.src.acquire(ctx)
-	if err != nil {
-		e.dst.release(dst, false)
-		return nil, nil, err
-	}
-	return src, dst, nil
-}
-
-func (e *Element) openSource(ctx context.Context) (Source, error) {
-	open := func(ctx context.Context) (Source, error) { return e.parts.Source(ctx, e.cfg, nil) }
-	if e.cfg.Uploads() || e.cfg.Space != nil {
-		return open(ctx)
-	}
-	return login(ctx, e, open)
-}
-
-func (e *Element) openDestination(ctx context.Context) (filesync.Destination, error) {
-	open := func(ctx context.Context) (filesync.Destination, error) { return e.parts.Destination(ctx, e.cfg, nil) }
-	if e.cfg.Uploads() {
-		return login(ctx, e, open)
-	}
-	return open(ctx)
-}
-
-// login opens the end that is the SFTP server, unless that refused us a short
-// while ago: only a person who asks for it tries again before the hold is over.
-// One login is tried at a time.
-func login[T any](ctx context.Context, e *Element, open func(context.Context) (T, error)) (T, error) {
-	e.mu.Lock()
-	held, word := time.Now().Before(e.held), e.heldFor
-	e.mu.Unlock()
-	if held {
-		var none T
-		return none, &status.Error{Word: word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld}
-	}
-	end, err := open(ctx)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch word := status.Of(err); {
-	case ctx.Err() != nil:
-	case word == status.AuthenticationFailed, word == status.HostKeyVerificationFailed, word == status.HostKeyUnknown:
-		e.heldFor = word
-		e.held = time.Now().Add(min(refusedHold<<min(e.refused, 10), refusedHoldMax))
-		e.refused++
-	default:
-		e.refused, e.held = 0, time.Time{}
-	}
-	return end, err
-}
-
-// letIn ends a hold, as somebody asks for a login now.
-func (e *Element) letIn() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.held = time.Time{}
-}
-
-func (e *Element) reopen(ctx context.Context) (filesync.Source, error) {
-	e.log.Info("connection lost, opening it again")
-	src, err := e.src.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return src, nil
-}
-
 // options are the settings of a pass.
 func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Options {
 	f := e.cfg.Files
@@ -447,18 +374,27 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Op
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
-		Once:        e.cfg.Uploads() || e.cfg.Space != nil,
-		InPlace:     e.cfg.Uploads() && f.UploadName == config.UploadDirect,
-		Fresh:       e.cfg.Space != nil,
-		KeepBoth:    e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
-		AfterCopy:   filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
-		Sweep:       sweep,
-		Log:         e.log.With("pass", id),
-		OnReached:   e.health.reached,
-		OnLost:      e.health.report,
-		OnDelivered: e.delivered,
-		Release:     func(s filesync.Source, lost bool) { e.src.release(s.(Source), lost) },
+		Once:           e.cfg.Uploads() || e.cfg.Space != nil,
+		CheckpointStep: e.checkpointStep(),
+		InPlace:        e.cfg.Uploads() && f.UploadName == config.UploadDirect,
+		Fresh:          e.cfg.Space != nil,
+		KeepBoth:       e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
+		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
+		Sweep:          sweep,
+		Log:            e.log.With("pass", id),
+		OnReached:      e.health.reached,
+		OnLost:         e.health.report,
+		OnDelivered:    e.delivered,
+		Release:        func(s filesync.Source, lost bool) { e.src.release(s.(Source), lost) },
 	}
+}
+
+// checkpointStep is short where the connection to the destination may break.
+func (e *Element) checkpointStep() int64 {
+	if e.cfg.Uploads() {
+		return 32 << 20
+	}
+	return 0
 }
 
 // awaitSettle reports whether a pass waits for the second look. An automatic

@@ -42,9 +42,12 @@ func Connectors(c *config.Config) map[string]*config.Connector {
 	return all
 }
 
-// Run lets clients in and imports what they upload until ctx ends; then it waits
-// for both. The elements of the Spaces are in set.
+// Run lets clients in and imports what they upload until ctx ends, or until the
+// listener fails, which is the error; then it waits for both. The elements of the
+// Spaces are in set.
 func (s *Spaces) Run(ctx context.Context, set *connector.Set) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.mu.Lock()
 	s.run = func(one *space) {
 		ctx, end := context.WithCancel(ctx)
@@ -62,6 +65,7 @@ func (s *Spaces) Run(ctx context.Context, set *connector.Set) error {
 	host, port := s.Public()
 	s.log.Info("receiving uploads", "spaces", len(s.IDs()), "listen", s.Addr().String(), "public_host", host, "public_port", port)
 	err := s.server.Serve(ctx, s.listener)
+	cancel() // if it was the listener that ended
 	s.tasks.Wait()
 	return err
 }

@@ -50,6 +50,14 @@ type rig struct {
 // newRig starts one. adjust may change its settings.
 func newRig(t *testing.T, adjust func(*rig)) *rig {
 	t.Helper()
+	r := prepare(t, adjust)
+	r.run()
+	return r
+}
+
+// prepare opens the Spaces of one, which does not run yet.
+func prepare(t *testing.T, adjust func(*rig)) *rig {
+	t.Helper()
 	r := &rig{T: t, dir: t.TempDir()}
 	r.cfg = &config.Config{
 		DataDirectory: filepath.Join(r.dir, "data"),
@@ -59,19 +67,18 @@ func newRig(t *testing.T, adjust func(*rig)) *rig {
 		Spaces: map[string]*config.Space{},
 	}
 	r.add(id, config.ReplaceSameName)
-	if adjust != nil {
-		adjust(r)
-	}
 	for _, dir := range []string{"data", "to"} {
 		if err := os.Mkdir(filepath.Join(r.dir, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if adjust != nil {
+		adjust(r)
+	}
 	var err error
 	if r.spaces, err = space.Open(space.Options{Config: r.cfg, OnSession: r.happened}); err != nil {
 		t.Fatal(err)
 	}
-	r.run()
 	return r
 }
 

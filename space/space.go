@@ -72,8 +72,9 @@ type Options struct {
 	OnSession func(sshd.Event)
 }
 
-// Open opens the inboxes and listens; nobody is let in until Run. Without a
-// space_server in the configuration there are no Spaces, and it gives nil.
+// Open opens the inboxes and listens; nobody is let in until Run. An inbox that
+// cannot be opened is logged, and its Space is unknown until a Reload opens it.
+// Without a space_server in the configuration there are no Spaces, and it gives nil.
 func Open(o Options) (*Spaces, error) {
 	c := o.Config
 	if !c.SpaceServer.Enabled() {
@@ -94,9 +95,9 @@ func Open(o Options) (*Spaces, error) {
 		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
 	if err == nil {
-		err = s.take(c)
-	}
-	if err == nil {
+		if unopened := s.take(c); unopened != nil { // the others receive all the same
+			o.Log.Error("not all Spaces receive uploads", "error", unopened)
+		}
 		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
 			err = fmt.Errorf("space_server.listen: %w", err)
 		}
@@ -119,7 +120,8 @@ func OpenCredentials(c *config.Config) (*credentials.Store, error) {
 }
 
 // take opens the inboxes of a configuration, those of new limits anew, and ends
-// the Spaces that it has no more. Their files stay.
+// the Spaces that it has no more. Their files stay. A Space that cannot be opened
+// is left out, and the error says so; the others go over.
 func (s *Spaces) take(c *config.Config) error {
 	fresh := map[string]*space{}
 	s.mu.RLock()
@@ -142,9 +144,11 @@ func (s *Spaces) take(c *config.Config) error {
 		public[id] = parsed
 	}
 	s.retire(c, fresh)
-	for _, one := range fresh {
+	var unopened []error
+	for id, one := range fresh {
 		if err := s.openInbox(one); err != nil {
-			return err
+			unopened = append(unopened, err)
+			delete(fresh, id)
 		}
 	}
 	s.mu.Lock()
@@ -159,7 +163,7 @@ func (s *Spaces) take(c *config.Config) error {
 	for id, one := range s.spaces {
 		one.cfg, one.public = c.Spaces[id], public[id]
 	}
-	return nil
+	return errors.Join(unopened...)
 }
 
 // retire ends the Spaces that are gone, and those that are opened anew.
@@ -215,7 +219,8 @@ func limitsOf(c *config.Config, s *config.Space) limits {
 }
 
 // Reload goes over to another configuration. What the listener is made of takes
-// effect at the next start.
+// effect at the next start. The error names the Spaces that could not be opened:
+// they are unknown until another Reload opens them, and the others have gone over.
 func (s *Spaces) Reload(c *config.Config) error { return s.take(c) }
 
 func (s *Spaces) find(id string) (*space, error) {

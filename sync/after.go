@@ -19,23 +19,8 @@ import (
 // pending files.
 func (p *Pass) recoverLast(ctx context.Context) error {
 	p.at("looking after the last pass")
-	intents, err := p.ledger.Intents(ctx)
-	if err != nil {
+	if err := p.recoverIntents(ctx); err != nil {
 		return err
-	}
-	kept, err := p.ledger.Checkpoints(ctx)
-	if err != nil {
-		return err
-	}
-	for id, batch := range intents {
-		// What is kept of a file goes on from there.
-		whole := slices.DeleteFunc(slices.Clone(batch), func(d Delivery) bool {
-			_, ok := kept[d.Source.Name]
-			return ok && d.PendingID == inPlaceID
-		})
-		if err := p.recoverIntent(ctx, id, whole); err != nil {
-			return err
-		}
 	}
 	if p.o.AfterCopy.any() {
 		if err := p.recoverRemovals(ctx); err != nil {
@@ -45,7 +30,8 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	if !p.o.Sweep {
 		return nil
 	}
-	if kept, err = p.ledger.Checkpoints(ctx); err != nil {
+	kept, err := p.ledger.Checkpoints(ctx)
+	if err != nil {
 		return err
 	}
 	keep := make(map[string]bool, len(kept))
@@ -97,6 +83,9 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 	var published []Delivery
 	var stand []string
 	for i, d := range batch {
+		if d.inPlace() && (recs[i].Delivered(d.Source) && recs[i].Delivery.Pass == d.Pass || d.replaces(standing[i])) {
+			continue // it was recorded, or never begun
+		}
 		pending, err := p.dst.Begin(ctx, d.Target, &Checkpoint{ID: d.PendingID})
 		switch {
 		case err == nil:
@@ -168,16 +157,33 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 		}
 		byAfter := map[After][]int64{}
 		for i, r := range recs {
-			after := AfterDone
-			if originals[i].Err == nil && copies[i].Err == nil && wrote(r, targets[i], copies[i].Entry) {
-				after = AfterCompare
+			if after, known := p.removed(r, originals[i], copies[i]); known {
+				byAfter[after] = append(byAfter[after], r.ID)
 			}
-			byAfter[after] = append(byAfter[after], r.ID)
 		}
 		if err := p.setAfter(ctx, byAfter); err != nil {
 			return err
 		}
 	}
+}
+
+// removed says what became of a removal that was under way, by what stands at
+// both ends; known is false while one of them does not tell.
+func (p *Pass) removed(r Record, original, standing Look) (after After, known bool) {
+	gone := func(k Look) bool { return errors.Is(k.Err, fs.ErrNotExist) }
+	switch {
+	case original.Err != nil:
+		return AfterDone, gone(original)
+	case !original.Entry.SameVersion(r.Delivery.Source):
+		return AfterDone, true
+	case p.o.Once && !p.o.Fresh:
+		return AfterOwed, true // its receiver may have taken the copy
+	case standing.Err != nil:
+		return AfterDone, gone(standing)
+	case wrote(r, r.Delivery.Target.Name, standing.Entry):
+		return AfterCompare, true
+	}
+	return AfterDone, true
 }
 
 func (p *Pass) setAfter(ctx context.Context, by map[After][]int64) error {

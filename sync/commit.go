@@ -144,6 +144,7 @@ func (p *Pass) abandon(ctx context.Context, batch []*finished) {
 	for _, f := range batch {
 		p.claims.release(f.claim, f.e.Name, p)
 		if err := f.pending.Abort(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.littered.Store(true)
 			p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", err)
 			continue
 		}

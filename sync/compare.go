@@ -168,7 +168,11 @@ func (p *Pass) decideDelivered(c candidate) {
 		reason += "; its original could not be removed or moved yet"
 	}
 	p.stands(c)
-	p.decide(c.e, stateOf(c.rec), reason)
+	target := "" // whether it stands there is not known
+	if p.o.Once {
+		target = c.rec.Delivery.Target.Name // nor asked: it was delivered
+	}
+	p.decideTarget(c.e, stateOf(c.rec), target, reason)
 }
 
 // stands counts a file that needs nothing; one that an earlier run of this very

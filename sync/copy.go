@@ -182,7 +182,9 @@ func (p *Pass) explain(ctx context.Context, e Entry, err error) error {
 func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if prefix := w.whole(); prefix >= keepFrom && !errors.Is(err, ErrFull) && (ctx.Err() != nil || unavailable(err)) {
+	// Under its own name, a part is not for its receiver to see.
+	visible := p.o.InPlace && !errors.Is(err, ErrDisconnected)
+	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, ErrFull) && (ctx.Err() != nil || unavailable(err)) {
 		c, cerr := f.pending.Checkpoint(late, prefix)
 		if cerr == nil {
 			cerr = p.ledger.SaveCheckpoint(late, f.e.Name, f.e, c)
@@ -193,12 +195,14 @@ func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		}
 	}
 	w.discard()
-	if aerr := f.pending.Abort(late); aerr != nil {
+	aerr := f.pending.Abort(late)
+	if aerr != nil {
+		p.littered.Store(true)
 		p.o.Log.Warn("pending file not removed", "file", f.e.Name, "error", aerr)
 	} else {
 		p.settledInPlace(late, f)
 	}
-	if w.checkpointed() {
+	if w.checkpointed() && aerr == nil {
 		if derr := p.ledger.DropCheckpoint(late, f.e.Name, f.pending.ID()); derr != nil {
 			p.o.Log.Warn("checkpoint not dropped", "file", f.e.Name, "error", derr)
 		}
@@ -286,7 +290,7 @@ func (x *extents) note(start, end int64) {
 		delete(x.ahead, x.prefix)
 		x.prefix = end
 	}
-	if x.prefix-x.marked >= checkpointStep {
+	if x.prefix-x.marked >= x.p.o.CheckpointStep {
 		x.marked = x.prefix
 		select {
 		case x.mark <- x.prefix:
@@ -325,7 +329,7 @@ func (x *extents) checkpointed() bool {
 // checkpoints saves checkpoints of a large file as it grows, so that a kill
 // does not cost all of it.
 func (x *extents) checkpoints(ctx context.Context) (stop func()) {
-	if x.source.Size < 2*checkpointStep {
+	if x.source.Size < 2*x.p.o.CheckpointStep {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -2,6 +2,9 @@ package sync
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -9,8 +12,63 @@ import (
 // a part of one there when the program is killed or the connection breaks. To
 // know it from somebody else's file, each is journaled before it is begun.
 
-// inPlaceID is the id of a file in the journal that has no pending name.
-const inPlaceID = "in place"
+// InPlaceID begins the ids of files in the journal that were about to be begun
+// under their own names. What stands there then is a part of one, whatever its
+// time, if it is no larger.
+const InPlaceID = "in place"
+
+// inPlaceID is the id of a file that replaces another one, or none.
+func inPlaceID(replaces *Entry) string {
+	if replaces == nil {
+		return InPlaceID
+	}
+	return fmt.Sprintf("%s of %d %d", InPlaceID, replaces.Size, replaces.ModTime.Unix())
+}
+
+// inPlace reports whether the delivery is one that was about to be begun so.
+func (d Delivery) inPlace() bool { return strings.HasPrefix(d.PendingID, InPlaceID) }
+
+// replaces reports whether what stands is the very file that was to be replaced.
+func (d Delivery) replaces(standing Look) bool {
+	return standing.Err == nil && d.PendingID != InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
+}
+
+// recoverIntents finds out what became of batches that were about to get their
+// names. Those of files that were written in place come last: what was recorded
+// of them is in the other ones.
+func (p *Pass) recoverIntents(ctx context.Context) error {
+	intents, err := p.ledger.Intents(ctx)
+	if err != nil {
+		return err
+	}
+	kept, err := p.ledger.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	for _, inPlace := range []bool{false, true} {
+		for id, batch := range intents {
+			if len(batch) > 0 && batch[0].inPlace() != inPlace || p.others(batch) {
+				continue
+			}
+			// What is kept of a file goes on from there.
+			batch = slices.DeleteFunc(batch, func(d Delivery) bool {
+				_, ok := kept[d.Source.Name]
+				return ok && d.inPlace()
+			})
+			if err := p.recoverIntent(ctx, id, batch); err != nil {
+				return err
+			}
+			delete(intents, id)
+		}
+	}
+	return nil
+}
+
+// others reports whether a batch may be of a pass that runs beside this one:
+// only the first of them, or one that begins anew, recovers.
+func (p *Pass) others(batch []Delivery) bool {
+	return p.beside && (len(batch) == 0 || batch[0].Pass != p.o.ID)
+}
 
 // foretell journals that a file is about to be begun under its own name.
 func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
@@ -18,7 +76,7 @@ func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At = inPlaceID, time.Now()
+	d.PendingID, d.At = inPlaceID(f.replaces), time.Now()
 	f.foretold, err = p.ledger.Intend(ctx, []Delivery{d})
 	return err
 }

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,11 @@ type Options struct {
 	// Once leaves a delivered version alone that is missing at the destination, in
 	// every mode: its receiver may have taken it away.
 	Once bool
+	// Rerun says that this pass has run before, and lost its destination.
+	Rerun bool
+	// CheckpointStep is after how many bytes of a large file a checkpoint of it is
+	// saved; 0 for the default.
+	CheckpointStep int64
 	// InPlace says that the destination writes files under their own names.
 	InPlace bool
 	// Fresh takes every file for a new one: what stands at the destination under
@@ -125,6 +131,8 @@ type Pass struct {
 	skip       []string     // directories that are never walked
 	entries    atomic.Int64 // that were listed
 	sweeping   atomic.Bool
+	littered   atomic.Bool           // a pending file could not be removed
+	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
 	once       sync.Once             // for OnReached
@@ -142,6 +150,7 @@ type Pass struct {
 // New makes a pass. The first source is open already; open makes another one
 // when that is lost. shared is the connector's.
 func New(first Source, open OpenSource, dst Destination, ledger Ledger, shared *Shared, o Options) *Pass {
+	o.CheckpointStep = cmp.Or(o.CheckpointStep, checkpointStep)
 	if o.Stall == 0 {
 		o.Stall = defaultStall
 	}
@@ -177,7 +186,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 
 	err := p.run(ctx)
 	stop()
-	if errors.Is(err, ErrDisconnected) {
+	if errors.Is(err, ErrDisconnected) || p.littered.Load() {
 		p.litter(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
@@ -459,8 +468,8 @@ func (p *Pass) try(ctx context.Context, e Entry, err error) {
 	f := Failure{Source: e, Tries: 1, Error: err.Error(), At: time.Now()}
 	if last := found[0]; last.FailureID != 0 && !last.Failure.Conflict && last.Failure.Source.SameVersion(e) {
 		f.Tries += last.Failure.Tries
-		if p.o.Mode == Request && f.At.Before(last.Failure.Next) {
-			f.Tries-- // many requests in a row are no more than one try
+		if (p.o.Mode == Request || p.o.Rerun) && f.At.Before(last.Failure.Next) {
+			f.Tries-- // many requests in a row are no more than one try, nor are the runs of a pass
 		}
 	}
 	f.Quarantined = f.Tries >= MaxTries

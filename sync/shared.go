@@ -48,6 +48,10 @@ func (s *Shared) enter(ctx context.Context, p *Pass, recover func(context.Contex
 	recovered := s.recovered
 	s.mu.Unlock()
 	if recovered {
+		p.beside = true
+		if p.o.Rerun {
+			return p.recoverIntents(ctx)
+		}
 		return nil
 	}
 	if err := recover(ctx); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -35,8 +37,13 @@ func (a *app) configCheck() error {
 		return a.printJSON(struct {
 			File       string   `json:"file"`
 			Connectors []string `json:"connectors"`
-		}{a.configPath, names})
+			Spaces     []string `json:"spaces,omitempty"`
+		}{a.configPath, names, slices.Sorted(maps.Keys(cfg.Spaces))})
 	}
-	fmt.Fprintf(a.stdout, "%s: %d connectors, no mistakes\n", a.configPath, len(names))
+	what := fmt.Sprintf("%d connectors", len(names))
+	if n := len(cfg.Spaces); n > 0 {
+		what += fmt.Sprintf(", %d Spaces", n)
+	}
+	fmt.Fprintf(a.stdout, "%s: %s, no mistakes\n", a.configPath, what)
 	return nil
 }

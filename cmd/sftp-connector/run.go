@@ -267,8 +267,7 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 		d.log.Warn("reload: space_server takes effect at the next start")
 	} else if d.spaces != nil {
 		if err := d.spaces.Reload(cfg); err != nil {
-			d.log.Error("reload: failed, send SIGHUP again to go over to the new configuration", "error", err)
-			return
+			d.log.Error("reload: not all Spaces receive uploads, send SIGHUP again to try once more", "error", err)
 		}
 	}
 	if err := d.set.Reload(wait, elements(cfg, d.spaces)); err != nil {

@@ -76,7 +76,31 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 		defer os.Remove(spooled)
 		paths[remote] = spooled
 	}
-	return a.putFiles(ctx, cfg, name, paths, f.force)
+	bad := a.leaveOut(paths)
+	if len(paths) == 0 {
+		return &exitError{code: exitFailed}
+	}
+	err = a.putFiles(ctx, cfg, name, paths, f.force)
+	if err == nil && bad > 0 {
+		return &exitError{code: exitPartial}
+	}
+	return err
+}
+
+// leaveOut takes out what cannot be put, says why, and counts it.
+func (a *app) leaveOut(paths map[string]string) (bad int) {
+	for name, path := range paths {
+		info, err := os.Stat(path)
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", path)
+		}
+		if err != nil {
+			fmt.Fprintf(a.stderr, "sftp-connector: %v\n", err)
+			delete(paths, name)
+			bad++
+		}
+	}
+	return bad
 }
 
 // remoteNames gives each file its name on the server.
@@ -176,7 +200,8 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	stop()
 	pass.Connector = name
 	for i, x := range pass.Failures {
-		pass.Failures[i].Hint = strings.Replace(x.Hint, "set files.on_conflict: overwrite", "add --force", 1)
+		hint := strings.Replace(x.Hint, "set files.on_conflict: overwrite", "add --force", 1)
+		pass.Failures[i].Hint = strings.Replace(hint, "; it is tried again on its own", "", 1)
 	}
 	return a.showPasses([]string{name}, []interapp.Pass{pass}, []error{err})
 }

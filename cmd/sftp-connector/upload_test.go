@@ -68,7 +68,8 @@ func TestUploadVerb(t *testing.T) {
 	} {
 		s.run(append([]string{"upload"}, bad...)...).gives(2)
 	}
-	s.run("upload", "out", s.path("none.csv")).gives(1, "none.csv: no such file")
+	s.run("upload", "out", s.path("none.csv")).gives(1).says("none.csv: no such file")
+	s.run("upload", "out", s.path("none.csv"), s.path("sub/b.csv"), s.path("sub")).gives(3, "succeeded").says("none.csv: no such file", "sub is not a regular file")
 	left, _ := filepath.Glob(filepath.Join(server.Root, "box", ".*"))
 	spooled, _ := filepath.Glob(s.path("data/standard-input*"))
 	if len(left)+len(spooled) != 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/wire"
@@ -25,6 +26,7 @@ type pendingFile struct {
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
 
+	durable atomic.Int64 // the prefix that was flushed last
 	mu      sync.Mutex
 	changed chan struct{} // of those who wait for an answer or a lane
 	lanes   []*writing    // the first is the one that opened the file
@@ -297,8 +299,8 @@ func (p *pendingFile) drain(ctx context.Context) error {
 
 // Checkpoint implements sync.Pending. It waits for the answers to what was
 // written. On a server with fsync@openssh.com it fails when the bytes cannot be
-// made durable; on any other the server's word that it has them must do, which
-// holds when the connection is gone, too.
+// made durable, and once the connection is gone answers with those that were; on
+// any other the server's word that it has them must do, which holds then, too.
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
 	if p.now() != pendingOpen {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", shown(p.entry.Name), fs.ErrClosed)
@@ -308,9 +310,14 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 		// On whichever channel they came: what was acknowledged before is part of it.
 		main := p.main()
 		_, err := main.wire().ask(ctx, func(c *wire.Call) { main.wire().session.Fsync(c, main.h) })
-		if !p.d.limits.fsync.refused(err) && err != nil {
+		switch durable := p.durable.Load(); {
+		case p.d.limits.fsync.refused(err):
+		case err != nil && durable > 0 && ctx.Err() == nil:
+			return filesync.Checkpoint{ID: p.id, Prefix: min(durable, prefix)}, nil
+		case err != nil:
 			return filesync.Checkpoint{}, p.failed(ctx, "sync", err)
 		}
+		p.durable.Store(max(there, p.durable.Load()))
 	}
 	return filesync.Checkpoint{ID: p.id, Prefix: there}, nil
 }

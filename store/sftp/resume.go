@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
@@ -39,7 +40,7 @@ func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from files
 	case err != nil:
 		return err
 	case !now.Mode.IsRegular(), now.SameVersion(e), now.Size < from.Prefix, now.Size > e.Size,
-		now.Size == e.Size && from.Prefix == 0:
+		now.Size == e.Size && from.Prefix == 0 && !strings.HasPrefix(from.ID, filesync.InPlaceID):
 		return fs.ErrNotExist
 	}
 	return nil
