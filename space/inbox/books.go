@@ -283,6 +283,14 @@ func (b *Inbox) untell(name string, v version) {
 	}
 }
 
+// toldOf reports whether the import was told of the content that f has as v: a
+// client may have set its time since.
+func (b *Inbox) toldOf(f *file, v version) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.told[key(f.name)], func(t told) bool { return t.generation == f.generation && t.same(v) })
+}
+
 // confused reports whether the import was told of another content of that name
 // with the same size and time. The caller holds b.mu.
 func (b *Inbox) confused(name string, generation uint64, v version) bool {

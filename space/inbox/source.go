@@ -197,7 +197,7 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 // take opens the version e for the import, and notes which content it is.
 func (b *Inbox) take(e filesync.Entry) (*os.File, uint64, error) {
 	defer b.claim(e.Name)()
-	p, standing, err := b.standing(e)
+	p, standing, err := b.standing(e, nil)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -212,9 +212,10 @@ func (b *Inbox) take(e filesync.Entry) (*os.File, uint64, error) {
 	return f, standing.generation, nil
 }
 
-// standing gives the file e and its place, if it is still that version. The
-// caller has claimed the name, and closes the place unless there is an error.
-func (b *Inbox) standing(e filesync.Entry) (place, *file, error) {
+// standing gives the file e and its place, if it is still that version, or
+// one that also, which may be nil, accepts. The caller has claimed the name, and
+// closes the place unless there is an error.
+func (b *Inbox) standing(e filesync.Entry, also func(*file, version) bool) (place, *file, error) {
 	p, err := b.place(e.Name)
 	if err != nil {
 		return place{}, nil, err
@@ -228,7 +229,7 @@ func (b *Inbox) standing(e filesync.Entry) (place, *file, error) {
 	switch {
 	case f == nil:
 		err = errMissing
-	case f.whole == nil, !f.whole.same(version{e.Size, e.ModTime}):
+	case f.whole == nil, !f.whole.same(version{e.Size, e.ModTime}) && (also == nil || !also(f, version{e.Size, e.ModTime})):
 		err = filesync.ErrChanged
 	}
 	if err != nil {
@@ -247,18 +248,20 @@ func (b *Inbox) stillThere(name string, generation uint64) bool {
 }
 
 // RemoveIf implements sync.Consumer, durably. The file goes only if it has the
-// content that the import was told of, not merely its size and time.
+// content that the import was told of, not merely its size and time. A client that
+// has only set its time since then has changed no content.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if ctx.Err() != nil {
 		return filesync.Untouched(context.Cause(ctx))
 	}
 	b := s.b
 	defer b.claim(e.Name)()
-	p, f, err := b.standing(e)
+	listed := version{e.Size, e.ModTime}
+	p, f, err := b.standing(e, b.toldOf)
 	if err == nil {
 		defer p.close()
 		b.mu.Lock()
-		if b.confused(f.name, f.generation, *f.whole) { // the disk's times are too coarse for distinct
+		if b.confused(f.name, f.generation, listed) { // the disk's times are too coarse for distinct
 			err = filesync.ErrChanged
 		}
 		b.mu.Unlock()
@@ -279,6 +282,7 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	b.mu.Lock()
 	removed := *f.whole
 	b.untell(e.Name, removed)
+	b.untell(e.Name, listed)
 	b.setWhole(f, nil)
 	if f.part == nil {
 		b.gone.add(e.Name, removed, b.o.Remember)

@@ -200,3 +200,30 @@ func TestReplacedAfterRestart(t *testing.T) {
 		t.Errorf("removed: %v", err)
 	}
 }
+
+// A client sets the time of a file that the import has read: it is no new one.
+func TestTimeSetBeforeRemoval(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	b.put(c, "x", "data")
+	e := b.ready()["x"]
+	b.fetch(e)
+	b.must(c.Chtimes("x", then, then))
+	b.ready() // the import may even be told of the new time
+	if err := b.src.RemoveIf(t.Context(), e); err != nil {
+		t.Errorf("removed: %v", err)
+	}
+	b.wantReady()
+	b.wantUsage(0, 0)
+	if info, err := c.Stat("x"); err != nil || !info.ModTime().Equal(then) {
+		t.Errorf("%v, %v", info, err)
+	}
+	// Another content is never removed for it.
+	b.putAt(c, "x", "data", then)
+	e = b.ready()["x"]
+	b.putAt(c, "x", "DATA", then.Add(time.Hour))
+	if err := b.src.RemoveIf(t.Context(), e); !errors.Is(err, filesync.ErrChanged) {
+		t.Errorf("another content: %v", err)
+	}
+}
