@@ -19,9 +19,22 @@ const (
 	packetOpenDir = 11
 )
 
+// What a client may ask for before it has the answers. pkg/sftp keeps each
+// request until its answer is sent, and the answers until those before them are,
+// without a bound of its own; behind one slow request there would be no end to
+// either. OpenSSH's sftp asks for 64 blocks of 32 KiB at a time.
+const (
+	maxUnanswered      = 128
+	maxUnansweredBytes = 4 << 20
+)
+
+// answerCost is what the answer to a request may take: that of a READ, at most.
+const answerCost = 32 << 10
+
 // stream is the channel of one SFTP session, as pkg/sftp sees it, which reads
 // in one goroutine and writes in another. It knows how many requests have no
-// answer yet, and does not wait for ever for a client that does not read.
+// answer yet, takes no more while there are too many, and does not wait for ever
+// for a client that does not read.
 //
 // It also holds a READ or WRITE back until every OPEN before it is answered. A
 // client that waits for the handle never notices; one that guesses it would have
@@ -33,10 +46,12 @@ type stream struct {
 
 	mu       sync.Mutex
 	change   sync.Cond
-	asked    int64 // requests that pkg/sftp has been given
-	answered int64 // and that are answered: it answers in the same order
-	opening  int64 // what asked was with the last OPEN
-	broken   bool  // there will be no more answers
+	asked    int64                // requests that pkg/sftp has been given
+	answered int64                // and that are answered: it answers in the same order
+	opening  int64                // what asked was with the last OPEN
+	costs    [maxUnanswered]int64 // of those without an answer, in bytes; the n-th stands at n % maxUnanswered
+	owed     int64                // the sum of these
+	broken   bool                 // there will be no more answers
 
 	forgotten bool
 	untie     func() bool
@@ -49,7 +64,7 @@ func newStream(c ssh.Channel, s *session) *stream {
 	return st
 }
 
-// breakOff wakes a Read that waits for an answer: the client has gone.
+// breakOff wakes a Read that waits for answers: the client has gone.
 func (c *stream) breakOff() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,20 +85,33 @@ func (c *stream) Read(p []byte) (int, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var first int64 // how many answers are to be there before pkg/sftp has this one
+	transfer := false
 	switch c.in.kind {
 	case packetOpen, packetOpenDir:
 		c.opening = c.asked + 1
 	case packetRead, packetWrite:
-		for c.answered < c.opening && !c.broken {
-			c.change.Wait()
-		}
-		if c.broken {
-			return 0, io.ErrClosedPipe
-		}
+		first, transfer = c.opening, true
 	}
+	for c.behind(first) && !c.broken {
+		c.change.Wait()
+	}
+	// A CLOSE of a client that hangs up at once counts all the same.
+	if c.broken && (transfer || c.behind(first)) {
+		return 0, io.ErrClosedPipe
+	}
+	cost := c.in.size + answerCost
+	c.costs[c.asked%maxUnanswered] = cost
+	c.owed += cost
 	c.asked++
 	c.session.waiting.Add(1)
 	return n, err
+}
+
+// behind reports whether answers have to go out before another request comes
+// in: the first ones, or any. The caller holds c.mu.
+func (c *stream) behind(first int64) bool {
+	return c.answered < first || c.asked-c.answered >= maxUnanswered || c.owed >= maxUnansweredBytes
 }
 
 // Write waits for the client to make room, at most Options.Idle.
@@ -97,6 +125,7 @@ func (c *stream) Write(p []byte) (int, error) {
 	for rest := p[:n]; len(rest) > 0; {
 		k := min(int64(len(rest)), c.out.missing())
 		if c.out.add(rest[:k]) && !c.forgotten {
+			c.owed -= c.costs[c.answered%maxUnanswered]
 			c.answered++
 			c.session.waiting.Add(-1)
 		}
@@ -125,6 +154,7 @@ type packets struct {
 	have int   // bytes of head
 	rest int64 // bytes of the packet after its length that are to come
 	kind byte  // of the packet that has just ended
+	size int64 // of that packet, without its length
 }
 
 // missing is how many bytes may be added before the next decision: some of the
@@ -145,6 +175,7 @@ func (p *packets) add(b []byte) (ended bool) {
 			return false
 		}
 		p.rest = int64(binary.BigEndian.Uint32(p.head[:]))
+		p.size = p.rest
 		p.head[4] = 0
 	} else {
 		if p.have == 4 && len(b) > 0 {
