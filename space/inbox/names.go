@@ -80,21 +80,3 @@ func join(dir, base string) string {
 
 // below reports whether name lies below dir.
 func below(name, dir string) bool { return dir == "" || strings.HasPrefix(name, dir+"/") }
-
-// realPath answers REALPATH. Unlike a shell, it does not take "/.." for "/": a
-// client that tries to leave its inbox is told that it must not.
-func realPath(p string) (string, error) {
-	depth := 0
-	for part := range strings.SplitSeq(p, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return "", errDenied
-			}
-		default:
-			depth++
-		}
-	}
-	return path.Clean("/" + p), nil
-}

@@ -26,7 +26,6 @@ var (
 	_ sftp.PosixRenameFileCmder = session{}
 	_ sftp.StatVFSFileCmder     = session{}
 	_ sftp.LstatFileLister      = session{}
-	_ sftp.RealPathFileLister   = session{}
 	_ sftp.ReadlinkFileLister   = session{}
 )
 
@@ -105,9 +104,6 @@ func (s session) StatVFS(*sftp.Request) (*sftp.StatVFS, error) { return s.b.stat
 
 // Readlink implements sftp.ReadlinkFileLister.
 func (s session) Readlink(string) (string, error) { return "", errDenied }
-
-// RealPath implements sftp.RealPathFileLister.
-func (s session) RealPath(p string) (string, error) { return realPath(p) }
 
 // Lstat implements sftp.LstatFileLister.
 func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.stat(r) }

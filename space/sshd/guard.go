@@ -83,7 +83,7 @@ func (g *guard) release() { g.open.Add(-1) }
 
 // Fileread is sftp.FileReader.
 func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {
-	return g.file(false, func(f *file) (err error) {
+	return g.file(r, false, func(f *file) (err error) {
 		f.reader, err = g.inner.FileGet.Fileread(r)
 		f.inner = f.reader
 		return err
@@ -92,7 +92,7 @@ func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 
 // Filewrite is sftp.FileWriter.
 func (g *guard) Filewrite(r *sftp.Request) (io.WriterAt, error) {
-	return g.file(true, func(f *file) (err error) {
+	return g.file(r, true, func(f *file) (err error) {
 		f.writer, err = g.inner.FilePut.Filewrite(r)
 		f.inner = f.writer
 		return err
@@ -102,7 +102,7 @@ func (g *guard) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 // OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it
 // are asked for a file to write.
 func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
-	return g.file(true, func(f *file) error {
+	return g.file(r, true, func(f *file) error {
 		if opener, ok := g.inner.FilePut.(sftp.OpenFileWriter); ok {
 			rw, err := opener.OpenFile(r)
 			f.reader, f.writer, f.inner = rw, rw, rw
@@ -118,7 +118,10 @@ func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 }
 
 // file opens one. It is a *file only if there is no error, as pkg/sftp wants.
-func (g *guard) file(writes bool, open func(*file) error) (_ *file, err error) {
+func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *file, err error) {
+	if err := inside(r.Filepath); err != nil {
+		return nil, err
+	}
 	if err := g.take(); err != nil {
 		return nil, err
 	}
@@ -153,12 +156,18 @@ func (g *guard) PosixRename(r *sftp.Request) error {
 }
 
 func (g *guard) command(r *sftp.Request, do func(*sftp.Request) error) (err error) {
+	if err := inside(r.Filepath, r.Target); err != nil {
+		return err
+	}
 	defer g.during(r.Method, &err)()
 	return do(r)
 }
 
 // StatVFS is sftp.StatVFSFileCmder.
 func (g *guard) StatVFS(r *sftp.Request) (st *sftp.StatVFS, err error) {
+	if err := inside(r.Filepath); err != nil {
+		return nil, err
+	}
 	defer g.during("statvfs", &err)()
 	if teller, ok := g.inner.FileCmd.(sftp.StatVFSFileCmder); ok {
 		return teller.StatVFS(r)
@@ -181,6 +190,9 @@ func (g *guard) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
 }
 
 func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp.ListerAt, error)) (_ sftp.ListerAt, err error) {
+	if err := inside(r.Filepath); err != nil {
+		return nil, err
+	}
 	if stays {
 		if err := g.take(); err != nil {
 			return nil, err
@@ -203,6 +215,9 @@ func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp
 
 // RealPath is sftp.RealPathFileLister.
 func (g *guard) RealPath(p string) (_ string, err error) {
+	if err := inside(p); err != nil {
+		return "", err
+	}
 	defer g.during("realpath", &err)()
 	if resolver, ok := g.inner.FileList.(sftp.RealPathFileLister); ok {
 		return resolver.RealPath(p)
@@ -212,6 +227,9 @@ func (g *guard) RealPath(p string) (_ string, err error) {
 
 // Readlink is sftp.ReadlinkFileLister.
 func (g *guard) Readlink(p string) (_ string, err error) {
+	if err := inside(p); err != nil {
+		return "", err
+	}
 	defer g.during("readlink", &err)()
 	if reader, ok := g.inner.FileList.(sftp.ReadlinkFileLister); ok {
 		return reader.Readlink(p)

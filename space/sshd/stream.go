@@ -42,6 +42,7 @@ const answerCost = 32 << 10
 type stream struct {
 	ssh.Channel
 	session *session
+	from    confined
 	in, out packets // each used by one goroutine
 
 	mu       sync.Mutex
@@ -58,7 +59,7 @@ type stream struct {
 }
 
 func newStream(c ssh.Channel, s *session) *stream {
-	st := &stream{Channel: c, session: s}
+	st := &stream{Channel: c, session: s, from: confined{from: c}}
 	st.change.L = &st.mu
 	st.untie = context.AfterFunc(s.visitor.ctx, st.breakOff)
 	return st
@@ -75,7 +76,7 @@ func (c *stream) breakOff() {
 // Read never gives more than the rest of a packet, and its end only when it may
 // be acted on.
 func (c *stream) Read(p []byte) (int, error) {
-	n, err := c.Channel.Read(p[:min(int64(len(p)), c.in.missing())])
+	n, err := c.from.Read(p[:min(int64(len(p)), c.in.missing())])
 	if n == 0 {
 		return 0, err
 	}

@@ -120,9 +120,15 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 		}
 		began := time.Now()
 		go func() { _, _ = channel.Write(readForever()) }()
+		gone := make(chan struct{})
+		go func() { _ = c.Wait(); close(gone) }()
 		go func() {
 			for { // it is there all the time, and says so
-				time.Sleep(time.Minute)
+				select {
+				case <-time.After(time.Minute):
+				case <-gone:
+					return
+				}
 				if _, _, err := c.SendRequest(keepalive, true, nil); err != nil {
 					return
 				}
