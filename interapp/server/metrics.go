@@ -47,7 +47,7 @@ func NewMetrics(version string) *Metrics {
 		}, []string{"state"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sftp_connector_space_logins_total",
-			Help: "Logins to Spaces: connected; refused-login (no password or key was right), refused-full, refused-space-full (too many connections), refused-dropped (had to make room for others that log in).",
+			Help: "Logins to Spaces: connected; refused-login (no password or key was right), refused-full, refused-space-full (too many connections), refused-dropped (had to make room for others that log in), refused-cut (the credentials were revoked meanwhile).",
 		}, []string{"result"}),
 		success: map[string]time.Time{}, open: map[string]bool{},
 	}
@@ -102,6 +102,7 @@ func loginResults() map[sshd.Reason]string {
 		sshd.RefusedDropped:   "refused-dropped",
 		sshd.RefusedFull:      "refused-full",
 		sshd.RefusedSpaceFull: "refused-space-full",
+		sshd.RefusedCut:       "refused-cut",
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	RefusedDropped   Reason = "dropped"    // it had to make room for others that want to log in
 	RefusedFull      Reason = "full"       // MaximumConnections
 	RefusedSpaceFull Reason = "space-full" // MaximumConnectionsPerSpace
+	RefusedCut       Reason = "cut"        // Server.Disconnect, between its password and its first request
 )
 
 // Why a session has ended.

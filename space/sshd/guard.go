@@ -33,7 +33,6 @@ var (
 type guard struct {
 	session *session
 	inner   sftp.Handlers
-	open    atomic.Int64 // files and directories
 }
 
 func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, inner: h} }
@@ -72,14 +71,13 @@ func (g *guard) take() error {
 	if g.session.stopping.Load() {
 		return errStopping
 	}
-	if g.open.Add(1) > int64(g.session.server.options.MaximumOpenFiles) {
-		g.open.Add(-1)
+	if !g.session.server.open.take(g.session) {
 		return errTooMany
 	}
 	return nil
 }
 
-func (g *guard) release() { g.open.Add(-1) }
+func (g *guard) release() { g.session.server.open.release(g.session) }
 
 // Fileread is sftp.FileReader.
 func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {

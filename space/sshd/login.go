@@ -12,9 +12,20 @@ import (
 // maxSpaceName is how long a user name may be to be looked at.
 const maxSpaceName = 256
 
-// spaceExtension carries the Space that was logged in to, from the callbacks to
-// the session: the user name of the connection may have been another before.
-const spaceExtension = "space"
+// grant is what a client was let in to. It goes from the callbacks to the
+// session with the permissions: the user name of the connection may have been
+// another before.
+type grant struct {
+	space string
+	cuts  int // how often its sessions had been cut before it was asked for
+}
+
+// grantKey finds the grant in the permissions.
+type grantKey struct{}
+
+func (g grant) permissions() *ssh.Permissions {
+	return &ssh.Permissions{ExtraData: map[any]any{grantKey{}: g}}
+}
 
 // errRefused is all that there is to say of a login, whatever was wrong.
 var errRefused = errors.New("authentication failed")
@@ -65,8 +76,9 @@ func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissio
 	if l.passwords++; l.passwords > maxPasswords {
 		return nil, errRefused
 	}
+	g := l.server.grantOf(l.space)
 	if len(l.space) <= maxSpaceName && l.server.options.Authenticate(l.visitor.ctx, l.space, l.visitor.address, password) {
-		return l.letIn(l.space), nil
+		return l.letIn(g.permissions()), nil
 	}
 	l.server.gate.failed(l.visitor)
 	l.holdBack(l.server.delays.failed(l.visitor.source))
@@ -90,21 +102,22 @@ func (l *login) interactive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveCh
 // agents offer all keys that they have, and a key cannot be guessed.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	l.tried, l.space = true, meta.User()
+	g := l.server.grantOf(l.space)
 	if len(l.space) <= maxSpaceName && l.server.options.AuthenticateKey(l.visitor.ctx, l.space, key) {
-		return &ssh.Permissions{Extensions: map[string]string{spaceExtension: l.space}}, nil
+		return g.permissions(), nil
 	}
 	return nil, errRefused
 }
 
 // verified is called when the client has proven that the key is its own.
 func (l *login) verified(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-	return l.letIn(p.Extensions[spaceExtension]), nil
+	return l.letIn(p), nil
 }
 
 // letIn takes the client out of the crowd, in which nobody is safe.
-func (l *login) letIn(space string) *ssh.Permissions {
+func (l *login) letIn(p *ssh.Permissions) *ssh.Permissions {
 	l.server.gate.leave(l.visitor)
-	return &ssh.Permissions{Extensions: map[string]string{spaceExtension: space}}
+	return p
 }
 
 // holdBack waits, as long as the client does too.

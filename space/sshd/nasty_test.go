@@ -343,6 +343,83 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	}
 }
 
+// Connections share what a Space may have open, and Spaces what all may.
+func TestOpenFilesAreSharedOut(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{MaximumOpenFiles: 2, MaximumOpenFilesPerSpace: 3, MaximumOpenFilesInAll: 4})
+	open := func(f *sftp.Client, name string) (*sftp.File, error) {
+		return f.OpenFile(name, os.O_WRONLY|os.O_CREATE)
+	}
+	mustOpen := func(f *sftp.Client, name string) *sftp.File {
+		t.Helper()
+		x, err := open(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	c := r.client()
+	one := files(t, c)
+	mustOpen(one, "a")
+	last := mustOpen(files(t, c), "b") // another channel
+	_, err := open(one, "c")
+	wants(t, "a third file of a connection", err, "too many open files")
+	two := files(t, r.client())
+	mustOpen(two, "d")
+	_, err = open(two, "e")
+	wants(t, "a fourth file of a Space", err, "too many open files")
+	other, err := r.dial(otherSpace, ssh.Password(testPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	mustOpen(files(t, other), "f")
+	_, err = open(files(t, other), "g")
+	wants(t, "a fifth file", err, "too many open files")
+	if err := last.Close(); err != nil {
+		t.Error(err)
+	}
+	mustOpen(two, "e")
+	c.Close() // what it had is given back
+	await(t, "a file after a connection has ended", func() bool {
+		_, err := open(files(t, other), "g")
+		return err == nil
+	})
+}
+
+// A login that was right when its password was looked at, and no more when the
+// Space was cut, gets nobody in.
+func TestDisconnectKeepsOutWhoIsOnTheWayIn(t *testing.T) {
+	t.Parallel()
+	var r *running
+	ready := make(chan struct{})
+	r = start(t, Options{Authenticate: func(ctx context.Context, space, address string, password []byte) bool {
+		<-ready
+		right := authenticate(ctx, space, address, password)
+		if space == testSpace {
+			r.Disconnect(space) // between the look at the password and the session
+		}
+		return right
+	}})
+	close(ready)
+	c, err := r.dial(testSpace, ssh.Password(testPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = sftp.NewClient(c)
+	wants(t, "SFTP", err, "the connections of this Space were closed just now")
+	if e := r.event(Refused); e.Reason != RefusedCut {
+		t.Errorf("refused because %q", e.Reason)
+	}
+	if other, err := r.dial(otherSpace, ssh.Password(testPassword)); err != nil {
+		t.Error(err)
+	} else {
+		_ = files(t, other)
+		other.Close()
+	}
+}
+
 func TestDisconnectCutsTheSpace(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})

@@ -51,7 +51,10 @@ type Options struct {
 	// place of those that have failed, or have done nothing for some seconds.
 	MaximumUnauthenticated           int // 256
 	MaximumUnauthenticatedPerAddress int // 64; an IPv6 address is its /64
-	MaximumOpenFiles                 int // and directories, in each SFTP session: 256
+	// Open files and directories: of a connection, of a Space, and of all.
+	MaximumOpenFiles         int // 256
+	MaximumOpenFilesPerSpace int // 1,024
+	MaximumOpenFilesInAll    int // 4,096
 
 	// Handshake is how long a client may take until it is logged in: 2 minutes,
 	// as in OpenSSH. People compare a fingerprint and look for a password in it.
@@ -79,6 +82,8 @@ func (o Options) withDefaults() Options {
 	o.MaximumUnauthenticated = cmp.Or(o.MaximumUnauthenticated, 256)
 	o.MaximumUnauthenticatedPerAddress = cmp.Or(o.MaximumUnauthenticatedPerAddress, 64)
 	o.MaximumOpenFiles = cmp.Or(o.MaximumOpenFiles, 256)
+	o.MaximumOpenFilesPerSpace = cmp.Or(o.MaximumOpenFilesPerSpace, 1024)
+	o.MaximumOpenFilesInAll = cmp.Or(o.MaximumOpenFilesInAll, 4096)
 	o.Handshake = cmp.Or(o.Handshake, 2*time.Minute)
 	o.Idle = cmp.Or(o.Idle, 15*time.Minute)
 	o.Keepalive = cmp.Or(o.Keepalive, 30*time.Second)
@@ -99,12 +104,14 @@ type Server struct {
 	keys    []ssh.PublicKey
 	gate    *gate
 	delays  *delays
+	open    openFiles
 
 	refusing atomic.Int64 // connections that are told that they may not stay
 	crowded  atomic.Int64 // when it was last logged that some had to make room, in Unix seconds
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
+	cuts     map[string]int // by Space: how often its sessions were cut
 }
 
 // New reads the host keys, or makes them.
@@ -123,6 +130,11 @@ func New(o Options) (*Server, error) {
 		gate:     newGate(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
 		delays:   newDelays(),
 		sessions: map[*session]struct{}{},
+		cuts:     map[string]int{},
+		open: openFiles{
+			ofConnection: o.MaximumOpenFiles, ofSpace: o.MaximumOpenFilesPerSpace, inAll: o.MaximumOpenFilesInAll,
+			spaces: map[string]int{},
+		},
 	}
 	for _, k := range signers {
 		s.config.AddHostKey(k)
@@ -147,10 +159,12 @@ func (s *Server) Sessions() []Session {
 }
 
 // Disconnect cuts the sessions of a Space, whose password was revoked perhaps,
-// and says how many there were.
+// and says how many there were. Nobody gets in any more whom Authenticate let in
+// before.
 func (s *Server) Disconnect(space string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cuts[space]++
 	n := 0
 	for one := range s.sessions {
 		if one.space == space {
@@ -159,6 +173,13 @@ func (s *Server) Disconnect(space string) int {
 		}
 	}
 	return n
+}
+
+// grantOf is the grant of a Space to whoever is let in now.
+func (s *Server) grantOf(space string) grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return grant{space, s.cuts[space]}
 }
 
 // Serve lets in who comes to l, until ctx ends: then it closes l, lets sessions
@@ -241,6 +262,9 @@ func (s *Server) receive(ctx context.Context, raw net.Conn) {
 func (s *Server) admit(one *session) Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if one.cuts != s.cuts[one.space] {
+		return RefusedCut
+	}
 	if len(s.sessions) >= s.options.MaximumConnections {
 		return RefusedFull
 	}
@@ -270,8 +294,11 @@ func (s *Server) dismiss(one *session) {
 func (s *Server) refuse(one *session, why Reason, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
 	const patience = 5 * time.Second
 	text := "the server has all the connections that it takes; try again later"
-	if why == RefusedSpaceFull {
+	switch why {
+	case RefusedSpaceFull:
 		text = fmt.Sprintf("this Space has %d connections, which is all that it may have; close one, or try again later", s.options.MaximumConnectionsPerSpace)
+	case RefusedCut:
+		text = "the connections of this Space were closed just now; try again"
 	}
 	s.options.Log.Warn("login refused", "space", one.space, "address", one.address, "why", why)
 	s.options.OnEvent(Event{Kind: Refused, Reason: why, Session: one.info()})

@@ -31,7 +31,7 @@ type session struct {
 	server  *Server
 	visitor *visitor
 	conn    *ssh.ServerConn
-	space   string // it exists
+	grant   // space: it exists
 	address string
 	since   time.Time
 
@@ -50,12 +50,14 @@ type session struct {
 	end      Reason // the first one counts
 	channels map[*stream]struct{}
 	open     int // channels, those without SFTP too
+
+	openFiles int // Server.open guards it
 }
 
 func newSession(s *Server, v *visitor, conn *ssh.ServerConn) *session {
 	return &session{
 		server: s, visitor: v, conn: conn,
-		space: conn.Permissions.Extensions[spaceExtension], address: v.address, since: time.Now(),
+		grant: conn.Permissions.ExtraData[grantKey{}].(grant), address: v.address, since: time.Now(),
 		news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 	}
 }

@@ -1,0 +1,37 @@
+package sshd
+
+import "sync"
+
+// openFiles counts the files and directories that clients have open, so that no
+// connection, and no Space, takes the descriptors of the whole process.
+type openFiles struct {
+	ofConnection, ofSpace, inAll int // the most of each
+
+	mu     sync.Mutex
+	all    int
+	spaces map[string]int
+}
+
+// take counts one in, or reports that there is no room for it.
+func (o *openFiles) take(s *session) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.openFiles >= o.ofConnection || o.spaces[s.space] >= o.ofSpace || o.all >= o.inAll {
+		return false
+	}
+	s.openFiles++
+	o.spaces[s.space]++
+	o.all++
+	return true
+}
+
+// release counts one out again.
+func (o *openFiles) release(s *session) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.openFiles--
+	o.all--
+	if o.spaces[s.space]--; o.spaces[s.space] == 0 {
+		delete(o.spaces, s.space)
+	}
+}
