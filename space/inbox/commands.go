@@ -370,7 +370,7 @@ func (b *Inbox) setPartAttributes(f *file, p place, flags sftp.FileAttrFlags, a 
 		case int64(a.Size) > size: // there would be a gap that nobody knows of
 			return errOrder
 		default:
-			if err := truncate(p.dir, p.part(), int64(a.Size)); err != nil {
+			if err := cutAt(p.dir, p.part(), int64(a.Size)); err != nil {
 				return err
 			}
 			b.mu.Lock()

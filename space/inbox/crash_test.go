@@ -82,6 +82,49 @@ func TestCrash(t *testing.T) {
 	check("imported", -1)
 }
 
+// What is known of an upload that was cut outlives any number of restarts; the
+// end of the program during an upload costs it the last 16 MB, once.
+func TestCutAndOpenedAgain(t *testing.T) {
+	t.Parallel()
+	const size, loss = 20 << 20, 16 << 20
+	large := strings.Repeat("0123456789abcdef", size/16)
+	b := newBench(t, inbox.Options{})
+	c := b.connect()
+	f, err := c.Create("x")
+	b.must(err)
+	_, err = f.Write([]byte(large))
+	b.must(err)
+	killed := &bench{T: t, dir: copyTree(t, b.dir)}
+	c.end()
+	b.again()
+	b.again()
+	b.wantUsage(size, 1)
+	c = b.connect()
+	if info, err := c.Stat("x"); err != nil || time.Since(info.ModTime()) > time.Hour {
+		t.Errorf("the client sees %v, %v", info, err)
+	}
+	if infos, err := c.ReadDir("/"); err != nil || time.Since(infos[0].ModTime()) > time.Hour {
+		t.Errorf("the client lists %v, %v", infos, err)
+	}
+	f, err = c.OpenFile("x", os.O_WRONLY)
+	b.must(err)
+	resumed := &bench{T: t, dir: copyTree(t, b.dir)}
+	b.must(f.Close()) // there was nothing to be added
+	b.wantReady("x")
+	if e := b.ready()["x"]; time.Since(e.ModTime) > time.Hour || b.fetch(e) != large {
+		t.Errorf("imported %+v, or other contents", e)
+	}
+	for name, after := range map[string]*bench{"killed": killed, "killed after it was resumed": resumed} {
+		t.Logf("%s", name)
+		after.open(inbox.Options{})
+		after.again()
+		after.again()
+		after.wantUsage(size-loss, 1)
+		after.Close()
+	}
+}
+
+
 // The server is killed at random moments: what was closed is there whole, and
 // nothing else is taken for uploaded.
 func TestKilled(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 )
 
 // place is where a name stands: an open directory, and the base name in it.
@@ -74,14 +75,6 @@ type sight struct{ whole, part fs.FileInfo }
 func (s sight) nothing() bool     { return s.whole == nil && s.part == nil }
 func (s sight) isDirectory() bool { return s.whole != nil && s.whole.IsDir() }
 
-// shown is what a client sees of both.
-func (s sight) shown() fs.FileInfo {
-	if s.part != nil {
-		return s.part
-	}
-	return s.whole
-}
-
 // look says what stands there. Links and devices are refused.
 func (p place) look() (sight, error) {
 	var s sight
@@ -119,12 +112,21 @@ func lstat(dir *os.Root, base string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-func truncate(dir *os.Root, base string, size int64) error {
+// cutTime is the modification time of a part of which everything up to its end
+// is known to be there, safely on the disk. Whatever is written gives it another
+// one, so that a part which the end of the program cut does not have it.
+var cutTime = time.Unix(1, 0)
+
+// cutAt ends a part at size, and marks it so.
+func cutAt(dir *os.Root, base string, size int64) error {
 	f, err := dir.OpenFile(base, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Truncate(size), f.Close())
+	if err := errors.Join(f.Truncate(size), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return dir.Chtimes(base, cutTime, cutTime)
 }
 
 // nameStream reads the names of a directory.

@@ -254,12 +254,15 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 	})
 }
 
-// countPart takes an upload into the books that the last end of the program
-// cut. Its writes were done side by side, so near its end there may be gaps.
+// countPart takes an upload into the books that was cut. If it was by the end of
+// the program, there may be gaps near its end, as its writes were done side by side.
 func (b *Inbox) countPart(dir *os.Root, base, name string, info fs.FileInfo) error {
-	size := max(0, info.Size()-maxAhead)
-	if err := truncate(dir, base, size); err != nil {
-		return err
+	size := info.Size()
+	if !info.ModTime().Equal(cutTime) {
+		size = max(0, size-maxAhead)
+		if err := cutAt(dir, base, size); err != nil {
+			return err
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -157,6 +157,9 @@ func (b *Inbox) resumePart(w *writer, p place, anew bool) (err error) {
 	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR, 0); err != nil {
 		return err
 	}
+	if err := p.dir.Chtimes(p.part(), w.last, w.last); err != nil { // it is not cut any more
+		return err
+	}
 	if anew {
 		if err := w.file.Truncate(0); err != nil {
 			return err
@@ -245,25 +248,26 @@ func (w *writer) begin() (err error) {
 // written it keeps what has no gap. The caller has claimed the name, and the
 // writer is stopped.
 func (b *Inbox) leavePart(w *writer) error {
-	if w.untouched() {
+	switch {
+	case !w.owns():
+		return w.file.Close()
+	case w.untouched():
 		w.release()
 		return w.file.Close()
 	}
 	prefix := w.written()
+	p, err := b.place(w.name)
+	if err != nil { // an operator has removed the directory
+		w.lose()
+		return errors.Join(err, w.file.Close())
+	}
+	defer p.close()
 	if w.addsNothing(prefix) {
-		p, err := b.place(w.name)
-		if err != nil {
-			return errors.Join(err, w.file.Close())
-		}
-		defer p.close()
 		return b.discardPart(w, p)
 	}
-	err := errors.Join(w.file.Truncate(prefix), w.file.Close())
+	err = errors.Join(w.file.Close(), cutAt(p.dir, p.part(), prefix))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w.f.writer != w {
-		return err
-	}
 	w.f.writer, w.f.partSince = nil, time.Now()
 	b.setPart(w.f, &version{size: prefix})
 	return err

@@ -149,8 +149,11 @@ func (b *Inbox) stat(name string) (fs.FileInfo, error) {
 		if s, err = p.look(); err != nil {
 			return nil, err
 		}
-		if !s.nothing() {
-			return shown(path.Base("/"+name), s.shown()), nil
+		switch {
+		case s.part != nil:
+			return b.shownPart(name, s.part), nil
+		case s.whole != nil:
+			return shown(path.Base("/"+name), s.whole), nil
 		}
 		err = errMissing
 	}
@@ -222,10 +225,11 @@ func (l *lister) entry(base string) fs.FileInfo {
 	if err != nil || info == nil || part && !info.Mode().IsRegular() {
 		return nil
 	}
-	if !part && info.Mode().IsRegular() {
-		if l.b.hasPart(join(l.name, base)) {
-			return nil
-		}
+	switch {
+	case part:
+		return l.b.shownPart(join(l.name, plain), info)
+	case info.Mode().IsRegular() && l.b.hasPart(join(l.name, base)):
+		return nil
 	}
 	return shown(plain, info)
 }
@@ -258,6 +262,18 @@ func shown(name string, of fs.FileInfo) info {
 		return info{name, of.Size(), fs.ModeDir | 0o755, of.ModTime()}
 	}
 	return info{name, of.Size(), 0o644, of.ModTime()}
+}
+
+// shownPart is a file that is being uploaded, or was cut. The time that it has on
+// the disk says nothing to a client.
+func (b *Inbox) shownPart(name string, of fs.FileInfo) info {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := info{path.Base(name), of.Size(), 0o644, time.Now()}
+	if f := b.files[key(name)]; f != nil {
+		i.modTime = f.partSince
+	}
+	return i
 }
 
 func (i info) Name() string       { return i.name }
