@@ -13,6 +13,7 @@ type Status struct {
 	ID              string
 	Bytes           int64 // in the inbox, uploads under way included
 	Files           int
+	Refused         int64 // uploads that have failed at a limit, since the inbox was opened
 	MaximumFileSize int64 // bytes
 	Quota           int64 // bytes
 	Sessions        []sshd.Session
@@ -27,6 +28,7 @@ func (s *Spaces) Status(id string) (Status, error) {
 	}
 	st := Status{ID: id, MaximumFileSize: int64(one.limits.file), Quota: int64(one.limits.quota)}
 	st.Bytes, st.Files = one.inbox.Usage()
+	st.Refused = one.inbox.Refused()
 	for _, session := range s.server.Sessions() {
 		if session.Space == id {
 			st.Sessions = append(st.Sessions, session)

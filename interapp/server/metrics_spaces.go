@@ -13,7 +13,7 @@ type spaceCollector struct {
 	spaces *space.Spaces
 	log    *slog.Logger
 
-	count, bytes, files, quota, sessions *prometheus.Desc
+	count, bytes, files, quota, refused, sessions *prometheus.Desc
 }
 
 func newSpaceCollector(s *space.Spaces, log *slog.Logger) *spaceCollector {
@@ -27,13 +27,14 @@ func newSpaceCollector(s *space.Spaces, log *slog.Logger) *spaceCollector {
 		bytes:    desc("space_inbox_bytes", "Bytes that were uploaded and are not imported yet, uploads under way included.", id),
 		files:    desc("space_inbox_files", "Files that were uploaded and are not imported yet, uploads under way included.", id),
 		quota:    desc("space_inbox_quota_bytes", "Bytes that the inbox takes; uploads that would pass it fail.", id),
+		refused:  desc("space_uploads_refused_total", "Uploads that failed at a limit, or for the server's disk.", id),
 		sessions: desc("space_sessions", "Clients that are logged in.", id),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *spaceCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.count, c.bytes, c.files, c.quota, c.sessions} {
+	for _, d := range []*prometheus.Desc{c.count, c.bytes, c.files, c.quota, c.refused, c.sessions} {
 		out <- d
 	}
 }
@@ -56,6 +57,7 @@ func (c *spaceCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.bytes, float64(st.Bytes))
 		gauge(c.files, float64(st.Files))
 		gauge(c.quota, float64(st.Quota))
+		out <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(st.Refused), id)
 		gauge(c.sessions, float64(len(st.Sessions)))
 	}
 }

@@ -213,6 +213,7 @@ func TestSpaceTellsOfAnUpload(t *testing.T) {
 	d.wantSamples(map[string]float64{
 		`sftp_connector_space_inbox_bytes{space="us_1"}`: 5, `sftp_connector_space_inbox_files{space="us_1"}`: 2, `sftp_connector_space_sessions{space="us_1"}`: 1,
 		`sftp_connector_space_sessions{space="us_2"}`: 0, `sftp_connector_spaces`: 2, `sftp_connector_space_inbox_quota_bytes{space="us_1"}`: 5000,
+		`sftp_connector_space_uploads_refused_total{space="us_1"}`: 0,
 	})
 	if err := client.Rename("in.tmp", "in.csv"); err != nil {
 		t.Fatal(err)

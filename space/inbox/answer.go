@@ -74,3 +74,19 @@ func (b *Inbox) answer(op, name string, err error) error {
 	}
 	return errInternal
 }
+
+// refused counts an upload that cannot be taken, and says so in the log, but
+// not as often as a client may try. A client whose upload another one has taken
+// over, or the end of the program has cut, is told so; nothing is wrong.
+func (b *Inbox) refused(name string, why error) {
+	if why == errTaken || why == errClosed {
+		return
+	}
+	b.refusals.Add(1)
+	if why != errInternal && why != errFull { // these have a line already
+		b.tellRefused.Do(func() { b.o.Log.Warn("upload refused", "name", name, "why", why) })
+	}
+}
+
+// Refused is how many uploads have failed since Open, at a limit mostly.
+func (b *Inbox) Refused() int64 { return b.refusals.Load() }

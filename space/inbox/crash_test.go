@@ -124,7 +124,6 @@ func TestCutAndOpenedAgain(t *testing.T) {
 	}
 }
 
-
 // The server is killed at random moments: what was closed is there whole, and
 // nothing else is taken for uploaded.
 func TestKilled(t *testing.T) {

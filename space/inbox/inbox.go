@@ -32,7 +32,10 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
@@ -82,6 +85,9 @@ type Inbox struct {
 	o    Options
 	root *os.Root
 
+	refusals    atomic.Int64
+	tellRefused rate.Sometimes
+
 	mu          sync.Mutex // is never held while a disk is flushed
 	released    *sync.Cond // a claim was
 	claimed     map[string]bool
@@ -111,7 +117,8 @@ func Open(dir string, o Options) (*Inbox, error) {
 	}
 	b := &Inbox{
 		path: dir, o: o, root: root,
-		claimed: map[string]bool{}, moving: map[string]bool{},
+		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
+		claimed:     map[string]bool{}, moving: map[string]bool{},
 		files: map[string]*file{}, told: map[string][]told{}, soon: map[*file]bool{},
 		gone: memory{files: map[string]*gone{}},
 	}

@@ -132,6 +132,7 @@ func (b *Inbox) startPart(w *writer, p place) error {
 	}
 	b.mu.Unlock()
 	if err != nil {
+		b.refused(w.name, err)
 		return err
 	}
 	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -239,7 +240,8 @@ func writes(c *session, name string, size, pieces int) (written int, err, closed
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, inbox.Options{MaximumFileSize: 1_000_000, Quota: 1_500_000, MaximumEntries: 4})
+	var log bytes.Buffer // its handler has a lock, and it is read at the end
+	b := newBench(t, inbox.Options{MaximumFileSize: 1_000_000, Quota: 1_500_000, MaximumEntries: 4, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	c := b.connect()
 	written, err, closed := writes(c, "large", 100_000, 20)
 	if written != 1_000_000 || err == nil || !strings.Contains(err.Error(), "the file is larger than the 1.0 MB that this Space accepts") {
@@ -279,6 +281,15 @@ func TestLimits(t *testing.T) {
 	b.put(c, "d/1", "again")
 	b.must(c.Remove("d/2"))
 	b.must(c.Mkdir("e"))
+	c.end()
+	for _, name := range []string{"large", "more", "e"} {
+		if n := strings.Count(log.String(), `msg="upload refused" name=`+name+" why="); n != 1 {
+			t.Errorf("%d lines of %s in the log:\n%s", n, name, &log)
+		}
+	}
+	if n := b.Refused(); n != 3 {
+		t.Errorf("%d uploads were refused", n)
+	}
 }
 
 // What goes past a limit by appending leaves the complete file as it was.

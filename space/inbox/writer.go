@@ -206,6 +206,7 @@ func (w *writer) fail(err error) error {
 	defer w.mu.Unlock()
 	if w.err == nil {
 		w.err = err
+		w.b.refused(w.name, err)
 	}
 	return w.err
 }
@@ -308,7 +309,7 @@ func (w *writer) Close() error {
 	case failed == nil && cut != nil:
 		return w.b.answer("leave", w.name, w.b.leavePart(w))
 	case failed == nil && w.gap():
-		failed = errGap
+		failed = w.fail(errGap)
 	}
 	if failed == nil {
 		if failed = w.b.answer("publish", w.name, w.b.publish(w, p)); failed == nil {
