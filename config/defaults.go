@@ -2,9 +2,7 @@ package config
 
 import (
 	"errors"
-	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -71,7 +69,6 @@ func (c *Config) complete(dir string, top *place) {
 		space.Name = name
 		completeTarget(dir, &space.DestinationDirectoryPath, top.at("spaces", name, "destination_directory_path"))
 	}
-	c.SpaceServer.complete()
 }
 
 // completeFiles makes the paths of the local end absolute. A relative directory of
@@ -84,21 +81,6 @@ func (c *Connector) completeFiles(dir string, at *place) {
 	complete(dir, &c.Files.SourceDirectoryPath, at.at("source_directory_path"))
 	if to := &c.Files.AfterCopy.MoveTo; filepath.IsAbs(*to) || strings.HasPrefix(*to, "/") || filepath.VolumeName(*to) != "" {
 		complete(dir, to, at.at("after_copy"))
-	}
-}
-
-// complete fills in where clients find the server. A listen address that is not
-// understood is validate's to report.
-func (s *SpaceServer) complete() {
-	host, port, err := net.SplitHostPort(s.Listen)
-	if err != nil {
-		return
-	}
-	if s.PublicHost == "" {
-		s.PublicHost = host
-	}
-	if number, err := strconv.ParseUint(port, 10, 16); err == nil && s.PublicPort == 0 {
-		s.PublicPort = int(number)
 	}
 }
 

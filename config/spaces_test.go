@@ -13,8 +13,6 @@ func TestSpaces(t *testing.T) {
 	c := loadGood(t, "spaces.yaml")
 	first, second := c.Spaces["us_sp_123"], c.Spaces["B"]
 	for what, values := range map[string][2]any{
-		"where clients go":     {c.SpaceServer.PublicHost, "::1"},
-		"and to which port":    {c.SpaceServer.PublicPort, 2022},
 		"a key from a file":    {c.SpaceServer.SecretKeys[1].Key.Reveal(), "sk_fedcba9876543210"},
 		"a name":               {first.Name, "us_sp_123"},
 		"a size":               {first.MaximumFileSize, Size(1e9)},
@@ -30,23 +28,6 @@ func TestSpaces(t *testing.T) {
 	} {
 		if values[0] != values[1] {
 			t.Errorf("%s: got %v, want %v", what, values[0], values[1])
-		}
-	}
-}
-
-func TestPublicAddress(t *testing.T) {
-	for text, want := range map[string]struct {
-		host string
-		port int
-	}{
-		"listen: 127.0.0.1:0":                                                    {"127.0.0.1", 0},
-		"listen: ':2022', public_host: sftp.example.com":                         {"sftp.example.com", 2022},
-		"listen: 192.0.2.1:2022, public_port: 22":                                {"192.0.2.1", 22},
-		"listen: 192.0.2.1:2022, public_host: sftp.example.com, public_port: 22": {"sftp.example.com", 22},
-	} {
-		c := parse(t, "space_server: {"+text+"}\nspaces: {a: {destination_directory_path: a}}\n")
-		if c.SpaceServer.PublicHost != want.host || c.SpaceServer.PublicPort != want.port {
-			t.Errorf("%s: got %s:%d", text, c.SpaceServer.PublicHost, c.SpaceServer.PublicPort)
 		}
 	}
 }

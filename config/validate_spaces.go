@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rsa"
 	"net"
 	"strconv"
@@ -61,12 +62,16 @@ func (s *Space) validateApart(others []*Space, at *place) {
 	}
 }
 
+// everyAddress reports whether a host is none that a client can connect to, but
+// stands for all addresses of a machine.
+func everyAddress(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+
 // validate checks the server's keys, which hold for Spaces that have none of their own.
 func (s SpaceServer) validate(at *place) {
 	if s.Listen != "" {
 		if _, problem := loopback(s.Listen, "127.0.0.1:2022"); problem != "" {
 			at.at("listen").refuse("%s", problem)
-		} else if s.PublicHost == "" || s.PublicHost == "0.0.0.0" || s.PublicHost == "::" {
+		} else if host, _, _ := net.SplitHostPort(s.Listen); everyAddress(cmp.Or(s.PublicHost, host)) {
 			at.at("public_host").fail("required, since listen is every address of this machine; allowed: the name or the address that clients connect to")
 		}
 	}

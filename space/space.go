@@ -39,6 +39,7 @@ type Spaces struct {
 	log         *slog.Logger
 	server      *sshd.Server
 	listener    net.Listener
+	listens     listener
 	credentials *credentials.Store
 
 	mu     sync.RWMutex
@@ -87,7 +88,7 @@ func Open(o Options) (*Spaces, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spaces{dir: c.DataDirectory, log: o.Log, credentials: store, spaces: map[string]*space{}}
+	s := &Spaces{dir: c.DataDirectory, log: o.Log, listens: listenerOf(c.SpaceServer), credentials: store, spaces: map[string]*space{}}
 	s.server, err = sshd.New(sshd.Options{
 		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
 		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
@@ -154,6 +155,7 @@ func (s *Spaces) take(c *config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg, s.keys = c.SpaceServer, keys
+	s.credentials.SetExpiry(c.SpaceServer.CredentialsExpiry.Std())
 	for id, one := range fresh {
 		s.spaces[id] = one
 		if s.run != nil {
@@ -219,9 +221,25 @@ func limitsOf(c *config.Config, s *config.Space) limits {
 }
 
 // Reload goes over to another configuration. What the listener is made of takes
-// effect at the next start. The error names the Spaces that could not be opened:
+// effect at the next start, which the log says. The error names the Spaces that could not be opened:
 // they are unknown until another Reload opens them, and the others have gone over.
-func (s *Spaces) Reload(c *config.Config) error { return s.take(c) }
+func (s *Spaces) Reload(c *config.Config) error {
+	if listenerOf(c.SpaceServer) != s.listens {
+		s.log.Warn("reload: space_server.listen, connections, connections_per_space and idle_timeout take effect at the next start")
+	}
+	return s.take(c)
+}
+
+// listener is what the listener is made of, which no reload changes.
+type listener struct {
+	listen                        string
+	connections, connectionsSpace int
+	idle                          config.Duration
+}
+
+func listenerOf(c config.SpaceServer) listener {
+	return listener{c.Listen, c.Connections, c.ConnectionsSpace, c.IdleTimeout}
+}
 
 func (s *Spaces) find(id string) (*space, error) {
 	s.mu.RLock()
@@ -285,7 +303,8 @@ func (s *Spaces) Public() (host string, port int) {
 	return PublicAddress(s.cfg, s.listener.Addr().String())
 }
 
-// PublicAddress is what clients of a server are told; listens is its address.
+// PublicAddress is what clients of a server are told; listens is the address at
+// which it listens, and what they are told where the configuration says nothing.
 func PublicAddress(c config.SpaceServer, listens string) (host string, port int) {
 	own, digits, _ := net.SplitHostPort(listens)
 	host, port = c.PublicHost, c.PublicPort

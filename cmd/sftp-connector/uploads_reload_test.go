@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"strings"
@@ -82,6 +83,32 @@ func TestUploadsOverAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.imports("goes", "kept.csv", "z")
+	k.d.stop().gives(0)
+}
+
+// What only the next start can change is said, and clients are told where the
+// server is, not where it will be.
+func TestReloadOfTheListener(t *testing.T) {
+	t.Parallel()
+	k := &dock{site: &site{t, t.TempDir()}, passwords: map[string]string{}}
+	k.settings("", spaces{"us_sp_123": ""})
+	k.revive()
+	before := k.spaceAt("us_sp_123")
+	k.settings("credentials_expiry: 1h", spaces{"us_sp_123": ""})
+	text, err := os.ReadFile(k.path("config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.write("config.yaml", strings.Replace(string(text), `listen: "127.0.0.1:0"`, `listen: "127.0.0.1:1"`, 1))
+	k.d.signal(syscall.SIGHUP)
+	k.until("the settings are in force", func() bool { return strings.Contains(k.d.stderr.String(), "msg=reloaded") })
+	if !strings.Contains(k.d.stderr.String(), "take effect at the next start") {
+		t.Errorf("the log does not tell of the new address:\n%s", k.d.stderr.String())
+	}
+	if after := k.spaceAt("us_sp_123"); after.PublicPort != before.PublicPort || after.PublicPort <= 1 {
+		t.Errorf("clients are told port %d, and were told %d", after.PublicPort, before.PublicPort)
+	}
+	k.run("space", "credentials", "us_sp_123").gives(0, "expires", fmt.Sprint(before.PublicPort))
 	k.d.stop().gives(0)
 }
 

@@ -130,6 +130,14 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// SetExpiry changes after which time new passwords work no more; 0: never.
+// Those that there are keep theirs.
+func (s *Store) SetExpiry(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.Expiry = d
+}
+
 // Format shows the path only, whatever the verb: the key stands in a Store.
 func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "credentials "+s.o.Path) }
 
@@ -144,9 +152,11 @@ func (s *Store) Create(ctx context.Context, space string) (Created, error) {
 	now, password := s.now(), Prefix+rand.Text()
 	c := Created{Space: space, password: &password}
 	c.Info.Created = now
+	s.mu.Lock()
 	if s.o.Expiry > 0 {
 		c.Expires = now.Add(s.o.Expiry)
 	}
+	s.mu.Unlock()
 	err := s.edit(ctx, func(records []record) ([]record, error) {
 		c.ID = newID(records)
 		records, c.Dropped = makeRoom(records, space, s.o.Live-1)
