@@ -41,6 +41,7 @@ type SpaceSession struct {
 type SpaceCredential struct {
 	ID       string     `json:"id"`
 	Created  time.Time  `json:"created"`
+	By       string     `json:"by" doc:"The name of the secret key that fetched it; empty for an operator"`
 	LastUsed *time.Time `json:"last_used" doc:"null when it was not used yet"`
 	Expires  *time.Time `json:"expires" doc:"null when it works until it is revoked"`
 }

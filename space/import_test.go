@@ -126,7 +126,7 @@ func TestUnknownSpaces(t *testing.T) {
 	for _, unknown := range []string{"", "us_sp_124", "US_SP_123", "../us_sp_123"} {
 		_, status := r.spaces.Status(unknown)
 		_, files := r.spaces.Files(unknown)
-		_, create := r.spaces.Create(t.Context(), unknown)
+		_, create := r.spaces.Create(t.Context(), unknown, "")
 		_, revoke := r.spaces.Revoke(t.Context(), unknown, "")
 		_, source := r.spaces.Source(unknown)
 		for what, err := range map[string]error{"Status": status, "Files": files, "Create": create, "Revoke": revoke, "Source": source} {

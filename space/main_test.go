@@ -183,7 +183,7 @@ func (d destination) Publish(ctx context.Context, batch []filesync.Publication) 
 // login is a client of a Space, until the test ends.
 func (r *rig) login(id string) *sftp.Client {
 	r.Helper()
-	made, err := r.spaces.Create(r.Context(), id)
+	made, err := r.spaces.Create(r.Context(), id, "")
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -54,16 +54,17 @@ type Login struct {
 	Port int
 }
 
-// Create makes one more password for a Space.
-func (s *Spaces) Create(ctx context.Context, id string) (Login, error) {
+// Create makes one more password for a Space. key is the name of the secret key
+// that asks for it, "" for an operator.
+func (s *Spaces) Create(ctx context.Context, id, key string) (Login, error) {
 	if _, err := s.find(id); err != nil {
 		return Login{}, err
 	}
-	c, err := s.credentials.Create(ctx, id)
+	c, err := s.credentials.Create(ctx, id, key)
 	if err != nil {
 		return Login{}, err
 	}
-	s.log.Info("credentials made", "space", id, "id", c.ID, "dropped", len(c.Dropped))
+	s.log.Info("credentials made", "space", id, "id", c.ID, "key", key, "dropped", len(c.Dropped))
 	l := Login{Created: c}
 	l.Host, l.Port = s.Public()
 	return l, nil

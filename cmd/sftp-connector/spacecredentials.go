@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ func (a *app) spaceCredentialsCommand() *cobra.Command {
 shown this once: what is kept is no more than enough to check it.
 
 The older passwords stay. Eight work at most: those that were not used for the
-longest time go. --list shows which there are, and makes none.`,
+longest time go; a program that fetches them with a secret key makes room among
+its own. --list shows which there are, and makes none.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, ids []string) error {
 			scope := config.ScopeConfigure
@@ -81,13 +83,13 @@ func (a *app) printCredentials(all []interapp.SpaceCredential) error {
 	if a.json {
 		return a.printJSON(append([]interapp.SpaceCredential{}, all...))
 	}
-	t := a.table("CREDENTIAL", "CREATED", "LAST USED", "EXPIRES")
+	t := a.table("CREDENTIAL", "CREATED", "BY", "LAST USED", "EXPIRES")
 	for _, c := range all {
 		expires := "never"
 		if c.Expires != nil {
 			expires = stampOf(c.Expires)
 		}
-		t.row(c.ID, stamp(c.Created), stampOf(c.LastUsed), expires)
+		t.row(c.ID, stamp(c.Created), cmp.Or(c.By, "operator"), stampOf(c.LastUsed), expires)
 	}
 	t.flush()
 	return nil

@@ -139,7 +139,7 @@ func (l *localSpaces) RetrySpace(ctx context.Context, id string, names []string)
 
 // CreateCredentials implements spaceAccess.
 func (l *localSpaces) CreateCredentials(ctx context.Context, id string) (interapp.NewCredentials, error) {
-	made, err := l.credentials.Create(ctx, id)
+	made, err := l.credentials.Create(ctx, id, "")
 	if err != nil {
 		return interapp.NewCredentials{}, err
 	}

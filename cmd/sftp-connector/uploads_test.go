@@ -81,7 +81,7 @@ func (k *dock) enroll() {
 	defer store.Close()
 	for id := range cfg.Spaces {
 		if k.passwords[id] == "" {
-			made, err := store.Create(k.t.Context(), id)
+			made, err := store.Create(k.t.Context(), id, "")
 			if err != nil {
 				k.t.Fatal(err)
 			}

@@ -92,10 +92,10 @@ func TestJSON(t *testing.T) {
 			`{"id":"us_1","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","destination_directory_path":"/srv",` +
 				`"inbox":{"bytes":3,"files":2,"quota_bytes":200,"maximum_file_size_bytes":100},"importing":null,"last_import":null,` +
 				`"sessions":[{"address":"192.0.2.1","client":"SSH-2.0-x","since":"2026-01-02T03:04:05Z","bytes":5}],` +
-				`"credentials":[{"id":"k1","created":"2026-01-02T03:04:05Z","last_used":null,"expires":null},{"id":"k2","created":"2026-01-02T03:04:05Z","last_used":"2026-01-02T03:04:05Z","expires":"2026-01-02T03:04:05Z"}],` +
+				`"credentials":[{"id":"k1","created":"2026-01-02T03:04:05Z","by":"","last_used":null,"expires":null},{"id":"k2","created":"2026-01-02T03:04:05Z","by":"","last_used":"2026-01-02T03:04:05Z","expires":"2026-01-02T03:04:05Z"}],` +
 				`"public_host":"","public_port":0,"host_keys":[]}`},
 		"login": {convert.FromLogin(space.Login{Created: credentials.Created{Space: "us_1", Info: credentials.Info{ID: "k1", Created: at}}, Host: "h", Port: 22}),
-			`{"space":"us_1","id":"k1","created":"2026-01-02T03:04:05Z","last_used":null,"expires":null,"login":{"username":"us_1","password":"","host":"h","port":"22"},"dropped":[]}`},
+			`{"space":"us_1","id":"k1","created":"2026-01-02T03:04:05Z","by":"","last_used":null,"expires":null,"login":{"username":"us_1","password":"","host":"h","port":"22"},"dropped":[]}`},
 		"idle connector": {convert.FromReport(connector.Report{Name: "c", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Direction: config.Download}}),
 			`{"name":"c","direction":"download","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","automatic_sftp_file_sync":"N/A",` +
 				`"next_pass":null,"held_until":null,"skipped_ticks":0,"running":null,"last_pass":null}`},

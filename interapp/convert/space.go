@@ -60,7 +60,7 @@ func FromCredentials(all []credentials.Info) []interapp.SpaceCredential {
 }
 
 func fromCredential(i credentials.Info) interapp.SpaceCredential {
-	return interapp.SpaceCredential{ID: i.ID, Created: i.Created.UTC(), LastUsed: moment(i.LastUsed), Expires: moment(i.Expires)}
+	return interapp.SpaceCredential{ID: i.ID, Created: i.Created.UTC(), By: i.By, LastUsed: moment(i.LastUsed), Expires: moment(i.Expires)}
 }
 
 // FromLogin gives new credentials, with the password.

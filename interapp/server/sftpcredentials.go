@@ -45,7 +45,7 @@ func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 		s.refuseCredentials(w, r)
 		return
 	}
-	login, err := s.spaces.Create(r.Context(), id)
+	login, err := s.spaces.Create(r.Context(), id, name)
 	switch {
 	case errors.Is(err, space.ErrUnknown): // it went a moment ago
 		s.refuseCredentials(w, r)

@@ -181,7 +181,7 @@ func (s *Server) createCredentials(ctx context.Context, in *Spaced) (*secretOutp
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}
-	login, err := s.spaces.Create(ctx, in.ID)
+	login, err := s.spaces.Create(ctx, in.ID, "")
 	if err != nil {
 		return nil, err
 	}

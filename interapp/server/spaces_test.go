@@ -103,7 +103,7 @@ func (d *daemon) login(id, password string) (*sftp.Client, error) {
 // upload logs in with a password of its own and uploads a file.
 func (d *daemon) upload(id, name, text string) *sftp.Client {
 	d.t.Helper()
-	l, err := d.spaces.Create(d.t.Context(), id)
+	l, err := d.spaces.Create(d.t.Context(), id, "")
 	if err != nil {
 		d.t.Fatal(err)
 	}

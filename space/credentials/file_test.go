@@ -108,7 +108,7 @@ func TestDamagedFile(t *testing.T) {
 		_, checking := s.Check("a", []byte(c.Password()))
 		_, again := s.Check("a", []byte(c.Password()))
 		_, listing := s.List("a")
-		_, creating := s.Create(t.Context(), "a")
+		_, creating := s.Create(t.Context(), "a", "")
 		_, revoking := s.Revoke(t.Context(), "a", "")
 		for i, err := range []error{opening, checking, again, listing, creating, revoking} {
 			if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), o.Path) {
@@ -179,7 +179,7 @@ func TestLockedOutWaitsNoLongerThanItsContext(t *testing.T) {
 	err := other.locked(t.Context(), func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := s.Create(ctx, "a")
+		_, err := s.Create(ctx, "a", "")
 		return err
 	})
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -197,7 +197,7 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			s, other, space := stores[i%2], stores[1-i%2], fmt.Sprint("space", i)
 			for range 3 {
-				c, err := s.Create(t.Context(), space)
+				c, err := s.Create(t.Context(), space, "")
 				if err != nil {
 					t.Error(err)
 					return
@@ -221,7 +221,7 @@ func child(dir string) {
 	s, err := Open(inDir(dir))
 	for space := fmt.Sprint("p", os.Getpid()); err == nil; {
 		var c Created
-		if c, err = s.Create(context.Background(), space); err == nil {
+		if c, err = s.Create(context.Background(), space, ""); err == nil {
 			fmt.Println(space, c.ID, c.Password())
 		}
 	}

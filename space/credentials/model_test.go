@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, space := range []string{"a", "b", "a"} {
-		c, err := s.Create(f.Context(), space)
+		c, err := s.Create(f.Context(), space, "")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"create": func(t *rapid.T) {
 				s, space := pick()
-				c, err := s.Create(t.Context(), space)
+				c, err := s.Create(t.Context(), space, "")
 				if err != nil {
 					t.Fatal(err)
 				}

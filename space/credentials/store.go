@@ -7,6 +7,7 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -53,6 +54,7 @@ type Options struct {
 type Info struct {
 	ID       string    `json:"id"`
 	Created  time.Time `json:"created"`
+	By       string    `json:"by,omitempty"` // the name of the secret key that fetched it; "" for an operator
 	LastUsed time.Time `json:"last_used,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"` // zero: never
 }
@@ -144,14 +146,17 @@ func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "credenti
 // Create makes a password for the Space: 130 random bits in upper case letters
 // and digits after the Prefix, which need no quotes anywhere. It works from when
 // Create returns, and a crash does not lose it. The others stay, but at most Live
-// work at a time: those that were not used for the longest time go.
-func (s *Store) Create(ctx context.Context, space string) (Created, error) {
+// work at a time: those that were not used for the longest time go. by is the
+// name of the secret key that asks for it, "" for an operator. A key makes room
+// among what it has fetched itself, if there is any: a program that fetches one
+// each time it runs does not use up those that people have saved.
+func (s *Store) Create(ctx context.Context, space, by string) (Created, error) {
 	if err := checkSpace(space); err != nil {
 		return Created{}, fmt.Errorf("create credentials: %w", err)
 	}
 	now, password := s.now(), Prefix+rand.Text()
 	c := Created{Space: space, password: &password}
-	c.Info.Created = now
+	c.Info.Created, c.By = now, by
 	s.mu.Lock()
 	if s.o.Expiry > 0 {
 		c.Expires = now.Add(s.o.Expiry)
@@ -159,7 +164,7 @@ func (s *Store) Create(ctx context.Context, space string) (Created, error) {
 	s.mu.Unlock()
 	err := s.edit(ctx, func(records []record) ([]record, error) {
 		c.ID = newID(records)
-		records, c.Dropped = makeRoom(records, space, s.o.Live-1)
+		records, c.Dropped = makeRoom(records, space, by, s.o.Live-1)
 		return append(records, record{space, c.Info, s.digest(space, []byte(password))}), nil
 	})
 	if err != nil {
@@ -270,15 +275,24 @@ func (s *Store) digest(space string, password []byte) digest {
 // now is the time as the file has it.
 func (s *Store) now() time.Time { return s.o.Now().UTC().Truncate(time.Millisecond) }
 
-// makeRoom leaves the Space no more than so many, and gives those that went.
-func makeRoom(records []record, space string, leave int) (kept []record, dropped []Info) {
+// makeRoom leaves the Space no more than so many, and gives those that went: of
+// a key its own first, then those that were not used for the longest time.
+func makeRoom(records []record, space, by string, leave int) (kept []record, dropped []Info) {
 	var own []Info
 	for _, r := range records {
 		if r.Space == space {
 			own = append(own, r.Info)
 		}
 	}
-	slices.SortStableFunc(own, func(a, b Info) int { return a.recent().Compare(b.recent()) })
+	foreign := func(i Info) int {
+		if by == "" || i.By == by {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(own, func(a, b Info) int {
+		return cmp.Or(cmp.Compare(foreign(a), foreign(b)), a.recent().Compare(b.recent()))
+	})
 	dropped = own[:max(0, len(own)-leave)]
 	return slices.DeleteFunc(records, func(r record) bool {
 		return slices.ContainsFunc(dropped, func(i Info) bool { return i.ID == r.ID })

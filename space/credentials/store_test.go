@@ -51,7 +51,7 @@ func open(t *testing.T, o Options) *Store {
 
 func create(t *testing.T, s *Store, space string) Created {
 	t.Helper()
-	c, err := s.Create(t.Context(), space)
+	c, err := s.Create(t.Context(), space, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +201,47 @@ func TestLeastRecentlyUsedGoes(t *testing.T) {
 	opens(t, s, "a", last, true)
 }
 
+// A program that fetches a password at each run uses up its own, not those that
+// people have saved.
+func TestRoomAmongItsOwn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	o := inDir(t.TempDir())
+	o.Live, o.Now = 3, func() time.Time { now = now.Add(time.Second); return now }
+	s := open(t, o)
+	by := func(key string) Created {
+		t.Helper()
+		c, err := s.Create(t.Context(), "a", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	saved := by("")
+	other := by("other")
+	first := by("ops")
+	for last := first; !t.Failed() && now.Minute() < 5; {
+		next := by("ops")
+		if ids(next.Dropped) != last.ID {
+			t.Errorf("dropped %v, not its own last one", next.Dropped)
+		}
+		last = next
+	}
+	opens(t, s, "a", saved, true)
+	opens(t, s, "a", other, true)
+	// Who has none of its own makes room among all, as does an operator.
+	if third := by("third"); len(third.Dropped) != 1 || third.Dropped[0].By != "ops" {
+		t.Errorf("dropped %v, not the one that was not used for the longest time", third.Dropped)
+	}
+	if mine := by(""); len(mine.Dropped) != 1 || mine.Dropped[0].ID != saved.ID {
+		t.Errorf("dropped %v", mine.Dropped)
+	}
+	list, err := s.List("a")
+	if err != nil || len(list) != 3 || list[0].By != "other" || list[1].By != "third" || list[2].By != "" {
+		t.Errorf("listed %v, %v", list, err)
+	}
+}
+
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -264,7 +305,7 @@ func TestRefusedOptionsAndSpaces(t *testing.T) {
 	}
 	s := open(t, o)
 	for _, space := range []string{"", "a b", "a/b", "a\x00b", "ä", strings.Repeat("x", maxSpace+1)} {
-		if c, err := s.Create(t.Context(), space); err == nil || c.Password() != "" {
+		if c, err := s.Create(t.Context(), space, ""); err == nil || c.Password() != "" {
 			t.Errorf("%q taken", space)
 		}
 	}
@@ -273,7 +314,7 @@ func TestRefusedOptionsAndSpaces(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Create(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, err := s.Create(ctx, "a", ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("created though it was cancelled: %v", err)
 	}
 }
