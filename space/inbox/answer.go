@@ -30,6 +30,7 @@ var (
 	errNoDir     = refuse(sftp.ErrSSHFxFailure, "is not a directory")
 	errNotEmpty  = refuse(sftp.ErrSSHFxFailure, "the directory is not empty")
 	errBusy      = refuse(sftp.ErrSSHFxFailure, "another connection is uploading this file")
+	errImporting = refuse(sftp.ErrSSHFxFailure, "the file is being imported, under its present name")
 	errBusyBelow = refuse(sftp.ErrSSHFxFailure, "a file below is being uploaded")
 	errTaken     = refuse(sftp.ErrSSHFxFailure, "another connection has taken over the upload of this file")
 	errClosed    = refuse(sftp.ErrSSHFxFailure, "the handle is closed")

@@ -2,9 +2,7 @@ package inbox
 
 import (
 	"io/fs"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,17 +31,6 @@ func versionOf(info fs.FileInfo) *version { return &version{info.Size(), info.Mo
 func (v version) same(o version) bool {
 	return v.size == o.size && v.modTime.Unix() == o.modTime.Unix()
 }
-
-// told is a version that the import was told of: it may be reading that, or be
-// about to remove it.
-type told struct {
-	version
-	generation uint64
-}
-
-// maxTold bounds the versions of one name that the import was told of and did
-// not come back for.
-const maxTold = 64
 
 // claim waits until nobody works on any of the names, and keeps others from
 // it until it is released. All names are had together, so there is no circle.
@@ -157,6 +144,15 @@ func (b *Inbox) keep(f *file) {
 	delete(b.soon, f)
 }
 
+// letGo notes that nobody writes a file any more. What is uploaded of it was held
+// back meanwhile. The caller holds b.mu.
+func (b *Inbox) letGo(f *file) {
+	f.writer = nil
+	if f.whole != nil {
+		b.touch(f)
+	}
+}
+
 // touch starts the wait for a file to be left alone. The caller holds b.mu.
 func (b *Inbox) touch(f *file) {
 	f.touched = time.Now()
@@ -240,8 +236,9 @@ func (b *Inbox) observe(name string, s sight) *file {
 	f := b.record(name)
 	switch {
 	case f.writer != nil: // it knows better, as its writes may be under way
-	case s.part != nil:
+	case s.part != nil && (f.part == nil || s.part.Size() < f.part.size):
 		b.setPart(f, versionOf(s.part))
+	case s.part != nil: // no more of it is without a gap than we know of
 	case f.part != nil:
 		f.part, b.bytes = nil, b.bytes-f.part.size
 	}
@@ -252,60 +249,6 @@ func (b *Inbox) observe(name string, s sight) *file {
 		b.setWhole(f, nil)
 	}
 	return f
-}
-
-// tell notes that the import is told of what is uploaded under a name. The
-// caller holds b.mu.
-func (b *Inbox) tell(f *file) {
-	k := key(f.name)
-	versions := b.told[k]
-	for _, t := range versions {
-		if t.generation == f.generation && t.same(*f.whole) {
-			return
-		}
-	}
-	if len(b.told) > 2*b.o.MaximumEntries { // of files that their clients removed
-		maps.DeleteFunc(b.told, func(k string, _ []told) bool { return b.files[k] == nil })
-	}
-	if len(versions) >= maxTold {
-		versions = versions[1:]
-	}
-	b.told[k] = append(versions, told{*f.whole, f.generation})
-}
-
-// untell forgets a version that the import is done with. The caller holds b.mu.
-func (b *Inbox) untell(name string, v version) {
-	k := key(name)
-	if left := slices.DeleteFunc(b.told[k], func(t told) bool { return t.same(v) }); len(left) > 0 {
-		b.told[k] = left
-	} else {
-		delete(b.told, k)
-	}
-}
-
-// toldOf reports whether the import was told of the content that f has as v: a
-// client may have set its time since.
-func (b *Inbox) toldOf(f *file, v version) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.ContainsFunc(b.told[key(f.name)], func(t told) bool { return t.generation == f.generation && t.same(v) })
-}
-
-// confused reports whether the import was told of another content of that name
-// with the same size and time. The caller holds b.mu.
-func (b *Inbox) confused(name string, generation uint64, v version) bool {
-	return slices.ContainsFunc(b.told[key(name)], func(t told) bool { return t.generation != generation && t.same(v) })
-}
-
-// distinct gives a content of a name its modification time. If the import was
-// told of another content of the same size and time, this one is a second
-// younger: size and time are all that the import tells versions by, and it would
-// take this one for what it has. The caller holds b.mu.
-func (b *Inbox) distinct(name string, generation uint64, v version) version {
-	for b.confused(name, generation, v) {
-		v.modTime = v.modTime.Add(time.Second)
-	}
-	return v
 }
 
 // reserve takes room for a part that is to have so many bytes. The caller holds b.mu.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"path"
-	"slices"
 
 	"github.com/pkg/sftp"
 )
@@ -40,7 +39,7 @@ func (b *Inbox) mkdir(name string) error {
 		return err
 	}
 	b.mu.Lock()
-	b.gone.forget(name)
+	b.gone.hide(name)
 	b.mu.Unlock()
 	return syncDirectory(p.dir)
 }
@@ -106,7 +105,7 @@ func (b *Inbox) remove(name string) error {
 	case f == nil:
 		return errMissing
 	}
-	if err := b.evict(f); err != nil {
+	if s, err = b.evictAndLook(f, p); err != nil {
 		return err
 	}
 	if s.whole != nil {
@@ -182,14 +181,25 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 		return errExists
 	}
 	old, over := b.observe(from, s), (*file)(nil)
-	if !d.nothing() {
+	s, err := b.evictAndLook(old, src)
+	if err == nil && !d.nothing() {
 		over = b.observe(to, d)
+		d, err = b.evictAndLook(over, dst)
 	}
-	if err := errors.Join(b.evict(old), b.evict(over)); err != nil {
-		return errBusy
+	switch {
+	case err != nil:
+		return err
+	case s.nothing():
+		return errMissing
 	}
 	if s.part != nil && over != nil {
 		return errPartial
+	}
+	b.mu.Lock()
+	busy := b.importing(old)
+	b.mu.Unlock()
+	if busy { // it would be imported under both names
+		return errImporting
 	}
 	var v version
 	if s.whole != nil {
@@ -226,7 +236,7 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 	if s.whole != nil {
 		b.setWhole(f, &v)
 	}
-	b.gone.forget(to)
+	b.gone.hide(to)
 	return nil
 }
 
@@ -241,9 +251,9 @@ func (b *Inbox) renameDirectory(from, to string, d sight) error {
 	if !d.nothing() && !d.isDirectory() {
 		return errNoDir
 	}
-	moved := b.filesBelow(from)
-	if slices.ContainsFunc(moved, func(f *file) bool { return f.writer != nil }) {
-		return errBusyBelow
+	moved, busy := b.filesBelow(from)
+	if busy != nil {
+		return busy
 	}
 	if d.isDirectory() { // an empty one may be replaced
 		if err := b.root.Remove(to); err != nil {
@@ -256,9 +266,9 @@ func (b *Inbox) renameDirectory(from, to string, d sight) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gone.forgetBelow(from)
-	b.gone.forgetBelow(to)
-	b.gone.forget(to)
+	b.gone.hideBelow(from)
+	b.gone.hideBelow(to)
+	b.gone.hide(to)
 	for _, f := range moved {
 		delete(b.files, key(f.name))
 		f.name = to + f.name[len(from):]
@@ -270,16 +280,23 @@ func (b *Inbox) renameDirectory(from, to string, d sight) error {
 	return nil
 }
 
-func (b *Inbox) filesBelow(dir string) []*file {
+// filesBelow gives the files in a directory and below; busy says why they cannot
+// be moved now.
+func (b *Inbox) filesBelow(dir string) (files []*file, busy error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var files []*file
 	for k, f := range b.files {
-		if below(k, key(dir)) {
-			files = append(files, f)
+		switch {
+		case !below(k, key(dir)):
+			continue
+		case f.writer != nil:
+			busy = errBusyBelow
+		case b.importing(f):
+			busy = errImporting
 		}
+		files = append(files, f)
 	}
-	return files
+	return files, busy
 }
 
 // arrived notes that a file has come to another name with its directory. The
@@ -330,8 +347,7 @@ func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 	if err := b.beginFor(f, flags, a); err != nil {
 		return err
 	}
-	switch {
-	case f.part != nil:
+	if f.part != nil {
 		return b.setPartAttributes(f, p, flags, a)
 	}
 	return b.setWholeAttributes(f, p, flags, a)

@@ -78,7 +78,7 @@ func TestCrash(t *testing.T) {
 	check("being replaced", 0, "x")
 	b.must(f.Close())
 	check("replaced", 10, "x")
-	b.must(b.src.RemoveIf(t.Context(), b.ready()["x"]))
+	b.imports(b.ready()["x"])
 	check("imported", -1)
 }
 

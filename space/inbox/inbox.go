@@ -96,7 +96,7 @@ type Inbox struct {
 	directories int
 	bytes       int64
 	generation  uint64
-	told        map[string][]told
+	told        map[string][]*told
 	gone        memory
 	soon        map[*file]bool
 	timer       *time.Timer
@@ -119,7 +119,7 @@ func Open(dir string, o Options) (*Inbox, error) {
 		path: dir, o: o, root: root,
 		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
 		claimed:     map[string]bool{}, moving: map[string]bool{},
-		files: map[string]*file{}, told: map[string][]told{}, soon: map[*file]bool{},
+		files: map[string]*file{}, told: map[string][]*told{}, soon: map[*file]bool{},
 		gone: memory{files: map[string]*gone{}},
 	}
 	b.released = sync.NewCond(&b.mu)

@@ -211,6 +211,14 @@ func (b *bench) fetch(e filesync.Entry) string {
 	return string(s.data)
 }
 
+// imports does what the import does with a file, and gives what it has read.
+func (b *bench) imports(e filesync.Entry) string {
+	b.Helper()
+	data := b.fetch(e)
+	b.must(b.src.RemoveIf(b.Context(), e))
+	return data
+}
+
 // An operator puts files into the directory, and takes them away.
 func TestOperator(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package inbox
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -21,6 +22,18 @@ func (b *Inbox) openRead(name string) (*reader, error) {
 		return nil, err
 	}
 	defer p.close()
+	f, err := p.openShown()
+	if errors.Is(err, fs.ErrNotExist) { // it was just closed, and has another name
+		f, err = p.openShown()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &reader{b, name, f}, nil
+}
+
+// openShown opens what a client sees under a name.
+func (p place) openShown() (*os.File, error) {
 	s, err := p.look()
 	switch {
 	case err != nil:
@@ -28,15 +41,11 @@ func (b *Inbox) openRead(name string) (*reader, error) {
 	case s.nothing():
 		return nil, errMissing
 	case s.part != nil:
-		p.base = p.part()
+		return p.dir.Open(p.part())
 	case s.isDirectory():
 		return nil, errDirectory
 	}
-	f, err := p.dir.Open(p.base)
-	if err != nil {
-		return nil, err
-	}
-	return &reader{b, name, f}, nil
+	return p.dir.Open(p.base)
 }
 
 // reader is a handle for reading.
@@ -92,7 +101,7 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 	case f.part == nil:
 		err = b.goOn(w, p)
 	default:
-		err = b.resumePart(w, p, flags.Trunc)
+		err = b.resumePart(w, f, p, flags.Trunc)
 	}
 	if err != nil {
 		if w.file != nil {
@@ -123,6 +132,15 @@ func (b *Inbox) evict(f *file) error {
 	return b.leavePart(w)
 }
 
+// evictAndLook is evict, and says what stands there then: a writer that has added
+// nothing takes its part along.
+func (b *Inbox) evictAndLook(f *file, p place) (sight, error) {
+	if err := b.evict(f); err != nil {
+		return sight{}, err
+	}
+	return p.look()
+}
+
 // startPart begins a new upload.
 func (b *Inbox) startPart(w *writer, p place) error {
 	b.mu.Lock()
@@ -142,7 +160,7 @@ func (b *Inbox) startPart(w *writer, p place) error {
 	defer b.mu.Unlock()
 	f := b.record(w.name)
 	b.setPart(f, &version{})
-	b.gone.forget(w.name)
+	b.gone.hide(w.name)
 	b.own(f, w)
 	return nil
 }
@@ -154,27 +172,25 @@ func (b *Inbox) own(f *file, w *writer) {
 }
 
 // resumePart goes on with an upload that was cut, or starts it again.
-func (b *Inbox) resumePart(w *writer, p place, anew bool) (err error) {
+func (b *Inbox) resumePart(w *writer, f *file, p place, anew bool) (err error) {
 	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR, 0); err != nil {
 		return err
 	}
 	if err := p.dir.Chtimes(p.part(), w.last, w.last); err != nil { // it is not cut any more
 		return err
 	}
-	if anew {
-		if err := w.file.Truncate(0); err != nil {
-			return err
-		}
+	if !anew {
+		b.mu.Lock()
+		w.prefix = f.part.size
+		b.mu.Unlock()
 	}
-	info, err := w.file.Stat()
-	if err != nil {
+	// What there is more on the disk could not be cut off, and may have gaps before it.
+	if err := w.file.Truncate(w.prefix); err != nil {
 		return err
 	}
-	w.prefix = info.Size()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f := b.record(w.name)
-	b.setPart(f, versionOf(info))
+	b.setPart(f, &version{size: w.prefix})
 	b.own(f, w)
 	return nil
 }
@@ -218,7 +234,7 @@ func (w *writer) begin() (err error) {
 		return errTaken
 	}
 	w.b.files[key(w.name)] = w.f // the import may have taken what it had
-	w.b.gone.forget(w.name)
+	w.b.gone.hide(w.name)
 	w.f.part = &version{}
 	err = w.b.reserve(w.f, w.start)
 	w.b.mu.Unlock()
@@ -257,21 +273,27 @@ func (b *Inbox) leavePart(w *writer) error {
 		return w.file.Close()
 	}
 	prefix := w.written()
-	p, err := b.place(w.name)
-	if err != nil { // an operator has removed the directory
+	err := errors.Join(w.file.Truncate(prefix), w.file.Sync(), w.file.Close())
+	p, perr := b.place(w.name)
+	switch {
+	case errors.Is(perr, fs.ErrNotExist), errors.Is(perr, errMissing): // an operator has removed the directory
 		w.lose()
-		return errors.Join(err, w.file.Close())
-	}
-	defer p.close()
-	if w.addsNothing(prefix) {
+		return err
+	case perr == nil && w.addsNothing(prefix):
+		defer p.close()
 		return b.discardPart(w, p)
+	case perr == nil:
+		defer p.close()
+		if err == nil {
+			err = p.dir.Chtimes(p.part(), cutTime, cutTime)
+		}
 	}
-	err = errors.Join(w.file.Close(), cutAt(p.dir, p.part(), prefix))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w.f.writer, w.f.partSince = nil, time.Now()
 	b.setPart(w.f, &version{size: prefix})
-	return err
+	w.f.partSince = time.Now()
+	b.letGo(w.f)
+	return errors.Join(err, perr)
 }
 
 // discardPart removes what is left of an upload that failed. A complete file of

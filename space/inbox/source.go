@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
 
@@ -96,22 +97,19 @@ func failed(op, name string, err error) error {
 		err = fs.ErrNotExist
 	case errors.Is(err, errDenied):
 		err = fmt.Errorf("a symbolic link or device: %w", fs.ErrPermission)
+	case errors.Is(err, os.ErrClosed): // a reload opens the inbox anew, which is no file's fault
+		return &status.Error{Word: status.ConnectionLost, Op: op, Target: "/" + name, Err: errors.New("the inbox was closed")}
 	}
 	return fmt.Errorf("%s /%s: %w", op, name, err)
 }
 
-// isReady reports whether a file that was just seen may be imported, and notes
-// that the import is told of it.
+// isReady reports whether a file that was just seen may be imported.
 func (b *Inbox) isReady(name string, info fs.FileInfo) bool {
 	b.mu.Lock()
 	f := b.files[key(name)]
 	if f != nil && f.whole != nil && *f.whole == *versionOf(info) {
 		defer b.mu.Unlock()
-		ready := b.ready(f, time.Now())
-		if ready {
-			b.tell(f)
-		}
-		return ready
+		return b.ready(f, time.Now())
 	}
 	b.mu.Unlock()
 	// Not what we know: somebody is at it right now, or an operator was.
@@ -157,11 +155,13 @@ const fetchBlock = 256 << 10
 
 // Fetch implements sync.Source. What clients do to the name meanwhile is ErrChanged.
 func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
-	f, generation, err := s.b.take(e)
+	f, reading, err := s.b.take(e)
 	if err != nil {
 		return filesync.Entry{}, failed("fetch", e.Name, err)
 	}
 	defer f.Close()
+	whole := false
+	defer func() { s.b.putBack(reading, whole) }()
 	block := make([]byte, min(fetchBlock, max(0, e.Size-from)))
 	for at := from; at < e.Size; {
 		if ctx.Err() != nil {
@@ -185,37 +185,50 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 		return filesync.Entry{}, context.Cause(ctx)
 	}
 	info, err := f.Stat()
-	if err == nil && !s.b.stillThere(e.Name, generation) {
+	if err == nil && !s.b.stillThere(e.Name, reading.generation) {
 		err = filesync.ErrChanged
 	}
 	if err != nil {
 		return filesync.Entry{}, failed("fetch", e.Name, err)
 	}
+	whole = true
 	return entryOf(e.Name, info), nil
 }
 
-// take opens the version e for the import, and notes which content it is.
-func (b *Inbox) take(e filesync.Entry) (*os.File, uint64, error) {
+// take opens the version e for the import, and notes which content it is. What
+// was touched since it was listed has to be left alone for a while first. The
+// caller gives back what it is told with putBack.
+func (b *Inbox) take(e filesync.Entry) (*os.File, *told, error) {
 	defer b.claim(e.Name)()
-	p, standing, err := b.standing(e, nil)
+	p, standing, err := b.standing(e, func(f *file, v version) bool { return f.whole.same(v) && b.ready(f, time.Now()) })
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	defer p.close()
 	f, err := p.dir.Open(p.base)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tell(standing)
-	return f, standing.generation, nil
+	t := b.tell(standing)
+	t.reading = true
+	return f, t, nil
 }
 
-// standing gives the file e and its place, if it is still that version, or
-// one that also, which may be nil, accepts. The caller has claimed the name, and
-// closes the place unless there is an error.
-func (b *Inbox) standing(e filesync.Entry, also func(*file, version) bool) (place, *file, error) {
+// putBack ends the reading of a content; whole says that it was read to its end.
+func (b *Inbox) putBack(t *told, whole bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.reading = false; whole {
+		t.read = time.Now()
+	}
+}
+
+// standing gives the file e and its place, if is says that it still is that
+// version. The caller has claimed the name, and closes the place unless there is
+// an error.
+func (b *Inbox) standing(e filesync.Entry, is func(*file, version) bool) (place, *file, error) {
 	p, err := b.place(e.Name)
 	if err != nil {
 		return place{}, nil, err
@@ -226,12 +239,14 @@ func (b *Inbox) standing(e filesync.Entry, also func(*file, version) bool) (plac
 		return place{}, nil, err
 	}
 	f := b.observe(e.Name, s)
+	b.mu.Lock()
 	switch {
 	case f == nil:
 		err = errMissing
-	case f.whole == nil, !f.whole.same(version{e.Size, e.ModTime}) && (also == nil || !also(f, version{e.Size, e.ModTime})):
+	case f.whole == nil || !is(f, version{e.Size, e.ModTime}):
 		err = filesync.ErrChanged
 	}
+	b.mu.Unlock()
 	if err != nil {
 		p.close()
 		return place{}, nil, err
@@ -248,8 +263,8 @@ func (b *Inbox) stillThere(name string, generation uint64) bool {
 }
 
 // RemoveIf implements sync.Consumer, durably. The file goes only if it has the
-// content that the import was told of, not merely its size and time. A client that
-// has only set its time since then has changed no content.
+// content that Fetch has read, or that stood there at Open, not merely its size
+// and time. A client that has only set its time since then has changed no content.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if ctx.Err() != nil {
 		return filesync.Untouched(context.Cause(ctx))
@@ -262,6 +277,7 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 		defer p.close()
 		b.mu.Lock()
 		if b.confused(f.name, f.generation, listed) { // the disk's times are too coarse for distinct
+			b.untell(e.Name, listed, func(t *told) bool { return t.generation != f.generation })
 			err = filesync.ErrChanged
 		}
 		b.mu.Unlock()
@@ -274,19 +290,17 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if err != nil {
 		if errors.Is(err, errMissing) {
 			b.mu.Lock()
-			b.untell(e.Name, version{e.Size, e.ModTime})
+			b.untell(e.Name, listed, nil)
 			b.mu.Unlock()
 		}
 		return filesync.Untouched(failed("remove", e.Name, err))
 	}
 	b.mu.Lock()
 	removed := *f.whole
-	b.untell(e.Name, removed)
-	b.untell(e.Name, listed)
+	b.untell(e.Name, removed, nil)
+	b.untell(e.Name, listed, nil)
 	b.setWhole(f, nil)
-	if f.part == nil {
-		b.gone.add(e.Name, removed, b.o.Remember)
-	}
+	b.gone.add(e.Name, removed, []version{removed, listed}, f.part != nil, b.o.Remember)
 	b.mu.Unlock()
 	if err := syncDirectory(p.dir); err != nil {
 		return failed("remove", e.Name, err)

@@ -6,11 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sftpconnector/space/inbox"
+	"sftpconnector/status"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 )
@@ -94,6 +97,10 @@ func TestConsumer(t *testing.T) {
 	c := b.connect()
 	b.putAt(c, "x", "data", then)
 	e := b.ready()["x"]
+	if err := b.src.RemoveIf(t.Context(), e); !errors.Is(err, filesync.ErrChanged) {
+		t.Errorf("what was never read: %v", err)
+	}
+	b.fetch(e)
 	for _, other := range []filesync.Entry{{Name: "x", Size: 5, ModTime: then}, {Name: "x", Size: 4, ModTime: then.Add(time.Second)}} {
 		if err := b.src.RemoveIf(t.Context(), other); !errors.Is(err, filesync.ErrChanged) {
 			t.Errorf("another version: %v", err)
@@ -130,11 +137,6 @@ func TestChangedMeanwhile(t *testing.T) {
 			b.must(c.Remove("x"))
 			replace(b, c)
 		},
-		"moved away, and another there": func(b *bench, c *session) {
-			b.must(c.Rename("x", "y.tmp"))
-			b.putAt(c, "z.tmp", "DATA", then)
-			b.must(c.Rename("z.tmp", "x"))
-		},
 		"written on": func(b *bench, c *session) {
 			f, err := c.OpenFile("x", os.O_WRONLY)
 			b.must(err)
@@ -162,7 +164,17 @@ func TestChangedMeanwhile(t *testing.T) {
 				if when == "before it is removed" {
 					b.must(err)
 					change(b, c)
-				} else if err == nil && got.SameVersion(e) {
+				}
+				if when == "before it is read" { // then it is as if only the new one had been there
+					b.must(err)
+					if !got.SameVersion(e) || string(s.data) != "DATA" {
+						t.Errorf("%s: %+v, %q", when, got, s.data)
+					}
+					b.must(b.src.RemoveIf(t.Context(), e))
+					b.wantReady()
+					continue
+				}
+				if when == "while it is read" && err == nil && got.SameVersion(e) {
 					t.Errorf("%s: %+v passes for %+v", when, got, e)
 				}
 				if err := b.src.RemoveIf(t.Context(), e); !errors.Is(err, filesync.ErrChanged) {
@@ -177,10 +189,10 @@ func TestChangedMeanwhile(t *testing.T) {
 					t.Errorf("%s: the next is %q", when, data)
 				}
 				b.must(b.src.RemoveIf(t.Context(), next))
-				// What comes after an import may look as it likes.
+				// Nor does what comes next look like what was imported a moment ago.
 				b.putAt(c, "x", "data", next.ModTime)
-				if last := b.ready()["x"]; !last.SameVersion(next) {
-					t.Errorf("%s: after the import: %+v, want %+v", when, last, next)
+				if last := b.ready()["x"]; last.SameVersion(next) || last.SameVersion(e) {
+					t.Errorf("%s: after the import: %+v, like %+v", when, last, next)
 				}
 			}
 		})
@@ -227,3 +239,133 @@ func TestTimeSetBeforeRemoval(t *testing.T) {
 		t.Errorf("another content: %v", err)
 	}
 }
+
+// A file that the import has read cannot be given another name: it would be
+// imported under both. One that it could not deliver can, after a while.
+func TestRenamedDuringTheImport(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{})
+		c := b.connect()
+		b.must(c.Mkdir("d"))
+		b.put(c, "d/x", "data")
+		time.Sleep(time.Second)
+		e := b.ready()["d/x"]
+		tryAll := func(when string, wants string) {
+			t.Helper()
+			for what, err := range map[string]error{
+				"rename": c.Rename("d/x", "y"), "replace": c.PosixRename("d/x", "y"), "rename its directory": c.Rename("d", "e"),
+			} {
+				if err == nil || !strings.Contains(err.Error(), wants) {
+					t.Errorf("%s %s: %v, want %q", what, when, err, wants)
+				}
+			}
+		}
+		s := sink{onWrite: sync.OnceFunc(func() { tryAll("while it is read", "being imported") })}
+		_, err := b.src.Fetch(t.Context(), e, 0, &s)
+		b.must(err)
+		tryAll("when it was read", "being imported")
+		time.Sleep(6 * time.Minute)
+		b.must(c.Rename("d/x", "y"))
+		b.must(c.Rename("y", "d/x"))
+		time.Sleep(time.Second)
+		e = b.ready()["d/x"]
+		s = sink{onWrite: func() { b.Error("written") }}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.src.Fetch(ctx, e, 0, &s); err == nil { // the import was not read to its end
+			t.Error("read without a context")
+		}
+		b.must(c.Rename("d", "e"))
+		c.end()
+		b.Close()
+	})
+}
+
+// Another content of equal size and time, put while the last one is imported or
+// within a minute after, is told from it; an import that was listed before is of
+// what it has read.
+func TestEqualVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{})
+		c := b.connect()
+		b.putAt(c, "x", "1111", then)
+		time.Sleep(time.Second)
+		e := b.ready()["x"]
+		b.putAt(c, "x", "2222", then) // after the listing: the first was never read
+		time.Sleep(time.Second)
+		if got := b.imports(e); got != "2222" {
+			t.Errorf("imported %q", got)
+		}
+		b.wantReady()
+		b.putAt(c, "x", "3333", then)
+		time.Sleep(time.Second)
+		next := b.ready()["x"]
+		if next.SameVersion(e) {
+			t.Errorf("%+v, a moment after %+v was imported", next, e)
+		}
+		if err := b.src.RemoveIf(t.Context(), e); !errors.Is(err, filesync.ErrChanged) {
+			t.Errorf("removed for the one before: %v", err)
+		}
+		if got := b.imports(next); got != "3333" {
+			t.Errorf("imported %q", got)
+		}
+		time.Sleep(2 * time.Minute)
+		b.putAt(c, "x", "4444", then)
+		time.Sleep(time.Second)
+		if last := b.ready()["x"]; !last.SameVersion(e) {
+			t.Errorf("%+v, long after; want the client's own time", last)
+		}
+		c.end()
+		b.Close()
+	})
+}
+
+// Nothing of a file that was touched since it was listed is imported before it was
+// left alone again.
+func TestTouchedSinceItWasListed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{Quiet: 2 * time.Second})
+		c := b.connect()
+		b.putAt(c, "x", "1111", then)
+		time.Sleep(3 * time.Second)
+		e := b.ready()["x"]
+		b.putAt(c, "x", "2222", then)
+		if _, err := b.src.Fetch(t.Context(), e, 0, &sink{}); !errors.Is(err, filesync.ErrChanged) {
+			t.Errorf("fetched: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		if got := b.imports(e); got != "2222" {
+			t.Errorf("imported %q", got)
+		}
+		c.end()
+		b.Close()
+	})
+}
+
+// An inbox that a reload has closed is no file's fault.
+func TestClosedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	b.put(b.connect(), "x", "data")
+	e := b.ready()["x"]
+	b.Close()
+	for what, err := range map[string]error{
+		"fetch":  second(b.src.Fetch(t.Context(), e, 0, &sink{})),
+		"remove": b.src.RemoveIf(t.Context(), e),
+		"probe":  b.src.Probe(t.Context()),
+		"list": func() (err error) {
+			for _, err = range b.src.List(t.Context(), "") {
+			}
+			return err
+		}(),
+	} {
+		if _, ok := errors.AsType[*status.Error](err); !ok {
+			t.Errorf("%s: %v is of that file", what, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pkg/sftp"
+
 	"sftpconnector/space/inbox"
 )
 
@@ -90,7 +92,7 @@ func TestRemembered(t *testing.T) {
 			t.Helper()
 			b.putAt(c, "d/x", "data", then)
 			time.Sleep(time.Second)
-			b.must(b.src.RemoveIf(t.Context(), b.ready()["d/x"]))
+			b.imports(b.ready()["d/x"])
 		}
 		b.must(c.Mkdir("d"))
 		imported()
@@ -193,4 +195,79 @@ func TestSilentWriter(t *testing.T) {
 		c.end()
 		b.Close()
 	})
+}
+
+// A file that was held back because a client wrote on it is told of once that has
+// ended, in whatever way.
+func TestHeldBack(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*bench, *session, *sftp.File){
+		"the write passes a limit": func(b *bench, _ *session, f *sftp.File) {
+			if _, err := f.WriteAt(make([]byte, 30), 8); err == nil {
+				b.Error("it went through")
+			}
+			f.Close()
+		},
+		"the connection is lost": func(_ *bench, c *session, _ *sftp.File) { c.end() },
+		"it is closed":           func(b *bench, _ *session, f *sftp.File) { b.must(f.Close()) },
+	} {
+		for _, adds := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				var told atomic.Int32
+				b := newBench(t, inbox.Options{Quiet: 2 * time.Second, MaximumFileSize: 20, OnChange: func() { told.Add(1) }})
+				c := b.connect()
+				b.put(c, "x", "hello")
+				f, err := c.OpenFile("x", os.O_WRONLY)
+				b.must(err)
+				if adds {
+					_, err := f.WriteAt([]byte("123"), 5)
+					b.must(err)
+				}
+				time.Sleep(time.Minute)
+				if told.Load() != 0 {
+					t.Errorf("%s: told while it is written on", name)
+				}
+				end(b, c, f)
+				time.Sleep(3 * time.Second)
+				if b.wantReady("x"); told.Load() != 1 {
+					t.Errorf("%s, adds %v: told %d times", name, adds, told.Load())
+				}
+				c.end()
+				b.Close()
+			})
+		}
+	}
+}
+
+// A command on a file whose silent writer goes for it finds what is left then.
+func TestSilentWriterThatAddedNothing(t *testing.T) {
+	t.Parallel()
+	for name, command := range map[string]func(*session) error{
+		"rm":     func(c *session) error { return c.Remove("x") },
+		"rename": func(c *session) error { return c.Rename("x", "y") },
+		"over":   func(c *session) error { return c.PosixRename("z", "x") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, inbox.Options{})
+			dead, c := b.connect(), b.connect()
+			b.put(c, "x", "hello")
+			b.put(c, "z", "over")
+			f, err := dead.OpenFile("x", os.O_WRONLY)
+			b.must(err)
+			_, err = f.WriteAt([]byte("far away"), 100)
+			b.must(err)
+			time.Sleep(31 * time.Second)
+			if err := command(c); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			want := map[string][]string{"rm": {"z"}, "rename": {"y", "z"}, "over": {"x"}}[name]
+			time.Sleep(time.Second)
+			b.wantReady(want...)
+			bytes := map[string]int64{"rm": 4, "rename": 9, "over": 4}[name]
+			b.wantUsage(bytes, len(want))
+			dead.end()
+			c.end()
+			b.Close()
+		})
+	}
 }

@@ -117,6 +117,7 @@ func TestImportedThenWrittenOn(t *testing.T) {
 	c := b.connect()
 	b.put(c, "x", "one")
 	e := b.ready()["x"]
+	b.fetch(e)
 	f, err := c.OpenFile("x", os.O_RDWR)
 	b.must(err)
 	b.must(b.src.RemoveIf(t.Context(), e))
@@ -262,9 +263,7 @@ func TestLimits(t *testing.T) {
 	if df, err := c.StatVFS("/"); err != nil || df.TotalSpace() != 1_500_000/4096*4096 || df.FreeSpace() != 500_000/4096*4096 {
 		t.Errorf("df: %+v, %v", df, err)
 	}
-	if err := b.src.RemoveIf(t.Context(), b.ready()["just"]); err != nil {
-		t.Error(err)
-	}
+	b.imports(b.ready()["just"])
 	if _, err, closed := writes(c, "more", 100_000, 10); err != nil || closed != nil {
 		t.Error(err, closed)
 	}
@@ -290,6 +289,38 @@ func TestLimits(t *testing.T) {
 	if n := b.Refused(); n != 3 {
 		t.Errorf("%d uploads were refused", n)
 	}
+}
+
+// An upload that an operator has removed did not succeed, whoever came after it.
+func TestUploadRemovedByHand(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	f, err := b.connect().Create("x")
+	b.must(err)
+	_, err = f.Write([]byte("hello"))
+	b.must(err)
+	b.must(os.Remove(b.dir + "/.uploading.x"))
+	c := b.connect()
+	g, err := c.Create("x")
+	b.must(err)
+	_, err = g.Write([]byte("second"))
+	b.must(err)
+	if err := f.Close(); err == nil {
+		t.Error("the removed one was closed well")
+	}
+	b.must(g.Close())
+	if got := b.get(c, "x"); got != "second" {
+		t.Errorf("there is %q", got)
+	}
+	// With its directory it is no better.
+	b.must(c.Mkdir("d"))
+	f, err = c.Create("d/x")
+	b.must(err)
+	b.must(os.RemoveAll(b.dir + "/d"))
+	if err := f.Close(); err == nil {
+		t.Error("closed well without its directory")
+	}
+	b.wantUsage(6, 1)
 }
 
 // What goes past a limit by appending leaves the complete file as it was.

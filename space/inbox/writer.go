@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"math"
@@ -252,12 +253,8 @@ func (w *writer) addsNothing(prefix int64) bool {
 func (w *writer) release() {
 	w.b.mu.Lock()
 	defer w.b.mu.Unlock()
-	if w.f.writer != w {
-		return
-	}
-	w.f.writer = nil
-	if w.f.whole != nil {
-		w.b.touch(w.f)
+	if w.f.writer == w {
+		w.b.letGo(w.f)
 	}
 }
 
@@ -291,7 +288,7 @@ func (w *writer) Close() error {
 	defer w.b.claim(w.name)()
 	if !w.owns() {
 		w.file.Close()
-		return failed
+		return cmp.Or(failed, errTaken)
 	}
 	if w.untouched() {
 		w.release()
@@ -299,10 +296,8 @@ func (w *writer) Close() error {
 		return failed
 	}
 	p, err := w.b.place(w.name)
-	if err != nil { // an operator has removed the directory
-		w.file.Close()
-		w.lose()
-		return w.b.answer("close", w.name, err)
+	if err != nil { // an operator has removed the directory, or the disk fails
+		return w.b.answer("close", w.name, errors.Join(err, w.b.leavePart(w)))
 	}
 	defer p.close()
 	switch {
@@ -336,8 +331,8 @@ func (w *writer) owns() bool {
 func (w *writer) lose() {
 	w.b.mu.Lock()
 	defer w.b.mu.Unlock()
-	w.f.writer = nil
 	w.b.setPart(w.f, nil)
+	w.b.letGo(w.f)
 }
 
 // gap reports whether something of the file was never written.
