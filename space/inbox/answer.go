@@ -40,6 +40,7 @@ var (
 	errOrder     = refuse(sftp.ErrSSHFxFailure, "this write leaves a gap before it that is too large: a file has to be written from its beginning")
 	errGap       = refuse(sftp.ErrSSHFxFailure, "a part of the file was never written: upload all of it again")
 	errAppend    = refuse(sftp.ErrSSHFxFailure, "the file was opened for appending, and this write lies before its end")
+	errNames     = refuse(sftp.ErrSSHFxFailure, "the inbox of this Space is full: the names of its files are too long, all together, until files are imported")
 	errPartial   = refuse(sftp.ErrSSHFxFailure, "the upload of this file is not complete: it cannot replace another one")
 )
 

@@ -17,6 +17,8 @@ type file struct {
 	writer     *writer   // of part; nil: nobody writes
 	generation uint64    // of whole: another for each content that may stand there
 	touched    time.Time // whole was; has the monotonic clock
+	temporary  bool      // its name is
+	unsafe     bool      // its name is none that a destination takes
 }
 
 // version is what the import tells two contents of a name by.
@@ -101,9 +103,27 @@ func (b *Inbox) record(name string) *file {
 	f := b.files[key(name)]
 	if f == nil {
 		f = &file{name: name}
-		b.files[key(name)] = f
+		b.enlist(f)
 	}
 	return f
+}
+
+// enlist has a file in the books, under its name. The caller holds b.mu.
+func (b *Inbox) enlist(f *file) {
+	if b.files[key(f.name)] == nil {
+		b.names += int64(len(f.name))
+	}
+	b.files[key(f.name)] = f
+	f.temporary = b.o.IsTemporary(path.Base(f.name))
+	f.unsafe = !utf8.ValidString(f.name) || strings.Contains(f.name, `\`)
+}
+
+// strike takes a file out of the books. The caller holds b.mu.
+func (b *Inbox) strike(f *file) {
+	if b.files[key(f.name)] == f {
+		b.names -= int64(len(f.name))
+		delete(b.files, key(f.name))
+	}
 }
 
 // setWhole notes what is uploaded under a name now; nil for nothing. It is a new
@@ -136,12 +156,12 @@ func (b *Inbox) setPart(f *file, v *version) {
 
 // keep has a file in the books as long as something of it is left.
 func (b *Inbox) keep(f *file) {
-	if f.whole != nil || f.part != nil {
-		b.files[key(f.name)] = f
-		return
+	if f.whole == nil && f.part == nil {
+		b.strike(f)
+		delete(b.soon, f)
+	} else if b.files[key(f.name)] != f {
+		b.enlist(f)
 	}
-	delete(b.files, key(f.name))
-	delete(b.soon, f)
 }
 
 // letGo notes that nobody writes a file any more. What is uploaded of it was held
@@ -196,9 +216,9 @@ func (b *Inbox) wake() {
 // state says what becomes of an uploaded file. The caller holds b.mu.
 func (b *Inbox) state(f *file, now time.Time) (State, time.Time) {
 	switch {
-	case b.o.IsTemporary(path.Base(f.name)):
+	case f.temporary:
 		return Temporary, f.touched
-	case !utf8.ValidString(f.name) || strings.Contains(f.name, `\`):
+	case f.unsafe:
 		return Unsafe, f.touched
 	case now.Sub(f.touched) < b.o.Quiet:
 		return Waiting, f.touched
@@ -272,6 +292,9 @@ func (b *Inbox) reserve(f *file, size int64) error {
 func (b *Inbox) room() error {
 	if len(b.files)+b.directories >= b.o.MaximumEntries {
 		return errEntries(b.o.MaximumEntries)
+	}
+	if b.names >= maxNames {
+		return errNames
 	}
 	return nil
 }

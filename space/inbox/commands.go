@@ -255,6 +255,13 @@ func (b *Inbox) renameDirectory(from, to string, d sight) error {
 	if busy != nil {
 		return busy
 	}
+	more := int64(len(moved) * (len(to) - len(from))) // bytes of names
+	b.mu.Lock()
+	tooLong := more > 0 && b.names+more >= maxNames
+	b.mu.Unlock()
+	if tooLong {
+		return errNames
+	}
 	if d.isDirectory() { // an empty one may be replaced
 		if err := b.root.Remove(to); err != nil {
 			return errExists
@@ -270,9 +277,9 @@ func (b *Inbox) renameDirectory(from, to string, d sight) error {
 	b.gone.hideBelow(to)
 	b.gone.hide(to)
 	for _, f := range moved {
-		delete(b.files, key(f.name))
+		b.strike(f)
 		f.name = to + f.name[len(from):]
-		b.files[key(f.name)] = f
+		b.enlist(f)
 		if f.whole != nil {
 			b.arrived(f)
 		}

@@ -112,6 +112,15 @@ func lstat(dir *os.Root, base string) (fs.FileInfo, error) {
 	return info, nil
 }
 
+// syncDirectoryAt is syncDirectory for a directory outside of the inbox.
+func syncDirectoryAt(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncDirectory(root), root.Close())
+}
+
 // cutTime is the modification time of a part of which everything up to its end
 // is known to be there, safely on the disk. Whatever is written gives it another
 // one, so that a part which the end of the program cut does not have it.

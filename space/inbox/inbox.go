@@ -30,6 +30,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,7 @@ type Inbox struct {
 	files       map[string]*file
 	directories int
 	bytes       int64
+	names       int64 // bytes of the names of all files
 	generation  uint64
 	told        map[string][]*told
 	gone        memory
@@ -110,6 +112,12 @@ func Open(dir string, o Options) (*Inbox, error) {
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the inbox: %w", err)
+	}
+	// Its name has to last as long as what is acknowledged in it.
+	for _, above := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+		if err := syncDirectoryAt(above); err != nil {
+			return nil, fmt.Errorf("make the inbox durable: %w", err)
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

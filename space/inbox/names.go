@@ -17,6 +17,9 @@ const (
 	maxName  = 255 - len(reserved) // bytes
 	maxPath  = 4096                // bytes
 	maxDepth = 64
+	// maxNames bounds the names of all files of an inbox, which are in memory: empty
+	// files cost no quota.
+	maxNames = 32 << 20 // bytes
 )
 
 // clean gives the name below the inbox of a path that a client sent; "" is the

@@ -233,7 +233,7 @@ func (w *writer) begin() (err error) {
 		w.b.mu.Unlock()
 		return errTaken
 	}
-	w.b.files[key(w.name)] = w.f // the import may have taken what it had
+	w.b.enlist(w.f) // the import may have taken what it had
 	w.b.gone.hide(w.name)
 	w.f.part = &version{}
 	err = w.b.reserve(w.f, w.start)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 
@@ -288,6 +289,36 @@ func TestLimits(t *testing.T) {
 	}
 	if n := b.Refused(); n != 3 {
 		t.Errorf("%d uploads were refused", n)
+	}
+}
+
+// Empty files with long names cost no quota, but memory.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	b.Close()
+	dir := strings.Repeat("/"+strings.Repeat("d", 240), 16)
+	b.must(os.MkdirAll(b.dir+dir, 0o700))
+	const fit = 32 << 20 / (16*241 + 3) // of four digits
+	for i := range fit - 10 {
+		b.must(os.WriteFile(fmt.Sprintf("%s%s/%04d", b.dir, dir, i), nil, 0o600))
+	}
+	b.open(inbox.Options{Quiet: time.Nanosecond})
+	c := b.connect()
+	made := 0
+	var err error
+	for ; made < 100 && err == nil; made++ {
+		_, err, _ = writes(c, fmt.Sprintf("%s/x%03d", dir, made), 0, 0)
+	}
+	if err == nil || made > 20 || !strings.Contains(err.Error(), "the names of its files are too long") {
+		t.Errorf("after %d more: %v", made, err)
+	}
+	if err := c.Rename(dir[:241], "/"+strings.Repeat("e", 242)); err == nil {
+		t.Error("renamed to longer names")
+	}
+	b.must(c.Rename(dir[:241], "/e")) // which makes room
+	if _, err, closed := writes(c, "one more", 0, 0); err != nil || closed != nil {
+		t.Error(err, closed)
 	}
 }
 
