@@ -86,16 +86,16 @@ func importing(ctx context.Context, one *space, set *connector.Set) {
 		case <-retry.C:
 		}
 		retry.Stop()
-		again := importNow(ctx, set, ConnectorName(one.id))
-		if again == never {
+		switch importNow(ctx, set, ConnectorName(one.id)) {
+		case never:
 			wait = firstRetry
-			continue
+		case soon:
+			retry.Reset(wait)
+			wait = min(2*wait, lastRetry)
+		case later:
+			retry.Reset(lastRetry)
+			wait = firstRetry
 		}
-		if again == later {
-			wait = lastRetry
-		}
-		retry.Reset(wait)
-		wait = min(2*wait, lastRetry)
 	}
 }
 
@@ -104,7 +104,7 @@ type when int
 
 const (
 	never when = iota // all is well: when something comes
-	soon              // the destination fails, or a client was at a file
+	soon              // the destination fails, a reload has cut it, or a client was at a file
 	later             // single files fail, which the ledger holds back
 )
 
@@ -119,12 +119,12 @@ func importNow(ctx context.Context, set *connector.Set, name string) when {
 	}
 	p, err := run.Wait(ctx)
 	switch {
-	case err != nil || p.Result.Outcome == filesync.Failed:
+	case err != nil || p.Result.Files.Waiting > 0:
 		return soon
+	case p.Result.Outcome == filesync.Succeeded:
+		return never
 	case p.Result.Outcome == filesync.Partial:
 		return later
-	case p.Result.Files.Waiting > 0:
-		return soon
 	}
-	return never
+	return soon
 }

@@ -39,10 +39,12 @@ type rig struct {
 	dir    string // "to/ID" in it are the destinations
 	cfg    *config.Config
 	spaces *space.Spaces
+	set    *connector.Set
 
 	mu        sync.Mutex
 	delivered []string // to all, in order
 	events    []sshd.Event
+	fetching  func(context.Context)        // before a Fetch begins; may be nil
 	fetched   func(filesync.Entry)         // before a Fetch returns; may be nil
 	publish   func([]filesync.Publication) // before files get their names; may be nil
 }
@@ -94,9 +96,7 @@ func (r *rig) run() {
 	if err != nil {
 		r.Fatal(err)
 	}
-	all := *r.cfg
-	all.Connectors = space.Connectors(r.cfg)
-	set, err := connector.NewSet(r.Context(), &all, connector.Parts{
+	set, err := connector.NewSet(r.Context(), elements(r.cfg), connector.Parts{
 		Source: func(_ context.Context, c *config.Connector, _ status.Observer) (connector.Source, error) {
 			src, err := r.spaces.Source(c.Space.Name)
 			if err != nil {
@@ -120,6 +120,7 @@ func (r *rig) run() {
 	if err != nil {
 		r.Fatal(err)
 	}
+	r.set = set
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { set.Run(ctx) })
@@ -136,6 +137,36 @@ func (r *rig) run() {
 	})
 }
 
+// elements is a configuration with the elements of its Spaces.
+func elements(c *config.Config) *config.Config {
+	all := *c
+	all.Connectors = space.Connectors(c)
+	return &all
+}
+
+// reload goes over to other settings, as the daemon does. between, which may be
+// nil, is called when the Spaces have and their elements have not.
+func (r *rig) reload(change func(*config.Config), between func()) {
+	r.Helper()
+	next := *r.cfg
+	next.Spaces = map[string]*config.Space{}
+	for id, s := range r.cfg.Spaces {
+		own := *s
+		next.Spaces[id] = &own
+	}
+	change(&next)
+	if err := r.spaces.Reload(&next); err != nil {
+		r.Error(err)
+	}
+	if between != nil {
+		between()
+	}
+	if err := r.set.Reload(r.Context(), elements(&next)); err != nil {
+		r.Error(err)
+	}
+	r.cfg = &next
+}
+
 func (r *rig) happened(e sshd.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,6 +180,9 @@ type source struct {
 }
 
 func (s source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	if s.rig.fetching != nil {
+		s.rig.fetching(ctx)
+	}
 	if s.rig.fetched != nil {
 		w = &told{w, e, s.rig}
 	}

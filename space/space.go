@@ -8,6 +8,7 @@
 package space
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Spaces struct {
 	mu     sync.RWMutex
 	cfg    config.SpaceServer
 	keys   []credentials.Key
+	public map[string]credentials.PublicKeys // of each Space that is configured, also if its inbox is not open
 	spaces map[string]*space
 	tasks  sync.WaitGroup // the imports
 	run    func(*space)   // starts the import of one; nil until Run
@@ -53,17 +55,12 @@ type Spaces struct {
 // space is one of them.
 type space struct {
 	id     string
-	cfg    *config.Space // Spaces.mu guards it, and public
-	limits limits
+	limits inbox.Limits // Spaces.mu guards it
 	inbox  *inbox.Inbox
-	public credentials.PublicKeys
 	wake   chan struct{} // has room for one: something may be there to import
 	end    context.CancelFunc
 	ended  chan struct{} // closed when the import of it has ended
 }
-
-// limits are the settings that an inbox is opened with.
-type limits struct{ file, quota config.Size }
 
 // Options are what Spaces are made of.
 type Options struct {
@@ -96,7 +93,7 @@ func Open(o Options) (*Spaces, error) {
 		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
 	if err == nil {
-		if unopened := s.take(c); unopened != nil { // the others receive all the same
+		if unopened := s.goOver(c); unopened != nil { // the others receive all the same
 			o.Log.Error("not all Spaces receive uploads", "error", unopened)
 		}
 		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
@@ -120,22 +117,10 @@ func OpenCredentials(c *config.Config) (*credentials.Store, error) {
 	})
 }
 
-// take opens the inboxes of a configuration, those of new limits anew, and ends
+// goOver goes over to a configuration: it opens the inboxes of new Spaces, and ends
 // the Spaces that it has no more. Their files stay. A Space that cannot be opened
 // is left out, and the error says so; the others go over.
-func (s *Spaces) take(c *config.Config) error {
-	fresh := map[string]*space{}
-	s.mu.RLock()
-	for id, cfg := range c.Spaces {
-		if old := s.spaces[id]; old == nil || old.limits != limitsOf(c, cfg) {
-			fresh[id] = &space{id: id, cfg: cfg, limits: limitsOf(c, cfg), wake: make(chan struct{}, 1), end: func() {}}
-		}
-	}
-	s.mu.RUnlock()
-	keys := make([]credentials.Key, 0, len(c.SpaceServer.SecretKeys))
-	for _, k := range c.SpaceServer.SecretKeys {
-		keys = append(keys, credentials.NewKey(k.Name, k.Key.Reveal(), k.Spaces))
-	}
+func (s *Spaces) goOver(c *config.Config) error {
 	public := map[string]credentials.PublicKeys{}
 	for id, cfg := range c.Spaces {
 		parsed, err := credentials.ParseKeys(cfg.PublicKeys)
@@ -144,40 +129,47 @@ func (s *Spaces) take(c *config.Config) error {
 		}
 		public[id] = parsed
 	}
-	s.retire(c, fresh)
-	var unopened []error
-	for id, one := range fresh {
-		if err := s.openInbox(one); err != nil {
-			unopened = append(unopened, err)
-			delete(fresh, id)
-		}
+	keys := make([]credentials.Key, 0, len(c.SpaceServer.SecretKeys))
+	for _, k := range c.SpaceServer.SecretKeys {
+		keys = append(keys, credentials.NewKey(k.Name, k.Key.Reveal(), k.Spaces))
 	}
+	s.retire(c)
+	fresh, err := s.openNew(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg, s.keys = c.SpaceServer, keys
 	s.credentials.SetExpiry(c.SpaceServer.CredentialsExpiry.Std())
-	for id, one := range fresh {
-		s.spaces[id] = one
+	for _, one := range fresh {
+		s.spaces[one.id] = one
 		if s.run != nil {
 			s.run(one)
 		}
 	}
 	for id, one := range s.spaces {
-		one.cfg, one.public = c.Spaces[id], public[id]
+		one.limits = limitsOf(c, c.Spaces[id])
+		one.inbox.SetLimits(one.limits)
 	}
-	return errors.Join(unopened...)
+	old := s.public
+	s.public = public
+	for id, had := range old { // nobody comes in any more by what was there
+		if slices.ContainsFunc(had, func(k ssh.PublicKey) bool { return !public[id].Has(k) }) {
+			s.log.Info("public keys revoked", "space", id, "sessions_cut", s.server.Disconnect(id))
+		}
+	}
+	return err
 }
 
-// retire ends the Spaces that are gone, and those that are opened anew.
-func (s *Spaces) retire(c *config.Config, fresh map[string]*space) {
+// retire ends the Spaces that a configuration has no more.
+func (s *Spaces) retire(c *config.Config) {
 	var gone []*space
 	s.mu.Lock()
 	for id, one := range s.spaces {
-		if c.Spaces[id] == nil || fresh[id] != nil {
+		if c.Spaces[id] == nil {
 			gone = append(gone, one)
 			delete(s.spaces, id)
 		}
 	}
+	maps.DeleteFunc(s.public, func(id string, _ credentials.PublicKeys) bool { return c.Spaces[id] == nil })
 	s.mu.Unlock()
 	for _, one := range gone {
 		s.server.Disconnect(one.id)
@@ -189,10 +181,25 @@ func (s *Spaces) retire(c *config.Config, fresh map[string]*space) {
 	}
 }
 
+// openNew opens the inboxes of the Spaces that there are not yet.
+func (s *Spaces) openNew(c *config.Config) (opened []*space, err error) {
+	for id, cfg := range c.Spaces {
+		if _, err := s.find(id); err == nil {
+			continue
+		}
+		one := &space{id: id, limits: limitsOf(c, cfg), wake: make(chan struct{}, 1), end: func() {}}
+		if oerr := s.openInbox(one); oerr != nil {
+			err = errors.Join(err, oerr)
+			continue
+		}
+		opened = append(opened, one)
+	}
+	return opened, err
+}
+
 func (s *Spaces) openInbox(one *space) (err error) {
 	one.inbox, err = inbox.Open(filepath.Join(s.dir, "spaces", one.id), inbox.Options{
-		MaximumFileSize: int64(one.limits.file), Quota: int64(one.limits.quota),
-		OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
+		Limits: one.limits, OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
 	})
 	if err != nil {
 		return fmt.Errorf("the Space %s: %w", one.id, err)
@@ -209,25 +216,22 @@ func (one *space) stir() {
 }
 
 // limitsOf are a Space's own limits, or else the server's.
-func limitsOf(c *config.Config, s *config.Space) limits {
-	l := limits{s.MaximumFileSize, s.InboxQuota}
-	if l.file == 0 {
-		l.file = c.SpaceServer.MaximumFileSize
+func limitsOf(c *config.Config, s *config.Space) inbox.Limits {
+	return inbox.Limits{
+		MaximumFileSize: int64(cmp.Or(s.MaximumFileSize, c.SpaceServer.MaximumFileSize)),
+		Quota:           int64(cmp.Or(s.InboxQuota, c.SpaceServer.InboxQuota)),
 	}
-	if l.quota == 0 {
-		l.quota = c.SpaceServer.InboxQuota
-	}
-	return l
 }
 
 // Reload goes over to another configuration. What the listener is made of takes
-// effect at the next start, which the log says. The error names the Spaces that could not be opened:
-// they are unknown until another Reload opens them, and the others have gone over.
+// effect at the next start, which the log says. The error names the Spaces that
+// could not be opened: they receive nothing until another Reload opens them, and
+// the others have gone over.
 func (s *Spaces) Reload(c *config.Config) error {
 	if listenerOf(c.SpaceServer) != s.listens {
 		s.log.Warn("reload: space_server.listen, connections, connections_per_space and idle_timeout take effect at the next start")
 	}
-	return s.take(c)
+	return s.goOver(c)
 }
 
 // listener is what the listener is made of, which no reload changes.
@@ -255,15 +259,16 @@ func (s *Spaces) authenticate(_ context.Context, id, _ string, password []byte) 
 	if err != nil && !errors.Is(err, credentials.ErrRefused) {
 		s.log.Error("passwords cannot be checked", "error", err)
 	}
-	_, unknown := s.find(id)
-	return err == nil && unknown == nil
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, configured := s.public[id]
+	return err == nil && configured
 }
 
 func (s *Spaces) authenticateKey(_ context.Context, id string, key ssh.PublicKey) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	one := s.spaces[id]
-	return one != nil && one.public.Has(key)
+	return s.public[id].Has(key)
 }
 
 func (s *Spaces) handlers(id string) (sftp.Handlers, error) {

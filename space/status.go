@@ -26,7 +26,10 @@ func (s *Spaces) Status(id string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	st := Status{ID: id, MaximumFileSize: int64(one.limits.file), Quota: int64(one.limits.quota)}
+	s.mu.RLock()
+	limits := one.limits
+	s.mu.RUnlock()
+	st := Status{ID: id, MaximumFileSize: limits.MaximumFileSize, Quota: limits.Quota}
 	st.Bytes, st.Files = one.inbox.Usage()
 	st.Refused = one.inbox.Refused()
 	for _, session := range s.server.Sessions() {
@@ -89,5 +92,6 @@ func (s *Spaces) Authorize(key, id string) (name string, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	name, ok = credentials.Authorize(s.keys, key, id)
-	return name, ok && s.spaces[id] != nil
+	_, configured := s.public[id]
+	return name, ok && configured
 }

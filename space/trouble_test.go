@@ -12,6 +12,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/space"
 	"sftpconnector/sync/ledger"
 )
 
@@ -30,6 +31,19 @@ func TestInboxThatCannotBeOpened(t *testing.T) {
 		}
 	}
 	known("at the start", id)
+	// Its password is right all the same: a client is not to look for another one.
+	store, err := space.OpenCredentials(r.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	made, err := store.Create(t.Context(), "bad", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.dial("bad", made.Password()); err == nil || strings.Contains(err.Error(), "unable to authenticate") {
+		t.Errorf("a login to an inbox that is not open: %v", err)
+	}
 	r.put(r.login(id), "a.csv", "x")
 	r.arrives(id, "a.csv", "x")
 

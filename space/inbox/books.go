@@ -273,15 +273,15 @@ func (b *Inbox) observe(name string, s sight) *file {
 
 // reserve takes room for a part that is to have so many bytes. The caller holds b.mu.
 func (b *Inbox) reserve(f *file, size int64) error {
-	if b.o.MaximumFileSize > 0 && size > b.o.MaximumFileSize {
-		return errTooLarge(b.o.MaximumFileSize)
+	if limit := b.limits.MaximumFileSize; limit > 0 && size > limit {
+		return errTooLarge(limit)
 	}
 	more := size - f.part.size
 	if more <= 0 {
 		return nil
 	}
-	if b.o.Quota > 0 && more > b.o.Quota-b.bytes {
-		return errQuota(b.o.Quota)
+	if limit := b.limits.Quota; limit > 0 && more > limit-b.bytes {
+		return errQuota(limit)
 	}
 	b.bytes += more
 	f.part.size = size

@@ -453,16 +453,17 @@ func (b *Inbox) setGone(name string, flags sftp.FileAttrFlags, a *sftp.FileStat,
 // status is the file system that a client sees in df: the quota.
 func (b *Inbox) status() (*sftp.StatVFS, error) {
 	const block = 4096
-	if b.o.Quota <= 0 {
-		return nil, refuse(sftp.ErrSSHFxOpUnsupported, "this inbox has no quota")
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	free := uint64(max(0, b.o.Quota-b.bytes)) / block
+	quota := b.limits.Quota
+	if quota <= 0 {
+		return nil, refuse(sftp.ErrSSHFxOpUnsupported, "this inbox has no quota")
+	}
+	free := uint64(max(0, quota-b.bytes)) / block
 	entries := uint64(b.o.MaximumEntries)
 	left := entries - min(entries, uint64(len(b.files)+b.directories))
 	return &sftp.StatVFS{
-		Bsize: block, Frsize: block, Blocks: uint64(b.o.Quota) / block, Bfree: free, Bavail: free,
+		Bsize: block, Frsize: block, Blocks: uint64(quota) / block, Bfree: free, Bavail: free,
 		Files: entries, Ffree: left, Favail: left, Namemax: uint64(maxName),
 	}, nil
 }

@@ -42,11 +42,16 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Options are the settings of an inbox.
-type Options struct {
+// Limits bound what clients may put into an inbox.
+type Limits struct {
 	MaximumFileSize int64 // bytes; 0: none
 	Quota           int64 // bytes of all files, uploads under way included; 0: none
-	MaximumEntries  int   // files and directories; 0: 200,000. Empty ones cost no bytes, so the quota alone bounds nothing
+}
+
+// Options are the settings of an inbox.
+type Options struct {
+	Limits
+	MaximumEntries int // files and directories; 0: 200,000. Empty ones cost no bytes, so the quota alone bounds nothing
 	// Quiet is how long nothing may have touched a file before it is imported;
 	// 0: 2 s. After Open it starts anew for all files.
 	Quiet time.Duration
@@ -90,6 +95,7 @@ type Inbox struct {
 	tellRefused rate.Sometimes
 
 	mu          sync.Mutex // is never held while a disk is flushed
+	limits      Limits
 	released    *sync.Cond // a claim was
 	claimed     map[string]bool
 	moving      map[string]bool // claimed with all that is below
@@ -124,7 +130,7 @@ func Open(dir string, o Options) (*Inbox, error) {
 		return nil, fmt.Errorf("open the inbox: %w", err)
 	}
 	b := &Inbox{
-		path: dir, o: o, root: root,
+		path: dir, o: o, root: root, limits: o.Limits,
 		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
 		claimed:     map[string]bool{}, moving: map[string]bool{},
 		files: map[string]*file{}, told: map[string][]*told{}, soon: map[*file]bool{},
@@ -165,6 +171,14 @@ func (b *Inbox) Close() error {
 		err = errors.Join(err, b.leavePart(w))
 	}
 	return errors.Join(err, b.root.Close())
+}
+
+// SetLimits changes the limits, also of uploads under way: those that are past
+// them fail with their next write.
+func (b *Inbox) SetLimits(l Limits) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limits = l
 }
 
 // Usage is what the files of the inbox hold, uploads under way included.

@@ -23,7 +23,7 @@ type stdio struct {
 }
 
 func serve(dir string) {
-	b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond, MaximumFileSize: 8_000_000, Quota: 100_000_000})
+	b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond, Limits: inbox.Limits{MaximumFileSize: 8_000_000, Quota: 100_000_000}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

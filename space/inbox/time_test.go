@@ -214,7 +214,7 @@ func TestHeldBack(t *testing.T) {
 		for _, adds := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
 				var told atomic.Int32
-				b := newBench(t, inbox.Options{Quiet: 2 * time.Second, MaximumFileSize: 20, OnChange: func() { told.Add(1) }})
+				b := newBench(t, inbox.Options{Quiet: 2 * time.Second, OnChange: func() { told.Add(1) }, Limits: inbox.Limits{MaximumFileSize: 20}})
 				c := b.connect()
 				b.put(c, "x", "hello")
 				f, err := c.OpenFile("x", os.O_WRONLY)

@@ -243,7 +243,7 @@ func writes(c *session, name string, size, pieces int) (written int, err, closed
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // its handler has a lock, and it is read at the end
-	b := newBench(t, inbox.Options{MaximumFileSize: 1_000_000, Quota: 1_500_000, MaximumEntries: 4, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	b := newBench(t, inbox.Options{MaximumEntries: 4, Log: slog.New(slog.NewTextHandler(&log, nil)), Limits: inbox.Limits{MaximumFileSize: 1_000_000, Quota: 1_500_000}})
 	c := b.connect()
 	written, err, closed := writes(c, "large", 100_000, 20)
 	if written != 1_000_000 || err == nil || !strings.Contains(err.Error(), "the file is larger than the 1.0 MB that this Space accepts") {
@@ -357,7 +357,7 @@ func TestUploadRemovedByHand(t *testing.T) {
 // What goes past a limit by appending leaves the complete file as it was.
 func TestLimitOfAppended(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, inbox.Options{MaximumFileSize: 10})
+	b := newBench(t, inbox.Options{Limits: inbox.Limits{MaximumFileSize: 10}})
 	c := b.connect()
 	b.putAt(c, "x", "12345678", then)
 	for _, at := range []int64{8, 0} {
@@ -498,7 +498,7 @@ func TestSessionOutlivesItsInbox(t *testing.T) {
 func TestManyClients(t *testing.T) {
 	t.Parallel()
 	const clients, files, size = 50, 6, 10_000
-	b := newBench(t, inbox.Options{Quota: clients * files * size / 2})
+	b := newBench(t, inbox.Options{Limits: inbox.Limits{Quota: clients * files * size / 2}})
 	var sessions []*session
 	for range clients {
 		sessions = append(sessions, b.connect())

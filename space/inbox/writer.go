@@ -109,7 +109,10 @@ func (w *writer) admit(off, length int64) error {
 // tooFar is why a write behind a large gap is refused. A file that would be too
 // large anyway is told so.
 func (w *writer) tooFar(end int64) error {
-	if limit := w.b.o.MaximumFileSize; limit > 0 && end > limit {
+	w.b.mu.Lock()
+	limit := w.b.limits.MaximumFileSize
+	w.b.mu.Unlock()
+	if limit > 0 && end > limit {
 		return errTooLarge(limit)
 	}
 	return errOrder
