@@ -31,7 +31,8 @@ type session struct {
 	server  *Server
 	visitor *visitor
 	conn    *ssh.ServerConn
-	grant   // space: it exists
+	space   string // it exists
+	cuts    int    // of the Space, when the client was let in
 	address string
 	since   time.Time
 
@@ -55,9 +56,10 @@ type session struct {
 }
 
 func newSession(s *Server, v *visitor, conn *ssh.ServerConn) *session {
+	g := conn.Permissions.ExtraData[grantKey{}].(grant)
 	return &session{
 		server: s, visitor: v, conn: conn,
-		grant: conn.Permissions.ExtraData[grantKey{}].(grant), address: v.address, since: time.Now(),
+		space: g.space, cuts: g.cuts, address: v.address, since: time.Now(),
 		news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 	}
 }
