@@ -18,14 +18,7 @@ func Panicking(log io.Writer) http.Handler {
 }
 
 // Held is how many refusals are held back.
-func Held(s *Server) int { s.guesses.mu.Lock(); defer s.guesses.mu.Unlock(); return s.guesses.held }
-
-// Guessers is how many addresses are remembered for their wrong keys.
-func Guessers(s *Server) int {
-	s.guesses.mu.Lock()
-	defer s.guesses.mu.Unlock()
-	return len(s.guesses.by)
-}
+func Held(s *Server) int { return int(s.guesses.held.Load()) }
 
 // End is what the shutdown of the http.Server does to s.
 func End(s *Server) { s.end() }

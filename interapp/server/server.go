@@ -15,6 +15,7 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
 	"sftpconnector/space"
+	"sftpconnector/space/guessing"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -60,6 +61,7 @@ func New(o Options) *Server {
 		o.Events = NewEvents()
 	}
 	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, events: o.Events, log: o.Log, mux: http.NewServeMux()}
+	s.guesses.delays = guessing.NewDelays()
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
 	s.describe(o.Version)

@@ -64,9 +64,9 @@ func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 
 // refuseCredentials answers who has no key for the Space.
 func (s *Server) refuseCredentials(w http.ResponseWriter, r *http.Request) {
-	hold := s.guesses.failed(r.RemoteAddr)
+	hold, flood := s.guesses.failed(r.RemoteAddr)
 	level := slog.LevelInfo
-	if hold == longestHold { // a flood is not to fill the log
+	if flood { // it is not to fill the log
 		level = slog.LevelDebug
 	}
 	s.log.Log(r.Context(), level, "credentials refused", "address", r.RemoteAddr)

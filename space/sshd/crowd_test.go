@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/space/guessing"
 )
 
 // A flood of wrong passwords, here all from one address and more at a time than
@@ -155,7 +157,7 @@ func TestWhoGetsIn(t *testing.T) {
 					defer theirs.Close()
 					v := newVisitor(t.Context(), mine, time.Hour)
 					defer v.leave()
-					v.source = sourceOf(netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", name[0])))
+					v.source = guessing.SourceOf(netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", name[0])))
 					names[v] = name
 					go g.enter(v)
 					synctest.Wait()

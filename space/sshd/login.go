@@ -81,7 +81,7 @@ func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissio
 		return l.letIn(g.permissions()), nil
 	}
 	l.server.gate.failed(l.visitor)
-	l.holdBack(l.server.delays.failed(l.visitor.source))
+	l.holdBack(l.server.delays.Failed(l.visitor.source))
 	return nil, errRefused
 }
 
@@ -149,7 +149,7 @@ func (s *Server) turnedAway(v *visitor, err error) {
 		e.Reason = RefusedDropped
 		level = slog.LevelDebug
 		s.warnOfCrowd()
-	} else if s.delays.slowed(v.source) {
+	} else if s.delays.Slowed(v.source) {
 		level = slog.LevelDebug
 	}
 	s.options.Log.Log(v.ctx, level, "login refused", "space", e.Session.Space, "address", v.address,

@@ -4,7 +4,7 @@
 // the handlers that it is given.
 //
 // The way of a connection through the files: server.go accepts it, gate.go
-// makes room for it, login.go asks who it is (delays.go slows guessing), limits
+// makes room for it, login.go asks who it is (package guessing slows who guesses), limits
 // in server.go let it in, session.go keeps it and its channels, sftp.go serves
 // a channel through guard.go, which stands before the handlers.
 package sshd
@@ -24,6 +24,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/space/guessing"
 )
 
 // Options say who may come in, and how many. Zero numbers and times mean the
@@ -103,7 +105,7 @@ type Server struct {
 	config  ssh.ServerConfig // without callbacks: these belong to a connection
 	keys    []ssh.PublicKey
 	gate    *gate
-	delays  *delays
+	delays  *guessing.Delays
 	open    openFiles
 
 	refusing atomic.Int64 // connections that are told that they may not stay
@@ -128,7 +130,7 @@ func New(o Options) (*Server, error) {
 		options:  o,
 		config:   baseConfig(),
 		gate:     newGate(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
-		delays:   newDelays(),
+		delays:   guessing.NewDelays(),
 		sessions: map[*session]struct{}{},
 		cuts:     map[string]int{},
 		open: openFiles{

@@ -2,7 +2,6 @@ package sshd
 
 import (
 	"io"
-	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -196,68 +195,6 @@ func TestStopEndsIdleSessionsAtOnce(t *testing.T) {
 		endsAfter(t, r, began, 0, EndStopped)
 		f.Close()
 	})
-}
-
-func TestWrongPasswordsAreSlowed(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newDelays()
-		one, other := sourceOf(netip.MustParseAddr("192.0.2.1")), sourceOf(netip.MustParseAddr("192.0.2.2"))
-		ms := time.Millisecond
-		for i, want := range []time.Duration{0, 0, 0, 250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 4000 * ms} {
-			if got := d.failed(one); got != want {
-				t.Errorf("failure %d: %v, want %v", i+1, got, want)
-			}
-		}
-		if !d.slowed(one) || d.slowed(other) {
-			t.Error("slowed is wrong")
-		}
-		if got := d.failed(other); got != 0 {
-			t.Errorf("another address waits %v", got)
-		}
-		time.Sleep(3 * forgetFailure)
-		if got := d.failed(one); got != 1000*ms { // 8, less 3, and this one
-			t.Errorf("after a while: %v", got)
-		}
-		time.Sleep(time.Hour)
-		if got := d.failed(one); got != 0 {
-			t.Errorf("after an hour: %v", got)
-		}
-	})
-}
-
-func TestDelaysAreBounded(t *testing.T) {
-	t.Parallel()
-	d := newDelays()
-	first := netip.MustParseAddr("2001:db8::1")
-	for range mostFailures {
-		d.failed(sourceOf(first))
-	}
-	last := first
-	for i := range 3 * mostDelays {
-		b := last.As16()
-		b[4], b[5] = byte(i>>8), byte(i)
-		last = netip.AddrFrom16(b)
-		d.failed(sourceOf(last))
-	}
-	if len(d.byKey) != mostDelays || d.recent.Len() != mostDelays {
-		t.Errorf("%d and %d are remembered, want %d", len(d.byKey), d.recent.Len(), mostDelays)
-	}
-	if d.slowed(sourceOf(first)) {
-		t.Error("the oldest is not forgotten")
-	}
-}
-
-func TestSourceOf(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32",
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
-	} {
-		if got := sourceOf(netip.MustParseAddr(address)).String(); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
-	}
 }
 
 // readForever is a client's packets that ask for all of "/big", again and again.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"sftpconnector/space/guessing"
 )
 
 // writeTimeout is how long the network may take to accept a packet.
@@ -37,7 +39,7 @@ type visitor struct {
 func newVisitor(ctx context.Context, c net.Conn, handshake time.Duration) *visitor {
 	v := &visitor{Conn: c, address: c.RemoteAddr().String(), admitted: make(chan struct{})}
 	if ap, err := netip.ParseAddrPort(v.address); err == nil {
-		v.address, v.source = ap.Addr().Unmap().String(), sourceOf(ap.Addr())
+		v.address, v.source = ap.Addr().Unmap().String(), guessing.SourceOf(ap.Addr())
 	}
 	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v.stop = context.AfterFunc(ctx, v.hangUp)

@@ -1,4 +1,8 @@
-package sshd
+// Package guessing slows those who guess what opens a Space: passwords over SSH,
+// secret keys over HTTP. Neither can be guessed; this keeps those who try, and
+// programs that ask again and again with an old one, from using up the machine
+// and the log.
+package guessing
 
 import (
 	"container/list"
@@ -7,8 +11,6 @@ import (
 	"time"
 )
 
-// How wrong passwords are slowed. The passwords of Spaces cannot be guessed;
-// this keeps those who try anyway from using up the machine and the log.
 const (
 	freeFailures  = 3 // that are answered at once: people mistype
 	firstDelay    = 250 * time.Millisecond
@@ -20,9 +22,10 @@ const (
 	mostDelays   = 4096 // addresses that are remembered: the last that failed
 )
 
-// delays remembers who gave wrong passwords. Only the answer to a wrong one is
-// held back: a right one is answered at once, whatever others at its address did.
-type delays struct {
+// Delays remembers who was wrong. Only the answer to something wrong is held back:
+// what is right is answered at once, whatever others at its address did. It may be
+// used concurrently, and remembers no more than some thousand addresses.
+type Delays struct {
 	mu     sync.Mutex
 	byKey  map[netip.Prefix]*list.Element
 	recent *list.List // of *failures, the last that failed in front
@@ -34,12 +37,15 @@ type failures struct {
 	since time.Time // from here on they are forgotten one by one
 }
 
-func newDelays() *delays {
-	return &delays{byKey: map[netip.Prefix]*list.Element{}, recent: list.New()}
+// NewDelays makes one that remembers nobody.
+func NewDelays() *Delays {
+	return &Delays{byKey: map[netip.Prefix]*list.Element{}, recent: list.New()}
 }
 
-// failed counts a wrong password in, and says how long its answer is held back.
-func (d *delays) failed(key netip.Prefix) time.Duration {
+// Failed counts a failure in, and says how long its answer is to be held back: the
+// first three not at all, then from 250 ms on twice as long each time, up to 4 s.
+// One is forgotten every 30 s.
+func (d *Delays) Failed(key netip.Prefix) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
@@ -65,9 +71,9 @@ func (d *delays) failed(key netip.Prefix) time.Duration {
 	return min(firstDelay<<(f.count-freeFailures-1), longestDelay)
 }
 
-// sourceOf gives whom an address stands for: an IPv6 address its /64, as one
+// SourceOf gives whom an address stands for: an IPv6 address its /64, as one
 // machine has all of these (RFC 6177).
-func sourceOf(a netip.Addr) netip.Prefix {
+func SourceOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 32
 	if a.Is6() {
@@ -80,8 +86,9 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// slowed reports whether so much was wrong lately that the delay is at its longest.
-func (d *delays) slowed(key netip.Prefix) bool {
+// Slowed reports whether so much was wrong lately that the delay is at its longest:
+// a flood, which is not to fill the log.
+func (d *Delays) Slowed(key netip.Prefix) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e, known := d.byKey[key]
