@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -35,9 +36,10 @@ const maxPacket = 256 << 10
 // is marked.
 type confined struct {
 	from  io.Reader
-	ready []byte // that was read and is to be handed on
-	rest  int64  // of a packet that is handed on as it comes
-	err   error  // that follows what is ready
+	head  [5]byte // of the packet: its length and its kind
+	ready []byte  // that was read and is to be handed on
+	rest  int64   // of a packet that is handed on as it comes
+	err   error   // that follows what is ready
 }
 
 // Read gives no bytes of two packets at once.
@@ -60,7 +62,7 @@ func (c *confined) Read(p []byte) (int, error) {
 
 // next reads the head of a packet, and the rest too if that has paths.
 func (c *confined) next() {
-	c.ready = c.read(make([]byte, 4))
+	c.ready = c.read(c.head[:4])
 	if c.err != nil {
 		return
 	}
@@ -68,20 +70,20 @@ func (c *confined) next() {
 	if length == 0 {
 		return
 	}
-	kind := c.read(make([]byte, 1))
-	c.ready = append(c.ready, kind...)
+	c.ready = c.head[:4+len(c.read(c.head[4:]))]
 	if c.err != nil {
 		return
 	}
-	if c.rest = length - 1; !hasPaths(kind[0]) || length > maxPacket {
+	kind := c.head[4]
+	if c.rest = length - 1; !hasPaths(kind) || length > maxPacket {
 		return
 	}
 	body := c.read(make([]byte, c.rest))
 	c.rest = 0
 	if c.err == nil {
-		markPaths(kind[0], body)
+		markPaths(kind, body)
 	}
-	c.ready = append(c.ready, body...)
+	c.ready = append(bytes.Clone(c.ready), body...)
 }
 
 // read fills b, or gives what there is of it and notes the error.
