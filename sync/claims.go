@@ -179,7 +179,8 @@ func (p *Pass) lastCopy(ctx context.Context, c candidate, owner Record) (bool, e
 	if err != nil {
 		return false, err
 	}
-	return standing[0].Err == nil && wrote(owner, c.target, standing[0].Entry), nil
+	// The name is the owner's by its key: that may be spelled in another case.
+	return standing[0].Err == nil && wrote(owner, owner.Delivery.Target.Name, standing[0].Entry), nil
 }
 
 // taken counts a file whose name at the destination belongs to another one,

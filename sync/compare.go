@@ -328,7 +328,7 @@ func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict,
 		return failIt, fmt.Errorf("look at the destination: %w", standing.Err)
 	}
 	s := standing.Entry
-	ours := wrote(c.rec, c.target, s) || wrote(owner, c.target, s)
+	ours := wrote(c.rec, c.target, s) || wrote(owner, owner.Delivery.Target.Name, s) // whose name it is by its key, in whatever case
 	switch {
 	case s.Mode.IsDir():
 		return conflictIt, fmt.Errorf("a directory: %w", ErrConflict)

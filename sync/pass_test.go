@@ -36,7 +36,8 @@ type bench struct {
 	memory *ledger.Connector
 	shared *filesync.Shared
 	open   filesync.OpenSource
-	passes atomic.Int64 // that request tests ran, of ids beyond the ledger's
+	to     filesync.Destination // nil: the directory
+	passes atomic.Int64         // that request tests ran, of ids beyond the ledger's
 }
 
 func newBench(t *testing.T) *bench {
@@ -82,9 +83,11 @@ func (b *bench) passIn(ctx context.Context, mode filesync.Mode, adjust ...func(*
 	for _, a := range adjust {
 		a(&o)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
-	if err != nil {
-		b.t.Fatal(err)
+	dst := b.to
+	if dst == nil {
+		if dst, err = local.Open(b.dir, b.ledger.Owner()); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 	defer dst.Close()
 	src, err := b.open(ctx)

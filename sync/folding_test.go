@@ -1,0 +1,68 @@
+package sync_test
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"sftpconnector/store/storetest"
+	filesync "sftpconnector/sync"
+)
+
+// newFoldingBench is a bench whose destination takes names that differ only in
+// case for one.
+func newFoldingBench(t *testing.T) (*bench, *storetest.Folding) {
+	b, d := newBench(t), storetest.NewFolding()
+	b.to = d
+	return b, d
+}
+
+func wantFolding(t *testing.T, d *storetest.Folding, want map[string]string) {
+	t.Helper()
+	if got := d.Files(); !maps.Equal(got, want) {
+		t.Errorf("at the destination: %q, want %q", got, want)
+	}
+}
+
+func overwriting(o *filesync.Options) { o.Overwrite = true }
+
+func flat(o *filesync.Options) { o.Flat = true }
+
+// What stands at the destination is all there is of a file whose original we
+// removed: no file of another spelling takes its place.
+func TestLastCopyStaysWhateverItsCase(t *testing.T) {
+	for name, layout := range map[string]func(*filesync.Options){"tree": func(*filesync.Options) {}, "flat": flat} {
+		t.Run(name, func(t *testing.T) {
+			b, d := newFoldingBench(t)
+			b.src.Put("A.csv", "first", old)
+			b.want(b.pass(filesync.Automatic, overwriting, removing, layout), filesync.Succeeded, "copied=1")
+			if b.src.Len() != 0 {
+				t.Fatal("the original is left")
+			}
+			b.src.Put("a.csv", "second", old.Add(time.Hour))
+			for _, mode := range []filesync.Mode{filesync.Automatic, filesync.Apply} {
+				b.want(b.pass(mode, overwriting, removing, layout), filesync.Partial, "failed=1")
+				wantFolding(t, d, map[string]string{"A.csv": "first"})
+			}
+			if !b.src.Has("a.csv") {
+				t.Error("the second original is gone")
+			}
+			b.src.Put("A.csv", "third", old.Add(2*time.Hour)) // its own next version may come
+			b.want(b.pass(filesync.Automatic, overwriting, removing, layout), filesync.Partial, "copied=1 failed=1")
+			wantFolding(t, d, map[string]string{"A.csv": "third"})
+		})
+	}
+}
+
+// A name is free once its owner's file is gone from the source: what stands
+// there is ours to replace, and no stranger's, in whatever case it is spelled.
+func TestFreedNameIsOursWhateverItsCase(t *testing.T) {
+	b, d := newFoldingBench(t)
+	b.src.Put("A.csv", "first", old)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	b.src.Delete("A.csv")
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
+	b.src.Put("a.csv", "other", old) // of the same size and time
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	wantFolding(t, d, map[string]string{"A.csv": "other"})
+}
