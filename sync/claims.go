@@ -153,7 +153,7 @@ func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidat
 	for i, c := range cands {
 		owner := owners[i]
 		if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name {
-			last, err := p.lastCopy(ctx, c, owner)
+			last, err := p.lastCopy(ctx, owner)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -171,16 +171,16 @@ func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidat
 
 // lastCopy reports whether what stands under a name is all there is of its
 // owner's file: we removed the original. It stays.
-func (p *Pass) lastCopy(ctx context.Context, c candidate, owner Record) (bool, error) {
+func (p *Pass) lastCopy(ctx context.Context, owner Record) (bool, error) {
 	if owner.After != AfterDone {
 		return false, nil
 	}
-	standing, err := p.dst.Stat(ctx, []string{c.target})
+	name := owner.Delivery.Target.Name // the candidate's, though perhaps in another case
+	standing, err := p.dst.Stat(ctx, []string{name})
 	if err != nil {
 		return false, err
 	}
-	// The name is the owner's by its key: that may be spelled in another case.
-	return standing[0].Err == nil && wrote(owner, owner.Delivery.Target.Name, standing[0].Entry), nil
+	return standing[0].Err == nil && wrote(owner, name, standing[0].Entry), nil
 }
 
 // taken counts a file whose name at the destination belongs to another one,

@@ -118,7 +118,7 @@ func (p *Pass) aimAt(c *candidate, target string) {
 	if p.o.Flat || p.dst.FoldsCase() {
 		c.key = c.target
 		if p.dst.FoldsCase() {
-			c.key = strings.ToLower(c.key)
+			c.key = FoldName(c.key)
 		}
 	}
 }

@@ -66,3 +66,21 @@ func TestFreedNameIsOursWhateverItsCase(t *testing.T) {
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
 	wantFolding(t, d, map[string]string{"A.csv": "other"})
 }
+
+func TestFoldName(t *testing.T) {
+	for _, same := range [][]string{
+		{"a/B.csv", "A/b.CSV"}, {"Äpfel", "äPFEL"}, {"ΟΔΟΣ", "οδος", "οδοσ"}, {"10µm", "10μm", "10ΜM"}, {"ſ", "s", "S"},
+		{"\u212a", "k", "K"}, {"\u212b", "Å", "å"}, {"ϑ", "θ", "Θ"}, {"ǅ", "ǆ", "Ǆ"}, {"ẞ", "ß"}, {"Ș", "ș"},
+	} {
+		for _, name := range same {
+			if filesync.FoldName(name) != filesync.FoldName(same[0]) {
+				t.Errorf("%q and %q are two names", same[0], name)
+			}
+		}
+	}
+	for _, names := range [][2]string{{"a", "b"}, {"s", "ß"}, {"e", "é"}, {"a b", "ab"}} {
+		if filesync.FoldName(names[0]) == filesync.FoldName(names[1]) {
+			t.Errorf("%q and %q are one name", names[0], names[1])
+		}
+	}
+}

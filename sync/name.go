@@ -32,6 +32,13 @@ func temporary(patterns []string, base string) string {
 	return ""
 }
 
+// FoldName gives what names have in common that may be one file where case does
+// not count. Servers and systems fold by tables of their own, upwards or
+// downwards: either alone leaves letters apart that some of them take for one,
+// as σ and the ς at the end of a word, or µ and μ. Where a table knows less than
+// Unicode does, this is only stricter than it had to be.
+func FoldName(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+
 // Why a name is unsafe.
 var (
 	errNameEmpty     = errors.New("the name is empty")

@@ -69,9 +69,6 @@ func (d *Destination) path(name string) string {
 // FoldsCase implements sync.Destination.
 func (d *Destination) FoldsCase() bool { return true }
 
-// fold gives what names that are one file here have in common.
-func fold(name string) string { return strings.ToLower(name) }
-
 // Close implements sync.Destination.
 func (d *Destination) Close() error { return d.s.close() }
 

@@ -15,7 +15,7 @@ import (
 // may take one away; then what fails in it has it forgotten.
 type directories struct {
 	mu    sync.Mutex
-	known map[string]bool // by folded name
+	known map[string]bool // as they were asked for: what case is one is the server's to say
 	grown []string        // have a new directory in them, which is not flushed
 }
 
@@ -25,7 +25,7 @@ const maxKnown = 100_000
 func (d *directories) has(dir string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return dir == "." || d.known[fold(dir)]
+	return dir == "." || d.known[dir]
 }
 
 func (d *directories) add(dir string) {
@@ -34,7 +34,7 @@ func (d *directories) add(dir string) {
 	if d.known == nil || len(d.known) >= maxKnown {
 		d.known = map[string]bool{}
 	}
-	d.known[fold(dir)] = true
+	d.known[dir] = true
 }
 
 // made adds a directory that was made.
@@ -59,7 +59,7 @@ func (d *directories) forget(dir string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ; dir != "." && dir != "/"; dir = path.Dir(dir) {
-		delete(d.known, fold(dir))
+		delete(d.known, dir)
 	}
 }
 
@@ -171,7 +171,7 @@ type claim struct {
 
 // take waits for a name, and gives what ends that.
 func (c *claims) take(name string) (release func()) {
-	key := fold(name)
+	key := filesync.FoldName(name)
 	c.mu.Lock()
 	if c.held == nil {
 		c.held = map[string]*claim{}

@@ -19,7 +19,7 @@ import (
 
 // passes gives what runs a pass from src to the share, each over a session of
 // its own.
-func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered func(filesync.Delivered)) func() filesync.Result {
+func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered func(filesync.Delivered), adjust ...func(*filesync.Options)) func() filesync.Result {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -37,6 +37,9 @@ func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered fu
 		defer d.Close()
 		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
 		o := filesync.Options{ID: fmt.Sprint(n), Mode: filesync.Apply, Filter: filter, OnDelivered: delivered, Sweep: true}
+		for _, a := range adjust {
+			a(&o)
+		}
 		return filesync.New(src, src.Open, d, c, filesync.NewShared(0), o).Run(t.Context())
 	}
 }
@@ -80,6 +83,26 @@ func TestRestartInPass(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.Dir, "*", ".*.part")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Two files of the source that are one name on the share: the second does not
+// replace the first, of which there is nothing else any more.
+func TestLastCopyOfOneName(t *testing.T) {
+	t.Parallel()
+	s := smbtest.Start(t, smbtest.Options{})
+	for _, names := range [][2]string{{"A.csv", "a.csv"}, {"ΟΔΟΣ.csv", "οδος.csv"}} {
+		src := storetest.NewMemory()
+		pass := passes(t, s, src, nil, func(o *filesync.Options) { o.Overwrite, o.AfterCopy.Remove = true, true })
+		src.Put(names[0], "the first", then)
+		if r := pass(); r.Outcome != filesync.Succeeded || src.Len() != 0 {
+			t.Errorf("%s: %s %+v %v", names[0], r.Outcome, r.Files, r.Err)
+		}
+		src.Put(names[1], "the second", then)
+		if r := pass(); r.Outcome != filesync.Partial || r.Files.Failed != 1 || !src.Has(names[1]) {
+			t.Errorf("%s: %s %+v %v", names[1], r.Outcome, r.Files, r.Err)
+		}
+		wantThere(t, s, names[0], []byte("the first"))
 	}
 }
 

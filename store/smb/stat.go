@@ -61,16 +61,23 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 		return d.lookEach(ctx, names, looks)
 	}
 	wanted := make(map[string]int, len(names)) // by folded base name
+	asked := make([]bool, len(names))          // one by one: the listing cannot tell
 	for i, name := range names {
+		if other, same := wanted[baseOf(name)]; same {
+			asked[other] = true
+		}
 		wanted[baseOf(name)] = i
 		looks[i] = filesync.Look{Err: fs.ErrNotExist}
 	}
 	seen := 0
 	err := d.list(ctx, dir, func(page []filesync.Entry) error {
 		for _, e := range page {
-			if i, ok := wanted[baseOf(e.Name)]; ok {
-				e.Name = names[i]
+			switch i, ok := wanted[baseOf(e.Name)]; {
+			case !ok:
+			case e.Name == names[i]:
 				looks[i] = filesync.Look{Entry: e}
+			default: // whether that is one is the server's to say
+				asked[i] = true
 			}
 		}
 		if seen += len(page); seen > tooMany*len(names) {
@@ -86,11 +93,9 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 	}
 	for i, name := range names {
 		switch {
-		case wanted[baseOf(name)] != i: // the same name once more
-			err = d.look(ctx, name, &looks[i])
 		case checkName(name) != nil:
 			looks[i] = filesync.Look{Err: checkName(name)}
-		case looks[i].Err == nil && looks[i].Entry.Mode&fs.ModeSymlink != 0:
+		case looks[i].Err != nil && asked[i], looks[i].Err == nil && looks[i].Entry.Mode&fs.ModeSymlink != 0:
 			err = d.look(ctx, name, &looks[i])
 		}
 		if err != nil {
@@ -147,4 +152,4 @@ func isUnavailable(err error) error {
 }
 
 // baseOf is a name without its directory, folded.
-func baseOf(name string) string { return fold(path.Base(name)) }
+func baseOf(name string) string { return filesync.FoldName(path.Base(name)) }

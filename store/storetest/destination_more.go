@@ -280,6 +280,7 @@ func (d *destination) foldsCase() {
 	if d.dst.FoldsCase() {
 		if d.place.FoldsCase {
 			d.folds()
+			d.foldsAlike()
 		}
 		return // it may say so where it is not, to be careful
 	}

@@ -40,7 +40,7 @@ func (d *Folding) Put(e filesync.Entry, data string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e.Size = int64(len(data))
-	d.files[strings.ToLower(e.Name)] = foldingFile{e, data}
+	d.files[filesync.FoldName(e.Name)] = foldingFile{e, data}
 }
 
 // Files gives the contents of all files by the names that they stand under.
@@ -65,7 +65,7 @@ func (d *Folding) Stat(ctx context.Context, names []string) ([]filesync.Look, er
 	defer d.mu.Unlock()
 	looks := make([]filesync.Look, len(names))
 	for i, name := range names {
-		f, ok := d.files[strings.ToLower(name)]
+		f, ok := d.files[filesync.FoldName(name)]
 		if !ok {
 			looks[i].Err = fs.ErrNotExist
 			continue
@@ -80,7 +80,7 @@ func (d *Folding) Stat(ctx context.Context, names []string) ([]filesync.Look, er
 func (d *Folding) Open(_ context.Context, name string) (filesync.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f, ok := d.files[strings.ToLower(name)]
+	f, ok := d.files[filesync.FoldName(name)]
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
@@ -114,7 +114,7 @@ func (d *Folding) Publish(_ context.Context, batch []filesync.Publication) []err
 	errs := make([]error, len(batch))
 	for i, one := range batch {
 		p := one.Pending.(*foldingPending)
-		key := strings.ToLower(p.entry.Name)
+		key := filesync.FoldName(p.entry.Name)
 		e := p.entry
 		if f, stands := d.files[key]; stands {
 			if one.Replaces == nil || !f.entry.SameVersion(*one.Replaces) {
