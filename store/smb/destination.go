@@ -105,7 +105,8 @@ func (d *Destination) rootTrouble(ctx context.Context, err error) error {
 	return nil
 }
 
-// Open implements sync.Destination.
+// Open implements sync.Destination. What is read of the file is waited for as
+// long as ctx stands.
 func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 	if err != nil {
 		return nil, d.failed(ctx, "open", name, err)
 	}
-	return &reading{d: d, name: name, f: f}, nil
+	return &reading{d: d, ctx: ctx, name: name, f: f}, nil
 }
 
 // Probe implements sync.Destination.

@@ -127,30 +127,40 @@ func (d *Destination) closeLater(f *smb2.File) {
 // reading is an open file. It implements sync.File.
 type reading struct {
 	d    *Destination
+	ctx  context.Context // of Open: reading ends with it
 	name string
 	f    *smb2.File
 }
 
-// ReadAt implements io.ReaderAt.
+// ReadAt implements io.ReaderAt. An answer that comes after ctx has ended must
+// not be written to b, which is the caller's again by then.
 func (r *reading) ReadAt(b []byte, off int64) (int, error) {
-	ctx := context.Background() // b is the caller's until the answer is there
-	n, err := ask(ctx, r.d.s, func() (int, error) {
-		n, err := r.f.ReadAt(b, off)
-		if n < len(b) && (err == nil || errors.Is(err, io.EOF)) {
-			return n, nil
+	got, err := ask(r.ctx, r.d.s, func() ([]byte, error) {
+		mine := make([]byte, len(b))
+		n, err := r.f.ReadAt(mine, off)
+		if errors.Is(err, io.EOF) {
+			err = nil
 		}
-		return n, err
+		return mine[:n], err
 	}, nil)
 	if err != nil {
-		return 0, r.d.failed(ctx, "read", r.name, err)
+		return 0, r.d.failed(r.ctx, "read", r.name, err)
 	}
-	if n < len(b) {
+	if n := copy(b, got); n < len(b) {
 		return n, io.EOF
 	}
-	return n, nil
+	return len(b), nil
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. The handle is closed also for who does not wait
+// for it any more.
 func (r *reading) Close() error {
-	return r.d.s.tell(context.Background(), r.f.Close)
+	closed := make(chan error, 1)
+	r.d.s.all.Go(func() { closed <- r.d.s.run(r.f.Close) })
+	select {
+	case err := <-closed:
+		return err
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
 }

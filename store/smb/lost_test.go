@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,6 +142,80 @@ func TestFrozen(t *testing.T) {
 	if err := <-gone; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Probe without patience: %v", err)
 	}
+}
+
+// Every call ends when its context does, also one that waits for what was
+// written before, and for room to write more. The session lives on, and closes
+// what nobody waits for any more.
+func TestFrozenAndCancelled(t *testing.T) {
+	t.Parallel()
+	s := smbtest.Start(t, smbtest.Options{})
+	d := open(t, config(s, ""))
+	defer d.Close()
+	deliver(t, d, "standing", []byte("data"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, err := d.Open(ctx, "standing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(name string) filesync.Pending {
+		p, err := d.Begin(ctx, file(name, text(12<<20)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	pendings := map[string]filesync.Pending{"Checkpoint": nil, "Finish": nil, "Abort": nil, "Keep": nil}
+	for name := range pendings {
+		pendings[name] = begin(name)
+	}
+	large := begin("WriteAt")
+	s.Freeze()
+	defer s.Thaw()
+	for _, p := range pendings {
+		if _, err := p.WriteAt(text(1000), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := map[string]func() error{
+		"WriteAt":    func() error { _, err := large.WriteAt(text(12<<20), 0); return err },
+		"Checkpoint": func() error { _, err := pendings["Checkpoint"].Checkpoint(ctx, 1000); return err },
+		"Finish":     func() error { _, err := pendings["Finish"].Finish(ctx); return err },
+		"Abort":      func() error { return pendings["Abort"].Abort(ctx) },
+		"Keep":       func() error { pendings["Keep"].Keep(); return context.Canceled },
+		"ReadAt":     func() error { _, err := reader.ReadAt(make([]byte, 4), 0); return err },
+	}
+	var all sync.WaitGroup
+	for name, call := range calls {
+		all.Go(func() {
+			if err := call(); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	// Four short writes and as many long ones as there is room for, and the read.
+	for smb.Waiting(d) < 4+15+1 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	all.Wait()
+	if err := reader.Close(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close: %v", err)
+	}
+	s.Thaw()
+	if _, err := d.Stat(t.Context(), []string{"standing"}); err != nil {
+		t.Errorf("the session: %v", err)
+	}
+	for name, p := range pendings {
+		if err := p.Abort(t.Context()); err != nil {
+			t.Errorf("%s, aborted: %v", name, err)
+		}
+	}
+	if err := large.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, s, "standing")
 }
 
 // A server that leaves the protocol is as good as lost.

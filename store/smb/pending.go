@@ -25,11 +25,13 @@ type pendingFile struct {
 	published bool // it has its name; there is nothing to abort
 
 	mu      sync.Mutex
-	writes  *writes // nil once it is closed
-	durable int64   // the prefix of the last Checkpoint
+	writes  *writes       // nil once it is being closed
+	closed  chan struct{} // closed when it is; nil before
+	failed  error         // of closing it; valid once it is closed
+	durable int64         // the prefix of the last Checkpoint
 }
 
-// Begin implements sync.Destination.
+// Begin implements sync.Destination. WriteAt waits no longer than ctx stands.
 func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
 	if err := checkName(e.Name); err != nil {
 		return nil, err
@@ -56,7 +58,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if err != nil {
 		return nil, d.failed(ctx, "create", e.Name, err)
 	}
-	p.writes = newWrites(d, f)
+	p.writes = newWrites(ctx, d, f)
 	return p, nil
 }
 
@@ -72,7 +74,7 @@ func (p *pendingFile) resume(ctx context.Context, dir string, prefix int64) erro
 	if err != nil {
 		return p.d.failed(ctx, "resume", p.entry.Name, err)
 	}
-	p.writes, p.durable = newWrites(p.d, f), prefix
+	p.writes, p.durable = newWrites(ctx, p.d, f), prefix
 	size, err := ask(ctx, p.d.s, func() (int64, error) {
 		info, err := f.Stat()
 		if err != nil {
@@ -116,7 +118,7 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	}
 	n, err := w.add(b, off)
 	if err != nil {
-		return n, p.d.failed(context.Background(), "write", p.entry.Name, err)
+		return n, p.d.failed(w.ctx, "write", p.entry.Name, err)
 	}
 	return n, nil
 }
@@ -183,18 +185,26 @@ func (p *pendingFile) setTime(ctx context.Context) error {
 	return err
 }
 
-// closeFile closes the handle when every write has ended. It does nothing when
-// that has been done.
+// closeFile has the handle closed when every write has ended, and waits for
+// that as long as ctx stands. It goes on without: a handle that is left open
+// would keep the file from being removed.
 func (p *pendingFile) closeFile(ctx context.Context) error {
 	p.mu.Lock()
-	w := p.writes
-	p.writes = nil
-	p.mu.Unlock()
-	if w == nil {
-		return nil
+	if w := p.writes; w != nil {
+		p.writes, p.closed = nil, make(chan struct{})
+		p.d.s.all.Go(func() {
+			defer close(p.closed)
+			<-w.acknowledged()
+			p.failed = p.d.s.run(w.f.Close)
+		})
 	}
-	w.wait(ctx)
-	return p.d.s.tell(ctx, w.f.Close)
+	p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return p.failed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Abort implements sync.Pending.
@@ -209,11 +219,14 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	return nil
 }
 
-// Keep implements sync.Pending. The server closes the handle of a connection
-// that is lost.
+// Keep implements sync.Pending. What a checkpoint has is durable, so it matters
+// to nobody who goes away how long the server takes to close the file; it does
+// so by itself for a connection that is lost.
 func (p *pendingFile) Keep() error {
-	if err := p.closeFile(context.Background()); err != nil && !isLost(err) {
-		return p.d.failed(context.Background(), "close", p.entry.Name, err)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := p.closeFile(ctx); err != nil && !isLost(err) && ctx.Err() == nil {
+		return p.d.failed(ctx, "close", p.entry.Name, err)
 	}
 	return nil
 }

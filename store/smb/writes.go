@@ -31,17 +31,20 @@ func (p *buffers) take(n int) (buffer []byte, give func()) {
 // library waits for the answer to each, and a far server is fast only with many
 // under way.
 type writes struct {
-	d *Destination
-	f *smb2.File
+	d   *Destination
+	f   *smb2.File
+	ctx context.Context // who waits for room waits no longer than this stands
 
 	mu      sync.Mutex
-	pending *sync.WaitGroup // those since the last wait
+	pending *sync.WaitGroup // those since the last look
+	earlier chan struct{}   // closed when those before them have ended
 	err     error           // the first that failed
-	waiting sync.Mutex      // held while a wait goes on
 }
 
-func newWrites(d *Destination, f *smb2.File) *writes {
-	return &writes{d: d, f: f, pending: &sync.WaitGroup{}}
+func newWrites(ctx context.Context, d *Destination, f *smb2.File) *writes {
+	earlier := make(chan struct{})
+	close(earlier)
+	return &writes{d: d, f: f, ctx: ctx, pending: &sync.WaitGroup{}, earlier: earlier}
 }
 
 // add writes b, which is the caller's again on return. It waits for room.
@@ -61,9 +64,9 @@ func (w *writes) add(b []byte, off int64) (int, error) {
 func (w *writes) one(b []byte, off int64) error {
 	buffer, give := w.d.buffers.take(len(b))
 	weight := int64(len(buffer))
-	if err := w.d.room.Acquire(w.d.s.life, weight); err != nil {
+	if w.d.room.Acquire(w.ctx, weight) != nil {
 		give()
-		return w.d.s.lost()
+		return context.Cause(w.ctx)
 	}
 	ended, err := w.enter()
 	if err != nil {
@@ -106,16 +109,29 @@ func (w *writes) enter() (ended func(error), err error) {
 	}, nil
 }
 
-// wait ends when all writes that were added before are acknowledged, with the
-// first error of any.
-func (w *writes) wait(ctx context.Context) error {
-	w.waiting.Lock()
-	defer w.waiting.Unlock()
+// acknowledged is closed when all writes that were added before have ended,
+// each of which obeys the connection's deadlines.
+func (w *writes) acknowledged() <-chan struct{} {
 	w.mu.Lock()
-	group := w.pending
-	w.pending = &sync.WaitGroup{}
-	w.mu.Unlock()
-	group.Wait() // each obeys the connection's deadlines
+	defer w.mu.Unlock()
+	group, earlier, all := w.pending, w.earlier, make(chan struct{})
+	w.pending, w.earlier = &sync.WaitGroup{}, all
+	w.d.s.all.Go(func() {
+		<-earlier
+		group.Wait()
+		close(all)
+	})
+	return all
+}
+
+// wait ends when all writes that were added before are acknowledged, with the
+// first error of any, or when ctx ends.
+func (w *writes) wait(ctx context.Context) error {
+	select {
+	case <-w.acknowledged():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
