@@ -42,9 +42,9 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 		e.totals.Errors[r.Status]++
 		e.mu.Unlock()
 	} else {
-		// The login works again: automatic passes need not be held back.
+		// The logins work again: automatic passes need not be held back.
 		e.mu.Lock()
-		e.refused, e.held = 0, time.Time{}
+		e.srcHold, e.dstHold = hold{}, hold{}
 		e.mu.Unlock()
 	}
 	return r

@@ -51,13 +51,6 @@ var (
 	ErrStopped = errors.New("the connector was stopped")
 )
 
-// How long an element stays away from a server that refuses it. A refused
-// password is not tried again soon: servers lock accounts and addresses.
-const (
-	refusedHold    = time.Minute
-	refusedHoldMax = time.Hour
-)
-
 // forgetEvery is how often the retention is applied.
 const forgetEvery = time.Hour
 
@@ -83,9 +76,8 @@ type Element struct {
 	waiting  *Run        // the Apply that follows it
 	last     *PassReport // the last that ended
 	skipped  int64       // ticks that found a pass running
-	refused  int         // logins refused in a row
-	held     time.Time   // no automatic pass before
-	heldFor  status.Word // why
+	srcHold  hold        // of logins at the source
+	dstHold  hold        // of logins at the destination
 	requests int         // under way, those that wait for their turn included
 	forgot   time.Time   // when old rows were last dropped from the ledger
 	totals   Totals      // since the program started
@@ -202,8 +194,8 @@ func (e *Element) tick(due time.Time) {
 		e.skipped++
 		e.totals.Skipped++
 		e.log.Info("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
-	case now.Before(e.held):
-		e.log.Debug("tick passed over: the server refused the login", "until", e.held)
+	case now.Before(e.held()):
+		e.log.Debug("tick passed over: the server refused the login", "until", e.held())
 	default:
 		e.start(newRun(filesync.Automatic))
 	}

@@ -302,9 +302,13 @@ func (e *Element) litter(ctx context.Context) {
 }
 
 // again reports whether a pass that ended so is to begin anew: its destination
-// was lost and, once that has happened, cannot be had for a moment.
+// was lost and, once that has happened, cannot be had for a moment. A server that
+// refuses the login will do so the next moment too.
 func again(err error, lost bool) bool {
-	if errors.Is(err, filesync.ErrDisconnected) {
+	switch {
+	case isRefusal(err), errors.Is(err, ErrHeld):
+		return false
+	case errors.Is(err, filesync.ErrDisconnected):
 		return true
 	}
 	switch status.Of(err) {

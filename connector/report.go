@@ -34,8 +34,8 @@ func (e *Element) Report() Report {
 		Next: e.next, Last: e.last, Skipped: e.skipped, Totals: e.totals,
 	}
 	r.Totals.Passes, r.Totals.Errors = maps.Clone(e.totals.Passes), maps.Clone(e.totals.Errors)
-	if time.Now().Before(e.held) {
-		r.Held = e.held
+	if held := e.held(); time.Now().Before(held) {
+		r.Held = held
 	}
 	if e.running != nil {
 		r.Running = e.running.look()

@@ -29,8 +29,10 @@ type world struct {
 	lock func(string) (func(), error)
 
 	mu     sync.Mutex
-	login  func() error // what a login answers with; nil: it works
-	tried  []time.Time  // logins
+	login  func() error                                             // what a login answers with; nil: it works
+	tried  []time.Time                                              // logins
+	share  func(filesync.Destination) (filesync.Destination, error) // what the share answers a login with; nil: it works
+	mounts []time.Time                                              // logins at the share
 	ended  []PassReport
 	health []Health // changes of it
 }
@@ -42,6 +44,14 @@ func (w *world) answer(login func() error) {
 	w.login = login
 }
 
+// answerShare sets what a login at the share answers with.
+func (w *world) answerShare(share func(filesync.Destination) (filesync.Destination, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.share = share
+}
+
+func (w *world) shares() []time.Time  { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.mounts) }
 func (w *world) logins() []time.Time  { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.tried) }
 func (w *world) passes() []PassReport { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.ended) }
 func (w *world) changes() []Health    { w.mu.Lock(); defer w.mu.Unlock(); return slices.Clone(w.health) }
@@ -102,7 +112,17 @@ func (w *world) start(cs ...*config.Connector) *Element {
 			return w.src, nil
 		},
 		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
-			return local.Open(c.Files.DestinationDirectoryPath, w.ledger.Owner())
+			d, err := local.Open(c.Files.DestinationDirectoryPath, w.ledger.Owner())
+			if err != nil {
+				return nil, err
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.mounts = append(w.mounts, time.Now())
+			if w.share != nil {
+				return w.share(d)
+			}
+			return d, nil
 		},
 		Lock: w.lock,
 		OnPass: func(_ string, p PassReport) {

@@ -90,6 +90,11 @@ type Error struct {
 	Hint string
 }
 
+// ErrLoginRefused marks a login that a server refused where the word does not
+// say so: that of a share, which is Destination Unavailable. Trying on gets
+// accounts locked.
+var ErrLoginRefused = errors.New("the login was refused")
+
 // Advice is what to check next: the error's own hint, that of its cause if this
 // has a method Hint() string, or that of its word.
 func (e *Error) Advice() string {

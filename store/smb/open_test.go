@@ -36,6 +36,10 @@ func expect(t *testing.T, cfg smb.Config, says string) {
 	if ok && hinted.Hint() == "" && !strings.Contains(says, "directory") {
 		t.Errorf("%v comes without a hint", err)
 	}
+	refused := strings.HasPrefix(says, "wrong user") || strings.HasPrefix(says, "account")
+	if errors.Is(err, status.ErrLoginRefused) != refused {
+		t.Errorf("%v: a refused login is %v", err, refused)
+	}
 	if cfg.Password != "" && strings.Contains(fmt.Sprintf("%+v", err), cfg.Password) {
 		t.Errorf("the password is in %v", err)
 	}

@@ -97,7 +97,8 @@ func code(err error) uint32 {
 	return 0
 }
 
-// loginTrouble explains a refused login.
+// loginTrouble explains a login that did not work. One that the server refused
+// is a status.ErrLoginRefused; that no domain controller answers is no refusal.
 func loginTrouble(err error) *trouble {
 	sentences := map[uint32]string{
 		ntLogonFailure:       "wrong user or password",
@@ -112,15 +113,17 @@ func loginTrouble(err error) *trouble {
 		ntAccountRestriction: "the account may not log in over the network",
 		ntLogonHours:         "the account may not log in at this hour",
 		ntWorkstation:        "the account may not log in from this machine",
-		ntNoLogonServers:     "the file server reaches no domain controller that knows the user",
 		ntNTLMBlocked:        "the server does not take NTLM logins, which are the only ones supported",
 		ntNotSupported:       "the server does not take NTLM logins, which are the only ones supported",
 	}
+	refused := errors.Join(status.ErrLoginRefused, err)
 	switch {
 	case sentences[code(err)] != "":
-		return &trouble{sentences[code(err)], hintLogin, err}
+		return &trouble{sentences[code(err)], hintLogin, refused}
+	case code(err) == ntNoLogonServers:
+		return &trouble{"the file server reaches no domain controller that knows the user", hintLogin, err}
 	case errors.Is(err, fs.ErrPermission):
-		return &trouble{"the server refuses the login", hintLogin, err}
+		return &trouble{"the server refuses the login", hintLogin, refused}
 	case errors.Is(err, smb2.ErrRequestNotAccepted):
 		return &trouble{"the server takes no more connections", hintServer, err}
 	}
