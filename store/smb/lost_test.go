@@ -421,6 +421,44 @@ func TestOneDirectoryDenied(t *testing.T) {
 	deliver(t, d, "open/x", []byte("data"))
 }
 
+// A directory that this user may not write to is not flushed; all others are.
+func TestOneDirectoryNotFlushed(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "share") // where another user comes by
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	o := smbtest.Options{Dir: dir}
+	if os.Geteuid() == 0 { // who may write everywhere
+		o.Share = []string{"force user = daemon"}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "theirs"), []byte("data"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"sub": 0o777, ".": 0o555} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := smbtest.Start(t, o)
+	d := open(t, config(s, ""))
+	defer d.Close()
+	if _, err := d.Begin(t.Context(), file("x", nil), nil); err == nil {
+		t.Fatal("the directory can be written")
+	}
+	if err := d.Persist(t.Context(), []string{"theirs"})[0]; err != nil {
+		t.Error(err)
+	}
+	deliver(t, d, "sub/new/x", []byte("data"))
+	if !smb.FlushesDirectories(d) {
+		t.Error("the directories are not flushed any more")
+	}
+}
+
 // A program that has a file open keeps it from being replaced, or from getting
 // its name; the file says so, and can be delivered later. Samba minds readers
 // of its own session only, Windows all.

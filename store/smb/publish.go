@@ -120,7 +120,8 @@ func (d *Destination) persistNames(ctx context.Context, errs []error, name func(
 }
 
 // flushDirectories makes the names in these directories durable, where the
-// server does that. Its error is one of the whole destination.
+// server does that. A directory that this user may not open for writing is left
+// to the server. The error is one of the whole destination.
 func (d *Destination) flushDirectories(ctx context.Context, dirs []string) error {
 	if d.noDirectoryFlush.Load() {
 		return nil
@@ -130,7 +131,7 @@ func (d *Destination) flushDirectories(ctx context.Context, dirs []string) error
 		switch {
 		case isLost(err), isWhole(err), ctx.Err() != nil:
 			return unavailable("flush directory", dirs[i], of(ctx, err, accessTrouble))
-		case isUnsupported(err), errors.Is(err, fs.ErrPermission):
+		case isUnsupported(err):
 			d.noDirectoryFlush.Store(true)
 		}
 		return nil
