@@ -37,13 +37,14 @@ func arrows() map[string]arrow {
 	running := []string{"config", "connector", "interapp", "status", "sync", "sync/ledger"}
 	return map[string]arrow{
 		"status":             {nil, none},
-		"config":             {nil, nil},
+		"share":              {nil, none},
+		"config":             {[]string{"share"}, nil},
 		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/ledger":        {types, nil},
 		"store/pending":      {nil, none},
 		"store/local":        {stores, nil},
 		"store/sftp":         {stores, nil},
-		"store/smb":          {stores, nil},
+		"store/smb":          {append([]string{"share"}, stores...), nil},
 		"credentialsapi":     {[]string{"status"}, nil},
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
 		"space/credentials":  {nil, nil},

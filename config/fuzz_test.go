@@ -64,34 +64,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-// FuzzShare: what is taken for a share has a server and names below it that stay
-// there, and what is refused is not repeated.
-func FuzzShare(f *testing.F) {
-	for _, path := range []string{
-		`\\server\share\a b\`, `\\server`, `\\\`, `//server/share`, "smb://server/share/dir", "SMB://[::1]:445/s/%20/", "smb://u:horse@h/s",
-		"smb://h:0/s", "smb://h/..", "smb://h/%2e%2e", "smb://h/a%2fb", "smb://h/a%5cb", "smb://h/a%00", "smb:///s", "cifs://h/s", "smb://h/s?q", "smb://h/s#f", "smb://%zz",
-	} {
-		f.Add(path)
-	}
-	f.Fuzz(func(t *testing.T, path string) {
-		if !isShare(path) {
-			return
-		}
-		s, problem := parseShare(path)
-		if problem != "" {
-			if strings.Contains(problem, "horse") {
-				t.Errorf("%q is in %q", path, problem)
-			}
-			return
-		}
-		if s.server == "" || len(s.elements) == 0 {
-			t.Errorf("%q gives %+v", path, s)
-		}
-		for _, element := range s.elements {
-			if element == "" || element == "." || element == ".." || strings.ContainsAny(element, "/\\\x00") {
-				t.Errorf("%q gives %q", path, s.elements)
-			}
-		}
-	})
-}

@@ -2,10 +2,11 @@ package config
 
 import (
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"sftpconnector/share"
 )
 
 // TestSpaces reads a file of Spaces alone.
@@ -61,25 +62,16 @@ func TestUploads(t *testing.T) {
 }
 
 func TestShares(t *testing.T) {
-	for name, want := range map[string]share{
-		"unc":        {"files.example.com", "445", []string{"results$", "a b"}},
-		"unc-quoted": {"192.0.2.1", "445", []string{"results"}},
-		"url":        {"files.example.com", "445", []string{"results", "in"}},
-		"url-port":   {"2001:db8::1", "1445", []string{"results", "100%"}},
+	for name, want := range map[string]share.Target{
+		"unc":        {Host: "files.example.com", Share: "results$", Directory: "a b"},
+		"unc-quoted": {Host: "192.0.2.1", Share: "results"},
+		"url":        {Host: "files.example.com", Share: "results", Directory: "in"},
+		"url-port":   {Host: "2001:db8::1", Port: 1445, Share: "results", Directory: "100%"},
 	} {
 		files := loadGood(t, "shares.yaml").Connectors[name].Files
-		got, problem := parseShare(files.DestinationDirectoryPath)
-		if problem != "" || !reflect.DeepEqual(got, want) || !Share(files.DestinationDirectoryPath, files.SystemUsername) {
-			t.Errorf("%s: got %+v, %s", name, got, problem)
-		}
-	}
-	long, problem := parseShare(`\\?\UNC\server\share\in`)
-	if want := (share{"server", "445", []string{"share", "in"}}); problem != "" || !reflect.DeepEqual(long, want) {
-		t.Errorf("the long form: got %+v, %s", long, problem)
-	}
-	for _, path := range []string{`\\?\C:\in`, `\\server\` + strings.Repeat("s", 81), `\\server\a+b`, `\\server\share\in.`, `\\server\share\in \x`, `\\ser*er\share`, `\\.\share`, "smb://server:0445/share"} {
-		if got, problem := parseShare(path); problem == "" {
-			t.Errorf("%s is taken: %+v", path, got)
+		got, err := share.Parse(files.DestinationDirectoryPath)
+		if err != nil || got != want || !Share(files.DestinationDirectoryPath, files.SystemUsername) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
 	for _, path := range []string{"", "/srv/results", "results", "smb:", "a/b://c", "c://d", `a\\b`} {

@@ -2,11 +2,12 @@ package config
 
 import (
 	"cmp"
-	"net/url"
+	"fmt"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
+
+	"sftpconnector/share"
 )
 
 // Share reports whether a valid destination is a network share that takes a
@@ -17,7 +18,7 @@ func Share(path, systemUsername string) bool {
 }
 
 // isShare reports whether a path is meant as a place on the network, in the form
-// \\server\share or as a URL; checkShare tells whether it is one.
+// \\server\share or as a URL; share.Parse tells whether it is one.
 func isShare(path string) bool {
 	scheme, _, url := strings.Cut(path, "://")
 	return isUNC(path) || url && len(scheme) > 1 && !strings.ContainsAny(scheme, `/\`) // one letter is a drive
@@ -34,19 +35,12 @@ func plainUNC(path string) bool { return runtime.GOOS == "windows" && isUNC(path
 // repeated: its URL may have a password in it.
 const onlyLocal = "a network address; allowed: a local path, or the mount point of a share"
 
-// share is what a network path names.
-type share struct {
-	server   string
-	port     string
-	elements []string
-}
-
 // validateTarget checks a destination that may be a share, and its login.
 func validateTarget(path, username string, password Secret, at *place) {
 	destination, user, secret := at.at("destination_directory_path"), at.at("system_username"), at.at("system_password")
 	if isShare(path) {
-		if _, problem := parseShare(path); problem != "" {
-			destination.fail("%s", problem)
+		if _, err := share.Parse(path); err != nil {
+			destination.fail("%v", err)
 		}
 		switch {
 		case username != "" && !validUser(username):
@@ -81,60 +75,6 @@ func validUser(text string) bool {
 		(!found || domain != "" && !strings.ContainsFunc(domain, odd))
 }
 
-// parseShare reads \\server\share\directory or smb://server:port/share/directory.
-// What it says is wrong repeats nothing of the path: it may hold a password.
-func parseShare(path string) (s share, problem string) {
-	const allowed = `; allowed: \\server\share\directory or smb://server:port/share/directory`
-	s.port = "445"
-	if isUNC(path) {
-		rest := strings.ReplaceAll(path, "/", `\`)[2:]
-		if long := `?\UNC\`; len(rest) > len(long) && strings.EqualFold(rest[:len(long)], long) {
-			rest = rest[len(long):]
-		}
-		server, rest, _ := strings.Cut(rest, `\`)
-		s.server, s.elements = server, strings.Split(rest, `\`)
-	} else {
-		u, err := url.Parse(path)
-		switch {
-		case err != nil:
-			return s, "not a URL that can be read" + allowed + ", with %25 for a percent sign"
-		case u.Scheme != "smb":
-			return s, "not the address of a network share" + allowed
-		case u.User != nil:
-			return s, "has a user in it; the keys system_username and system_password take it" + allowed
-		case u.RawQuery != "" || u.ForceQuery || strings.Contains(path, "#"):
-			return s, "has a query or a fragment (? or #)" + allowed + ", with %23 for #"
-		case !validPort(u):
-			return s, "the port must be a number from 1 to 65535" + allowed
-		}
-		s.server, s.port = u.Hostname(), cmp.Or(u.Port(), s.port)
-		s.elements = strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
-	}
-	if n := len(s.elements); n > 1 && s.elements[n-1] == "" {
-		s.elements = s.elements[:n-1] // a separator at the end
-	}
-	switch {
-	case checkHost(s.server) != "" || s.server == "." || strings.ContainsAny(s.server, `"<>|?*%`):
-		return s, "has no valid server in it" + allowed
-	case s.elements[0] == "":
-		return s, "has no share in it" + allowed
-	case slices.Contains(s.elements, ".") || slices.Contains(s.elements, ".."):
-		return s, "has . or .. in it" + allowed + " without them"
-	case len(s.elements[0]) > maxShare || strings.ContainsAny(s.elements[0], "[]+=;,") || slices.ContainsFunc(s.elements, foreign):
-		return s, "has a name in it that no share can hold" + allowed
-	}
-	return s, ""
-}
-
-// maxShare is the longest name of a share, in bytes.
-const maxShare = 80
-
-// foreign reports whether a name cannot stand on a share, as Windows has it.
-func foreign(name string) bool {
-	odd := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`\/:*?"<>|`, r) }
-	return name == "" || strings.ContainsFunc(name, odd) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ")
-}
-
 // holds reports whether the directory inner is outer or below it, as far as
 // their names tell.
 func holds(outer, inner string) bool {
@@ -146,8 +86,11 @@ func holds(outer, inner string) bool {
 // difference.
 func plainPath(path string) string {
 	if isShare(path) {
-		s, _ := parseShare(path)
-		return strings.ToLower("smb://" + s.server + ":" + s.port + "/" + strings.Join(s.elements, "/"))
+		t, err := share.Parse(path)
+		if err != nil {
+			return strings.ToLower(path)
+		}
+		return strings.ToLower(fmt.Sprintf("smb://%s:%d/%s/%s", t.Host, cmp.Or(t.Port, share.DefaultPort), t.Share, t.Directory))
 	}
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		path = strings.ToLower(path)

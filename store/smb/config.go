@@ -6,9 +6,9 @@ import (
 	"net"
 	"strings"
 	"time"
-)
 
-const defaultPort = 445
+	"sftpconnector/share"
+)
 
 // Config says how to reach a share and where to write there.
 type Config struct {
@@ -38,7 +38,7 @@ type Timeouts struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Port = cmp.Or(c.Port, defaultPort)
+	c.Port = cmp.Or(c.Port, share.DefaultPort)
 	c.Timeouts.Dial = cmp.Or(c.Timeouts.Dial, 20*time.Second)
 	c.Timeouts.Login = cmp.Or(c.Timeouts.Login, 20*time.Second)
 	c.Timeouts.Operation = cmp.Or(c.Timeouts.Operation, 60*time.Second)

@@ -1,9 +1,8 @@
-package smb
+package share
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -12,27 +11,20 @@ import (
 // longestName is what one component may have, in UTF-16 code units.
 const longestName = 255
 
-// checkName says why a slash-separated name cannot stand on a share. The rules
-// are those of Windows ("Naming Files, Paths, and Namespaces"), which Samba
-// would bend: a name that one server changes to fit is two names for the
-// ledger. The error is fs.ErrInvalid.
-func checkName(name string) error {
-	for component := range strings.SplitSeq(name, "/") {
-		if err := checkComponent(component); err != nil {
-			return fmt.Errorf("a share cannot hold the name %s: %w (%w)", name, err, fs.ErrInvalid)
-		}
-	}
-	return nil
-}
+var errNotUTF8 = errors.New("it is not UTF-8")
 
-func checkComponent(name string) error {
+// CheckName says why a file or a directory on a share cannot have a name. The
+// rules are those of Windows ("Naming Files, Paths, and Namespaces"), which
+// Samba would bend: a name that one server changes to fit is two names for who
+// remembers it.
+func CheckName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("it has an empty part")
 	case name == "." || name == "..":
 		return errors.New("it has . or .. for a part")
 	case !utf8.ValidString(name):
-		return errors.New("it is not UTF-8")
+		return errNotUTF8
 	case len(utf16.Encode([]rune(name))) > longestName:
 		return fmt.Errorf("a part of it is longer than %d characters", longestName)
 	case strings.ContainsFunc(name, isControl):
