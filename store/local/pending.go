@@ -64,14 +64,17 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 }
 
 // cutTo leaves the prefix of an interrupted copy: what lies behind it was never
-// promised to be there. A file that is shorter is not the one that was kept.
+// promised to be there. A file that is shorter is not the one that was kept. At
+// prefix 0 nothing is cut, as the file may have its name already: where a rename
+// is a link and an unlink, a crash between the two leaves one file under both
+// names. Finish checks the size.
 func (p *pendingFile) cutTo(prefix int64) error {
 	size, err := p.file.size()
 	if err == nil && size < prefix {
 		p.Abort(context.Background())
 		return fmt.Errorf("resume %s: %d bytes are there and not %d: %w", p.entry.Name, size, prefix, fs.ErrNotExist)
 	}
-	if err == nil {
+	if err == nil && prefix > 0 {
 		err = p.file.truncate(prefix)
 	}
 	if err != nil {

@@ -49,6 +49,10 @@ func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from files
 // cutTo leaves the prefix of an interrupted copy. Where the server does not cut
 // files, the rest is written over: it is no longer than the file is to be, and
 // where it is, Finish finds out. A file that is shorter is not the one that was kept.
+//
+// At prefix 0 nothing is cut, as the file may have its name already: OpenSSH's
+// RENAME links and unlinks, so that a kill between the two leaves one file under
+// both names, and a RENAME of the last connection may still be under way.
 func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 	l := p.lanes[0]
 	a := attrs{size: -1}
@@ -68,7 +72,7 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 		}
 		err = fmt.Errorf("%d bytes are there and not %d: %w", a.size, prefix, fs.ErrNotExist)
 	}
-	if err == nil && a.size > prefix && !p.d.limits.cut.absent() {
+	if err == nil && prefix > 0 && a.size > prefix && !p.d.limits.cut.absent() {
 		_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.FsetSize(c, l.h, prefix) })
 		if p.d.limits.cut.refused(err) || isAnswer(err) {
 			err = nil

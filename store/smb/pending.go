@@ -64,7 +64,9 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 
 // resume opens the file of an interrupted copy, and leaves the prefix: what lies
 // behind that was never promised to be there. A file that is shorter is not the
-// one that was kept.
+// one that was kept. At prefix 0 nothing is cut, as the file may have its name
+// already: a rename of the last connection may still be under way. Finish checks
+// the size.
 func (p *pendingFile) resume(ctx context.Context, dir string, prefix int64) error {
 	err := p.d.knowDirectory(ctx, dir)
 	var f *smb2.File
@@ -86,7 +88,7 @@ func (p *pendingFile) resume(ctx context.Context, dir string, prefix int64) erro
 		p.Abort(ctx)
 		return fmt.Errorf("resume %s: %d bytes are there and not %d: %w", p.entry.Name, size, prefix, fs.ErrNotExist)
 	}
-	if err == nil {
+	if err == nil && prefix > 0 {
 		err = p.d.s.tell(ctx, func() error { return f.Truncate(prefix) })
 	}
 	if err != nil {

@@ -57,7 +57,9 @@ type Place struct {
 //     fails by itself.
 //   - What was published, persisted or made a checkpoint stays, whatever
 //     becomes of the program. A copy goes on from its checkpoint, and from
-//     nothing behind it; what is published is pending no more.
+//     nothing behind it; what is published is pending no more. A copy that goes
+//     on from its start is left as it is until it is written to: it may have its
+//     name already, beside the hidden one.
 //   - What is aborted, left by a killed program of ours (Sweep) or tried
 //     (Probe) leaves nothing behind; pending files of other programs stay.
 //   - Every usual name arrives unchanged, or fails before anything is made for
@@ -81,6 +83,7 @@ func Destination(t *testing.T, place func(t *testing.T) Place) {
 		"batch":                 (*destination).batch,
 		"resume":                (*destination).resume,
 		"resume of nothing":     (*destination).resumeNothing,
+		"resume from the start": (*destination).resumeFromStart,
 		"sweep":                 (*destination).sweep,
 		"probe":                 (*destination).probe,
 		"persist":               (*destination).persist,

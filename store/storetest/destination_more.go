@@ -76,6 +76,41 @@ func (d *destination) resumeNothing() {
 	}
 }
 
+// resumeFromStart is what a pass does with a file of which it does not know
+// whether it was published: a crash in a rename may leave it under both names.
+func (d *destination) resumeFromStart() {
+	const data = "0123456789"
+	p := d.write("sub/x", data)
+	d.must(p.Keep())
+	hidden := d.all()
+	if len(hidden) != 1 {
+		d.Fatalf("files %q", hidden)
+	}
+	d.must(os.Link(d.path(hidden[0]), d.path("sub/x")))
+	d.reopen()
+	from := filesync.Checkpoint{ID: p.ID()}
+	p, err := d.dst.Begin(d.Context(), fileEntry("sub/x", data), &from)
+	d.must(err)
+	d.want("sub/x", data)
+	d.must(p.Abort(d.Context()))
+	d.want("sub/x", data)
+	d.wantFiles("sub/x")
+
+	// What is written over is whole all the same, and one that is longer is not.
+	for _, old := range []string{"01234", "0123456789a"} {
+		p = d.write("y", old)
+		d.must(p.Keep())
+		p, err = d.dst.Begin(d.Context(), fileEntry("y", data), &filesync.Checkpoint{ID: p.ID()})
+		d.must(err)
+		_, err = p.WriteAt([]byte(data), 0)
+		d.must(err)
+		if _, err = p.Finish(d.Context()); (err == nil) != (len(old) < len(data)) {
+			d.Errorf("after %d bytes, %d are finished with %v", len(old), len(data), err)
+		}
+		d.must(p.Abort(d.Context()))
+	}
+}
+
 // sweep takes what a killed program of ours left, and nothing else.
 func (d *destination) sweep() {
 	keep := func(name string) filesync.Pending {
