@@ -70,7 +70,9 @@ func (f *publication) fail(ctx context.Context, err error) {
 
 func (f *publication) open() bool { return !f.done && f.failure == nil }
 
-// closeThem publishes files that are written under their own names.
+// closeThem publishes files that are written under their own names. One that
+// the server could not close may have lost bytes of it (for want of room, say),
+// and looks whole to a later pass: it goes at once.
 func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 	calls := make([][]*wire.Call, len(files))
 	for i, f := range files {
@@ -83,8 +85,18 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 			continue
 		}
 		if err := await(ctx, calls[i]); err != nil {
-			f.fail(ctx, fmt.Errorf("close it: %w", err))
+			f.fail(ctx, fmt.Errorf("close it: %w", err)) // which asks for room, before there is some again
+			if isAnswer(err) {
+				f.takeBack(ctx)
+			}
 		}
+	}
+}
+
+// takeBack removes a file that has its name and is not whole.
+func (f *publication) takeBack(ctx context.Context) {
+	if err := f.remove(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.failure = fmt.Errorf("%w; it stands there, as it cannot be removed (%w)", f.failure, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -106,6 +107,36 @@ func TestRecoverRenameUnderWay(t *testing.T) {
 			}
 			again.want("x.csv", data)
 			again.wantFiles("x.csv")
+		})
+	}
+}
+
+// A file whose CLOSE failed is not delivered, though its size and time are
+// right: its original stays until it is.
+func TestDirectCloseThatFails(t *testing.T) {
+	for name, f := range map[string]sftptest.Faults{"no room": {Room: 100_000}, "another reason": {}} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, f, direct)
+			r := newUploader(t)
+			data := noise(90_000)
+			r.src.Put("x.csv", string(data), old)
+			removing := func(o *filesync.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
+			s.Set(func(f *sftptest.Faults) { f.Fail = sftptest.Refuse(sftptest.StatusFailure, sftptest.OpClose) })
+			result := r.pass(u, removing)
+			if full := errors.Is(result.Err, filesync.ErrFull); full != (f.Room > 0) || result.Files.Copied > 0 {
+				t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Err)
+			}
+			u.wantFiles()
+
+			s.Set(func(f *sftptest.Faults) { f.Fail, f.Room = nil, 0 })
+			again := uploadTo(t, s.Endpoint, direct)
+			if result := r.pass(again, removing); result.Files.Copied != 1 || result.Outcome != filesync.Succeeded {
+				t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Err)
+			}
+			again.want("x.csv", data)
+			if r.src.Has("x.csv") {
+				t.Error("the original of a delivered file is left")
+			}
 		})
 	}
 }
