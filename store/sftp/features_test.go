@@ -45,26 +45,58 @@ func TestFeature(t *testing.T) {
 	}
 }
 
-// fsync that worked and fails is no missing feature: what was written may be lost.
+// fsync that fails is no missing feature, be it the first one: what was written
+// may be lost.
 func TestFsyncThatFails(t *testing.T) {
-	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
-	_, err := u.deliver("first", []byte("data"))
-	u.must(err)
-	s.Set(func(f *sftptest.Faults) { f.Fail = sftptest.Refuse(sftptest.StatusFailure, sftptest.OpExtended) })
-	p, _, err := u.write("x", []byte("data"))
-	if err == nil {
-		t.Error("a file that could not be made durable is finished")
+	for name, first := range map[string]bool{"the first": true, "a later one": false} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, nil)
+			var want []string
+			if !first {
+				_, err := u.deliver("first", []byte("data"))
+				u.must(err)
+				want = []string{"first"}
+			}
+			u.must(os.WriteFile(u.at("standing"), nil, 0o644))
+			s.Set(func(f *sftptest.Faults) { f.Fail = sftptest.Refuse(sftptest.StatusFailure, sftptest.OpExtended) })
+			for range 2 {
+				if err := u.Persist(t.Context(), []string{"standing"})[0]; err == nil {
+					t.Error("a file that could not be made durable is persisted")
+				}
+				p, _, err := u.write("x", []byte("data"))
+				if err == nil {
+					t.Error("a file that could not be made durable is finished")
+				}
+				u.must(p.Abort(t.Context()))
+				q, err := u.Begin(t.Context(), uploadEntry("y", []byte("data")), nil)
+				u.must(err)
+				_, err = q.WriteAt([]byte("da"), 0)
+				u.must(err)
+				if k, err := q.Checkpoint(t.Context(), 2); err == nil {
+					t.Errorf("it has a checkpoint %+v", k)
+				}
+				u.must(q.Abort(t.Context()))
+			}
+			u.wantFiles(append(want, "standing")...)
+		})
 	}
-	u.must(p.Abort(t.Context()))
-	q, err := u.Begin(t.Context(), uploadEntry("y", []byte("data")), nil)
-	u.must(err)
-	_, err = q.WriteAt([]byte("da"), 0)
-	u.must(err)
-	if k, err := q.Checkpoint(t.Context(), 2); err == nil {
-		t.Errorf("it has a checkpoint %+v", k)
+}
+
+// A server that announces fsync and says that it does not do it is not asked again.
+func TestFsyncThatIsRefused(t *testing.T) {
+	for _, refusal := range []sftptest.Status{sftptest.StatusOpUnsupported, sftptest.StatusPermissionDenied, sftptest.StatusBadMessage} {
+		t.Run(refusal.String(), func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(refusal, sftptest.OpExtended)}, nil)
+			_, err := u.deliver("first", []byte("data"))
+			u.must(err)
+			s.ResetCounts()
+			_, err = u.deliver("second", []byte("data"))
+			u.must(err)
+			if n := s.Counts().Ops[sftptest.OpExtended]; n > 0 {
+				t.Errorf("%d requests for extensions", n)
+			}
+		})
 	}
-	u.must(q.Abort(t.Context()))
-	u.wantFiles("first")
 }
 
 // Links inside may be written through, a file in the way is a conflict, and what

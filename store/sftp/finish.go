@@ -104,7 +104,7 @@ func (p *pendingFile) settle(ctx context.Context, main *writing) (attrs, error) 
 	if err := r.await(); err != nil {
 		return attrs{}, err
 	}
-	if fsync != nil && !limits.fsync.refused(fsync.Err) && fsync.Err != nil {
+	if fsync != nil && !limits.fsyncRefused(fsync.Err) && fsync.Err != nil {
 		return attrs{}, fmt.Errorf("make it durable: %w", fsync.Err)
 	}
 	if shut != nil && shut.Err != nil {

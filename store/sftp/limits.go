@@ -65,6 +65,19 @@ func (f *feature) refused(err error) bool {
 	return f.absent()
 }
 
+// fsyncRefused is refused for fsync, where a failure without a reason is that of
+// a disk, which loses what was written: it never says that there is no fsync.
+func (l *Limits) fsyncRefused(err error) bool {
+	if e, ok := errors.AsType[*wire.StatusError](err); ok {
+		switch e.Code {
+		case wire.CodeUnsupported, wire.CodePermissionDenied, wire.CodeBadMessage: // OpenSSH's word for EINVAL
+		default:
+			return false
+		}
+	}
+	return l.fsync.refused(err)
+}
+
 // dataChannels is how many data channels the server takes; ok is false while
 // that is unknown.
 func (l *Limits) dataChannels() (n int, ok bool) {

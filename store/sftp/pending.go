@@ -311,7 +311,7 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 		main := p.main()
 		_, err := main.wire().ask(ctx, func(c *wire.Call) { main.wire().session.Fsync(c, main.h) })
 		switch durable := p.durable.Load(); {
-		case p.d.limits.fsync.refused(err):
+		case p.d.limits.fsyncRefused(err):
 		case err != nil && durable > 0 && ctx.Err() == nil:
 			return filesync.Checkpoint{ID: p.id, Prefix: min(durable, prefix)}, nil
 		case err != nil:

@@ -151,7 +151,8 @@ func TestUploadsToOneThatRefuses(t *testing.T) {
 func TestUploadWithoutRename(t *testing.T) {
 	for _, refusal := range []sftptest.Status{sftptest.StatusOpUnsupported, sftptest.StatusPermissionDenied, sftptest.StatusFailure} {
 		t.Run(refusal.String(), func(t *testing.T) {
-			u, _ := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(refusal, sftptest.OpRename, sftptest.OpExtended)}, nil)
+			refuse := sftptest.Refuse(refusal, sftptest.OpRename, sftptest.OpExtended)
+			u, _ := uploadFaulty(t, sftptest.Faults{Without: []string{wire.FsyncExtension}, Fail: refuse}, nil)
 			p, _, err := u.write("x", []byte("data"))
 			u.must(err)
 			err = u.publish(p, nil)
