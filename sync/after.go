@@ -86,7 +86,12 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		if d.inPlace() && (recs[i].Delivered(d.Source) && recs[i].Delivery.Pass == d.Pass || d.replaces(standing[i])) {
 			continue // it was recorded, or never begun
 		}
-		pending, err := p.dst.Begin(ctx, d.Target, &Checkpoint{ID: d.PendingID})
+		part := d.Target
+		unknown := d.inPlace() && !d.Begun
+		if unknown {
+			part.Size = 0 // nothing was written
+		}
+		pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: d.PendingID})
 		switch {
 		case err == nil:
 			if err := pending.Abort(ctx); unavailable(err) {
@@ -95,6 +100,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		case unavailable(err):
 			return err
 		case !errors.Is(err, fs.ErrNotExist): // its directory is none any more, say
+		case unknown: // what stands is somebody else's
 		case recs[i].Delivery.At.After(d.At): // another pass has found it since, and gone on from there
 		case standing[i].Err == nil && standing[i].Entry.SameVersion(d.Target):
 			published = append(published, d)

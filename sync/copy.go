@@ -135,6 +135,9 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 		return nil, err
 	}
 	f.delivery.PendingID = f.pending.ID()
+	if err = p.confirm(ctx, f); err != nil {
+		return nil, err
+	}
 	return newExtents(p, f, 0), nil
 }
 

@@ -10,7 +10,9 @@ import (
 
 // A destination that writes files under their own names (Options.InPlace) leaves
 // a part of one there when the program is killed or the connection breaks. To
-// know it from somebody else's file, each is journaled before it is begun.
+// know it from somebody else's file, each is journaled before it is begun, and
+// again when it is, before anything is written to it. What stands under the name
+// of one that was not noted as begun is ours only if it is empty.
 
 // InPlaceID begins the ids of files in the journal that were about to be begun
 // under their own names. What stands there then is a part of one, whatever its
@@ -77,8 +79,25 @@ func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
 	}
 	d := f.delivery
 	d.PendingID, d.At = inPlaceID(f.replaces), time.Now()
-	f.foretold, err = p.ledger.Intend(ctx, []Delivery{d})
+	f.foretold, err = p.foretold.ask(ctx, d)
 	return err
+}
+
+// confirm journals that the file was begun; it is given up if that fails.
+func (p *Pass) confirm(ctx context.Context, f *finished) error {
+	if f.foretold == 0 {
+		return nil
+	}
+	_, err := p.confirmed.ask(ctx, f.foretold)
+	if err != nil {
+		p.giveUp(ctx, f, newExtents(p, f, 0), err)
+	}
+	return err
+}
+
+// confirmAll journals it for many. There is nothing to answer.
+func (p *Pass) confirmAll(ctx context.Context, foretold []int64) ([]struct{}, error) {
+	return make([]struct{}, len(foretold)), p.ledger.Begun(ctx, foretold)
 }
 
 // settledInPlace ends that for files that are whole, gone, or kept with a

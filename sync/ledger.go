@@ -18,6 +18,10 @@ type Ledger interface {
 
 	// Intend journals deliveries that are about to get their names.
 	Intend(ctx context.Context, batch []Delivery) (intent int64, err error)
+	// Foretell journals files that are about to be begun under their own names,
+	// each as an intent of its own; Begun, that these were.
+	Foretell(ctx context.Context, files []Delivery) (intents []int64, err error)
+	Begun(ctx context.Context, intents []int64) error
 	// Intents gives the batches that were journaled and neither committed nor dropped.
 	Intents(ctx context.Context) (map[int64][]Delivery, error)
 	// Drop ends intents of which nothing became.
@@ -101,6 +105,8 @@ type Delivery struct {
 	At      time.Time
 	// PendingID names the pending file of an intent.
 	PendingID string
+	// Begun says of one that was foretold that its file has been begun.
+	Begun bool
 	// After is the after_copy that is owed for it.
 	After After
 }

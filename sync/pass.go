@@ -137,6 +137,10 @@ type Pass struct {
 	misfits    atomic.Int64          // files that did not fit
 	once       sync.Once             // for OnReached
 
+	// Of files that are written in place.
+	foretold  *grouped[Delivery, int64]
+	confirmed *grouped[int64, struct{}]
+
 	chunks chan []Entry
 	jobs   chan job
 	done   chan *finished
@@ -157,7 +161,7 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, shared *
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Pass{
+	p := &Pass{
 		o: o, src: newReopening(first, open, o), dst: dst, ledger: ledger,
 		shared: shared, looks: shared.looks, claims: &shared.claims,
 		maxEntries: maxEntries,
@@ -169,6 +173,8 @@ func New(first Source, open OpenSource, dst Destination, ledger Ledger, shared *
 		after:      make(chan []Record, 4),
 		large:      make(chan struct{}, largeCopies),
 	}
+	p.foretold, p.confirmed = newGrouped(ledger.Foretell), newGrouped(p.confirmAll)
+	return p
 }
 
 // Progress is a look at the pass from outside; it may be called at any time.

@@ -3,7 +3,9 @@ package sftp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +39,12 @@ func newUploader(t *testing.T) *uploader {
 // pass runs a pass.
 func (r *uploader) pass(u *uploading, change func(o *filesync.Options)) filesync.Result {
 	r.Helper()
+	return r.passWith(r.memory, u, change)
+}
+
+// passWith runs a pass that is given a memory of its own.
+func (r *uploader) passWith(m filesync.Ledger, u *uploading, change func(o *filesync.Options)) filesync.Result {
+	r.Helper()
 	filter, err := filesync.NewFilter(filesync.FilterOptions{})
 	if err != nil {
 		r.Fatal(err)
@@ -50,7 +58,7 @@ func (r *uploader) pass(u *uploading, change func(o *filesync.Options)) filesync
 		change(&o)
 	}
 	open := func(context.Context) (filesync.Source, error) { return r.src, nil }
-	result := filesync.New(r.src, open, u.Destination, r.memory, filesync.NewShared(0), o).Run(r.Context())
+	result := filesync.New(r.src, open, u.Destination, m, filesync.NewShared(0), o).Run(r.Context())
 	if err := r.memory.FinishPass(r.Context(), id, result, ""); err != nil {
 		r.Fatal(err)
 	}
@@ -138,5 +146,122 @@ func TestDirectCloseThatFails(t *testing.T) {
 				t.Error("the original of a delivered file is left")
 			}
 		})
+	}
+}
+
+// What a killed pass was about to begin under its own name is known from what
+// somebody else has put there since.
+func TestDirectForeseen(t *testing.T) {
+	data := noise(1000)
+	for name, test := range map[string]struct {
+		begun  bool
+		stands []byte
+		time   time.Time
+		ours   bool
+	}{
+		"begun, half":               {true, data[:400], time.Now(), true},
+		"begun, empty":              {true, nil, time.Now(), true},
+		"begun, and longer":         {true, noise(1001), time.Now(), false},
+		"not begun, empty":          {false, nil, time.Now(), true},
+		"not begun, shorter":        {false, []byte("somebody else's file"), time.Now(), false},
+		"not begun, as long":        {false, noise(1000), time.Now(), false},
+		"not begun, as old":         {false, noise(400), old, false},
+		"not begun, and longer too": {false, noise(1001), time.Now(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, _ := uploadFaulty(t, sftptest.Faults{}, direct)
+			r := newUploader(t)
+			r.src.Put("x.csv", string(data), old)
+			e := uploadEntry("x.csv", data)
+			ids, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
+			u.must(err)
+			if test.begun {
+				u.must(r.memory.Begun(t.Context(), ids))
+			}
+			u.must(os.WriteFile(u.at("x.csv"), test.stands, 0o644))
+			u.must(os.Chtimes(u.at("x.csv"), test.time, test.time))
+			result := r.pass(u, nil)
+			want := test.stands
+			if test.ours {
+				want = data
+			}
+			u.want("x.csv", want)
+			if test.ours != (result.Files.Copied == 1) || test.ours != (result.Files.Conflict == 0) {
+				t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Failures)
+			}
+		})
+	}
+	// One of the very size and time is taken for the file, as ever, and an original
+	// goes only when it is compared.
+	t.Run("not begun, same version", func(t *testing.T) {
+		u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+		r := newUploader(t)
+		r.src.Put("x.csv", string(data), old)
+		e := uploadEntry("x.csv", data)
+		_, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID, After: filesync.AfterOwed}})
+		u.must(err)
+		other := noise(1001)[1:]
+		put(t, s.Endpoint, "x.csv", other)
+		r.pass(u, func(o *filesync.Options) { o.AfterCopy.Remove = true })
+		u.want("x.csv", other)
+		if !r.src.Has("x.csv") {
+			t.Error("the original of a file that was never delivered is gone")
+		}
+	})
+}
+
+// watchedLedger calls begun, which may fail it, before Begun.
+type watchedLedger struct {
+	filesync.Ledger
+	begun func(intents []int64) error
+}
+
+func (l watchedLedger) Begun(ctx context.Context, intents []int64) error {
+	if err := l.begun(intents); err != nil {
+		return err
+	}
+	return l.Ledger.Begun(ctx, intents)
+}
+
+// Nothing is written to a file under its own name before the ledger knows that it
+// was begun.
+func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+	r := newUploader(t)
+	const files = 100
+	for i := range files {
+		r.src.Put(fmt.Sprintf("%d.csv", i), string(noise(1000)), old)
+	}
+	foretold := func() map[int64][]filesync.Delivery {
+		intents, err := r.memory.Intents(t.Context())
+		u.must(err)
+		return intents
+	}
+	var noted atomic.Int64
+	watched := watchedLedger{r.memory, func(ids []int64) error {
+		noted.Add(int64(len(ids)))
+		intents := foretold()
+		for _, id := range ids {
+			if fi, err := os.Stat(u.at(intents[id][0].Target.Name)); err != nil || fi.Size() > 0 {
+				t.Errorf("%+v: %v %v", intents[id], fi, err)
+			}
+		}
+		return nil
+	}}
+	if result := r.passWith(watched, u, nil); result.Files.Copied != files || noted.Load() != files {
+		t.Errorf("%s %+v, %d noted", result.Outcome, result.Files, noted.Load())
+	}
+	if left := foretold(); len(left) > 0 {
+		t.Errorf("intents left: %v", left)
+	}
+
+	r.src.Put("y.csv", "data", old)
+	s.ResetCounts()
+	watched.begun = func([]int64) error { return errors.New("the ledger fails") }
+	if result := r.passWith(watched, u, nil); result.Files.Copied > 0 || s.Counts().Ops[sftptest.OpWrite] > 0 {
+		t.Errorf("%s %+v, %v", result.Outcome, result.Files, s.Counts().Ops)
+	}
+	if _, err := os.Stat(u.at("y.csv")); err == nil || len(foretold()) > 0 {
+		t.Errorf("left: %v %v", err, foretold())
 	}
 }

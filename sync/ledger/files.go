@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -113,31 +114,63 @@ type intent struct {
 	Pass       string
 	At         int64
 	Pending    string
+	Begun      bool `json:",omitempty"` // of a file that was foretold
 	Adopted    bool `json:",omitempty"`
 	After      filesync.After
 }
 
 // Intend implements sync.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
+	ids, err := c.intend(ctx, batch)
+	if err != nil {
+		return 0, err
+	}
+	return ids[0], nil
+}
+
+// Foretell implements sync.Ledger.
+func (c *Connector) Foretell(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
+	return c.intend(ctx, slices.Collect(slices.Chunk(files, 1))...)
+}
+
+// Begun implements sync.Ledger.
+func (c *Connector) Begun(ctx context.Context, intents []int64) error {
+	return c.inChunks(ctx, "begun", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
+		WHERE connector = ? AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
+}
+
+// intend journals batches in one transaction, and gives their ids.
+func (c *Connector) intend(ctx context.Context, batches ...[]filesync.Delivery) ([]int64, error) {
+	ids := make([]int64, len(batches))
+	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+		for i, batch := range batches {
+			text, err := json.Marshal(intentsOf(batch))
+			if err != nil {
+				return err
+			}
+			err = tx.QueryRowContext(ctx, "INSERT INTO intents (connector, batch) VALUES (?, ?) RETURNING id", c.id, string(text)).Scan(&ids[i])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: intend: %w", err)
+	}
+	return ids, nil
+}
+
+// intentsOf gives a batch as the journal keeps it.
+func intentsOf(batch []filesync.Delivery) []intent {
 	intents := make([]intent, len(batch))
 	for i, d := range batch {
 		intents[i] = intent{
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
-			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Adopted: d.Adopted, After: d.After,
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After,
 		}
 	}
-	text, err := json.Marshal(intents)
-	if err != nil {
-		return 0, err
-	}
-	var id int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "INSERT INTO intents (connector, batch) VALUES (?, ?) RETURNING id", c.id, string(text)).Scan(&id)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("ledger: intend: %w", err)
-	}
-	return id, nil
+	return intents
 }
 
 // targetOf is the target's name as rows keep it: "" when it is the path.
@@ -166,7 +199,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time)}
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
-				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Adopted: in.Adopted, After: in.After,
+				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
 			}
 		}
 		all[id] = batch

@@ -211,6 +211,41 @@ func TestIntents(t *testing.T) {
 	}
 }
 
+// What was foretold is one intent each, and is noted as begun by itself.
+func TestForetell(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	c := connector(t, l, "c")
+	files := []filesync.Delivery{delivery("a", 1), delivery("b", 2), delivery("c", 3)}
+	for i := range files {
+		files[i].PendingID = filesync.InPlaceID
+	}
+	ids, err := c.Foretell(t.Context(), files)
+	must(t, err)
+	must(t, c.Begun(t.Context(), []int64{ids[0], ids[2]}))
+	must(t, connector(t, l, "d").Begun(t.Context(), ids)) // these are not its own
+	l.Close()
+	l = open(t, dir)
+	c = connector(t, l, "c")
+	intents, err := c.Intents(t.Context())
+	must(t, err)
+	for i, id := range ids {
+		want := files[i]
+		want.Begun = i != 1
+		if got := intents[id]; !reflect.DeepEqual(got, []filesync.Delivery{want}) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	must(t, c.Drop(t.Context(), ids))
+	must(t, c.Begun(t.Context(), ids)) // of which nothing is left
+	if intents, err = c.Intents(t.Context()); err != nil || len(intents) != 0 {
+		t.Error(intents, err)
+	}
+	if ids, err := c.Foretell(t.Context(), nil); err != nil || len(ids) != 0 {
+		t.Error(ids, err)
+	}
+}
+
 func TestVersionOfALaterProgram(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir).Close()
