@@ -343,7 +343,7 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return AfterDone
-	case errors.Is(err, ErrChanged) && p.o.Fresh:
+	case errors.Is(err, ErrChanged) && (p.o.Fresh || p.looksLike(ctx, e)):
 		return AfterDone // what is there is a new file, whatever its size and time
 	case errors.Is(err, ErrChanged):
 		return AfterNone // another version is there; it is listed and copied by itself
@@ -359,6 +359,13 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 	p.list(e.Name, err.Error(), "The copy is safe; let this user remove or move files in the source directory, or set files.after_copy: leave.")
 	p.o.Log.Warn("original not removed", "file", e.Name, "error", err)
 	return AfterOwed
+}
+
+// looksLike reports whether the ledger may take what stands at the source for e,
+// though it is another file: some sources know more than the second of a time.
+func (p *Pass) looksLike(ctx context.Context, e Entry) bool {
+	looks, err := p.src.Stat(ctx, []string{e.Name})
+	return err != nil || looks[0].Err != nil || looks[0].Entry.SameVersion(e)
 }
 
 // compareOriginal compares a file with its original, byte for byte, before

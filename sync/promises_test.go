@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sftpconnector/status"
+	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 )
 
@@ -292,4 +293,33 @@ func TestFileWhereADirectoryIsNeeded(t *testing.T) {
 	b.src.Put("b/c", "data", old)
 	b.src.Put("good", "data", old)
 	b.want(b.pass(filesync.Automatic), filesync.Partial, "copied=1 conflict=1")
+}
+
+// An original that is written to after it was copied, within the same second and
+// at equal size, stays until that is copied, too.
+func TestRewrittenWithinTheSecond(t *testing.T) {
+	b := newBench(t)
+	from := t.TempDir()
+	b.open = func(context.Context) (filesync.Source, error) { return local.OpenSource(from) }
+	write := func(data string, at time.Time) {
+		if err := errors.Join(os.WriteFile(filepath.Join(from, "x"), []byte(data), 0o666), os.Chtimes(filepath.Join(from, "x"), at, at)); err != nil {
+			t.Error(err)
+		}
+	}
+	write("first", old.Add(time.Millisecond))
+	b.want(b.pass(filesync.Automatic, removing, func(o *filesync.Options) {
+		o.Once = true
+		o.OnDelivered = func(filesync.Delivered) { write("later", old.Add(2*time.Millisecond)) }
+	}), filesync.Succeeded, "copied=1")
+	b.wantFile("x", "first", old.Add(time.Millisecond))
+	if data, err := os.ReadFile(filepath.Join(from, "x")); string(data) != "later" {
+		t.Fatalf("the original: %q, %v", data, err)
+	}
+	b.want(b.pass(filesync.Automatic, removing, func(o *filesync.Options) { o.Once = true }), filesync.Succeeded, "copied=1")
+	if data, err := os.ReadFile(filepath.Join(b.dir, "x")); string(data) != "later" {
+		t.Errorf("the copy: %q, %v", data, err)
+	}
+	if _, err := os.Stat(filepath.Join(from, "x")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the original is left: %v", err)
+	}
 }

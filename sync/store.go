@@ -76,7 +76,8 @@ type Locator interface {
 // that the original was not touched is marked with Untouched.
 type Consumer interface {
 	// RemoveIf removes the file if it is still the version e, and answers
-	// ErrChanged if it is another; fs.ErrNotExist if there is none.
+	// ErrChanged if it is another; fs.ErrNotExist if there is none. One that knows
+	// more than the second of a time compares all that e has of it.
 	RemoveIf(ctx context.Context, e Entry) error
 	// MoveIf does the same for a move to the directory dir, a path on the
 	// server. What stands there under the same name is never overwritten.

@@ -94,6 +94,8 @@ func (s *Source) archive(dir string) (*directories, error) {
 }
 
 // still looks again whether the file is the version e, and gives its directory.
+// An e that was looked at here has the whole time, which a file that was written
+// to within the same second does not share; one of the ledger has the second only.
 func (s *Source) still(e filesync.Entry) (*directory, error) {
 	d, err := s.acquire(parent(e.Name))
 	if err != nil {
@@ -106,7 +108,7 @@ func (s *Source) still(e filesync.Entry) (*directory, error) {
 		err = filesync.ErrLink
 	case !now.Mode.IsRegular():
 		err = errNoFile
-	case !now.SameVersion(e):
+	case !now.SameVersion(e), e.ModTime.Nanosecond() != 0 && !now.ModTime.Equal(e.ModTime):
 		err = filesync.ErrChanged
 	}
 	if err != nil {

@@ -168,3 +168,30 @@ func TestMoveElsewhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A file that was written to within the same second, at equal size, is another
+// one, if the entry has more than the second.
+func TestConsumeSeesTheWholeTime(t *testing.T) {
+	s, h := openSource(t)
+	listed := then.Add(5 * time.Millisecond)
+	for name, consume := range map[string]func(filesync.Entry) error{
+		"remove": func(e filesync.Entry) error { return s.RemoveIf(t.Context(), e) },
+		"move":   func(e filesync.Entry) error { return s.MoveIf(t.Context(), e, "done") },
+	} {
+		for _, test := range []struct {
+			entry, file time.Time
+			goes        bool
+		}{
+			{listed, listed, true},
+			{listed, listed.Add(time.Microsecond), false},
+			{listed, then, false},
+			{then, listed, true}, // as the ledger has it
+		} {
+			h.Put("x", "data", test.file)
+			err := consume(filesync.Entry{Name: "x", Size: 4, ModTime: test.entry})
+			if _, there := h.Read("x"); there == test.goes || test.goes != (err == nil) || !test.goes && !errors.Is(err, filesync.ErrChanged) {
+				t.Errorf("%s %v as %v: %v", name, test.file, test.entry, err)
+			}
+		}
+	}
+}
