@@ -36,7 +36,8 @@ is upload, each under its base name. They appear there whole, or not at all.
 Originals stay, and the connector's own passes know nothing of it.
 
 A remote file of the same name, size and time is taken for the same; any other
-is kept, unless --force. A FILE of "-" is standard input, which is written to the
+is kept, unless --force. A large upload that was interrupted goes on when the
+same FILE is put again. A FILE of "-" is standard input, which is written to the
 data directory first, as its size has to be known.
 
 Exit codes: 0 all is well, 1 it could not be done, 3 done, but some files failed.`,

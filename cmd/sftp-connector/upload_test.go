@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
@@ -129,5 +130,84 @@ func TestFetchedLogin(t *testing.T) {
 	o := s.run("check").gives(1, "out: Authentication Failed", "credentials", "FAILED")
 	if strings.Contains(o.stdout+o.stderr, "sk_of_another") {
 		t.Errorf("the key is shown:\n%s", o.stdout)
+	}
+}
+
+// stalling is a server that stops at the nth WRITE until it is let go.
+type stalling struct {
+	*sftptest.Faulty
+	reached, goOn chan struct{}
+}
+
+func startStalling(t *testing.T, nth int64) *stalling {
+	t.Helper()
+	s := &stalling{reached: make(chan struct{}), goOn: make(chan struct{})}
+	var writes atomic.Int64
+	s.Faulty = sftptest.StartFaulty(t, sftptest.Faults{Fail: func(op sftptest.Op, _ string) sftptest.Status {
+		if op == sftptest.OpWrite && writes.Add(1) == nth {
+			close(s.reached)
+			<-s.goOn
+		}
+		return sftptest.StatusOK
+	}})
+	return s
+}
+
+// An upload that was ended goes on with the same command, and leaves nothing
+// behind: neither with that, nor with another file.
+func TestUploadVerbGoesOn(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("0123456789abcde\n", 2<<20)
+	for name, test := range map[string]struct {
+		upload string // direct, or not
+		end    func(r *running)
+		nth    int64
+		goesOn bool
+	}{
+		"ended by Ctrl-C":  {"pending", func(r *running) { r.signal(os.Interrupt) }, 80, true},
+		"killed":           {"pending", func(r *running) { r.signal(os.Kill) }, 80, false},
+		"killed, direct":   {"direct", func(r *running) { r.signal(os.Kill) }, 10, false},
+		"killed at once":   {"pending", func(r *running) { r.signal(os.Kill) }, 1, false},
+		"killed, in place": {"direct", func(r *running) { r.signal(os.Kill) }, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, next := range []string{"large.bin", "other.csv"} {
+				server := startStalling(t, test.nth)
+				s := newSite(t, `connectors:
+  out:
+    direction: upload
+    sftp: %s
+    files: {source_directory_path: ./outgoing, destination_directory_path: %q, upload_name: %s}
+`, login(server.Endpoint), filepath.Join(server.Root, "box"), test.upload)
+				put(t, s.dir, "large.bin", large, old)
+				put(t, s.dir, "other.csv", "other", old)
+				r := s.spawn("upload", "out", s.path("large.bin"))
+				<-server.reached
+				test.end(r)
+				if !test.goesOn {
+					<-r.done
+				}
+				close(server.goOn)
+				if r.wait(time.Minute); r.code == 0 {
+					t.Fatalf("it was not ended: %s", r.stdout.String())
+				}
+				o := s.run("upload", "out", "--log-level", "info", s.path(next)).gives(0, "copied "+next)
+				if goesOn := strings.Contains(o.stderr, "copy goes on"); goesOn != (test.goesOn && next == "large.bin") {
+					t.Errorf("the copy goes on: %v\n%s", goesOn, o.stderr)
+				}
+				entries, err := os.ReadDir(filepath.Join(server.Root, "box"))
+				if err != nil || len(entries) != 1 {
+					t.Errorf("at the server: %v, %v", entries, err)
+				}
+				want := large
+				if next != "large.bin" {
+					want = "other"
+				}
+				if data, err := os.ReadFile(filepath.Join(server.Root, "box", next)); err != nil || string(data) != want {
+					t.Errorf("%s has %d bytes, not %d (%v)", next, len(data), len(want), err)
+				}
+			}
+		})
 	}
 }

@@ -71,11 +71,12 @@ func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
 }
 
-// Clear forgets all files of the connector, as if none had ever been delivered;
-// what is noted about pending files stays.
+// Clear forgets all files of the connector, as if none had ever been delivered or
+// had failed. What lies at the destination of files that are not delivered yet
+// stays known: interrupted copies go on, and what a killed pass left is removed.
 func (c *Connector) Clear(ctx context.Context) error {
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		for _, table := range []string{"files", "failures", "intents", "checkpoints"} {
+		for _, table := range []string{"files", "failures"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ?", c.id); err != nil {
 				return err
 			}

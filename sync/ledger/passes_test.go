@@ -113,3 +113,33 @@ func TestPassNumbersAreNotUsedAgain(t *testing.T) {
 		finish(t, c, id, 0)
 	}
 }
+
+// What is cleared was never delivered; what lies at the destination of files that
+// are not yet is found again.
+func TestClear(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	half := delivery("half", 4)
+	_, err := c.Commit(t.Context(), 0, []filesync.Delivery{delivery("a", 1)})
+	must(t, err)
+	_, err = c.Fail(t.Context(), []filesync.Failure{{Source: delivery("b", 2).Source, Tries: 1, Error: "no"}})
+	must(t, err)
+	intent, err := c.Intend(t.Context(), []filesync.Delivery{delivery("c", 3)})
+	must(t, err)
+	must(t, c.SaveCheckpoint(t.Context(), "half", half.Source, filesync.Checkpoint{ID: "id", Prefix: 2}))
+	must(t, c.Littered(t.Context()))
+	must(t, c.Clear(t.Context()))
+	for _, path := range []string{"a", "b"} {
+		if r := find(t, c, path); r.ID != 0 || r.FailureID != 0 {
+			t.Errorf("%s: %+v", path, r)
+		}
+	}
+	if intents, err := c.Intents(t.Context()); err != nil || len(intents[intent]) != 1 {
+		t.Errorf("intents %v, %v", intents, err)
+	}
+	if kept, err := c.Checkpoints(t.Context()); err != nil || kept["half"].Checkpoint.Prefix != 2 {
+		t.Errorf("checkpoints %v, %v", kept, err)
+	}
+	if _, unclean, err := c.StartPass(t.Context(), filesync.Apply, day, true); err != nil || !unclean {
+		t.Errorf("to be swept: %v, %v", unclean, err)
+	}
+}
