@@ -14,8 +14,9 @@ import (
 )
 
 // login opens the SFTP end of a connector. What credentials_api gave is fetched
-// anew, once, when the server refuses it: it may have expired. Few logins are
-// under way at one server at a time.
+// anew, once, when the server refuses it: it may have expired. Where there is no
+// server, it may have moved: the next try fetches. Few logins are under way at one
+// server at a time.
 func (s stores) login(ctx context.Context, c *config.Connector, observe status.Observer, open func(context.Context, sftp.Config, status.Observer) error) error {
 	if !c.SFTP.CredentialsAPI.Enabled() {
 		return s.loginWith(ctx, sftpConfig(c), observe, open)
@@ -31,17 +32,34 @@ func (s stores) login(ctx context.Context, c *config.Connector, observe status.O
 	// The stages of a try count only if there is no other one after it.
 	var stages []status.Stage
 	err = s.loginWith(ctx, cfg, func(s status.Stage) { stages = append(stages, s) }, open)
-	if status.Is(err, status.AuthenticationFailed) {
+	if outdated(err) {
 		api.Refused(given)
+	}
+	if status.Is(err, status.AuthenticationFailed) {
 		again, other, ferr := fetched(ctx, api, c, nil)
 		if ferr == nil && (other.Password() != given.Password() || other.String() != given.String()) {
-			return s.loginWith(ctx, again, observe, open)
+			err := s.loginWith(ctx, again, observe, open)
+			if outdated(err) {
+				api.Refused(other)
+			}
+			return err
 		}
 	}
 	for _, stage := range stages {
 		observe.Report(stage)
 	}
 	return err
+}
+
+// outdated reports whether a login failed as one does that is not valid any more: of
+// another password, or of a server that has moved.
+func outdated(err error) bool {
+	for _, word := range []status.Word{status.AuthenticationFailed, status.HostNotFound, status.ConnectionRefused, status.ConnectionTimedOut} {
+		if status.Is(err, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // fetched is a connector's SFTP configuration with the login that its API gives.
