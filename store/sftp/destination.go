@@ -96,6 +96,9 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if len(names) == 0 {
+		return nil, nil
+	}
 	// What stands under the names is asked beside where they lead to.
 	parents := make(map[string]error, 1)
 	asked := slices.Clone(names)

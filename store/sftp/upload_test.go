@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,6 +283,30 @@ func TestFull(t *testing.T) {
 		}
 		u.must(p.Abort(t.Context()))
 	})
+}
+
+// lateCancelled is a context that has ended when it is looked at a second time.
+type lateCancelled struct {
+	context.Context
+	looks atomic.Int32
+}
+
+func (c *lateCancelled) Err() error {
+	if c.looks.Add(1) > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// What is asked about no file at all has no answer, also when it ends meanwhile.
+func TestNothingIsAskedFor(t *testing.T) {
+	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
+	if errs := u.Persist(&lateCancelled{Context: t.Context()}, nil); len(errs) != 0 {
+		t.Errorf("Persist: %v", errs)
+	}
+	if looks, err := u.Stat(&lateCancelled{Context: t.Context()}, nil); len(looks) != 0 {
+		t.Errorf("Stat: %v, %v", looks, err)
+	}
 }
 
 // Once the connection is lost, every call says so, at once.

@@ -169,6 +169,9 @@ func (d *destination) persist() {
 	if len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], fs.ErrNotExist) || !errors.Is(errs[2], fs.ErrNotExist) {
 		d.Error(errs)
 	}
+	if errs := d.dst.Persist(d.Context(), nil); len(errs) != 0 {
+		d.Error(errs)
+	}
 }
 
 func (d *destination) stat() {
@@ -192,6 +195,9 @@ func (d *destination) stat() {
 	}
 	if !errors.Is(looks[300].Err, fs.ErrNotExist) || looks[301].Err == nil {
 		d.Errorf("%+v", looks[300:])
+	}
+	if looks, err := d.dst.Stat(d.Context(), nil); err != nil || len(looks) != 0 {
+		d.Errorf("of nothing: %+v, %v", looks, err)
 	}
 	ctx, cancel := context.WithCancel(d.Context())
 	cancel()
