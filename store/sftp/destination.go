@@ -282,9 +282,20 @@ func unnamed(err error) error {
 	return err
 }
 
+// tryToWrite writes a file of one byte. A failure without a reason may be that
+// there is no room.
 func (d *Destination) tryToWrite(ctx context.Context) error {
 	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
 	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
+	err := p.try(ctx)
+	if _, told := errors.AsType[*status.Error](err); !told && isFailure(err) && p.noRoom(ctx) {
+		return full("write to", d.path(""), err)
+	}
+	return err
+}
+
+// try writes the one byte of a file that is not to stay.
+func (p *pendingFile) try(ctx context.Context) error {
 	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
 		return err
 	}
@@ -295,7 +306,7 @@ func (d *Destination) tryToWrite(ctx context.Context) error {
 	if cerr := p.closeAll(ctx); err == nil {
 		err = cerr
 	}
-	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !d.limits.remove.refused(rerr) {
+	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
 		err = rerr
 	}
 	return err

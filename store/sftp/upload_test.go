@@ -275,6 +275,24 @@ func TestFull(t *testing.T) {
 			u.wantFiles()
 		})
 	}
+	t.Run("when it is tried", func(t *testing.T) {
+		u, _ := uploadFaulty(t, sftptest.Faults{Room: 1}, nil)
+		p, _, err := u.write("x", noise(2))
+		if err == nil {
+			t.Error("there is room still")
+		}
+		u.must(p.Abort(t.Context()))
+		if err := u.Probe(t.Context()); !errors.Is(err, filesync.ErrFull) || !status.Is(err, status.DestinationUnavailable) || !strings.Contains(err.Error(), u.root) {
+			t.Errorf("got %v", err)
+		}
+		u.wantFiles()
+	})
+	t.Run("tried, with room", func(t *testing.T) {
+		u, _ := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusFailure, sftptest.OpWrite)}, nil)
+		if err := u.Probe(t.Context()); err == nil || errors.Is(err, filesync.ErrFull) || !status.Is(err, status.DestinationUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("refused for another reason", func(t *testing.T) {
 		u, _ := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusFailure, sftptest.OpWrite)}, nil)
 		p, _, err := u.write("x", noise(1<<20))
