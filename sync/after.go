@@ -134,9 +134,10 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 // recoverRemovals looks again at originals whose removal was under way. One
 // that is gone is done. One of the same size and time may be what we copied or
 // a new file: it goes only if the copy stands and has the same contents;
-// without the copy its row is closed, so that it is copied again. Where every
-// file is a new one, that goes for each that is owed: an upload of the same size
-// and time may have taken its place since.
+// without the copy its row is closed, so that it is copied again, unless the
+// source itself tells the two apart. Where every file is a new one, that goes for
+// each that is owed: an upload of the same size and time may have taken its place
+// since.
 func (p *Pass) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {
@@ -184,10 +185,12 @@ func (p *Pass) removed(r Record, original, standing Look) (after After, known bo
 		return AfterDone, true
 	case p.o.Once && !p.o.Fresh:
 		return AfterOwed, true // its receiver may have taken the copy
-	case standing.Err != nil:
-		return AfterDone, gone(standing)
-	case wrote(r, r.Delivery.Target.Name, standing.Entry):
+	case standing.Err != nil && !gone(standing):
+		return AfterDone, false
+	case standing.Err == nil && wrote(r, r.Delivery.Target.Name, standing.Entry):
 		return AfterCompare, true
+	case p.o.Discerning:
+		return AfterOwed, true // its reader has taken or changed the copy
 	}
 	return AfterDone, true
 }

@@ -130,3 +130,43 @@ func TestFreshNeverTakesAFileForAnother(t *testing.T) {
 		}
 	})
 }
+
+// TestTakenBeforeItsRemoval: a reader takes or edits the copy of an upload before
+// that could be removed. It does not come again, where the source can tell it
+// from a new one of the same size and time.
+func TestTakenBeforeItsRemoval(t *testing.T) {
+	discerning := func(o *filesync.Options) {
+		o.Once, o.Fresh, o.Discerning, o.Overwrite, o.AfterCopy.Remove = true, true, true, true, true
+	}
+	for name, read := range map[string]func(path string) error{
+		"taken":  os.Remove,
+		"edited": func(path string) error { return os.WriteFile(path, []byte("edited"), 0o666) },
+	} {
+		for _, uploaded := range []bool{false, true} {
+			b := newBench(t)
+			b.src.Put("x", "one", old)
+			b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
+			b.want(b.pass(filesync.Automatic, discerning), filesync.Partial, "copied=1 failed=1")
+			if err := read(filepath.Join(b.dir, "x")); err != nil {
+				t.Fatal(err)
+			}
+			want := b.names()
+			b.src.OnRemove = nil
+			if uploaded {
+				b.src.Put("x", "two", old)
+				b.src.OnRemove = func(filesync.Entry) error { // as what stands there was never read
+					b.src.OnRemove = nil
+					return filesync.ErrChanged
+				}
+				b.want(b.pass(filesync.Automatic, discerning), filesync.Succeeded, "copied=1")
+				b.wantNames("x=two")
+			} else {
+				b.want(b.pass(filesync.Automatic, discerning), filesync.Succeeded, "")
+				b.wantNames(want...)
+			}
+			if b.src.Len() != 0 {
+				t.Errorf("%s, uploaded again %v: an original is left", name, uploaded)
+			}
+		}
+	}
+}

@@ -73,6 +73,9 @@ type Options struct {
 	// Fresh takes every file for a new one: what stands at the destination under
 	// the same name, size and time is not taken for it.
 	Fresh bool
+	// Discerning says that the source's RemoveIf tells contents apart, not only
+	// sizes and times: it leaves what was never read for a new file.
+	Discerning bool
 	// KeepBoth gives a file whose name is taken at the destination another one,
 	// "x (2).csv".
 	KeepBoth  bool
