@@ -281,57 +281,65 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 	if err != nil {
 		return err
 	}
-	var adopted []Delivery
-	var adopting []candidate // hold their names until that is recorded
-	var owed []Record
-	var mended []string
+	var found findings
 	for i, c := range cands {
 		j := job{e: c.e, target: c.target, key: c.key, claim: c.claim}
-		verdict, err := p.judge(&j, c, standing[i], owners[i])
-		if (verdict == standsIt || p.o.Once && c.delivered) && p.mayOwe(c.rec) {
-			owed = append(owed, c.rec)
+		v, why := p.judge(&j, c, standing[i], owners[i])
+		if (v == standsIt || p.o.Once && c.delivered) && p.mayOwe(c.rec) {
+			found.owed = append(found.owed, c.rec)
 		}
-		if c.rec.FailureID != 0 && c.delivered && (verdict == standsIt || !p.bringsBack()) {
-			mended = append(mended, c.e.Name)
+		if c.rec.FailureID != 0 && c.delivered && (v == standsIt || !p.bringsBack()) {
+			found.mended = append(found.mended, c.e.Name)
 		}
-		if c.delivered && !p.bringsBack() {
-			// Its reader may have taken it away: only its after_copy was open.
-			p.decideDelivered(c)
-			p.claims.release(c.claim, c.e.Name, p)
-			continue
+		if err := p.carryOut(ctx, v, why, j, c, standing[i].Entry, &found); err != nil {
+			return err
 		}
-		switch verdict {
-		case copyIt:
-			if err := p.enqueue(ctx, j, c); err != nil {
-				return err
-			}
-			continue
-		case adoptIt:
-			p.present.Add(1)
-			p.decideTarget(c.e, StatePresent, c.target, "the same name, size and time stand at the destination")
-			adopted = append(adopted, p.adoption(c, standing[i].Entry))
-			adopting = append(adopting, c)
-			continue
-		case standsIt:
-			p.stands(c)
-			p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
-		case conflictIt:
-			if err := p.clash(ctx, c, err); err != nil {
-				return err
-			}
-		case failIt:
-			p.fail(ctx, c.e, err)
-		}
-		p.claims.release(c.claim, c.e.Name, p)
 	}
-	if err := p.settled(ctx, mended, owed); err != nil {
+	if err := p.settled(ctx, found.mended, found.owed); err != nil {
 		return err
 	}
-	err = p.adopt(ctx, adopted)
-	for _, c := range adopting {
+	err = p.adopt(ctx, found.adopted)
+	for _, c := range found.adopting {
 		p.claims.release(c.claim, c.e.Name, p)
 	}
 	return err
+}
+
+// findings are what is to be written down of the candidates that were looked at.
+type findings struct {
+	adopted  []Delivery
+	adopting []candidate // hold their names until that is recorded
+	owed     []Record
+	mended   []string
+}
+
+// carryOut does what the verdict about a candidate says. Its name is free again
+// but where the file is still on its way to it.
+func (p *Pass) carryOut(ctx context.Context, v verdict, why error, j job, c candidate, standing Entry, found *findings) error {
+	switch {
+	case c.delivered && !p.bringsBack():
+		// Its reader may have taken it away: only its after_copy was open.
+		p.decideDelivered(c)
+	case v == copyIt:
+		return p.enqueue(ctx, j, c)
+	case v == adoptIt:
+		p.present.Add(1)
+		p.decideTarget(c.e, StatePresent, c.target, "the same name, size and time stand at the destination")
+		found.adopted = append(found.adopted, p.adoption(c, standing))
+		found.adopting = append(found.adopting, c)
+		return nil
+	case v == standsIt:
+		p.stands(c)
+		p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
+	case v == conflictIt:
+		if err := p.clash(ctx, c, why); err != nil {
+			return err
+		}
+	case v == failIt:
+		p.fail(ctx, c.e, why)
+	}
+	p.claims.release(c.claim, c.e.Name, p)
+	return nil
 }
 
 // settled writes down what turned out well: failures that are none any more,
