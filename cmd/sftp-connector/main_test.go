@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,9 +187,15 @@ func (s *site) startWith(input string, args ...string) *running {
 // spawn starts a verb in a process of its own.
 func (s *site) spawn(args ...string) *running {
 	s.t.Helper()
+	return s.spawnFrom(nil, args...)
+}
+
+// spawnFrom is spawn with a standard input.
+func (s *site) spawnFrom(stdin io.Reader, args ...string) *running {
+	s.t.Helper()
 	r := &running{t: s.t, verb: strings.Join(args, " "), done: make(chan struct{})}
 	cmd := command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...)
-	cmd.Stdout, cmd.Stderr = &r.stdout, &r.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &r.stdout, &r.stderr
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

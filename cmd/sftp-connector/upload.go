@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,16 +65,18 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 	if err != nil {
 		return err
 	}
+	kept, err := openSpool(ctx, cfg.DataDirectory)
+	if err != nil {
+		return failed(err)
+	}
+	defer kept.close()
 	for remote, path := range paths {
 		if path != "-" {
 			continue
 		}
-		spooled, err := a.spool(ctx, cfg.DataDirectory)
-		if err != nil {
+		if paths[remote], err = kept.keep(ctx, a.stdin); err != nil {
 			return failed(err)
 		}
-		defer os.Remove(spooled)
-		paths[remote] = spooled
 	}
 	bad := a.leaveOut(paths)
 	if len(paths) == 0 {
@@ -128,25 +129,6 @@ func remoteNames(files []string, one string) (map[string]string, error) {
 		paths[name] = path
 	}
 	return paths, nil
-}
-
-// spool keeps standard input in a file, for this user only.
-func (a *app) spool(ctx context.Context, dir string) (path string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make data directory: %w", err)
-	}
-	f, err := os.CreateTemp(dir, "standard-input-*")
-	if err != nil {
-		return "", fmt.Errorf("keep standard input: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { f.Close() }) // ends the copying
-	defer stop()
-	_, err = io.Copy(f, a.stdin)
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(f.Name())
-		return "", fmt.Errorf("keep standard input: %w", err)
-	}
-	return f.Name(), nil
 }
 
 // putFiles runs an Apply of an element of its own between the files and the
