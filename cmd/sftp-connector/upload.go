@@ -123,8 +123,10 @@ func remoteNames(files []string, one string) (map[string]string, error) {
 			return nil, usage("%s and %s have the same base name", paths[name], path)
 		case filesync.IsTemporary(name):
 			return nil, usage("%q is a name of unfinished files, which receivers leave alone: give it another one with --name", name)
+		case strings.ContainsAny(name, `/\`) && one == "":
+			return nil, usage("the name of %q has a backslash, which parts directories at some servers: give it another one with --name", path)
 		case strings.ContainsAny(name, `/\`):
-			return nil, usage("--name %q has a slash: files go into the destination directory itself", name)
+			return nil, usage("--name %q has a slash or a backslash: files go into the destination directory itself", name)
 		}
 		paths[name] = path
 	}

@@ -211,3 +211,31 @@ func TestUploadVerbGoesOn(t *testing.T) {
 		})
 	}
 }
+
+func TestRemoteNames(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		files []string
+		one   string
+		want  string // what is said; "": they are good
+	}{
+		{[]string{"a.csv", "sub/b.csv"}, "", ""},
+		{[]string{`sub/a\b.csv`}, "a.csv", ""},
+		{[]string{"-"}, "a.csv", ""},
+		{[]string{"-"}, "", "standard input has no name"},
+		{[]string{"a.csv", "b.csv"}, "c.csv", "--name is for one FILE"},
+		{[]string{"a.csv", "sub/a.csv"}, "", "the same base name"},
+		{[]string{"a.part"}, "", `"a.part" is a name of unfinished files`},
+		{[]string{"a.csv"}, "sub/a.csv", `--name "sub/a.csv" has a slash`},
+		{[]string{"a.csv"}, `a\b.csv`, `--name "a\\b.csv" has a slash or a backslash`},
+		{[]string{`sub/a\b.csv`}, "", `the name of "sub/a\\b.csv" has a backslash`},
+	} {
+		paths, err := remoteNames(test.files, test.one)
+		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q as %q: %q, %v", test.files, test.one, paths, err)
+		}
+		if err != nil && test.one == "" && strings.Contains(err.Error(), "--name \"") {
+			t.Errorf("%q: %v, where no --name was given", test.files, err)
+		}
+	}
+}
