@@ -14,196 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// recoverLast finishes what a killed pass left: batches that were about to get
-// their names, removals of which nobody knows whether they were done, and
-// pending files.
-func (p *Pass) recoverLast(ctx context.Context) error {
-	p.at("looking after the last pass")
-	if err := p.recoverIntents(ctx); err != nil {
-		return err
-	}
-	if p.o.AfterCopy.any() {
-		if err := p.recoverRemovals(ctx); err != nil {
-			return err
-		}
-	}
-	if !p.o.Sweep {
-		return nil
-	}
-	kept, err := p.ledger.Checkpoints(ctx)
-	if err != nil {
-		return err
-	}
-	keep := make(map[string]bool, len(kept))
-	for _, k := range kept {
-		keep[k.Checkpoint.ID] = true
-	}
-	// A walk through the whole destination gives no sign of life: it has a
-	// deadline of its own instead of the watchdog.
-	p.sweeping.Store(true)
-	defer p.sweeping.Store(false)
-	within := sweepWithin
-	if p.o.Mode == Request {
-		within = quickSweep
-	}
-	sweep, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	err = p.dst.Sweep(sweep, func(id string) bool { return keep[id] })
-	switch {
-	case err == nil:
-		return p.ledger.Swept(ctx)
-	case p.o.Mode == Request && sweep.Err() != nil && ctx.Err() == nil:
-		return nil // the next pass goes on with it
-	}
-	return err
-}
-
-// These bound the search for pending files of a killed pass: somebody waits for
-// a request.
-const (
-	sweepWithin = time.Hour
-	quickSweep  = 10 * time.Second
-)
-
-// recoverIntent commits the files of a batch that have their names, and drops
-// the others: a pending file that is still there was not renamed.
-func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) error {
-	names, paths := make([]string, len(batch)), make([]string, len(batch))
-	for i, d := range batch {
-		names[i], paths[i] = d.Target.Name, d.Source.Name
-	}
-	recs, err := p.ledger.Find(ctx, paths)
-	if err != nil {
-		return err
-	}
-	standing, err := p.dst.Stat(ctx, names)
-	if err != nil {
-		return err
-	}
-	var published []Delivery
-	var stand []string
-	for i, d := range batch {
-		if d.inPlace() && (recs[i].Delivered(d.Source) && recs[i].Delivery.Pass == d.Pass || d.replaces(standing[i])) {
-			continue // it was recorded, or never begun
-		}
-		part := d.Target
-		unknown := d.inPlace() && !d.Begun
-		if unknown {
-			part.Size = 0 // nothing was written
-		}
-		pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: d.PendingID})
-		switch {
-		case err == nil:
-			if err := pending.Abort(ctx); unavailable(err) {
-				return err
-			}
-		case unavailable(err):
-			return err
-		case !errors.Is(err, fs.ErrNotExist): // its directory is none any more, say
-		case unknown: // what stands is somebody else's
-		case recs[i].Delivery.At.After(d.At): // another pass has found it since, and gone on from there
-		case standing[i].Err == nil && standing[i].Entry.SameVersion(d.Target):
-			published = append(published, d)
-			stand = append(stand, d.Target.Name)
-		}
-	}
-	durable := published[:0]
-	for i, err := range p.dst.Persist(ctx, stand) {
-		if unavailable(err) {
-			return err
-		}
-		if err == nil {
-			durable = append(durable, published[i])
-		}
-	}
-	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {
-		return err
-	}
-	for _, d := range durable {
-		if p.o.ID != "" && d.Pass == p.o.ID { // an earlier run of this very pass was cut off
-			p.copied.Add(1)
-			p.bytes.Add(d.Source.Size)
-		}
-		if p.o.OnDelivered != nil {
-			p.o.OnDelivered(Delivered{Delivery: d})
-		}
-	}
-	return nil
-}
-
-// recoverRemovals looks again at originals whose removal was under way. One
-// that is gone is done. One of the same size and time may be what we copied or
-// a new file: it goes only if the copy stands and has the same contents;
-// without the copy its row is closed, so that it is copied again, unless the
-// source itself tells the two apart. Where every file is a new one, that goes for
-// each that is owed: an upload of the same size and time may have taken its place
-// since.
-func (p *Pass) recoverRemovals(ctx context.Context) error {
-	var from int64
-	for {
-		recs, err := p.ledger.Outstanding(ctx, from, chunkSize)
-		if err != nil || len(recs) == 0 {
-			return err
-		}
-		from = recs[len(recs)-1].ID
-		recs = slices.DeleteFunc(recs, func(r Record) bool { return r.After != AfterTrying && !(p.o.Fresh && r.After == AfterOwed) })
-		if len(recs) == 0 {
-			continue
-		}
-		sources, targets := make([]string, len(recs)), make([]string, len(recs))
-		for i, r := range recs {
-			sources[i], targets[i] = r.Delivery.Source.Name, r.Delivery.Target.Name
-		}
-		originals, err := p.src.Stat(ctx, sources)
-		if err != nil {
-			return err
-		}
-		copies, err := p.dst.Stat(ctx, targets)
-		if err != nil {
-			return err
-		}
-		byAfter := map[After][]int64{}
-		for i, r := range recs {
-			if after, known := p.removed(r, originals[i], copies[i]); known {
-				byAfter[after] = append(byAfter[after], r.ID)
-			}
-		}
-		if err := p.setAfter(ctx, byAfter); err != nil {
-			return err
-		}
-	}
-}
-
-// removed says what became of a removal that was under way, by what stands at
-// both ends; known is false while one of them does not tell.
-func (p *Pass) removed(r Record, original, standing Look) (after After, known bool) {
-	gone := func(k Look) bool { return errors.Is(k.Err, fs.ErrNotExist) }
-	switch {
-	case original.Err != nil:
-		return AfterDone, gone(original)
-	case !original.Entry.SameVersion(r.Delivery.Source):
-		return AfterDone, true
-	case p.o.Once && !p.o.Fresh:
-		return AfterOwed, true // its receiver may have taken the copy
-	case standing.Err != nil && !gone(standing):
-		return AfterDone, false
-	case standing.Err == nil && wrote(r, r.Delivery.Target.Name, standing.Entry):
-		return AfterCompare, true
-	case p.o.Discerning:
-		return AfterOwed, true // its reader has taken or changed the copy
-	}
-	return AfterDone, true
-}
-
-func (p *Pass) setAfter(ctx context.Context, by map[After][]int64) error {
-	for after, ids := range by {
-		if err := p.ledger.SetAfter(ctx, ids, after); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // owe notes that files which were delivered earlier owe their after_copy now.
 func (p *Pass) owe(ctx context.Context, recs []Record) error {
 	if len(recs) == 0 || p.o.Mode == Survey {
@@ -328,6 +138,15 @@ func (p *Pass) afterBatch(ctx, late context.Context, recs []Record) error {
 	}
 	delete(byResult, AfterTrying)
 	return p.setAfter(late, byResult)
+}
+
+func (p *Pass) setAfter(ctx context.Context, by map[After][]int64) error {
+	for after, ids := range by {
+		if err := p.ledger.SetAfter(ctx, ids, after); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dispose removes or moves one original and says what is known afterwards.

@@ -3,7 +3,6 @@ package sync
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -33,43 +32,6 @@ func (d Delivery) inPlace() bool { return strings.HasPrefix(d.PendingID, InPlace
 // replaces reports whether what stands is the very file that was to be replaced.
 func (d Delivery) replaces(standing Look) bool {
 	return standing.Err == nil && d.PendingID != InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
-}
-
-// recoverIntents finds out what became of batches that were about to get their
-// names. Those of files that were written in place come last: what was recorded
-// of them is in the other ones.
-func (p *Pass) recoverIntents(ctx context.Context) error {
-	intents, err := p.ledger.Intents(ctx)
-	if err != nil {
-		return err
-	}
-	kept, err := p.ledger.Checkpoints(ctx)
-	if err != nil {
-		return err
-	}
-	for _, inPlace := range []bool{false, true} {
-		for id, batch := range intents {
-			if len(batch) > 0 && batch[0].inPlace() != inPlace || p.others(batch) {
-				continue
-			}
-			// What is kept of a file goes on from there.
-			batch = slices.DeleteFunc(batch, func(d Delivery) bool {
-				_, ok := kept[d.Source.Name]
-				return ok && d.inPlace()
-			})
-			if err := p.recoverIntent(ctx, id, batch); err != nil {
-				return err
-			}
-			delete(intents, id)
-		}
-	}
-	return nil
-}
-
-// others reports whether a batch may be of a pass that runs beside this one:
-// only the first of them, or one that begins anew, recovers.
-func (p *Pass) others(batch []Delivery) bool {
-	return p.beside && (len(batch) == 0 || batch[0].Pass != p.o.ID)
 }
 
 // foretell journals that a file is about to be begun under its own name.
