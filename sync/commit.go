@@ -111,9 +111,11 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 	return err
 }
 
-// winnow takes out the files that could not be done. Its error ends the pass.
+// winnow takes out the files that could not be done. Its error ends the pass. What
+// stands of one whose name was refused is not taken for ours by a later pass, also
+// where it cannot be removed: by size and time it would be whole.
 func (p *Pass) winnow(ctx context.Context, batch []*finished, errs []error) ([]*finished, error) {
-	var good, bad []*finished
+	var good, bad, refused []*finished
 	var ended error
 	for i, f := range batch {
 		err := errs[i]
@@ -125,14 +127,17 @@ func (p *Pass) winnow(ctx context.Context, batch []*finished, errs []error) ([]*
 			if cerr := p.clash(ctx, candidate{e: f.e}, err); cerr != nil {
 				ended = cerr
 			}
+			refused = append(refused, f)
 		case unavailable(err):
 			ended = fmt.Errorf("deliver %s: %w", f.e.Name, err)
 		default:
 			p.fail(ctx, f.e, err)
+			refused = append(refused, f)
 		}
 		bad = append(bad, f)
 	}
 	p.abandon(ctx, bad)
+	p.settledInPlace(ctx, refused...)
 	if ended != nil {
 		p.abandon(ctx, good)
 	}

@@ -93,10 +93,12 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 	}
 }
 
-// takeBack removes a file that has its name and is not whole.
+// takeBack removes a file that has its name and is not whole. Where that cannot be
+// done, the failure is this file's alone, as one of the whole destination would
+// leave it to a later pass to find out what became of it.
 func (f *publication) takeBack(ctx context.Context) {
 	if err := f.remove(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.failure = fmt.Errorf("%w; it stands there, as it cannot be removed (%w)", f.failure, err)
+		f.failure = fmt.Errorf("%v; it stands there, as it cannot be removed: %v", f.failure, err)
 	}
 }
 

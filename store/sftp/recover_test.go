@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -144,6 +145,40 @@ func TestDirectCloseThatFails(t *testing.T) {
 			again.want("x.csv", data)
 			if r.src.Has("x.csv") {
 				t.Error("the original of a delivered file is left")
+			}
+		})
+	}
+}
+
+// One that cannot be removed either is never taken for a delivered one.
+func TestDirectCloseThatFailsForGood(t *testing.T) {
+	for name, f := range map[string]sftptest.Faults{"no room": {Room: 100_000}, "another reason": {}} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, f, direct)
+			r := newUploader(t)
+			const size = 90_000
+			r.src.Put("x.csv", string(noise(size)), old)
+			removing := func(o *filesync.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
+			s.Set(func(f *sftptest.Faults) {
+				f.Fail = func(op sftptest.Op, _ string) sftptest.Status {
+					switch op {
+					case sftptest.OpClose:
+						return sftptest.StatusFailure
+					case sftptest.OpRemove:
+						return sftptest.StatusPermissionDenied
+					}
+					return sftptest.StatusOK
+				}
+			})
+			if result := r.pass(u, removing); result.Files.Failed != 1 || !strings.Contains(result.Failures[0].Error, "cannot be removed") {
+				t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Failures)
+			}
+			s.Set(func(f *sftptest.Faults) { f.Fail, f.Room = nil, 0 })
+			put(t, s.Endpoint, "x.csv", noise(size + 1)[1:]) // which bytes were lost
+			again := uploadTo(t, s.Endpoint, direct)
+			result := r.pass(again, removing)
+			if !r.src.Has("x.csv") {
+				t.Errorf("its original is gone: %s %+v %v", result.Outcome, result.Files, result.Failures)
 			}
 		})
 	}
