@@ -114,26 +114,11 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 	var published []Delivery
 	var stand []string
 	for i, d := range batch {
-		if d.inPlace() && (recs[i].Delivered(d.Source) && recs[i].Delivery.Pass == d.Pass || d.replaces(standing[i])) {
-			continue // it was recorded, or never begun
-		}
-		part := d.Target
-		unknown := d.inPlace() && !d.Begun
-		if unknown {
-			part.Size = 0 // nothing was written
-		}
-		pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: d.PendingID})
-		switch {
-		case err == nil:
-			if err := pending.Abort(ctx); unavailable(err) {
-				return err
-			}
-		case unavailable(err):
+		named, err := p.recoverDelivery(ctx, d, recs[i], standing[i])
+		if err != nil {
 			return err
-		case !errors.Is(err, fs.ErrNotExist): // its directory is none any more, say
-		case unknown: // what stands is somebody else's
-		case recs[i].Delivery.At.After(d.At): // another pass has found it since, and gone on from there
-		case standing[i].Err == nil && standing[i].Entry.SameVersion(d.Target):
+		}
+		if named {
 			published = append(published, d)
 			stand = append(stand, d.Target.Name)
 		}
@@ -160,6 +145,36 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		}
 	}
 	return nil
+}
+
+// recoverDelivery finds out whether a file of a batch got its name, by what the
+// ledger has of it and what stands there; what is left of one that did not is
+// removed. Its error is one of the whole destination.
+func (p *Pass) recoverDelivery(ctx context.Context, d Delivery, rec Record, standing Look) (named bool, err error) {
+	if d.inPlace() && (rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || d.replaces(standing)) {
+		return false, nil // it was recorded, or never begun
+	}
+	part := d.Target
+	unknown := d.inPlace() && !d.Begun
+	if unknown {
+		part.Size = 0 // nothing was written
+	}
+	pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: d.PendingID})
+	if err == nil {
+		if err = pending.Abort(ctx); unavailable(err) {
+			return false, err
+		}
+		return false, nil
+	}
+	switch {
+	case unavailable(err):
+		return false, err
+	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
+		unknown,                     // what stands is somebody else's
+		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
+		return false, nil
+	}
+	return standing.Err == nil && standing.Entry.SameVersion(d.Target), nil
 }
 
 // recoverRemovals looks again at originals whose removal was under way. One
