@@ -133,11 +133,11 @@ func remoteNames(files []string, one string) (map[string]string, error) {
 	return paths, nil
 }
 
-// putFiles runs an Apply of an element of its own between the files and the
-// server. Its name is none that a connector can have.
-func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) error {
-	own := *cfg.Connectors[name]
-	own.Name = name + " upload"
+// putting is the element that puts files to the server of a connector. Its name
+// is none that a connector can have.
+func putting(c *config.Connector, force bool) *config.Connector {
+	own := *c
+	own.Name = c.Name + " upload"
 	own.Files.Include, own.Files.Exclude = []string{"**"}, nil
 	own.Files.MaximumFileSize, own.Files.MinimumAge, own.Files.Settle = 0, 0, 0
 	own.Files.AfterCopy = config.AfterCopy{Action: config.Leave}
@@ -145,8 +145,14 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	if force {
 		own.Files.OnConflict = config.OverwriteOnConflict
 	}
+	return &own
+}
+
+// putFiles runs an Apply of an element of its own between the files and the server.
+func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) error {
+	own := putting(cfg.Connectors[name], force)
 	all := *cfg
-	all.Connectors = map[string]*config.Connector{own.Name: &own}
+	all.Connectors = map[string]*config.Connector{own.Name: own}
 	parts := connector.Parts{Source: func(context.Context, *config.Connector, status.Observer) (connector.Source, error) {
 		f, err := local.OpenFiles(paths)
 		if err != nil {
