@@ -77,7 +77,7 @@ func hideMissing(err error) error {
 func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 	var refused error
 	for n := 1; n <= maxNames; n++ {
-		name := numbered(to, n)
+		name := filesync.Numbered(to, n)
 		_, err := s.control.lstat(ctx, name)
 		if err == nil {
 			continue
@@ -141,19 +141,6 @@ func (s *Source) makeDirs(ctx context.Context, dir string) error {
 		}
 	}
 	return err
-}
-
-// numbered gives a path's n-th name: "x.csv", "x (2).csv", "x (3).csv".
-func numbered(p string, n int) string {
-	if n == 1 {
-		return p
-	}
-	dir, base := path.Split(p)
-	ext := path.Ext(base)
-	if ext == base { // ".profile" is all name
-		ext = ""
-	}
-	return fmt.Sprintf("%s%s (%d)%s", dir, strings.TrimSuffix(base, ext), n, ext)
 }
 
 // consumed gives an error its operation and path.

@@ -47,7 +47,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 			return filesync.Entry{}, err
 		}
 	}
-	if err := await(ctx, p.sendCloses(p.lanes[1:])); err != nil {
+	if err := waitAll(ctx, p.sendCloses(p.lanes[1:])); err != nil {
 		return filesync.Entry{}, err
 	}
 	a, err := p.settle(ctx, main)
@@ -184,7 +184,7 @@ func (p *pendingFile) sendCloses(lanes []*writing) []*wire.Call {
 
 // closeAll gives all handles back and waits for that.
 func (p *pendingFile) closeAll(ctx context.Context) error {
-	return await(ctx, p.sendCloses(p.lanes))
+	return waitAll(ctx, p.sendCloses(p.lanes))
 }
 
 // remove removes the file from where it is written.
@@ -259,7 +259,7 @@ func (r *row) send(send func(c *wire.Call)) *wire.Call {
 // await waits for all. Its error is one of the connection or the context; what
 // else is the matter, the calls tell.
 func (r *row) await() error {
-	err := await(r.ctx, r.calls)
+	err := waitAll(r.ctx, r.calls)
 	if !isAnswer(err) && r.err == nil {
 		r.err = err
 	}
@@ -267,8 +267,8 @@ func (r *row) await() error {
 	return r.err
 }
 
-// await waits for calls, and gives the first error.
-func await(ctx context.Context, calls []*wire.Call) error {
+// waitAll waits for calls, and gives the first error.
+func waitAll(ctx context.Context, calls []*wire.Call) error {
 	var first error
 	for _, c := range calls {
 		if err := c.Wait(ctx); err != nil && first == nil {

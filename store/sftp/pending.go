@@ -159,7 +159,7 @@ func (p *pendingFile) ID() string { return p.id }
 func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	done := 0
 	for {
-		to, n, err := p.await(len(b) - done)
+		to, n, err := p.laneFor(len(b) - done)
 		if err != nil {
 			return done, p.failed(p.ctx, "write", err)
 		}
@@ -179,9 +179,9 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	}
 }
 
-// await waits for a lane that takes one more WRITE, of up to n bytes, and counts
+// laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts
 // that as sent.
-func (p *pendingFile) await(n int) (to *writing, taken int, err error) {
+func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 	for {
 		p.mu.Lock()
 		if p.state != pendingOpen {

@@ -265,16 +265,3 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("the ranges are %v", got)
 	}
 }
-
-func TestNumbered(t *testing.T) {
-	for name, want := range map[string]string{
-		"/a/x.csv": "/a/x (2).csv", "/a.b/x": "/a.b/x (2)", "/.profile": "/.profile (2)", "/x.tar.gz": "/x.tar (2).gz",
-	} {
-		if got := numbered(name, 2); got != want {
-			t.Errorf("%s becomes %s", name, got)
-		}
-		if numbered(name, 1) != name {
-			t.Errorf("%s has a number at once", name)
-		}
-	}
-}

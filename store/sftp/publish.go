@@ -84,7 +84,7 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 		if !f.open() {
 			continue
 		}
-		if err := await(ctx, calls[i]); err != nil {
+		if err := waitAll(ctx, calls[i]); err != nil {
 			f.fail(ctx, fmt.Errorf("close it: %w", err)) // which asks for room, before there is some again
 			if isAnswer(err) {
 				f.takeBack(ctx)
