@@ -110,8 +110,12 @@ func (u *upload) arrived(all map[string][]byte, times bool) {
 }
 
 // TestUpload: a tree arrives, a second pass sends nothing, and what was sent
-// once is never sent again.
+// once is never sent again. SOAK=1: with a large file of 1 GiB.
 func TestUpload(t *testing.T) {
+	large := 24 << 20
+	if os.Getenv("SOAK") != "" {
+		large = 1 << 30
+	}
 	refusing := sftptest.Faults{Fail: func(op sftptest.Op, _ string) sftptest.Status {
 		switch op {
 		case sftptest.OpRename, sftptest.OpSetstat, sftptest.OpFsetstat:
@@ -144,8 +148,10 @@ func TestUpload(t *testing.T) {
 			t.Parallel()
 			u := newUpload(t, server.start(t), server.adjust...)
 			all := u.local(server.files, 2500)
-			u.big(all, 24<<20)
-			u.want(u.apply(), filesync.Succeeded, sprint("copied", len(all)))
+			u.big(all, large)
+			p := u.apply()
+			u.want(p, filesync.Succeeded, sprint("copied", len(all)))
+			t.Logf("%d files, one of %d bytes, in %s", len(all), large, p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond))
 			u.arrived(all, server.times)
 			u.want(u.apply(), filesync.Succeeded, sprint("present", len(all)))
 			// The receiver takes one away, and another one changes here.

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -105,14 +106,15 @@ func (s session) StatVFS(*sftp.Request) (*sftp.StatVFS, error) { return s.b.stat
 // Readlink implements sftp.ReadlinkFileLister.
 func (s session) Readlink(string) (string, error) { return "", errDenied }
 
-// Lstat implements sftp.LstatFileLister.
-func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.stat(r) }
+// Lstat implements sftp.LstatFileLister. Unlike STAT it has no answer of what was
+// imported: clients ask it whether something stands in the way of an upload.
+func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.look(r, s.b.lstat) }
 
 // Filelist implements sftp.FileLister: OPENDIR and STAT.
 func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	switch r.Method {
-	case "Stat", "Lstat":
-		return s.stat(r)
+	case "Stat":
+		return s.look(r, s.b.stat)
 	case "List":
 	default:
 		return nil, errDenied
@@ -128,39 +130,47 @@ func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	return l, nil
 }
 
-func (s session) stat(r *sftp.Request) (sftp.ListerAt, error) {
+func (s session) look(r *sftp.Request, at func(name string) (fs.FileInfo, error)) (sftp.ListerAt, error) {
 	name, err := clean(r.Filepath)
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.b.stat(name)
+	info, err := at(name)
 	if err != nil {
 		return nil, s.b.answer("stat", name, err)
 	}
 	return one{info}, nil
 }
 
-// stat gives what a client sees under a name, or saw until it was imported.
-func (b *Inbox) stat(name string) (fs.FileInfo, error) {
+// lstat gives what a client sees under a name.
+func (b *Inbox) lstat(name string) (fs.FileInfo, error) {
 	p, err := b.place(name)
-	if err == nil {
-		defer p.close()
-		var s sight
-		if s, err = p.look(); err != nil {
-			return nil, err
-		}
-		switch {
-		case s.part != nil:
-			return b.shownPart(name, s.part), nil
-		case s.whole != nil:
-			return shown(path.Base("/"+name), s.whole), nil
-		}
-		err = errMissing
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	s, err := p.look()
+	switch {
+	case err != nil:
+		return nil, err
+	case s.part != nil:
+		return b.shownPart(name, s.part), nil
+	case s.whole != nil:
+		return shown(path.Base("/"+name), s.whole), nil
+	}
+	return nil, errMissing
+}
+
+// stat is lstat, and gives what a client saw until it was imported.
+func (b *Inbox) stat(name string) (fs.FileInfo, error) {
+	info, err := b.lstat(name)
+	if err == nil || !errors.Is(err, errMissing) && !errors.Is(err, fs.ErrNotExist) {
+		return info, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g := b.gone.find(name); g != nil {
-		return info{path.Base(name), g.size, 0o644, g.modTime}, nil
+		return shownAs{path.Base(name), g.size, 0o644, g.modTime}, nil
 	}
 	return nil, err
 }
@@ -248,8 +258,8 @@ func (l *lister) Close() error {
 	return l.b.answer("close", l.name, err)
 }
 
-// info is what a client sees of a file or directory.
-type info struct {
+// shownAs is what a client sees of a file or directory.
+type shownAs struct {
 	name    string
 	size    int64
 	mode    fs.FileMode
@@ -257,28 +267,28 @@ type info struct {
 }
 
 // shown gives permissions that tell clients what they may do, not what the disk has.
-func shown(name string, of fs.FileInfo) info {
+func shown(name string, of fs.FileInfo) shownAs {
 	if of.IsDir() {
-		return info{name, of.Size(), fs.ModeDir | 0o755, of.ModTime()}
+		return shownAs{name, of.Size(), fs.ModeDir | 0o755, of.ModTime()}
 	}
-	return info{name, of.Size(), 0o644, of.ModTime()}
+	return shownAs{name, of.Size(), 0o644, of.ModTime()}
 }
 
 // shownPart is a file that is being uploaded, or was cut. The time that it has on
 // the disk says nothing to a client.
-func (b *Inbox) shownPart(name string, of fs.FileInfo) info {
+func (b *Inbox) shownPart(name string, of fs.FileInfo) shownAs {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := info{path.Base(name), of.Size(), 0o644, time.Now()}
+	i := shownAs{path.Base(name), of.Size(), 0o644, time.Now()}
 	if f := b.files[key(name)]; f != nil {
 		i.modTime = f.partSince
 	}
 	return i
 }
 
-func (i info) Name() string       { return i.name }
-func (i info) Size() int64        { return i.size }
-func (i info) Mode() fs.FileMode  { return i.mode }
-func (i info) ModTime() time.Time { return i.modTime }
-func (i info) IsDir() bool        { return i.mode.IsDir() }
-func (i info) Sys() any           { return nil }
+func (i shownAs) Name() string       { return i.name }
+func (i shownAs) Size() int64        { return i.size }
+func (i shownAs) Mode() fs.FileMode  { return i.mode }
+func (i shownAs) ModTime() time.Time { return i.modTime }
+func (i shownAs) IsDir() bool        { return i.mode.IsDir() }
+func (i shownAs) Sys() any           { return nil }

@@ -196,11 +196,14 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 }
 
 // take opens the version e for the import, and notes which content it is. What
-// was touched since it was listed has to be left alone for a while first. The
-// caller gives back what it is told with putBack.
+// was touched since it was listed has to be left alone for a while first, unless
+// the import knows that content: it comes to compare it with what it delivered
+// before a restart. The caller gives back what it is told with putBack.
 func (b *Inbox) take(e filesync.Entry) (*os.File, *told, error) {
 	defer b.claim(e.Name)()
-	p, standing, err := b.standing(e, func(f *file, v version) bool { return f.whole.same(v) && b.ready(f, time.Now()) })
+	p, standing, err := b.standing(e, func(f *file, v version) bool {
+		return f.whole.same(v) && (b.ready(f, time.Now()) || b.toldOf(f, v))
+	})
 	if err != nil {
 		return nil, nil, err
 	}

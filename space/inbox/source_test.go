@@ -345,6 +345,28 @@ func TestTouchedSinceItWasListed(t *testing.T) {
 	})
 }
 
+// What stood there before a restart may be read at once, to be compared with what
+// was delivered; nothing else may.
+func TestReadAfterRestart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, inbox.Options{})
+	b.put(b.connect(), "x", "data")
+	e := b.ready()["x"]
+	b.Close()
+	b.open(inbox.Options{Quiet: time.Hour})
+	b.wantReady()
+	if got := b.imports(e); got != "data" {
+		t.Errorf("read %q", got)
+	}
+	b.put(b.connect(), "y", "data")
+	info, err := os.Stat(filepath.Join(b.dir, "y"))
+	b.must(err)
+	y := filesync.Entry{Name: "y", Size: 4, ModTime: info.ModTime()}
+	if _, err := b.src.Fetch(t.Context(), y, 0, &sink{}); !errors.Is(err, filesync.ErrChanged) {
+		t.Errorf("a file that was just uploaded: %v", err)
+	}
+}
+
 // An inbox that a reload has closed is no file's fault.
 func TestClosedMeanwhile(t *testing.T) {
 	t.Parallel()

@@ -106,10 +106,11 @@ func TestRemembered(t *testing.T) {
 		}
 		b.must(c.Truncate("d/x", 4))
 		b.must(c.Chmod("d/x", 0o600))
-		for _, look := range []func(string) (fs.FileInfo, error){c.Stat, c.Lstat} {
-			if info, err := look("d/x"); err != nil || info.Size() != 4 || !info.ModTime().Equal(then) || info.Mode() != 0o644 {
-				t.Errorf("%v, %v", info, err)
-			}
+		if info, err := c.Stat("d/x"); err != nil || info.Size() != 4 || !info.ModTime().Equal(then) || info.Mode() != 0o644 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if _, err := c.Lstat("d/x"); !errors.Is(err, fs.ErrNotExist) { // nothing is in the way of another one
+			t.Errorf("LSTAT: %v", err)
 		}
 		b.must(c.Chtimes("d/x", then, then.Add(time.Hour)))
 		if info, err := c.Stat("d/x"); err != nil || !info.ModTime().Equal(then.Add(time.Hour)) {
@@ -152,6 +153,14 @@ func TestRemembered(t *testing.T) {
 		b.must(err)
 		if err := g.Close(); err == nil {
 			t.Error("half a file was closed")
+		}
+		for _, size := range []int64{4, 20 << 20} { // as lftp's put -c does, which ignores the answer
+			h, err := c.OpenFile("d/x", os.O_WRONLY|os.O_CREATE)
+			b.must(err)
+			_ = h.Truncate(size)
+			if err := h.Close(); err == nil {
+				t.Errorf("nothing of %d bytes was closed", size)
+			}
 		}
 		b.wantReady()
 		c.end()

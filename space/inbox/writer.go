@@ -155,8 +155,16 @@ func (w *writer) ReadAt(to []byte, off int64) (int, error) {
 	return n, w.b.answer("read", w.name, err)
 }
 
-// truncate is what SETSTAT of a size does to a file that is being written.
+// truncate is what SETSTAT of a size does to a file that is being written. If it
+// is refused the upload has failed, as clients may go on regardless: lftp does.
 func (w *writer) truncate(size int64) error {
+	if err := w.cutOrExtend(size); err != nil {
+		return w.fail(w.b.answer("set the size of", w.name, err))
+	}
+	return nil
+}
+
+func (w *writer) cutOrExtend(size int64) error {
 	w.gate.Lock()
 	defer w.gate.Unlock()
 	w.mu.Lock()
