@@ -148,6 +148,7 @@ func (s *Spaces) goOver(c *config.Config) error {
 	for id, one := range s.spaces {
 		one.limits = limitsOf(c, c.Spaces[id])
 		one.inbox.SetLimits(one.limits)
+		one.stir() // its element may be a new one, that does not know yet how its destination is
 	}
 	old := s.public
 	s.public = public

@@ -67,7 +67,10 @@ func (s *Spaces) Create(ctx context.Context, id, key string) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	s.log.Info("credentials made", "space", id, "id", c.ID, "key", key, "dropped", len(c.Dropped))
+	s.log.Info("credentials made", "space", id, "id", c.ID, "key", key)
+	for _, d := range c.Dropped {
+		s.log.Info("credentials dropped, as eight are the most", "space", id, "id", d.ID, "key", d.By, "last_used", d.LastUsed)
+	}
 	l := Login{Created: c}
 	l.Host, l.Port = s.Public()
 	return l, nil

@@ -71,7 +71,7 @@ func (w Word) Hint() string {
 	case PermissionDenied:
 		return "Confirm you're using the correct credentials for this directory or Space; its administrator has to give this user read access (and write access, if files are uploaded, or deleted or moved after the copy)."
 	case DestinationUnavailable:
-		return "Check that files.destination_directory_path exists or its parent does, is writable, is mounted and has space left."
+		return "Check that the destination directory exists or its parent does, is writable, is mounted and has space left."
 	case ConnectionLost:
 		return "The connection broke while it was in use: check the network, and the server's log for the reason; the next pass tries again."
 	default:

@@ -90,6 +90,9 @@ func named(cfg *config.Config, names []string) ([]string, error) {
 		return known, nil
 	}
 	for _, name := range names {
+		if id, ok := strings.CutPrefix(name, space.ConnectorName("")); ok && cfg.Spaces[id] != nil {
+			return nil, usage("%s imports a Space: see 'sftp-connector space list', 'space files %s' and 'space retry %s'", name, id, id)
+		}
 		if cfg.Connectors[name] == nil {
 			return nil, usage("there is no connector %q; the configuration has: %s", name, strings.Join(known, ", "))
 		}

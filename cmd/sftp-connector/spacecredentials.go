@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,9 +53,19 @@ its own. --list shows which there are, and makes none.`,
 	return c
 }
 
+// newLogin is what the API answers with a secret key, and what else an operator
+// wants to know of it.
+type newLogin struct {
+	interapp.SFTPCredentials
+	ID       string                     `json:"id"`
+	Expires  *time.Time                 `json:"expires"`
+	HostKeys []interapp.HostKey         `json:"host_keys"`
+	Dropped  []interapp.SpaceCredential `json:"dropped"`
+}
+
 func (a *app) printLogin(made interapp.NewCredentials, keys []interapp.HostKey) error {
 	if a.json {
-		return a.printJSON(interapp.SFTPCredentials{Data: made.Login})
+		return a.printJSON(newLogin{interapp.SFTPCredentials{Data: made.Login}, made.ID, made.Expires, keys, made.Dropped})
 	}
 	l := made.Login
 	rows := [][2]string{{"username", l.Username}, {"password", l.Password}, {"host", l.Host}, {"port", l.Port}}

@@ -43,6 +43,11 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if err := a.printStatus(all); err != nil {
 		return err
 	}
+	if len(names) == 0 && !a.json {
+		if spaces, err := client.Spaces(ctx); err == nil && len(spaces) > 0 { // a daemon that has none says so by an error
+			fmt.Fprintf(a.stdout, "Spaces: %d, which 'sftp-connector space list' shows\n", len(spaces))
+		}
+	}
 	return statusCode(all)
 }
 

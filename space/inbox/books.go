@@ -3,9 +3,7 @@ package inbox
 import (
 	"io/fs"
 	"path"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // file is what is known of a name. Inbox.mu guards it.
@@ -115,7 +113,7 @@ func (b *Inbox) enlist(f *file) {
 	}
 	b.files[key(f.name)] = f
 	f.temporary = b.o.IsTemporary(path.Base(f.name))
-	f.unsafe = !utf8.ValidString(f.name) || strings.Contains(f.name, `\`)
+	f.unsafe = isUnsafe(f.name)
 }
 
 // strike takes a file out of the books. The caller holds b.mu.

@@ -450,16 +450,21 @@ func (b *Inbox) setGone(name string, flags sftp.FileAttrFlags, a *sftp.FileStat,
 	return nil
 }
 
-// status is the file system that a client sees in df: the quota.
+// status is the file system that a client sees in df: the quota, and no more of
+// it free than the disk has.
 func (b *Inbox) status() (*sftp.StatVFS, error) {
 	const block = 4096
+	room, err := diskFree(b.path)
+	if err != nil {
+		room = math.MaxInt64
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	quota := b.limits.Quota
 	if quota <= 0 {
 		return nil, refuse(sftp.ErrSSHFxOpUnsupported, "this inbox has no quota")
 	}
-	free := uint64(max(0, quota-b.bytes)) / block
+	free := uint64(max(0, min(quota-b.bytes, room))) / block
 	entries := uint64(b.o.MaximumEntries)
 	left := entries - min(entries, uint64(len(b.files)+b.directories))
 	return &sftp.StatVFS{

@@ -198,7 +198,7 @@ const (
 	Waiting     State = "waiting"     // was touched less than Quiet ago
 	Ready       State = "ready"       // to be imported
 	Temporary   State = "temporary"   // waits for its final name
-	Unsafe      State = "unsafe"      // has a name that no destination takes
+	Unsafe      State = "unsafe"      // has a name that no destination takes; an operator has put it there
 )
 
 // File is a file of the inbox, for status pages.

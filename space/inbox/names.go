@@ -5,6 +5,7 @@ import (
 	"path"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pkg/sftp"
 )
@@ -51,11 +52,17 @@ func checkBase(base string) error {
 	if strings.IndexByte(base, 0) >= 0 {
 		return refuse(sftp.ErrSSHFxFailure, "the name has a NUL byte")
 	}
+	if isUnsafe(base) { // what is acknowledged has to be imported one day
+		return refuse(sftp.ErrSSHFxFailure, `names are UTF-8, without \: this one cannot be imported`)
+	}
 	if len(base) > maxName {
 		return refuse(sftp.ErrSSHFxFailure, fmt.Sprintf("the name is longer than %d bytes", maxName))
 	}
 	return checkPlatform(base)
 }
+
+// isUnsafe reports whether a name is none that a pass takes.
+func isUnsafe(name string) bool { return !utf8.ValidString(name) || strings.Contains(name, `\`) }
 
 // cutReserved gives the plain name of a reserved one. Some file systems do not
 // tell upper from lower case, and so neither does this.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // checkPlatform refuses names that this system cannot hold.
@@ -23,6 +25,15 @@ func syncDirectory(dir *os.Root) error {
 		return err
 	}
 	return nil
+}
+
+// diskFree is how many bytes may be written below a directory.
+func diskFree(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(uint64(st.Bavail) * uint64(st.Bsize)), nil
 }
 
 // noRoom reports whether the disk is full.

@@ -24,6 +24,19 @@ func checkPlatform(base string) error {
 // NTFS journals its directories; there is nothing to sync.
 func syncDirectory(*os.Root) error { return nil }
 
+// diskFree is how many bytes may be written below a directory.
+func diskFree(dir string) (int64, error) {
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+		return 0, err
+	}
+	return int64(free), nil
+}
+
 // noRoom reports whether the disk is full.
 func noRoom(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||

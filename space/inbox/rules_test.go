@@ -98,7 +98,7 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, inbox.Options{})
 	c := b.connect()
-	good := []string{"a b", "é", "\xff\xfe", "-x", "a\nb", `a\b`, strings.Repeat("x", 244), ".uploadin", "uploading.x", "..x"}
+	good := []string{"a b", "é", "-x", "a\nb", strings.Repeat("x", 244), ".uploadin", "uploading.x", "..x"}
 	for _, name := range good {
 		b.put(c, name, name)
 		if got := b.get(c, name); got != name {
@@ -107,7 +107,7 @@ func TestNames(t *testing.T) {
 	}
 	b.wantReady(good...)
 	for name, want := range map[string]uint32{
-		".uploading.x": 3, ".uploading.": 3, ".UPLOADING.x": 3, ".uploading.d/x": 3, "a\x00b": 4, strings.Repeat("x", 245): 4,
+		".uploading.x": 3, ".uploading.": 3, ".UPLOADING.x": 3, ".uploading.d/x": 3, "a\x00b": 4, strings.Repeat("x", 245): 4, "\xff\xfe": 4, `a\b`: 4,
 		strings.Repeat("d/", 64) + "x": 4, strings.Repeat(strings.Repeat("d", 200)+"/", 21) + "x": 4,
 	} {
 		_, err := c.Create(name)

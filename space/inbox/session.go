@@ -50,6 +50,7 @@ func (s session) Filewrite(r *sftp.Request) (io.WriterAt, error) { return s.Open
 func (s session) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 	name, err := clean(r.Filepath)
 	if err != nil {
+		s.b.refused(r.Filepath[:min(len(r.Filepath), maxName)], err)
 		return nil, err
 	}
 	f, err := s.b.openWrite(name, r.Pflags())
