@@ -25,7 +25,7 @@ func TestSecondUploadDuringTheImport(t *testing.T) {
 		told      []string
 	}{
 		{"read, replace", config.ReplaceSameName, false, []string{"a.csv", "second"}, []string{"a.csv"}},
-		{"read, keep-both", config.KeepBoth, false, []string{"a.csv", "second"}, []string{"a.csv"}},
+		{"read, keep-both", config.KeepBoth, false, []string{"a.csv", "first!", "a (2).csv", "second"}, []string{"a (2).csv", "a.csv"}},
 		{"published, replace", config.ReplaceSameName, true, []string{"a.csv", "second"}, []string{"a.csv", "a.csv"}},
 		{"published, keep-both", config.KeepBoth, true, []string{"a.csv", "first!", "a (2).csv", "second"}, []string{"a (2).csv", "a.csv"}},
 	} {

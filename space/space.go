@@ -221,6 +221,7 @@ func limitsOf(c *config.Config, s *config.Space) inbox.Limits {
 	return inbox.Limits{
 		MaximumFileSize: int64(cmp.Or(s.MaximumFileSize, c.SpaceServer.MaximumFileSize)),
 		Quota:           int64(cmp.Or(s.InboxQuota, c.SpaceServer.InboxQuota)),
+		KeepEach:        s.SameName == config.KeepBoth,
 	}
 }
 

@@ -11,6 +11,7 @@ type file struct {
 	name       string
 	whole      *version // uploaded; nil: nothing is
 	part       *version // being uploaded, or cut; nil: nothing is
+	later      []later  // uploaded too, and waiting behind whole, in this order
 	partSince  time.Time
 	writer     *writer   // of part; nil: nobody writes
 	generation uint64    // of whole: another for each content that may stand there
@@ -154,7 +155,7 @@ func (b *Inbox) setPart(f *file, v *version) {
 
 // keep has a file in the books as long as something of it is left.
 func (b *Inbox) keep(f *file) {
-	if f.whole == nil && f.part == nil {
+	if f.whole == nil && f.part == nil && len(f.later) == 0 {
 		b.strike(f)
 		delete(b.soon, f)
 	} else if b.files[key(f.name)] != f {
@@ -288,7 +289,7 @@ func (b *Inbox) reserve(f *file, size int64) error {
 
 // room says whether one more file or directory may be made. The caller holds b.mu.
 func (b *Inbox) room() error {
-	if len(b.files)+b.directories >= b.o.MaximumEntries {
+	if len(b.files)+b.waiting+b.directories >= b.o.MaximumEntries {
 		return errEntries(b.o.MaximumEntries)
 	}
 	if b.names >= maxNames {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path"
+	"time"
 
 	"github.com/pkg/sftp"
 )
@@ -118,11 +119,12 @@ func (b *Inbox) remove(name string) error {
 			return err
 		}
 	}
+	err = b.removeLater(f, p)
 	b.mu.Lock()
 	b.setPart(f, nil)
 	b.setWhole(f, nil)
 	b.mu.Unlock()
-	return syncDirectory(p.dir)
+	return errors.Join(err, syncDirectory(p.dir))
 }
 
 // rename gives a file or directory another name. What stands there is replaced
@@ -196,10 +198,16 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 		return errPartial
 	}
 	b.mu.Lock()
-	busy := b.importing(old)
+	busy, first := b.importing(old), len(old.later) == 0
+	n, waits, err := b.behind(over)
 	b.mu.Unlock()
-	if busy { // it would be imported under both names
+	switch {
+	case busy: // it would be imported under both names
 		return errImporting
+	case !first:
+		return errWaits
+	case err != nil:
+		return err
 	}
 	var v version
 	if s.whole != nil {
@@ -211,7 +219,11 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 				return err
 			}
 		}
-		if err := b.root.Rename(from, to); err != nil {
+		target := to
+		if waits {
+			target = path.Join(path.Dir(to), laterName(path.Base(to), n))
+		}
+		if err := b.root.Rename(from, target); err != nil {
 			return err
 		}
 	}
@@ -233,7 +245,10 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 	f := b.record(to)
 	b.setPart(f, part)
 	f.partSince = since
-	if s.whole != nil {
+	switch {
+	case s.whole != nil && waits:
+		b.queue(f, later{v, n, time.Now()})
+	case s.whole != nil:
 		b.setWhole(f, &v)
 	}
 	b.gone.hide(to)
@@ -354,8 +369,11 @@ func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 	if err := b.beginFor(f, flags, a); err != nil {
 		return err
 	}
-	if f.part != nil {
+	switch {
+	case f.part != nil:
 		return b.setPartAttributes(f, p, flags, a)
+	case len(f.later) > 0:
+		return b.setLaterAttributes(f, p, flags, a)
 	}
 	return b.setWholeAttributes(f, p, flags, a)
 }
@@ -407,9 +425,30 @@ func (b *Inbox) setPartAttributes(f *file, p place, flags sftp.FileAttrFlags, a 
 	return nil
 }
 
+// setLaterAttributes does it to the last upload of a name, which waits behind others.
+func (b *Inbox) setLaterAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	b.mu.Lock()
+	i := len(f.later) - 1
+	last := f.later[i]
+	b.mu.Unlock()
+	switch {
+	case flags.Size && int64(a.Size) != last.size:
+		return errUploaded
+	case !flags.Acmodtime:
+		return nil
+	}
+	if err := p.dir.Chtimes(laterName(p.base, last.n), a.ModTime(), a.ModTime()); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f.later[i].modTime, f.later[i].since = a.ModTime(), time.Now()
+	return nil
+}
+
 func (b *Inbox) setWholeAttributes(f *file, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	if flags.Size && int64(a.Size) != f.whole.size {
-		return refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: the file is uploaded; open it for writing to change its size")
+		return errUploaded
 	}
 	b.mu.Lock()
 	v := b.distinct(f.name, f.generation, version{f.whole.size, a.ModTime()})

@@ -11,7 +11,8 @@
 //
 // A new upload of a name whose last one still waits does not touch that until it
 // is complete itself: the older version may be imported meanwhile, and the newer
-// one follows. A client sees the one that it is writing. One that writes on a
+// one follows. If each is to be kept it waits behind the older one, under another
+// reserved name (later.go). A client sees the one that it is writing. One that writes on a
 // complete file writes on a copy: what was acknowledged stays until that is
 // complete, and is not listed to the import while it is being written on.
 //
@@ -46,6 +47,9 @@ import (
 type Limits struct {
 	MaximumFileSize int64 // bytes; 0: none
 	Quota           int64 // bytes of all files, uploads under way included; 0: none
+	// KeepEach has an upload wait until the one before it under the same name is
+	// imported. Else it takes its place.
+	KeepEach bool
 }
 
 // Options are the settings of an inbox.
@@ -102,6 +106,7 @@ type Inbox struct {
 	files       map[string]*file
 	directories int
 	bytes       int64
+	waiting     int   // files that wait behind others of their name
 	names       int64 // bytes of the names of all files
 	generation  uint64
 	told        map[string][]*told
@@ -137,7 +142,11 @@ func Open(dir string, o Options) (*Inbox, error) {
 		gone: memory{files: map[string]*gone{}},
 	}
 	b.released = sync.NewCond(&b.mu)
-	if err := b.count(root, ""); err != nil {
+	err = b.count(root, "")
+	if err == nil {
+		err = b.advanceAll()
+	}
+	if err != nil {
 		b.Close()
 		return nil, fmt.Errorf("count the inbox: %w", err)
 	}
@@ -185,7 +194,7 @@ func (b *Inbox) SetLimits(l Limits) {
 func (b *Inbox) Usage() (bytes int64, files int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.bytes, len(b.files)
+	return b.bytes, len(b.files) + b.waiting
 }
 
 // State is what becomes of a file.
@@ -211,7 +220,7 @@ type File struct {
 }
 
 // Files gives all files, by name. A name that is uploaded again while its last
-// upload waits has two.
+// upload waits has two, and where each is kept as many as there are.
 func (b *Inbox) Files() []File {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,6 +233,9 @@ func (b *Inbox) Files() []File {
 				state, since = Waiting, f.partSince
 			}
 			out = append(out, File{f.name, f.whole.size, f.whole.modTime, state, since})
+		}
+		for _, l := range f.later {
+			out = append(out, File{f.name, l.size, l.modTime, Waiting, l.since})
 		}
 		switch {
 		case f.part != nil && f.writer != nil:
@@ -260,8 +272,9 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 		}
 		name := join(above, base)
 		plain, part := cutReserved(base)
+		first, place, waits := cutLater(base)
 		switch {
-		case info.IsDir() && !part:
+		case info.IsDir() && !part && !waits:
 			b.directories++
 			sub, err := dir.OpenRoot(base)
 			if err != nil {
@@ -273,6 +286,13 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 			return nil
 		case part:
 			return b.countPart(dir, base, join(above, plain), info)
+		case waits:
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			f := b.record(join(above, first))
+			b.queue(f, later{*versionOf(info), place, time.Now()})
+			slices.SortFunc(f.later, func(x, y later) int { return cmp.Compare(x.n, y.n) })
+			return nil
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -281,6 +301,28 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 		b.tell(f) // as it may have been before the restart
 		return nil
 	})
+}
+
+// advanceAll lets those take their names whose turn came when the program ended.
+func (b *Inbox) advanceAll() error {
+	var next []*file
+	for _, f := range b.files {
+		if f.whole == nil && len(f.later) > 0 {
+			next = append(next, f)
+		}
+	}
+	for _, f := range next {
+		p, err := b.place(f.name)
+		if err != nil {
+			return err
+		}
+		err = b.advance(f, p)
+		p.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // countPart takes an upload into the books that was cut. If it was by the end of

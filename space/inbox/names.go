@@ -46,8 +46,8 @@ func clean(p string) (string, error) {
 }
 
 func checkBase(base string) error {
-	if _, ok := cutReserved(base); ok {
-		return refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: names that begin with "+reserved+" are the server's")
+	if isReserved(base) {
+		return refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: names that begin with "+reserved+" or "+reservedLater+" are the server's")
 	}
 	if strings.IndexByte(base, 0) >= 0 {
 		return refuse(sftp.ErrSSHFxFailure, "the name has a NUL byte")
@@ -71,6 +71,14 @@ func cutReserved(base string) (plain string, ok bool) {
 		return base, false
 	}
 	return base[len(reserved):], true
+}
+
+// isReserved reports whether a name is one of the server's own.
+func isReserved(base string) bool {
+	if _, ok := cutReserved(base); ok {
+		return true
+	}
+	return len(base) >= len(reservedLater) && strings.EqualFold(base[:len(reservedLater)], reservedLater)
 }
 
 // key is what a name is known by in memory: names that are one file are one key.

@@ -22,9 +22,9 @@ func (b *Inbox) openRead(name string) (*reader, error) {
 		return nil, err
 	}
 	defer p.close()
-	f, err := p.openShown()
+	f, err := b.openShown(name, p)
 	if errors.Is(err, fs.ErrNotExist) { // it was just closed, and has another name
-		f, err = p.openShown()
+		f, err = b.openShown(name, p)
 	}
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (b *Inbox) openRead(name string) (*reader, error) {
 }
 
 // openShown opens what a client sees under a name.
-func (p place) openShown() (*os.File, error) {
+func (b *Inbox) openShown(name string, p place) (*os.File, error) {
 	s, err := p.look()
 	switch {
 	case err != nil:
@@ -45,7 +45,7 @@ func (p place) openShown() (*os.File, error) {
 	case s.isDirectory():
 		return nil, errDirectory
 	}
-	return p.dir.Open(p.base)
+	return p.dir.Open(b.newest(name, p))
 }
 
 // reader is a handle for reading.
@@ -198,7 +198,7 @@ func (b *Inbox) resumePart(w *writer, f *file, p place, anew bool) (err error) {
 // goOn opens an uploaded file to be written on. Until something is written there
 // is nothing but that file: see writer.begin.
 func (b *Inbox) goOn(w *writer, p place) (err error) {
-	if w.file, err = p.dir.Open(p.base); err != nil {
+	if w.file, err = p.dir.Open(b.newest(w.name, p)); err != nil {
 		return err
 	}
 	info, err := w.file.Stat()
@@ -306,8 +306,8 @@ func (b *Inbox) discardPart(w *writer, p place) error {
 }
 
 // publish makes an upload an uploaded file: contents and time durable, then the
-// plain name, then that durable. The caller has claimed the name, and the writer
-// is stopped.
+// plain name, or one behind others that wait for it, then that durable. The caller
+// has claimed the name, and the writer is stopped.
 func (b *Inbox) publish(w *writer, p place) error {
 	defer w.file.Close()
 	info, err := w.file.Stat()
@@ -319,8 +319,12 @@ func (b *Inbox) publish(w *writer, p place) error {
 		v.modTime = w.modTime
 	}
 	b.mu.Lock()
+	n, waits, err := b.behind(w.f)
 	v = b.distinct(w.name, 0, v)
 	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if !v.modTime.Equal(info.ModTime()) {
 		if err := p.dir.Chtimes(p.part(), v.modTime, v.modTime); err != nil {
 			return err
@@ -333,15 +337,24 @@ func (b *Inbox) publish(w *writer, p place) error {
 		return err
 	}
 	w.file.Close() // Windows renames no open file
-	if err := p.dir.Rename(p.part(), p.base); err != nil {
+	to := p.base
+	if waits {
+		to = laterName(p.base, n)
+	}
+	if err := p.dir.Rename(p.part(), to); err != nil {
 		return err
 	}
 	err = syncDirectory(p.dir)
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	w.f.writer = nil
-	b.setWhole(w.f, versionOf(info))
+	if waits {
+		b.queue(w.f, later{*versionOf(info), n, time.Now()})
+	} else {
+		b.setWhole(w.f, versionOf(info))
+	}
 	b.setPart(w.f, nil)
+	b.letGo(w.f)
+	b.mu.Unlock()
+	b.goOnAdvancing(w.f, p)
 	return err
 }
 

@@ -157,7 +157,7 @@ func (b *Inbox) lstat(name string) (fs.FileInfo, error) {
 	case s.part != nil:
 		return b.shownPart(name, s.part), nil
 	case s.whole != nil:
-		return shown(path.Base("/"+name), s.whole), nil
+		return b.shownWhole(name, s.whole), nil
 	}
 	return nil, errMissing
 }
@@ -232,6 +232,9 @@ func (l *lister) ListAt(to []os.FileInfo, _ int64) (int, error) {
 // with two names is shown under the reserved one.
 func (l *lister) entry(base string) fs.FileInfo {
 	plain, part := cutReserved(base)
+	if !part && isReserved(base) {
+		return nil
+	}
 	info, err := lstat(l.p.dir, base)
 	if err != nil || info == nil || part && !info.Mode().IsRegular() {
 		return nil
@@ -242,7 +245,7 @@ func (l *lister) entry(base string) fs.FileInfo {
 	case info.Mode().IsRegular() && l.b.hasPart(join(l.name, base)):
 		return nil
 	}
-	return shown(plain, info)
+	return l.b.shownWhole(join(l.name, base), info)
 }
 
 func (b *Inbox) hasPart(name string) bool {
@@ -273,6 +276,17 @@ func shown(name string, of fs.FileInfo) shownAs {
 		return shownAs{name, of.Size(), fs.ModeDir | 0o755, of.ModTime()}
 	}
 	return shownAs{name, of.Size(), 0o644, of.ModTime()}
+}
+
+// shownWhole is what a client sees where a directory or an uploaded file stands:
+// the last one of its name.
+func (b *Inbox) shownWhole(name string, of fs.FileInfo) shownAs {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l, ok := b.latest(name); ok && !of.IsDir() {
+		return shownAs{path.Base(name), l.size, 0o644, l.modTime}
+	}
+	return shown(path.Base("/"+name), of)
 }
 
 // shownPart is a file that is being uploaded, or was cut. The time that it has on

@@ -59,7 +59,7 @@ func (s *Source) list(ctx context.Context, dir string, yield func(filesync.Entry
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, part := cutReserved(base); part {
+		if isReserved(base) {
 			return nil
 		}
 		info, err := lstat(p.dir, base)
@@ -303,11 +303,12 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	b.untell(e.Name, removed, nil)
 	b.untell(e.Name, listed, nil)
 	b.setWhole(f, nil)
-	b.gone.add(e.Name, removed, []version{removed, listed}, f.part != nil, b.o.Remember)
+	b.gone.add(e.Name, removed, []version{removed, listed}, f.part != nil || len(f.later) > 0, b.o.Remember)
 	b.mu.Unlock()
 	if err := syncDirectory(p.dir); err != nil {
 		return failed("remove", e.Name, err)
 	}
+	b.goOnAdvancing(f, p)
 	return nil
 }
 
