@@ -170,3 +170,18 @@ func TestTakenBeforeItsRemoval(t *testing.T) {
 		}
 	}
 }
+
+// TestReplacedWhileItIsRead: another content of the same size and time is no fault
+// of the file, where the source can tell.
+func TestReplacedWhileItIsRead(t *testing.T) {
+	for discerning, want := range map[bool]string{true: "waiting=1", false: "failed=1"} {
+		b := newBench(t)
+		b.src.Put("x", "one", old)
+		b.src.OnFetch = func(filesync.Entry, int64) error { return filesync.ErrChanged }
+		outcome := filesync.Partial
+		if discerning {
+			outcome = filesync.Succeeded
+		}
+		b.want(b.pass(filesync.Automatic, func(o *filesync.Options) { o.Discerning = discerning }), outcome, want)
+	}
+}

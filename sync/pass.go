@@ -74,7 +74,7 @@ type Options struct {
 	// the same name, size and time is not taken for it.
 	Fresh bool
 	// Discerning says that the source's RemoveIf tells contents apart, not only
-	// sizes and times: it leaves what was never read for a new file.
+	// sizes and times: it leaves what was never read for a new file. So does Fetch.
 	Discerning bool
 	// KeepBoth gives a file whose name is taken at the destination another one,
 	// "x (2).csv".
