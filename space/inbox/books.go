@@ -179,10 +179,20 @@ func (b *Inbox) touch(f *file) {
 	b.wakeIn(b.o.Quiet)
 }
 
-// wakeIn starts the timer unless it runs: then it ends sooner than d.
+// wakeIn starts the timer unless it runs: then it ends soon enough for those that
+// wait for Quiet.
 func (b *Inbox) wakeIn(d time.Duration) {
 	if b.timer == nil && !b.closed {
 		b.timer = time.AfterFunc(d, b.wake)
+	}
+}
+
+// wakeSoon has the timer end at once, but for others that come along.
+func (b *Inbox) wakeSoon() {
+	const soon = 10 * time.Millisecond
+	b.wakeIn(soon)
+	if b.timer != nil {
+		b.timer.Reset(soon)
 	}
 }
 
@@ -249,6 +259,9 @@ func (b *Inbox) observe(name string, s sight) *file {
 		if f := b.files[key(name)]; f != nil && f.writer == nil {
 			b.setWhole(f, nil)
 			b.setPart(f, nil)
+		}
+		if f := b.files[key(name)]; f != nil && len(f.later) > 0 && s.nothing() {
+			return f
 		}
 		return nil
 	}

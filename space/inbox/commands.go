@@ -24,7 +24,7 @@ func (b *Inbox) mkdir(name string) error {
 	if err != nil {
 		return err
 	}
-	if !s.nothing() {
+	if !s.nothing() || b.reservedFor(name) {
 		return errExists
 	}
 	b.mu.Lock()
@@ -199,20 +199,22 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 	}
 	b.mu.Lock()
 	busy, first := b.importing(old), len(old.later) == 0
-	n, waits, err := b.behind(over)
 	b.mu.Unlock()
 	switch {
 	case busy: // it would be imported under both names
 		return errImporting
 	case !first:
 		return errWaits
-	case err != nil:
-		return err
 	}
 	var v version
+	var n int
+	waits := false
 	if s.whole != nil {
+		if n, v, waits, err = b.behind(over, dst, *versionOf(s.whole)); err != nil {
+			return err
+		}
 		b.mu.Lock()
-		v = b.distinct(to, 0, *versionOf(s.whole))
+		v = b.distinct(to, 0, v)
 		b.mu.Unlock()
 		if !v.modTime.Equal(s.whole.ModTime()) {
 			if err := src.dir.Chtimes(src.base, v.modTime, v.modTime); err != nil {
@@ -263,8 +265,11 @@ func partOf(name string) string {
 // renameDirectory renames a directory with all that is in it. The caller has
 // claimed both trees.
 func (b *Inbox) renameDirectory(from, to string, d sight) error {
-	if !d.nothing() && !d.isDirectory() {
+	switch {
+	case !d.nothing() && !d.isDirectory():
 		return errNoDir
+	case b.reservedFor(to):
+		return errExists
 	}
 	moved, busy := b.filesBelow(from)
 	if busy != nil {
@@ -437,12 +442,22 @@ func (b *Inbox) setLaterAttributes(f *file, p place, flags sftp.FileAttrFlags, a
 	case !flags.Acmodtime:
 		return nil
 	}
-	if err := p.dir.Chtimes(laterName(p.base, last.n), a.ModTime(), a.ModTime()); err != nil {
+	v := version{last.size, a.ModTime()}
+	b.mu.Lock()
+	before := f.whole
+	if i > 0 {
+		before = &f.later[i-1].version
+	}
+	for before != nil && v.same(*before) { // see behind
+		v.modTime = v.modTime.Add(time.Second)
+	}
+	b.mu.Unlock()
+	if err := p.dir.Chtimes(laterName(p.base, last.n), v.modTime, v.modTime); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f.later[i].modTime, f.later[i].since = a.ModTime(), time.Now()
+	f.later[i].modTime, f.later[i].since = v.modTime, time.Now()
 	return nil
 }
 
@@ -505,7 +520,7 @@ func (b *Inbox) status() (*sftp.StatVFS, error) {
 	}
 	free := uint64(max(0, min(quota-b.bytes, room))) / block
 	entries := uint64(b.o.MaximumEntries)
-	left := entries - min(entries, uint64(len(b.files)+b.directories))
+	left := entries - min(entries, uint64(len(b.files)+b.waiting+b.directories))
 	return &sftp.StatVFS{
 		Bsize: block, Frsize: block, Blocks: uint64(quota) / block, Bfree: free, Bavail: free,
 		Files: entries, Ffree: left, Favail: left, Namemax: uint64(maxName),

@@ -142,14 +142,11 @@ func Open(dir string, o Options) (*Inbox, error) {
 		gone: memory{files: map[string]*gone{}},
 	}
 	b.released = sync.NewCond(&b.mu)
-	err = b.count(root, "")
-	if err == nil {
-		err = b.advanceAll()
-	}
-	if err != nil {
+	if err := b.count(root, ""); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("count the inbox: %w", err)
 	}
+	b.advanceAll()
 	return b, nil
 }
 
@@ -291,38 +288,32 @@ func (b *Inbox) count(dir *os.Root, above string) error {
 			defer b.mu.Unlock()
 			f := b.record(join(above, first))
 			b.queue(f, later{*versionOf(info), place, time.Now()})
-			slices.SortFunc(f.later, func(x, y later) int { return cmp.Compare(x.n, y.n) })
 			return nil
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		f := b.record(name)
 		b.setWhole(f, versionOf(info))
-		b.tell(f) // as it may have been before the restart
+		if told := b.tell(f); !f.temporary { // as it may have been before the restart
+			told.read = time.Now()
+		}
 		return nil
 	})
 }
 
-// advanceAll lets those take their names whose turn came when the program ended.
-func (b *Inbox) advanceAll() error {
-	var next []*file
+// advanceAll puts those that wait in order, and lets them take their names whose
+// turn came when the program ended.
+func (b *Inbox) advanceAll() {
+	var names []string
 	for _, f := range b.files {
+		slices.SortFunc(f.later, func(x, y later) int { return cmp.Compare(x.n, y.n) })
 		if f.whole == nil && len(f.later) > 0 {
-			next = append(next, f)
+			names = append(names, f.name)
 		}
 	}
-	for _, f := range next {
-		p, err := b.place(f.name)
-		if err != nil {
-			return err
-		}
-		err = b.advance(f, p)
-		p.close()
-		if err != nil {
-			return err
-		}
+	for _, name := range names {
+		b.heal(name)
 	}
-	return nil
 }
 
 // countPart takes an upload into the books that was cut. If it was by the end of

@@ -47,19 +47,48 @@ func cutLater(base string) (plain string, n int, ok bool) {
 	return base[head:], int(place), true
 }
 
-// behind gives the place of an upload that has to wait behind others of its name;
-// wait is false where it takes the plain name. The caller holds b.mu.
-func (b *Inbox) behind(f *file) (n int, wait bool, err error) {
-	if f == nil || len(f.later) == 0 && (f.whole == nil || !b.limits.KeepEach) {
-		return 0, false, nil
+// waits reports whether another upload of a name has to wait behind what is there.
+// Temporary names are never imported: nothing waits for them. The caller holds b.mu.
+func (b *Inbox) waits(f *file) bool {
+	return f != nil && (len(f.later) > 0 || f.whole != nil && b.limits.KeepEach && !f.temporary)
+}
+
+// behind gives the place of an upload v that has to wait behind others of its name,
+// and v so that it does not look like the one before it. wait is false where it
+// takes the plain name. The caller has claimed the name.
+func (b *Inbox) behind(f *file, p place, v version) (n int, _ version, wait bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.waits(f) {
+		return 0, v, false, nil
 	}
+	before := f.whole
 	if len(f.later) > 0 {
-		n = f.later[len(f.later)-1].n + 1
+		last := f.later[len(f.later)-1]
+		before, n = &last.version, last.n+1
 	}
-	if n >= maxLater {
-		return 0, false, errMany
+	for before != nil && v.same(*before) {
+		v.modTime = v.modTime.Add(time.Second)
 	}
-	return n, true, nil
+	switch {
+	case len(f.later) >= maxLater:
+		return 0, v, false, errMany
+	case n >= maxLater:
+		n, err = b.renumber(f, p)
+	}
+	return n, v, true, err
+}
+
+// renumber gives those that wait the first places, and the next one. The caller has
+// claimed the name and holds b.mu.
+func (b *Inbox) renumber(f *file, p place) (next int, err error) {
+	for i := range f.later {
+		if err := p.dir.Rename(laterName(p.base, f.later[i].n), laterName(p.base, i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		f.later[i].n = i
+	}
+	return len(f.later), nil
 }
 
 // queue notes an upload that waits behind others. The caller holds b.mu.
@@ -99,43 +128,104 @@ func (b *Inbox) newest(name string, p place) string {
 // advance gives the plain name of a file to the first that waits for it, if it is
 // free. The caller has claimed the name.
 func (b *Inbox) advance(f *file, p place) error {
+	b.mu.Lock()
+	free := f.whole == nil && len(f.later) > 0
+	b.mu.Unlock()
+	if !free {
+		return nil
+	}
+	next, err := b.giveName(f, p)
+	if err == nil && next != nil {
+		err = syncDirectory(p.dir)
+		b.named(f, next)
+	}
+	return err
+}
+
+// successor is an upload that has waited, and has the plain name now.
+type successor struct {
+	version
+	since time.Time
+}
+
+// giveName gives the plain name to the first that waits for it, in place of what
+// stands there, in one step; nil if none does. The books know of it with named.
+// The caller has claimed the name.
+func (b *Inbox) giveName(f *file, p place) (*successor, error) {
 	for {
 		b.mu.Lock()
-		if f.whole != nil || len(f.later) == 0 {
+		if len(f.later) == 0 {
 			b.mu.Unlock()
-			return nil
+			return nil, nil
 		}
-		next := f.later[0]
-		v := b.distinct(f.name, 0, next.version)
+		first := f.later[0]
+		v := b.distinct(f.name, 0, first.version)
 		b.mu.Unlock()
-		at := laterName(p.base, next.n)
+		at := laterName(p.base, first.n)
 		var err error
-		if !v.modTime.Equal(next.modTime) {
+		if !v.modTime.Equal(first.modTime) {
 			err = p.dir.Chtimes(at, v.modTime, v.modTime)
 		}
 		if err == nil {
 			err = p.dir.Rename(at, p.base)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else an operator has removed it
-			return fmt.Errorf("let %s take its name: %w", at, err)
+			return nil, fmt.Errorf("let %s take its name: %w", at, err)
 		}
-		info, serr := lstat(p.dir, p.base)
 		b.mu.Lock()
 		b.unqueue(f, 0)
-		if err == nil && serr == nil && info != nil {
-			b.wakeIn(10 * time.Millisecond)
-			b.setWhole(f, versionOf(info))
-			f.touched = next.since // it has been left alone meanwhile
-		}
 		b.mu.Unlock()
-		if err == nil {
-			return errors.Join(serr, syncDirectory(p.dir))
+		if err != nil {
+			continue
 		}
+		if info, err := lstat(p.dir, p.base); err == nil && info != nil {
+			v = *versionOf(info) // the disk may have coarser times
+		}
+		return &successor{v, first.since}, nil
 	}
 }
 
+// named notes that an upload has the plain name now. It has been left alone since
+// it was closed.
+func (b *Inbox) named(f *file, n *successor) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.setWhole(f, &n.version)
+	f.touched = n.since
+	b.wakeSoon()
+}
+
+// heal lets an upload take its name that is free although nobody has imported what
+// had it: an operator has removed that, or the disk has failed.
+func (b *Inbox) heal(name string) {
+	b.mu.Lock()
+	f := b.files[key(name)]
+	ill := f != nil && f.whole == nil && len(f.later) > 0
+	b.mu.Unlock()
+	if !ill {
+		return
+	}
+	defer b.claim(name)()
+	p, err := b.place(name)
+	if err != nil {
+		return
+	}
+	defer p.close()
+	if s, err := p.look(); err == nil && s.whole == nil {
+		b.goOnAdvancing(f, p)
+	}
+}
+
+// reservedFor reports whether uploads wait for a name. The caller has claimed it.
+func (b *Inbox) reservedFor(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.files[key(name)]
+	return f != nil && len(f.later) > 0
+}
+
 // goOnAdvancing is advance after something that went well all the same. What fails
-// now is done by the next Open.
+// now is done at the next listing.
 func (b *Inbox) goOnAdvancing(f *file, p place) {
 	if err := b.advance(f, p); err != nil {
 		b.o.Log.Warn("inbox: the next upload of a name waits", "name", f.name, "error", err)

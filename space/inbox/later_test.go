@@ -265,3 +265,131 @@ func TestKeepEachModel(t *testing.T) {
 		})
 	})
 }
+
+// A temporary name is never imported, so nothing waits for it: a client that
+// uploads to it again and renames it gets what it wants.
+func TestKeepEachOfTemporaryNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, keeping())
+	c := b.connect()
+	b.put(c, "x.part", "half of")
+	b.put(c, "x.part", "whole")
+	b.must(c.PosixRename("x.part", "x"))
+	b.put(c, "x.part", "again")
+	b.must(c.PosixRename("x.part", "x"))
+	b.wantUsage(10, 2)
+	if got := b.importAll(); !slices.Equal(got, []string{"x=whole", "x=again"}) {
+		t.Errorf("imported %q", got)
+	}
+}
+
+// Two that wait for one name look different, so that one which takes its name
+// after a restart is not removed for the one before it.
+func TestKeepEachLookDifferent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, keeping())
+	c := b.connect()
+	for i := range 4 {
+		b.putAt(c, "x", fmt.Sprint(i), then)
+	}
+	b.put(c, "y.tmp", "4")
+	b.must(c.Chtimes("y.tmp", then, then))
+	b.must(c.PosixRename("y.tmp", "x"))
+	seen := map[int64]bool{}
+	var before int64
+	for i := range 5 {
+		e := b.ready()["x"]
+		if e.ModTime.Unix() == before {
+			t.Errorf("number %d looks like the one before it", i)
+		}
+		before = e.ModTime.Unix()
+		seen[before] = true
+		if i == 2 { // the program ends when that was delivered, and nobody knows it
+			b.fetch(e)
+			b.must(os.Rename(filepath.Join(b.dir, ".later.002.x"), filepath.Join(b.dir, "keep")))
+			b.must(os.Remove(filepath.Join(b.dir, "x")))
+			b.must(os.Rename(filepath.Join(b.dir, "keep"), filepath.Join(b.dir, "x")))
+			c.end()
+			b.Close()
+			b.open(keeping())
+			c = b.connect()
+			if err := b.src.RemoveIf(t.Context(), e); err == nil {
+				t.Error("what came after it was removed unread")
+			}
+			continue
+		}
+		if got := b.imports(e); got != fmt.Sprint(i) {
+			t.Errorf("imported %q as number %d", got, i)
+		}
+	}
+	b.wantUsage(0, 0)
+}
+
+// What waits takes its name when an operator has removed what had it, and keeps
+// it from being another's.
+func TestKeepEachAndTheOperator(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, keeping())
+	c := b.connect()
+	b.must(c.Mkdir("d"))
+	for i := range 4 {
+		b.put(c, "x", fmt.Sprint(i))
+	}
+	b.must(os.Remove(filepath.Join(b.dir, "x")))
+	b.must(os.Remove(filepath.Join(b.dir, ".later.001.x")))
+	if _, err := c.OpenFile("x", os.O_WRONLY|os.O_CREATE|os.O_EXCL); err == nil {
+		t.Error("there is nothing")
+	}
+	for what, err := range map[string]error{"mkdir": c.Mkdir("x"), "rename": c.Rename("d", "x")} {
+		if err == nil {
+			t.Errorf("%s took the name", what)
+		}
+	}
+	b.ready() // the import's look mends it
+	if got := b.importAll(); !slices.Equal(got, []string{"x=1", "x=3"}) {
+		t.Errorf("imported %q", got)
+	}
+	b.wantUsage(0, 0)
+	// Also at the start, and a directory in the way is one name's trouble alone.
+	for i := range 2 {
+		b.put(c, "x", fmt.Sprint(i))
+		b.put(c, "y", fmt.Sprint(i))
+	}
+	b.must(os.Remove(filepath.Join(b.dir, "x")))
+	b.must(os.Mkdir(filepath.Join(b.dir, "x"), 0o700))
+	b.must(os.Remove(filepath.Join(b.dir, "y")))
+	c.end()
+	b.Close()
+	b.open(keeping())
+	if got := b.importAll(); !slices.Equal(got, []string{"y=1"}) {
+		t.Errorf("imported %q", got)
+	}
+	b.must(os.Remove(filepath.Join(b.dir, "x")))
+	b.must(b.connect().Remove("x"))
+	b.wantUsage(0, 0)
+}
+
+// Those that wait count as files, and have places as long as there are any.
+func TestKeepEachIsBounded(t *testing.T) {
+	t.Parallel()
+	o := keeping()
+	o.MaximumEntries = 3
+	b := newBench(t, o)
+	c := b.connect()
+	for range 3 {
+		b.put(c, "x", "")
+	}
+	if _, err, _ := writes(c, "x", 0, 0); err == nil || !strings.Contains(err.Error(), "3 files and directories") {
+		t.Errorf("a fourth: %v", err)
+	}
+	c.end()
+	b.Close()
+	// The last place is taken, and few wait.
+	b.must(os.Rename(filepath.Join(b.dir, ".later.001.x"), filepath.Join(b.dir, ".later.zzz.x")))
+	b.must(os.WriteFile(filepath.Join(b.dir, ".later.zzz.x"), []byte("third"), 0o600))
+	b.open(keeping())
+	b.put(b.connect(), "x", "fourth")
+	if got := b.importAll(); !slices.Equal(got, []string{"x=", "x=", "x=third", "x=fourth"}) {
+		t.Errorf("imported %q", got)
+	}
+}

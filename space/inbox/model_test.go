@@ -18,6 +18,17 @@ import (
 type model struct {
 	whole, part map[string]string // uploaded, and cut
 	dirs        map[string]bool
+	stood       map[string]bool // uploaded before a restart: the import may have read it
+}
+
+// importing reports whether an import may be at a file, or at one below.
+func (m *model) importing(name string) bool {
+	for stood := range m.stood {
+		if stood == name || strings.HasPrefix(stood, name+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *model) exists(name string) bool {
@@ -59,7 +70,7 @@ func TestModel(t *testing.T) {
 		defer b.Close()
 		c := b.connect()
 		defer func() { c.end() }()
-		m := &model{map[string]string{}, map[string]string{}, map[string]bool{".": true}}
+		m := &model{map[string]string{}, map[string]string{}, map[string]bool{".": true}, map[string]bool{}}
 		name := rapid.SampledFrom([]string{"a", "b", "d", "d/a", "d/b", "d/e", "d/e/a", "f", "f/a"})
 		agree := func(what string, err error, want bool) {
 			if (err == nil) != want {
@@ -92,6 +103,7 @@ func TestModel(t *testing.T) {
 					m.part[n] = data
 				} else if can {
 					delete(m.part, n)
+					delete(m.stood, n)
 					m.whole[n] = data
 				}
 			},
@@ -110,6 +122,7 @@ func TestModel(t *testing.T) {
 					if cut {
 						m.part[n] = old + "+"
 					} else {
+						delete(m.stood, n)
 						m.whole[n] = old + "+"
 					}
 				}
@@ -138,6 +151,7 @@ func TestModel(t *testing.T) {
 				agree("remove "+n, c.Remove(n), m.exists(n))
 				delete(m.whole, n)
 				delete(m.part, n)
+				delete(m.stood, n)
 			},
 			"rename": func(rt *rapid.T) {
 				from, to, replace := name.Draw(rt, "from"), name.Draw(rt, "to"), rapid.Bool().Draw(rt, "replace")
@@ -146,6 +160,8 @@ func TestModel(t *testing.T) {
 				switch {
 				case from == to:
 					can = can && replace
+				case m.importing(from):
+					can = false
 				case m.exists(to) && (!replace || m.dirs[from] != m.dirs[to] || part || m.under(to)):
 					can = false
 				}
@@ -156,6 +172,7 @@ func TestModel(t *testing.T) {
 				agree("rename "+from+" to "+to, rename(from, to), can)
 				if can && from != to {
 					delete(m.part, to)
+					delete(m.stood, to)
 					moved(m.whole, from, to)
 					moved(m.part, from, to)
 					moved(m.dirs, from, to)
@@ -168,11 +185,15 @@ func TestModel(t *testing.T) {
 					}
 				}
 				clear(m.whole)
+				clear(m.stood)
 			},
 			"restart": func(rt *rapid.T) {
 				c.end()
 				b.again()
 				c = b.connect()
+				for n := range m.whole {
+					m.stood[n] = true
+				}
 			},
 			"": func(rt *rapid.T) {
 				names := slices.Sorted(maps.Keys(m.whole))

@@ -94,6 +94,10 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 	if err := b.evict(f); err != nil {
 		return nil, err
 	}
+	if err := b.roomBehind(f); err != nil {
+		b.refused(name, err)
+		return nil, err
+	}
 	w := &writer{b: b, name: name, appends: flags.Append, last: time.Now()}
 	switch {
 	case f == nil, f.part == nil && flags.Trunc:
@@ -111,6 +115,17 @@ func (b *Inbox) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 	}
 	w.start = w.prefix
 	return w, nil
+}
+
+// roomBehind says whether one more upload may wait behind others of its name, if
+// it has to. f may be nil.
+func (b *Inbox) roomBehind(f *file) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waits(f) {
+		return b.room()
+	}
+	return nil
 }
 
 // evict makes sure that nobody writes the file: a writer that was silent for
@@ -318,13 +333,13 @@ func (b *Inbox) publish(w *writer, p place) error {
 	if !w.modTime.IsZero() {
 		v.modTime = w.modTime
 	}
-	b.mu.Lock()
-	n, waits, err := b.behind(w.f)
-	v = b.distinct(w.name, 0, v)
-	b.mu.Unlock()
+	n, v, waits, err := b.behind(w.f, p, v)
 	if err != nil {
 		return err
 	}
+	b.mu.Lock()
+	v = b.distinct(w.name, 0, v)
+	b.mu.Unlock()
 	if !v.modTime.Equal(info.ModTime()) {
 		if err := p.dir.Chtimes(p.part(), v.modTime, v.modTime); err != nil {
 			return err

@@ -60,6 +60,9 @@ func (s *Source) list(ctx context.Context, dir string, yield func(filesync.Entry
 			return context.Cause(ctx)
 		}
 		if isReserved(base) {
+			if plain, _, ok := cutLater(base); ok {
+				s.b.heal(join(dir, plain))
+			}
 			return nil
 		}
 		info, err := lstat(p.dir, base)
@@ -268,6 +271,7 @@ func (b *Inbox) stillThere(name string, generation uint64) bool {
 // RemoveIf implements sync.Consumer, durably. The file goes only if it has the
 // content that Fetch has read, or that stood there at Open, not merely its size
 // and time. A client that has only set its time since then has changed no content.
+// An upload that waits behind it takes its place in the same step.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if ctx.Err() != nil {
 		return filesync.Untouched(context.Cause(ctx))
@@ -285,7 +289,11 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 		}
 		b.mu.Unlock()
 	}
+	var after *successor
 	if err == nil {
+		after, err = b.giveName(f, p)
+	}
+	if err == nil && after == nil {
 		if err = p.dir.Remove(p.base); errors.Is(err, fs.ErrNotExist) {
 			err = errMissing
 		}
@@ -303,12 +311,14 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	b.untell(e.Name, removed, nil)
 	b.untell(e.Name, listed, nil)
 	b.setWhole(f, nil)
-	b.gone.add(e.Name, removed, []version{removed, listed}, f.part != nil || len(f.later) > 0, b.o.Remember)
+	b.gone.add(e.Name, removed, []version{removed, listed}, f.part != nil || after != nil, b.o.Remember)
 	b.mu.Unlock()
+	if after != nil {
+		b.named(f, after)
+	}
 	if err := syncDirectory(p.dir); err != nil {
 		return failed("remove", e.Name, err)
 	}
-	b.goOnAdvancing(f, p)
 	return nil
 }
 

@@ -345,6 +345,29 @@ func TestTouchedSinceItWasListed(t *testing.T) {
 	})
 }
 
+// What an import may have delivered before a restart keeps its name until that is
+// known; a temporary name was never imported.
+func TestRenamedAfterRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, inbox.Options{})
+		c := b.connect()
+		b.put(c, "x", "data")
+		b.put(c, "y.part", "data")
+		c.end()
+		b.again()
+		c = b.connect()
+		if err := c.Rename("x", "z"); err == nil {
+			t.Error("renamed")
+		}
+		b.must(c.Rename("y.part", "y"))
+		time.Sleep(6 * time.Minute)
+		b.must(c.Rename("x", "z"))
+		c.end()
+		b.Close()
+	})
+}
+
 // What stood there before a restart may be read at once, to be compared with what
 // was delivered; nothing else may.
 func TestReadAfterRestart(t *testing.T) {
