@@ -197,7 +197,7 @@ func hint(w status.Word) string {
 	case status.HostNotFound:
 		return "Check the spelling of sftp.credentials_api.url, and that this machine's DNS resolves it."
 	case status.ConnectionRefused:
-		return "Check sftp.credentials_api.url and your firewall settings, and that the API is running."
+		return "Check that the API is running and not overloaded, sftp.credentials_api.url, and your firewall settings."
 	case status.ConnectionTimedOut:
 		return "Check that a firewall lets this machine reach sftp.credentials_api.url, and that the API is not overloaded."
 	case status.AuthenticationFailed:

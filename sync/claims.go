@@ -157,7 +157,7 @@ func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidat
 			if err != nil {
 				return nil, nil, err
 			}
-			// The name is free once the owner's file is gone from the source.
+			// Else the name is free once the owner's file is gone from the source.
 			if last || !owner.Gone && owner.After != AfterDone {
 				p.taken(c, owner.Delivery.Source.Name)
 				p.claims.release(c.claim, c.e.Name, p)
@@ -169,10 +169,12 @@ func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidat
 	return rest, theirs, nil
 }
 
-// lastCopy reports whether what stands under a name is all there is of its
-// owner's file: we removed the original. It stays.
+// lastCopy reports whether what stands under a name may be all there is of its
+// owner's file, and stays: we removed the original, or it is gone from the source
+// and the two names only fold to one, so that nobody meant one file to follow the
+// other. on_conflict: overwrite says that it may.
 func (p *Pass) lastCopy(ctx context.Context, owner Record) (bool, error) {
-	if owner.After != AfterDone {
+	if owner.After != AfterDone && (p.o.Flat || p.o.Overwrite) {
 		return false, nil
 	}
 	name := owner.Delivery.Target.Name // the candidate's, though perhaps in another case
@@ -188,6 +190,10 @@ func (p *Pass) lastCopy(ctx context.Context, owner Record) (bool, error) {
 func (p *Pass) taken(c candidate, other string) {
 	text := fmt.Sprintf("the name %s at the destination belongs to %s", c.target, other)
 	p.failed.Add(1)
-	p.list(c.e.Name, text, "Rename one of them, or use files.layout: tree.")
+	hint := "Rename one of them, or remove the one at the destination that is not needed any more."
+	if p.o.Flat {
+		hint = "Rename one of them, or use files.layout: tree."
+	}
+	p.list(c.e.Name, text, hint)
 	p.decide(c.e, StateFailed, text)
 }

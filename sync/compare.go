@@ -335,6 +335,10 @@ func (p *Pass) carryOut(ctx context.Context, v verdict, why error, j job, c cand
 		if err := p.clash(ctx, c, why); err != nil {
 			return err
 		}
+	case v == unsafeIt:
+		p.unsafe.Add(1)
+		p.list(c.e.Name, why.Error(), hintName)
+		p.decide(c.e, StateUnsafe, why.Error())
 	case v == failIt:
 		p.fail(ctx, c.e, why)
 	}
@@ -364,6 +368,7 @@ const (
 	adoptIt
 	standsIt
 	conflictIt
+	unsafeIt
 	failIt
 )
 
@@ -375,6 +380,8 @@ func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict,
 		return copyIt, nil
 	case errors.Is(standing.Err, ErrConflict):
 		return conflictIt, standing.Err
+	case errors.Is(standing.Err, fs.ErrInvalid): // a name that the destination cannot hold
+		return unsafeIt, standing.Err
 	case standing.Err != nil:
 		return failIt, fmt.Errorf("look at the destination: %w", standing.Err)
 	}

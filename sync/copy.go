@@ -83,14 +83,15 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	if j.e.ModTime.IsZero() {
 		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
 	}
-	w, err := p.begin(ctx, f)
-	if err == nil {
-		if err = p.fill(ctx, j.e, w); err == nil {
-			f.delivery.Target, err = f.pending.Finish(ctx)
-		}
-		if err != nil {
-			p.giveUp(ctx, f, w, err)
-		}
+	p.room.RLock()
+	w, err := p.write(ctx, f)
+	p.room.RUnlock()
+	if errors.Is(err, ErrFull) && p.misfits.Load() < maxMisfits && ctx.Err() == nil {
+		// It may fit alone: files that are written side by side take the room from
+		// each other, and all give it up.
+		p.room.Lock()
+		w, err = p.write(ctx, f)
+		p.room.Unlock()
 	}
 	if err == nil {
 		select {
@@ -103,6 +104,24 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	}
 	p.claims.release(j.claim, j.e.Name, p)
 	return p.copyFailed(ctx, j.e, err)
+}
+
+// write writes a file into a pending one, to its end. What failed is given up.
+func (p *Pass) write(ctx context.Context, f *finished) (*extents, error) {
+	w, err := p.begin(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	var will Entry // stand
+	if err = p.fill(ctx, f.e, w); err == nil {
+		will, err = f.pending.Finish(ctx)
+	}
+	if err != nil {
+		p.giveUp(ctx, f, w, err)
+		return w, err
+	}
+	f.delivery.Target = will
+	return w, nil
 }
 
 // begin opens the pending file: that of an interrupted copy of the same

@@ -54,16 +54,30 @@ func TestLastCopyStaysWhateverItsCase(t *testing.T) {
 	}
 }
 
-// A name is free once its owner's file is gone from the source: what stands
-// there is ours to replace, and no stranger's, in whatever case it is spelled.
-func TestFreedNameIsOursWhateverItsCase(t *testing.T) {
+// What stands under a name stays when its file is gone from the source and another
+// one comes that is spelled in another case: nobody meant the one to follow the
+// other, unless on_conflict: overwrite says so. It is free when the copy is gone.
+func TestCopyStaysWhateverItsCase(t *testing.T) {
 	b, d := newFoldingBench(t)
 	b.src.Put("A.csv", "first", old)
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
 	b.src.Delete("A.csv")
-	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
 	b.src.Put("a.csv", "other", old) // of the same size and time
+	for range 3 {
+		b.want(b.pass(filesync.Apply), filesync.Partial, "failed=1")
+		wantFolding(t, d, map[string]string{"A.csv": "first"})
+	}
+	d.Remove("A.csv")
+	b.want(b.pass(filesync.Apply), filesync.Succeeded, "copied=1")
+	wantFolding(t, d, map[string]string{"a.csv": "other"})
+
+	b, d = newFoldingBench(t)
+	b.src.Put("A.csv", "first", old)
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	b.src.Delete("A.csv")
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
+	b.src.Put("a.csv", "other", old)
+	b.want(b.pass(filesync.Automatic, overwriting), filesync.Succeeded, "copied=1")
 	wantFolding(t, d, map[string]string{"A.csv": "other"})
 }
 

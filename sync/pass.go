@@ -138,6 +138,7 @@ type Pass struct {
 	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
+	room       sync.RWMutex          // held by each copy, and alone by one that is to fit alone
 	once       sync.Once             // for OnReached
 
 	// Of files that are written in place.

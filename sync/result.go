@@ -186,6 +186,9 @@ func (c Counts) clean() bool {
 	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
 }
 
+// hintName is the advice for names that no destination, or not this one, takes.
+const hintName = "Have it renamed at the source."
+
 // hint says what to do about one file's failure.
 func hint(err error) string {
 	switch {
@@ -196,7 +199,7 @@ func hint(err error) string {
 	case errors.Is(err, ErrConflict):
 		return "Remove or rename the file at the destination, or set files.on_conflict: overwrite."
 	case isUnsafe(err):
-		return "Have it renamed on the server."
+		return hintName
 	case errors.Is(err, ErrOutside):
 		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
 	case errors.Is(err, ErrLimit):

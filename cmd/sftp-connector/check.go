@@ -75,8 +75,31 @@ func (a *app) checker(ctx context.Context, names []string) (func(context.Context
 		if err != nil {
 			return interapp.Check{}, err
 		}
-		return convert.FromCheck(e.Check(ctx)), nil
+		c := convert.FromCheck(e.Check(ctx))
+		if c.ConnectionStatus == string(status.ConnectionValid) {
+			a.letGo(ctx, name)
+		}
+		return c, nil
 	}, names, w.close, nil
+}
+
+// letGo has a daemon that runs and holds a connector back, as its server refused the
+// login, try that again: it is right now, unless the daemon has another configuration.
+func (a *app) letGo(ctx context.Context, name string) {
+	client, err := a.client(config.ScopeApply)
+	if err != nil || client == nil {
+		return
+	}
+	c, err := client.Connector(ctx, name)
+	if err != nil || c.HeldUntil == nil {
+		return
+	}
+	switch c, err := client.Check(ctx, name); {
+	case err != nil:
+		fmt.Fprintf(a.stderr, "sftp-connector: the daemon holds %s back, and was not asked to try again: %v\n", name, err)
+	case c.ConnectionStatus != string(status.ConnectionValid):
+		fmt.Fprintf(a.stderr, "sftp-connector: the daemon still finds %s: if you changed the configuration, send it SIGHUP\n", c.ConnectionStatus)
+	}
 }
 
 func (a *app) printCheck(c interapp.Check) {

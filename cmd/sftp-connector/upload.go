@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,28 +81,36 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 			return failed(err)
 		}
 	}
-	bad := a.leaveOut(paths)
-	if len(paths) == 0 {
-		return &exitError{code: exitFailed}
+	bad := leaveOut(paths)
+	pass, err := interapp.Pass{State: string(filesync.Failed), ConnectionStatus: string(status.NotChecked)}, error(nil)
+	if len(paths) > 0 {
+		if pass, err = a.putFiles(ctx, cfg, name, paths, f.force); err != nil {
+			return err
+		}
 	}
-	err = a.putFiles(ctx, cfg, name, paths, f.force)
-	if err == nil && bad > 0 {
-		return &exitError{code: exitPartial}
+	pass.Connector = name
+	pass.Files.Seen += int64(len(bad))
+	pass.Files.Failed += int64(len(bad))
+	pass.Failures = append(bad, pass.Failures...)
+	if len(bad) > 0 && pass.State == string(filesync.Succeeded) {
+		pass.State = string(filesync.Partial)
 	}
-	return err
+	return a.showPasses([]string{name}, []interapp.Pass{pass}, []error{nil})
 }
 
-// leaveOut takes out what cannot be put, says why, and counts it.
-func (a *app) leaveOut(paths map[string]string) (bad int) {
-	for name, path := range paths {
-		info, err := os.Stat(path)
+// leaveOut takes out what cannot be put, and gives why.
+func leaveOut(paths map[string]string) (bad []interapp.FileFailure) {
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		info, err := os.Stat(paths[name])
 		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a regular file", path)
+			err = fmt.Errorf("%s is not a regular file", paths[name])
+		}
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s: %w", paths[name], e.Err)
 		}
 		if err != nil {
-			fmt.Fprintf(a.stderr, "sftp-connector: %v\n", err)
+			bad = append(bad, interapp.FileFailure{Name: name, Error: err.Error(), Hint: "Name a file that this user may read."})
 			delete(paths, name)
-			bad++
 		}
 	}
 	return bad
@@ -123,6 +134,8 @@ func remoteNames(files []string, one string) (map[string]string, error) {
 			return nil, usage("%s and %s have the same base name", paths[name], path)
 		case filesync.IsTemporary(name):
 			return nil, usage("%q is a name of unfinished files, which receivers leave alone: give it another one with --name", name)
+		case name == "." || name == "..":
+			return nil, usage("%q is no name of a file: give it another one with --name", name)
 		case strings.ContainsAny(name, `/\`) && one == "":
 			return nil, usage("the name of %q has a backslash, which parts directories at some servers: give it another one with --name", path)
 		case strings.ContainsAny(name, `/\`):
@@ -149,7 +162,8 @@ func putting(c *config.Connector, force bool) *config.Connector {
 }
 
 // putFiles runs an Apply of an element of its own between the files and the server.
-func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) error {
+func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) (interapp.Pass, error) {
+	none := interapp.Pass{}
 	own := putting(cfg.Connectors[name], force)
 	all := *cfg
 	all.Connectors = map[string]*config.Connector{own.Name: own}
@@ -165,17 +179,17 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	}
 	var err error
 	if parts.Log, err = a.verbLogger(); err != nil {
-		return err
+		return none, err
 	}
 	unlock, err := a.await(ctx, locks(cfg), own.Name)
 	if err != nil {
-		return failed(err)
+		return none, failed(err)
 	}
 	defer unlock()
 	parts.Lock = func(string) (func(), error) { return func() {}, nil } // it is held already
 	w, err := a.open(ctx, &all, parts, a.prompt(), nil)
 	if err != nil {
-		return err
+		return none, err
 	}
 	h := &here{workshop: w, runs: newRuns()}
 	defer h.close()
@@ -184,17 +198,19 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 		err = e.Memory().Clear(ctx)
 	}
 	if err != nil {
-		return failed(err)
+		return none, failed(err)
 	}
 	stop := a.showProgress(ctx, h, []string{own.Name})
 	pass, err := h.apply(ctx, own.Name)
 	stop()
-	pass.Connector = name
+	if err != nil {
+		return none, &exitError{exitFailed, fmt.Errorf("%s: %w", name, err)}
+	}
 	for i, x := range pass.Failures {
 		hint := strings.Replace(x.Hint, "set files.on_conflict: overwrite", "add --force", 1)
 		pass.Failures[i].Hint = strings.Replace(hint, "; it is tried again on its own", "", 1)
 	}
-	return a.showPasses([]string{name}, []interapp.Pass{pass}, []error{err})
+	return pass, nil
 }
 
 // await takes a lock, and waits while another process has it.

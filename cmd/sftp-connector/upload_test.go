@@ -64,13 +64,23 @@ func TestUploadVerb(t *testing.T) {
 	stands("piped.txt", strings.Repeat("from a pipe\n", 1000))
 	for _, bad := range [][]string{
 		{"out", "-"}, {"out", s.path("a.csv"), s.path("sub/a.csv")}, {"out", s.path("a.csv"), "--name", "x.part"},
-		{"out", s.path("a.csv"), "--name", "../x"}, {"in", s.path("a.csv")}, {"none", s.path("a.csv")}, {"out"},
+		{"out", s.path("a.csv"), "--name", "../x"}, {"out", s.path("a.csv"), "--name", "."}, {"out", s.path("a.csv"), "--name", ".."}, {"in", s.path("a.csv")}, {"none", s.path("a.csv")}, {"out"},
 		{"out", s.path("a.csv"), s.path("sub/b.csv"), "--name", "x"},
 	} {
 		s.run(append([]string{"upload"}, bad...)...).gives(2)
 	}
-	s.run("upload", "out", s.path("none.csv")).gives(1).says("none.csv: no such file")
-	s.run("upload", "out", s.path("none.csv"), s.path("sub/b.csv"), s.path("sub")).gives(3, "succeeded").says("none.csv: no such file", "sub is not a regular file")
+	s.run("upload", "out", s.path("none.csv")).gives(1, "failed", "none.csv: no such file")
+	s.run("upload", "out", s.path("none.csv"), s.path("sub/b.csv"), s.path("sub")).gives(3, "partial", "none.csv: no such file", "sub is not a regular file")
+	for want, o := range map[string]outcome{
+		"failed":  s.run("upload", "out", "--json", s.path("none.csv")).gives(1),
+		"partial": s.run("upload", "out", "--json", s.path("none.csv"), s.path("sub/b.csv")).gives(3),
+	} {
+		var pass interapp.Pass
+		strictly(t, o.stdout, &pass)
+		if pass.Connector != "out" || pass.State != want || pass.Files.Failed != 1 || len(pass.Failures) != 1 || pass.Failures[0].Name != "none.csv" {
+			t.Errorf("%+v, want %s", pass, want)
+		}
+	}
 	left, _ := filepath.Glob(filepath.Join(server.Root, "box", ".*"))
 	spooled, _ := filepath.Glob(s.path("data/standard-input*"))
 	if len(left)+len(spooled) != 0 {

@@ -168,7 +168,8 @@ func lostError(addr string, err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		return e
 	}
-	if err == nil || errors.Is(err, io.EOF) {
+	// The SSH layer closes what the server has ended, and may tell of its own close.
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		err = errors.New("the server closed the connection")
 	}
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: addr, Err: cause(err)}

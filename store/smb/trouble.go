@@ -272,5 +272,5 @@ func (e *foreignError) Error() string {
 	if len(e.said) >= 8 && string(e.said[4:8]) == "\xffSMB" {
 		return "the server speaks only SMB 1, which is not supported because it is not safe"
 	}
-	return fmt.Sprintf("no file server (SMB 2 or 3) listens there: what does begins with %q", e.said)
+	return fmt.Sprintf("no file server (SMB 2 or 3) listens there: what answers begins with %q", e.said)
 }

@@ -43,6 +43,13 @@ func (d *Folding) Put(e filesync.Entry, data string) {
 	d.files[filesync.FoldName(e.Name)] = foldingFile{e, data}
 }
 
+// Remove removes a file, as its reader may.
+func (d *Folding) Remove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, strings.ToLower(name))
+}
+
 // Files gives the contents of all files by the names that they stand under.
 func (d *Folding) Files() map[string]string {
 	d.mu.Lock()

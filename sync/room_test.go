@@ -1,0 +1,98 @@
+package sync_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"sftpconnector/store/local"
+	filesync "sftpconnector/sync"
+)
+
+// tight is a destination with little room, which pending files take as they grow
+// and give back when they are given up.
+type tight struct {
+	filesync.Destination
+	mu   sync.Mutex
+	room int64
+}
+
+func (d *tight) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
+	p, err := d.Destination.Begin(ctx, e, resume)
+	if err != nil {
+		return nil, err
+	}
+	return &tightFile{Pending: p, d: d}, nil
+}
+
+func (d *tight) Sync(ctx context.Context, batch []filesync.Pending) []error {
+	plain := make([]filesync.Pending, len(batch))
+	for i, p := range batch {
+		plain[i] = p.(*tightFile).Pending
+	}
+	return d.Destination.Sync(ctx, plain)
+}
+
+func (d *tight) Publish(ctx context.Context, batch []filesync.Publication) []error {
+	for i := range batch {
+		batch[i].Pending = batch[i].Pending.(*tightFile).Pending
+	}
+	return d.Destination.Publish(ctx, batch)
+}
+
+type tightFile struct {
+	filesync.Pending
+	d     *tight
+	taken int64 // d.mu guards it
+}
+
+func (p *tightFile) WriteAt(b []byte, off int64) (int, error) {
+	p.d.mu.Lock()
+	fits := int64(len(b)) <= p.d.room
+	if fits {
+		p.d.room -= int64(len(b))
+		p.taken += int64(len(b))
+	}
+	p.d.mu.Unlock()
+	if !fits {
+		return 0, fmt.Errorf("write: %w", filesync.ErrFull)
+	}
+	return p.Pending.WriteAt(b, off)
+}
+
+func (p *tightFile) Abort(ctx context.Context) error {
+	p.d.mu.Lock()
+	p.d.room += p.taken
+	p.taken = 0
+	p.d.mu.Unlock()
+	return p.Pending.Abort(ctx)
+}
+
+// Files that do not fit together are tried alone: those that fit arrive.
+func TestFilesThatFitAlone(t *testing.T) {
+	b := newBench(t)
+	dst, err := local.Open(b.dir, b.ledger.Owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.to = &tight{Destination: dst, room: 8 << 10}
+	b.src.Block = 100
+	// All are begun before one is written to its end.
+	var begun sync.WaitGroup
+	begun.Add(6)
+	first := map[string]*sync.Once{}
+	for i := range 6 {
+		name := fmt.Sprint(i)
+		first[name] = new(sync.Once)
+		b.src.Put(name, string(make([]byte, 6<<10)), old)
+	}
+	b.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		first[e.Name].Do(func() { begun.Done(); begun.Wait() })
+		return nil
+	}
+	r := b.pass(filesync.Automatic)
+	if r.Files.Copied != 1 || r.Files.Failed != 5 || r.Outcome != filesync.Failed {
+		t.Errorf("%s %+v %v", r.Outcome, r.Files, r.Err)
+	}
+}
