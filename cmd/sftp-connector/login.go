@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"sync"
@@ -42,13 +43,25 @@ func (s stores) login(ctx context.Context, c *config.Connector, observe status.O
 			if outdated(err) {
 				api.Refused(other)
 			}
-			return err
+			return ofFetched(err)
 		}
 	}
 	for _, stage := range stages {
 		observe.Report(stage)
 	}
-	return err
+	return ofFetched(err)
+}
+
+// ofFetched gives the refusal of a login that was fetched the advice that goes with
+// it: the configuration has no user name and no password.
+func ofFetched(err error) error {
+	e, ok := errors.AsType[*status.Error](err)
+	if !ok || e.Word != status.AuthenticationFailed {
+		return err
+	}
+	own := *e
+	own.Hint = "Verify that the credentials haven't expired which the API of sftp.credentials_api gives for its space_id, and that they are for this server; refetch credentials if necessary."
+	return &own
 }
 
 // outdated reports whether a login failed as one does that is not valid any more: of

@@ -141,6 +141,11 @@ func TestFetchedLogin(t *testing.T) {
 	if strings.Contains(o.stdout+o.stderr, "sk_of_another") {
 		t.Errorf("the key is shown:\n%s", o.stdout)
 	}
+	// What is refused for good is the API's business, whose keys the hint names.
+	server.Set(func(f *sftptest.Faults) { f.AuthMethods = []string{} })
+	if o := s.run("check").gives(1, "Authentication Failed", "sftp.credentials_api"); strings.Contains(o.stdout, "sftp.username") {
+		t.Errorf("the hint names what there is not:\n%s", o.stdout)
+	}
 }
 
 // stalling is a server that stops at the nth WRITE until it is let go.
