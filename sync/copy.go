@@ -76,6 +76,12 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	if !mine {
 		return nil
 	}
+	return p.copyClaimed(ctx, j, false)
+}
+
+// copyClaimed is copyOne of a file whose name is this pass's. alone says that no
+// other file is being written.
+func (p *Pass) copyClaimed(ctx context.Context, j job, alone bool) error {
 	p.at("copying " + j.e.Name)
 	f := &finished{job: j, started: time.Now()}
 	f.delivery = Delivery{Source: j.e, Target: j.e, Key: j.key, Pass: p.o.ID, After: p.owes(false)}
@@ -83,15 +89,11 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	if j.e.ModTime.IsZero() {
 		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
 	}
-	p.room.RLock()
+	leave := p.squeezed.enter()
 	w, err := p.write(ctx, f)
-	p.room.RUnlock()
-	if errors.Is(err, ErrFull) && p.misfits.Load() < maxMisfits && ctx.Err() == nil {
-		// It may fit alone: files that are written side by side take the room from
-		// each other, and all give it up.
-		p.room.Lock()
-		w, err = p.write(ctx, f)
-		p.room.Unlock()
+	beside := leave()
+	if errors.Is(err, ErrFull) && beside && !alone && f.foretold == 0 && p.squeezed.putAside(j) {
+		return nil
 	}
 	if err == nil {
 		select {

@@ -138,7 +138,7 @@ type Pass struct {
 	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
-	room       sync.RWMutex          // held by each copy, and alone by one that is to fit alone
+	squeezed   squeezed              // files that are to be tried alone
 	once       sync.Once             // for OnReached
 
 	// Of files that are written in place.
@@ -329,6 +329,9 @@ func (p *Pass) stages(ctx context.Context) error {
 		front.Go(func() error { return p.copyAll(fctx) })
 	}
 	err := front.Wait()
+	if err == nil {
+		err = p.copySqueezed(ctx)
+	}
 	close(p.done)
 	return errors.Join(err, back.Wait())
 }

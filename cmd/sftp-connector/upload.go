@@ -85,6 +85,9 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 	pass, err := interapp.Pass{State: string(filesync.Failed), ConnectionStatus: string(status.NotChecked)}, error(nil)
 	if len(paths) > 0 {
 		if pass, err = a.putFiles(ctx, cfg, name, paths, f.force); err != nil {
+			for _, x := range bad {
+				fmt.Fprintf(a.stderr, "sftp-connector: %s\n", x.Error)
+			}
 			return err
 		}
 	}

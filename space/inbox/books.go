@@ -190,10 +190,10 @@ func (b *Inbox) wakeIn(d time.Duration) {
 // wakeSoon has the timer end at once, but for others that come along.
 func (b *Inbox) wakeSoon() {
 	const soon = 10 * time.Millisecond
-	b.wakeIn(soon)
-	if b.timer != nil {
+	if b.timer != nil && b.timer.Stop() { // else it has ended, and wake is about to look
 		b.timer.Reset(soon)
 	}
+	b.wakeIn(soon)
 }
 
 // wake looks which files have become ready, and tells of it.

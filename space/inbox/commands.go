@@ -184,7 +184,7 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 	}
 	old, over := b.observe(from, s), (*file)(nil)
 	s, err := b.evictAndLook(old, src)
-	if err == nil && !d.nothing() {
+	if err == nil && (!d.nothing() || b.reservedFor(to)) {
 		over = b.observe(to, d)
 		d, err = b.evictAndLook(over, dst)
 	}
@@ -240,7 +240,6 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 		}
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	part, since := old.part, old.partSince
 	b.setPart(old, nil)
 	b.setWhole(old, nil)
@@ -254,6 +253,8 @@ func (b *Inbox) renameFile(from, to string, s, d sight, src, dst place) error {
 		b.setWhole(f, &v)
 	}
 	b.gone.hide(to)
+	b.mu.Unlock()
+	b.goOnAdvancing(f, dst)
 	return nil
 }
 

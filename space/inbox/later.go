@@ -198,11 +198,7 @@ func (b *Inbox) named(f *file, n *successor) {
 // heal lets an upload take its name that is free although nobody has imported what
 // had it: an operator has removed that, or the disk has failed.
 func (b *Inbox) heal(name string) {
-	b.mu.Lock()
-	f := b.files[key(name)]
-	ill := f != nil && f.whole == nil && len(f.later) > 0
-	b.mu.Unlock()
-	if !ill {
+	if !b.reservedFor(name) {
 		return
 	}
 	defer b.claim(name)()
@@ -211,12 +207,16 @@ func (b *Inbox) heal(name string) {
 		return
 	}
 	defer p.close()
-	if s, err := p.look(); err == nil && s.whole == nil {
+	s, err := p.look()
+	if err != nil || s.whole != nil {
+		return
+	}
+	if f := b.observe(name, s); f != nil {
 		b.goOnAdvancing(f, p)
 	}
 }
 
-// reservedFor reports whether uploads wait for a name. The caller has claimed it.
+// reservedFor reports whether uploads wait for a name.
 func (b *Inbox) reservedFor(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

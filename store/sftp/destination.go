@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -306,10 +307,23 @@ func (p *pendingFile) try(ctx context.Context) error {
 	if cerr := p.closeAll(ctx); err == nil {
 		err = cerr
 	}
+	if err == nil && !p.d.cfg.Direct {
+		err = p.tryToRename(ctx)
+	}
 	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
 		err = rerr
 	}
 	return err
+}
+
+// tryToRename gives the file another hidden name, as publishing gives one its own.
+func (p *pendingFile) tryToRename(ctx context.Context) error {
+	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
+	if err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, p.path, to) }); err != nil {
+		return fmt.Errorf("rename a file: %w; if this server does not let files be renamed, set files.upload_name: direct", err)
+	}
+	p.path = to
+	return nil
 }
 
 // parentOf is the directory of a name, "" for the root.

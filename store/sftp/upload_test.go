@@ -537,6 +537,7 @@ func TestProbeOfDestination(t *testing.T) {
 		"a file":          {root: "file", text: "it is not a directory"},
 		"not made":        {root: "other", fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpMkdir), text: "permission denied", is: fs.ErrPermission},
 		"not written to":  {root: "new2", fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpOpen), text: "permission denied", is: fs.ErrPermission},
+		"not renamed":     {root: "new4", fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpRename), text: "set files.upload_name: direct", is: fs.ErrPermission},
 		"nothing removed": {root: "new3", fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpRemove)},
 	} {
 		t.Run(name, func(t *testing.T) {
