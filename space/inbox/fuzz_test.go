@@ -136,7 +136,7 @@ func FuzzPackets(f *testing.F) {
 		above := t.TempDir()
 		dir := filepath.Join(above, "in")
 		const quota = 100_000
-		b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond, MaximumEntries: 50, Limits: inbox.Limits{Quota: quota}})
+		b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond, MaximumEntries: 50, Limits: inbox.Limits{Quota: quota, KeepEach: len(packets)%2 == 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
