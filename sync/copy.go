@@ -18,6 +18,7 @@ const (
 	checkpointStep = 256 << 20
 	maxMisfits     = 64              // files that find no room, until the pass gives up
 	lastWords      = 5 * time.Second // for what is done after a pass was cancelled
+	maxBegins      = 5               // of one copy that has to begin anew
 )
 
 // job is one file to be copied.
@@ -91,6 +92,10 @@ func (p *Pass) copyClaimed(ctx context.Context, j job, alone bool) error {
 	}
 	leave := p.squeezed.enter()
 	w, err := p.write(ctx, f)
+	for begins := 1; errors.Is(err, ErrBeginAnew) && begins < maxBegins && ctx.Err() == nil; begins++ {
+		p.o.Log.Info("copy begins anew", "file", j.e.Name, "reason", err)
+		w, err = p.write(ctx, f)
+	}
 	beside := leave()
 	if errors.Is(err, ErrFull) && beside && !alone && f.foretold == 0 && p.squeezed.putAside(j) {
 		return nil
@@ -212,7 +217,7 @@ func (p *Pass) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	defer cancel()
 	// Under its own name, a part is not for its receiver to see.
 	visible := p.o.InPlace && !errors.Is(err, ErrDisconnected)
-	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, ErrFull) && (ctx.Err() != nil || unavailable(err)) {
+	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, ErrFull) && !errors.Is(err, ErrBeginAnew) && (ctx.Err() != nil || unavailable(err)) {
 		c, cerr := f.pending.Checkpoint(late, prefix)
 		if cerr == nil {
 			cerr = p.ledger.SaveCheckpoint(late, f.e.Name, f.e, c)

@@ -181,6 +181,9 @@ var (
 	ErrLink = errors.New("is a symbolic link; its original is left")
 	// ErrDisconnected: the connection to the destination was lost.
 	ErrDisconnected = errors.New("the connection to the destination was lost")
+	// ErrBeginAnew: what was read or written of this file so far is worth nothing,
+	// through no fault of the file's own. The copy is to begin again at its start.
+	ErrBeginAnew = errors.New("the copy has to begin anew")
 	// ErrLimit: a listing went past what one directory or one tree may hold.
 	ErrLimit = errors.New("past the limit")
 )
