@@ -186,7 +186,7 @@ func (p *Pass) dispose(ctx context.Context, e Entry) After {
 // looksLike reports whether the ledger may take what stands at the source for e,
 // though it is another file: some sources know more than the second of a time.
 func (p *Pass) looksLike(ctx context.Context, e Entry) bool {
-	looks, err := p.src.Stat(ctx, []string{e.Name})
+	looks, err := p.src.Relist(ctx, []Entry{e})
 	return err != nil || looks[0].Err != nil || looks[0].Entry.SameVersion(e)
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"sftpconnector/status"
@@ -421,31 +419,4 @@ func (p *Pass) adopt(ctx context.Context, batch []Delivery) error {
 func unavailable(err error) bool {
 	_, ok := errors.AsType[*status.Error](err)
 	return ok
-}
-
-// waiting are the files that are looked at a second time, all at once.
-type waiting struct {
-	asleep atomic.Bool // the pass has reason to wait
-
-	mu      sync.Mutex
-	entries []Entry
-	until   time.Time
-}
-
-func (w *waiting) add(e Entry, wait time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.entries = append(w.entries, e)
-	if t := time.Now().Add(wait); t.After(w.until) {
-		w.until = t
-	}
-}
-
-// take gives the files, and how long they have to be left alone from now.
-func (w *waiting) take() ([]Entry, time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	entries := w.entries
-	w.entries = nil
-	return entries, max(0, time.Until(w.until))
 }

@@ -128,6 +128,8 @@ type Pass struct {
 	incomplete atomic.Bool // the listing missed something
 	resumes    resumes
 	second     waiting
+	relisting  atomic.Bool  // the source is listed again, for the second look
+	relisted   atomic.Int64 // files that the second listing found
 	elsewhere  elsewhere
 	missed     sync.Map     // names that were listed and have gone since
 	released   int64        // claims of this pass that were; shared.claims guards it
@@ -312,7 +314,7 @@ func (p *Pass) stages(ctx context.Context) error {
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error {
 		defer close(p.jobs)
-		if err := p.listAndCompare(fctx); err != nil {
+		if err := p.listAndCompare(fctx, p.o.AwaitSettle); err != nil {
 			return err
 		}
 		p.listed.Store(true)
@@ -336,7 +338,9 @@ func (p *Pass) stages(ctx context.Context) error {
 	return errors.Join(err, back.Wait())
 }
 
-func (p *Pass) listAndCompare(ctx context.Context) error {
+// listAndCompare lists the source and decides about its files. With await, those
+// that have to stand still a little longer are put aside for the second look.
+func (p *Pass) listAndCompare(ctx context.Context, await bool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(p.chunks)
@@ -345,7 +349,7 @@ func (p *Pass) listAndCompare(ctx context.Context) error {
 	for range comparers {
 		g.Go(func() error {
 			for entries := range p.chunks {
-				if err := p.compare(ctx, entries, p.o.AwaitSettle); err != nil {
+				if err := p.compare(ctx, entries, await); err != nil {
 					return err
 				}
 			}
@@ -353,59 +357,6 @@ func (p *Pass) listAndCompare(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
-}
-
-// secondLook waits until the files of this pass had time to stand still, looks
-// at all of them again, and takes those that did.
-func (p *Pass) secondLook(ctx context.Context) error {
-	entries, wait := p.second.take()
-	if len(entries) == 0 {
-		return nil
-	}
-	p.at(fmt.Sprintf("waiting %s for %d files to stand still", wait.Round(time.Millisecond), len(entries)))
-	p.second.asleep.Store(true)
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(wait):
-	}
-	p.second.asleep.Store(false)
-	return p.lookAgain(ctx, entries)
-}
-
-// lookAgain decides about files that were listed a while ago, as they are now.
-func (p *Pass) lookAgain(ctx context.Context, entries []Entry) error {
-	for len(entries) > 0 {
-		n := min(chunkSize, len(entries))
-		batch := entries[:n]
-		entries = entries[n:]
-		names := make([]string, n)
-		for i, e := range batch {
-			names[i] = e.Name
-		}
-		p.at("looking again at " + names[0])
-		looks, err := p.src.Stat(ctx, names)
-		if err != nil {
-			return fmt.Errorf("look again: %w", err)
-		}
-		again := batch[:0]
-		for i, k := range looks {
-			switch {
-			case k.Err == nil:
-				k.Entry.Name = names[i]
-				again = append(again, k.Entry)
-			case errors.Is(k.Err, fs.ErrNotExist):
-				p.looks.forget(names[i])
-				p.miss(batch[i])
-			default:
-				p.fail(ctx, batch[i], k.Err)
-			}
-		}
-		if err := p.compare(ctx, again, false); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // watch ends a pass that makes no progress.
@@ -467,7 +418,7 @@ func (p *Pass) miss(e Entry) {
 // vanished reports whether the source has the file no more. Some servers list
 // names that they cannot open.
 func (p *Pass) vanished(ctx context.Context, e Entry) bool {
-	looks, err := p.src.Stat(ctx, []string{e.Name})
+	looks, err := p.src.Relist(ctx, []Entry{e})
 	return err == nil && errors.Is(looks[0].Err, fs.ErrNotExist)
 }
 

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// old is a modification time that needs no second look.
+// old is a modification time long ago.
 var old = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // bench is a source, a destination and a ledger to run passes between.
@@ -37,6 +37,7 @@ type bench struct {
 	shared *filesync.Shared
 	open   filesync.OpenSource
 	to     filesync.Destination // nil: the directory
+	limit  func(*filesync.Pass) // before each pass; may be nil
 	passes atomic.Int64         // that request tests ran, of ids beyond the ledger's
 }
 
@@ -94,7 +95,11 @@ func (b *bench) passIn(ctx context.Context, mode filesync.Mode, adjust ...func(*
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r := filesync.New(src, b.open, dst, b.memory, b.shared, o).Run(ctx)
+	p := filesync.New(src, b.open, dst, b.memory, b.shared, o)
+	if b.limit != nil {
+		b.limit(p)
+	}
+	r := p.Run(ctx)
 	if err := b.memory.FinishPass(b.t.Context(), id, r, status.ConnectionValid); err != nil {
 		b.t.Fatal(err)
 	}

@@ -2,35 +2,46 @@ package sync
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
 )
 
-const (
-	// settledAge is the age from which one look is enough: a file that was not
-	// modified for a day is not being written, whatever the clocks say.
-	settledAge = 24 * time.Hour
-	// maxLooks bounds the files that wait at one time. Those beyond it wait for
-	// a later pass, when the first ones are through.
-	maxLooks = 200_000
-)
+// maxLooks bounds the files that wait at one time, to about 64 MB. Those beyond
+// it wait for a later pass, when the first ones are through.
+const maxLooks = 2_000_000
 
 // Looks remembers, from one pass of a connector to the next, which files were
-// seen in which version and when, on our own monotonic clock. It may be used
-// concurrently, but begin and end are for one pass at a time.
+// seen in which version and when. A file is ready when two looks, settle apart on
+// our own monotonic clock, see the same size and time; no other clock decides, and
+// no file is excused for its age. It may be used concurrently, but begin and end
+// are for one pass at a time.
 type Looks struct {
+	seed  maphash.Seed
+	start time.Time // carries the monotonic clock
+
 	mu   sync.Mutex
-	seen map[string]look
-	gen  int
+	seen map[uint64]look // by the hash of the name
+	max  int             // 0: maxLooks
+	gen  uint32
 }
 
+// look is one file as it was seen first in a version. It is small, as a first pass
+// over a million files has a million of them.
 type look struct {
-	size, modTime int64
-	at            time.Time // carries the monotonic clock
-	gen           int
+	version uint64 // the hash of size and time
+	at      uint32 // in steps of lookStep since Looks.start, rounded up
+	gen     uint32 // of the pass that saw it last
 }
 
-func newLooks() *Looks { return &Looks{seen: map[string]look{}} }
+// lookStep is how exactly the time of a look is kept: a file waits so much longer
+// at the most. 32 bits of it are 497 days, after which a file that still waits is
+// taken for one that was just seen.
+const lookStep = 10 * time.Millisecond
+
+func newLooks() *Looks {
+	return &Looks{seed: maphash.MakeSeed(), start: time.Now(), seen: map[uint64]look{}, max: maxLooks}
+}
 
 // begin starts a pass: what it does not come across is forgotten by end.
 func (l *Looks) begin() {
@@ -43,44 +54,69 @@ func (l *Looks) begin() {
 func (l *Looks) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for name, k := range l.seen {
+	for key, k := range l.seen {
 		if k.gen != l.gen {
-			delete(l.seen, name)
+			delete(l.seen, key)
 		}
+	}
+	if len(l.seen) == 0 {
+		l.seen = map[uint64]look{} // a map keeps its size
 	}
 }
 
 // forget drops a file that was delivered or is gone.
 func (l *Looks) forget(name string) {
+	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.seen, name)
+	delete(l.seen, key)
+}
+
+// waits reports whether a file was seen and not forgotten since.
+func (l *Looks) waits(name string) bool {
+	key := maphash.String(l.seed, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.seen[key]
+	return known
 }
 
 // ready takes one look at e and reports whether it stood still for settle; if
 // not, for how long it has to be left alone from now, and why.
 func (l *Looks) ready(e Entry, settle time.Duration) (ok bool, wait time.Duration, reason string) {
-	now := time.Now()
-	if settle <= 0 || !e.ModTime.IsZero() && now.Sub(e.ModTime) > settledAge {
+	if settle <= 0 {
 		return true, 0, ""
 	}
+	key := maphash.String(l.seed, e.Name)
+	version := maphash.Comparable(l.seed, [2]int64{e.Size, e.ModTime.Unix()})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k, known := l.seen[e.Name]
-	if known && k.size == e.Size && k.modTime == e.ModTime.Unix() {
+	now := time.Since(l.start)
+	k, known := l.seen[key]
+	if known && k.version == version {
 		k.gen = l.gen
-		l.seen[e.Name] = k
-		if since := now.Sub(k.at); since < settle {
-			return false, settle - since, fmt.Sprintf("seen first %s ago, has to stand still for %s", since.Round(time.Millisecond), settle)
+		l.seen[key] = k
+		if wait := k.left(now, settle); wait > 0 {
+			return false, wait, fmt.Sprintf("has to stand still for %s, and for %s more", settle, wait.Round(time.Millisecond))
 		}
 		return true, 0, ""
 	}
-	if !known && len(l.seen) >= maxLooks {
-		return false, 0, fmt.Sprintf("%d other files wait before it", maxLooks)
+	if !known && len(l.seen) >= l.max {
+		return false, 0, fmt.Sprintf("%d other files wait before it", len(l.seen))
 	}
-	l.seen[e.Name] = look{size: e.Size, modTime: e.ModTime.Unix(), at: now, gen: l.gen}
+	k = look{version: version, at: lookSteps(now), gen: l.gen}
+	l.seen[key] = k
 	if known {
-		return false, settle, fmt.Sprintf("it is changing; has to stand still for %s", settle)
+		return false, k.left(now, settle), fmt.Sprintf("it is changing; has to stand still for %s", settle)
 	}
-	return false, settle, fmt.Sprintf("seen for the first time, has to stand still for %s", settle)
+	return false, k.left(now, settle), fmt.Sprintf("seen for the first time, has to stand still for %s", settle)
 }
+
+// left is for how long from now a file has to be left alone.
+func (k look) left(now, settle time.Duration) time.Duration {
+	left := int32(k.at + lookSteps(settle) - uint32(now/lookStep))
+	return time.Duration(left)*lookStep - now%lookStep
+}
+
+// lookSteps is a time in lookSteps, rounded up.
+func lookSteps(d time.Duration) uint32 { return uint32((d + lookStep - 1) / lookStep) }

@@ -196,11 +196,11 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 		if len(recs) == 0 {
 			continue
 		}
-		sources, targets := make([]string, len(recs)), make([]string, len(recs))
+		sources, targets := make([]Entry, len(recs)), make([]string, len(recs))
 		for i, r := range recs {
-			sources[i], targets[i] = r.Delivery.Source.Name, r.Delivery.Target.Name
+			sources[i], targets[i] = r.Delivery.Source, r.Delivery.Target.Name
 		}
-		originals, err := p.src.Stat(ctx, sources)
+		originals, err := p.src.Relist(ctx, sources)
 		if err != nil {
 			return err
 		}

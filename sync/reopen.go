@@ -184,6 +184,23 @@ func (r *reopening) Stat(ctx context.Context, names []string) (looks []Look, err
 	return looks, err
 }
 
+// Relist asks by name where the source tells of a file in one way only.
+func (r *reopening) Relist(ctx context.Context, entries []Entry) (looks []Look, err error) {
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name
+	}
+	err = r.do(ctx, func(s Source) error {
+		if again, ok := s.(Relister); ok {
+			looks, err = again.Relist(ctx, entries)
+		} else {
+			looks, err = s.Stat(ctx, names)
+		}
+		return err
+	})
+	return looks, err
+}
+
 func (r *reopening) Resolve(ctx context.Context, e Entry) (target Entry, real string, err error) {
 	err = r.do(ctx, func(s Source) error {
 		l, ok := s.(Linker)

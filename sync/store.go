@@ -56,6 +56,15 @@ type Look struct {
 	Err   error // fs.ErrNotExist when there is nothing of that name
 }
 
+// Relister is a Source of which Stat may tell a file's size or time in another way
+// than List does: in seconds, say, where a listing has minutes.
+type Relister interface {
+	// Relist looks again at entries of listings, one of the same directory beside
+	// the other, and tells of each as List would now: what differs has changed.
+	// The answers are in the entries' order; the error is one of the whole source.
+	Relist(ctx context.Context, entries []Entry) ([]Look, error)
+}
+
 // Linker is a Source with symbolic links.
 type Linker interface {
 	// Resolve follows the link e to its end and returns the entry that it

@@ -181,6 +181,9 @@ func rootError(err error) error {
 
 // unreadable counts a directory whose files this pass does not know.
 func (p *Pass) unreadable(name string, err error) {
+	if p.relisting.Load() {
+		return // it was counted, or what it held goes on waiting
+	}
 	p.incomplete.Store(true)
 	p.failed.Add(1)
 	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: hint(err), Unlisted: true})
@@ -255,7 +258,11 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 		if p.o.Selection != nil && !p.o.Selection.Match(file) {
 			continue
 		}
-		p.tally.seen.Add(1)
+		if !p.relisting.Load() {
+			p.tally.seen.Add(1)
+		} else if !p.wantsAgain(file) {
+			continue
+		}
 		if chunk = append(chunk, file); len(chunk) == chunkSize {
 			if err := send(); err != nil {
 				return err
@@ -279,15 +286,13 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), above: d.above, depth: d.depth + 1}
 	if e.Mode&fs.ModeSymlink != 0 {
 		if !p.o.FollowLinks {
-			p.tally.seen.Add(1)
-			p.exclude(e, "a symbolic link, and files.symlinks is skip")
+			p.leaveOut(e, "a symbolic link, and files.symlinks is skip")
 			return e, false
 		}
 		target, real, err := p.src.Resolve(ctx, e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			p.tally.seen.Add(1)
-			p.exclude(e, "a symbolic link to nothing")
+			p.leaveOut(e, "a symbolic link to nothing")
 			return e, false
 		case errors.Is(err, ErrOutside):
 			p.refuse(e, err)
@@ -303,8 +308,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		}
 		e, child.real = target, real
 		if e.Mode.IsDir() && d.loops(real) {
-			p.tally.seen.Add(1)
-			p.exclude(e, "a symbolic link to a directory above it")
+			p.leaveOut(e, "a symbolic link to a directory above it")
 			return e, false
 		}
 		child.above = append(slices.Clone(d.above), d.real)
@@ -314,8 +318,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		p.descend(t, child)
 		return e, false
 	case !e.Mode.IsRegular():
-		p.tally.seen.Add(1)
-		p.exclude(e, "not a regular file")
+		p.leaveOut(e, "not a regular file")
 		return e, false
 	case e.Size < 0:
 		p.unreadable(e.Name, errors.New("the server gives no size for it"))
@@ -337,6 +340,15 @@ func (p *Pass) descend(t *tree, d directory) {
 	}
 }
 
+// leaveOut counts an entry of a listing that is no file for this connector.
+func (p *Pass) leaveOut(e Entry, reason string) {
+	if p.relisting.Load() {
+		return // it was counted
+	}
+	p.tally.seen.Add(1)
+	p.exclude(e, reason)
+}
+
 // exclude counts a file that is not for this connector.
 func (p *Pass) exclude(e Entry, reason string) {
 	p.excluded.Add(1)
@@ -345,7 +357,7 @@ func (p *Pass) exclude(e Entry, reason string) {
 
 // refuse counts an entry that must not come near the destination.
 func (p *Pass) refuse(e Entry, err error) {
-	if p.o.Selection != nil && !e.Mode.IsDir() && !p.o.Selection.Match(e) {
+	if p.relisting.Load() || p.o.Selection != nil && !e.Mode.IsDir() && !p.o.Selection.Match(e) {
 		return
 	}
 	p.tally.seen.Add(1)
