@@ -10,6 +10,7 @@ import (
 
 	"github.com/pkg/sftp"
 
+	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
 
@@ -100,6 +101,7 @@ func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 
 // still looks again whether the file is the version e. ProFTPD's LSTAT follows
 // links, and its REMOVE and RENAME too in part: READLINK tells, asked beside it.
+// Where LSTAT is refused, or tells of files otherwise than listings do, a listing tells.
 func (s *Source) still(ctx context.Context, e filesync.Entry) error {
 	link := make(chan error, 1)
 	go func() {
@@ -109,14 +111,34 @@ func (s *Source) still(ctx context.Context, e filesync.Entry) error {
 	a, err := s.control.lstat(ctx, s.path(e.Name))
 	isLink := <-link == nil
 	switch {
-	case err != nil:
-		return err
-	case isLink || a.mode&fs.ModeSymlink != 0:
+	case isLink:
 		return filesync.ErrLink
-	case a.typed && !a.mode.IsRegular():
+	case err != nil && (!isAnswer(err) || errors.Is(err, fs.ErrNotExist)):
+		return err
+	case err == nil && a.mode&fs.ModeSymlink != 0:
+		return filesync.ErrLink
+	case err == nil && a.typed && !a.mode.IsRegular():
 		return errNoFile
-	case !entry(e.Name, a).SameVersion(e):
+	case err == nil && judge(e, a) == same:
+		return nil
+	case err == nil && judge(e, a) == different:
 		return filesync.ErrChanged
+	}
+	found, lerr := s.relisting.find(ctx, s.session, parentOf(e.Name), []string{e.Name})
+	listed, ok := found[e.Name]
+	switch {
+	case lerr != nil && !isListed(lerr):
+		return lerr
+	case lerr != nil && err != nil:
+		return err
+	case lerr != nil || ok && !listed.SameVersion(e):
+		return filesync.ErrChanged
+	case !ok:
+		return &wire.StatusError{Code: wire.CodeNoSuchFile}
+	case listed.Mode&fs.ModeSymlink != 0:
+		return filesync.ErrLink
+	case !listed.Mode.IsRegular():
+		return errNoFile
 	}
 	return nil
 }

@@ -208,7 +208,7 @@ func (p controlPort) list(ctx context.Context, dir string, got func([]item) bool
 			return err
 		}
 		if !dots(fi.Name()) {
-			items = append(items, item{prefix + fi.Name(), a})
+			items = append(items, item{path: prefix + fi.Name(), attrs: a})
 		}
 	}
 	if len(items) > 0 {
@@ -333,8 +333,8 @@ func (f *controlFile) stat(ctx context.Context) (attrs, error) {
 	return call(ctx, f.control, func(*sftp.Client) (attrs, error) { return controlAttrs(f.f.Stat()) })
 }
 
-func (f *controlFile) last(context.Context, int64, int, io.WriterAt, func()) (attrs, bool, bool, error) {
-	return attrs{}, false, false, nil
+func (f *controlFile) last(context.Context, int64, int, io.WriterAt, func()) (handleAttrs, lastState, error) {
+	return handleAttrs{}, lastNotTried, nil
 }
 
 func (f *controlFile) close(then func()) {

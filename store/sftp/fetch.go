@@ -2,21 +2,20 @@ package sftp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
-	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
 
-// Fetch reads the bytes [from, e.Size) of e into w, in any order, and returns
-// what the open handle reports after the last byte. A file up to a packet's
-// size (255 KiB) takes two round trips on OpenSSH and three on others. An error
-// of w is returned as it is.
+// Fetch reads the bytes [from, e.Size) of e into w, in any order, and then asks
+// whether the file is still the version e: it answers with e if so, with another
+// entry if not, and with the zero entry where the server does not tell. A file up to
+// a packet's size (255 KiB) takes two round trips on OpenSSH and three on others. An
+// error of w is returned as it is.
 func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
 	if e.Size < 0 || from < 0 || from > e.Size {
 		return filesync.Entry{}, fmt.Errorf("read %s: no range [%d, %d)", shown(e.Name), from, e.Size)
@@ -24,60 +23,69 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	use := weight(e.Size - from)
 	l := s.pool.take(use)
 	defer s.pool.give(l, use)
-	a, err := s.fetch(ctx, l, e, from, w)
+	closed := make(chan struct{})
+	got, err := s.fetch(ctx, l, e, from, w, func() {
+		s.gate.leave()
+		close(closed)
+	})
 	if err != nil {
 		return filesync.Entry{}, s.failure("read", e.Name, err)
 	}
-	return entry(e.Name, a), nil
+	if !s.bearsSecondOpen() && !s.limits.stands.known() {
+		s.learnStanding(ctx, l, e, closed)
+	}
+	return got, nil
 }
 
-func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt) (attrs, error) {
-	path, size := s.path(e.Name), e.Size
-	f, err := s.open(ctx, l, path)
+// fetch is Fetch on one lane. left is called when the file is closed, if it was opened.
+func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
+	f, err := s.open(ctx, l, s.path(e.Name))
 	if err != nil {
-		return attrs{}, err
+		return filesync.Entry{}, err
 	}
-	if size-from <= int64(bufferSizes[len(bufferSizes)-1]) {
-		a, done, closed, err := f.last(ctx, from, int(size-from), w, s.gate.leave)
-		if !closed && err != nil {
-			f.close(s.gate.leave)
+	if e.Size-from <= int64(bufferSizes[len(bufferSizes)-1]) {
+		once := sync.OnceFunc(left)
+		handle, state, err := f.last(ctx, from, int(e.Size-from), w, once)
+		switch {
+		case err != nil && state == lastNotTried:
+			f.close(once)
+			return filesync.Entry{}, err
+		case err != nil:
+			return filesync.Entry{}, err
+		case state == lastDone:
+			return s.confirm(ctx, e, handle.attrs, handle.err)
+		case state == lastIncomplete: // the long way tells what is the matter
+			return s.fetchAgain(ctx, l, e, from, w)
 		}
-		if err != nil {
-			return attrs{}, err
-		}
-		if done {
-			return a, shorter(a, size)
-		}
-		if closed {
-			if f, err = s.open(ctx, l, path); err != nil {
-				return attrs{}, err
-			}
-		}
+	}
+	defer f.close(left)
+	return s.fetchOpen(ctx, l, f, e, from, w)
+}
+
+// fetchAgain opens a file once more that did not come as a whole.
+func (s *Source) fetchAgain(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	f, err := s.open(ctx, l, s.path(e.Name))
+	if err != nil {
+		return filesync.Entry{}, err
 	}
 	defer f.close(s.gate.leave)
-	b := newBlocks(from, size)
-	if size-from < largeFile || s.limits.noFstat.Load() {
+	return s.fetchOpen(ctx, l, f, e, from, w)
+}
+
+// fetchOpen reads a file that is open.
+func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	b := newBlocks(from, e.Size)
+	var err error
+	if e.Size-from < largeFile || s.limits.noFstat.Load() || !s.bearsSecondOpen() {
 		err = f.copy(ctx, b, w)
 	} else {
 		err = s.copyWide(ctx, l, f, e, b, w)
 	}
 	if err != nil {
-		return attrs{}, err
+		return filesync.Entry{}, err
 	}
-	a, err := s.lookAtOpen(ctx, l, f, path)
-	if err != nil {
-		return attrs{}, err
-	}
-	return a, shorter(a, size)
-}
-
-// shorter is the error of a file that ends before the size that was listed,
-// although all its bytes came.
-func shorter(a attrs, size int64) error {
-	if a.size >= 0 && a.size < size {
-		return filesync.ErrChanged
-	}
-	return nil
+	handle, err := s.askHandle(ctx, f)
+	return s.confirm(ctx, e, handle, err)
 }
 
 // open opens a file for reading.
@@ -126,22 +134,6 @@ func (s *session) admit(ctx context.Context, open func() error, explained func()
 	return nil
 }
 
-// lookAtOpen asks the open handle, and the path where the server cannot do that.
-func (s *Source) lookAtOpen(ctx context.Context, p port, f file, path string) (attrs, error) {
-	if !s.limits.noFstat.Load() {
-		a, err := f.stat(ctx)
-		if err == nil && a.size >= 0 {
-			return a, nil
-		}
-		if e, ok := errors.AsType[*wire.StatusError](err); ok && e.Code == wire.CodeUnsupported {
-			s.limits.noFstat.Store(true)
-		} else if err != nil && !isFailure(err) {
-			return attrs{}, err
-		}
-	}
-	return statByPath(ctx, p, path)
-}
-
 // copyWide copies a large file over one channel and then over more, as long as
 // that makes it faster: x/crypto's window allows a channel no more than 2 MiB
 // for each round trip.
@@ -155,18 +147,15 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 		return f.copy(ctx, b, w)
 	})
 	// Helpers have to be able to tell which version they read.
-	telling := sync.OnceValue(func() bool {
-		_, err := f.stat(ctx)
-		return err == nil
-	})
+	first := sync.OnceValues(func() (attrs, error) { return f.stat(ctx) })
 	g.Go(func() error {
-		go telling()
+		go first()
 		t := &team{lanes: []*lane{l}}
 		s.widen(widening, b, func(lanes int) (joined int) {
 			return s.widenTo(widening, lanes, t, b, func(more *lane) {
 				g.Go(func() error {
 					defer s.pool.give(more, 1)
-					return s.copyBeside(ctx, more, e, b, w, telling)
+					return s.copyBeside(ctx, more, e, b, w, first)
 				})
 			})
 		})
@@ -175,10 +164,11 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 	return g.Wait()
 }
 
-// copyBeside helps with a copy over another channel, if the server lets it
-// open the file once more and is telling what handles are open on. What it opens may be another file that was given
-// the name meanwhile, so that the version counts after the last byte.
-func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, telling func() bool) error {
+// copyBeside helps with a copy over another channel, if the server lets it open the
+// file once more and tells what handles are open on. What it opens may be another file
+// that was given the name meanwhile: so it compares, after the last byte, what its
+// handle says with what the first one said.
+func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, first func() (attrs, error)) error {
 	if !s.gate.tryEnter() {
 		return nil
 	}
@@ -189,14 +179,15 @@ func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *bl
 	}
 	s.gate.succeed()
 	defer f.close(s.gate.leave)
-	if !telling() {
+	opened, err := first()
+	if err != nil {
 		return nil
 	}
 	if err := f.copy(ctx, b, w); err != nil {
 		return err
 	}
 	a, err := f.stat(ctx)
-	if err == nil && !entry(e.Name, a).SameVersion(e) {
+	if err == nil && !sameHandles(a, opened) {
 		err = filesync.ErrChanged
 	}
 	return err

@@ -12,16 +12,19 @@ import (
 // need not run into it again. One may be shared by all Sources and Destinations
 // of one server, also concurrently; the zero Limits knows of none.
 type Limits struct {
-	channels   atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
-	dropped    atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
-	openFiles  atomic.Int32 // files open at once; 0: unknown
-	readSize   atomic.Int32 // bytes that a READ is answered with; 0: unknown
-	noFstat    atomic.Bool  // FSTAT is not supported
-	oneReaddir atomic.Bool  // a READDIR fails while another is under way
-	outOfOrder atomic.Bool  // requests are answered in another order than they were sent
-	oneByOne   atomic.Bool  // two channels opened at once gave trouble
-	offered    atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
-	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
+	channels    atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
+	dropped     atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
+	openFiles   atomic.Int32 // files open at once; 0: unknown
+	readSize    atomic.Int32 // bytes that a READ is answered with; 0: unknown
+	noFstat     atomic.Bool  // FSTAT is refused
+	statDiffers atomic.Bool  // STAT tells other times than a listing
+	statAdds    feature      // STAT tells what a listing leaves out
+	stands      feature      // a file stands when it was read and closed, and may be opened again
+	oneReaddir  atomic.Bool  // a READDIR fails while another is under way
+	outOfOrder  atomic.Bool  // requests are answered in another order than they were sent
+	oneByOne    atomic.Bool  // two channels opened at once gave trouble
+	offered     atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
+	roundTrip   atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 
 	// For uploads.
 	oneWriter   atomic.Bool // there was no answer any more while files were written on several channels
@@ -44,6 +47,18 @@ const (
 
 // absent reports whether the server is known not to do it.
 func (f *feature) absent() bool { return f.state.Load() == featureAbsent }
+
+// known reports whether anything was learnt.
+func (f *feature) known() bool { return f.state.Load() != 0 }
+
+// learn remembers what a server does, unless that is known.
+func (f *feature) learn(works bool) {
+	state := featureAbsent
+	if works {
+		state = featureWorks
+	}
+	f.state.CompareAndSwap(0, state)
+}
 
 // refused learns from an answer, nil for success, and reports whether it says
 // that this is not to be had here. A refusal without a reason says so only

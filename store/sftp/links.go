@@ -34,7 +34,15 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 		}
 		return filesync.Entry{}, "", s.failure("follow", e.Name, err)
 	}
-	return entry(e.Name, a), real, nil
+	it := item{path: s.path(real), attrs: a}
+	if !it.typed {
+		l := s.pool.take(1)
+		defer s.pool.give(l, 1)
+		if err := s.tryAsDirectories(ctx, l, []*item{&it}); err != nil {
+			return filesync.Entry{}, "", s.failure("follow", e.Name, err)
+		}
+	}
+	return entry(e.Name, it.attrs), real, nil
 }
 
 func (s *Source) resolve(ctx context.Context, name string) (attrs, string, error) {

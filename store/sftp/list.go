@@ -14,58 +14,52 @@ var errEmptyAnswers = errors.New("the server goes on answering without a name")
 // List streams the entries of a directory below the root, "" for the root
 // itself. Names are as the server sent them, "." and ".." left out. What a
 // listing leaves out (type, size, time) is asked for; what the server still
-// does not say is an irregular file, -1, or zero. A directory with more than
-// 10 million entries ends with ErrLimit.
+// does not say is -1, or zero. A directory with more than 10 million entries ends
+// with ErrLimit.
 func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
-		l := s.pool.take(1)
-		defer s.pool.give(l, 1)
-		seen, stopped := 0, false
-		var failed error
-		err := l.list(ctx, s.path(dir), func(batch []item) bool {
-			if failed = complete(ctx, l, batch); failed != nil {
-				return false
-			}
+		stopped := false
+		err := s.listBatches(ctx, dir, func(batch []item) bool {
 			for _, it := range batch {
-				if seen++; seen > s.maxEntries {
-					failed = filesync.ErrLimit
-					return false
-				}
-				if !yield(entry(it.path[len(s.prefix):], it.attrs), nil) {
-					stopped = true
+				if stopped = !yield(s.entryOf(it), nil); stopped {
 					return false
 				}
 			}
 			return true
 		})
-		if failed != nil {
-			err = failed
-		}
 		if err != nil && !stopped {
-			yield(filesync.Entry{}, s.failure("list", dir, err))
+			yield(filesync.Entry{}, err)
 		}
 	}
 }
 
-// complete asks for what a listing left out.
-func complete(ctx context.Context, p port, batch []item) error {
-	var paths []string
-	var at []int
-	for i := range batch {
-		if !batch[i].complete() {
-			paths = append(paths, batch[i].path)
-			at = append(at, i)
+// listBatches gives the entries of a directory as they come, until got says no.
+func (s *session) listBatches(ctx context.Context, dir string, got func([]item) bool) error {
+	l := s.pool.take(1)
+	defer s.pool.give(l, 1)
+	seen := 0
+	var failed error
+	err := l.list(ctx, s.path(dir), func(batch []item) bool {
+		if seen += len(batch); seen > s.maxEntries {
+			failed = filesync.ErrLimit
+			return false
 		}
-	}
-	if len(paths) == 0 {
-		return nil
-	}
-	return p.stat(ctx, paths, false, func(i int, a attrs, err error) {
-		if err == nil {
-			batch[at[i]].attrs = batch[at[i]].or(a)
+		if failed = s.complete(ctx, l, batch); failed != nil {
+			return false
 		}
+		return got(batch)
 	})
+	if failed != nil {
+		err = failed
+	}
+	if err != nil {
+		return s.failure("list", dir, err)
+	}
+	return nil
 }
+
+// entryOf is the entry of a listed item.
+func (s *session) entryOf(it item) filesync.Entry { return entry(it.path[len(s.prefix):], it.attrs) }
 
 // Stat looks at names again, following symbolic links.
 func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {

@@ -33,12 +33,26 @@ type file interface {
 	// stat asks the open handle.
 	stat(ctx context.Context) (attrs, error)
 	// last reads n bytes at off, asks the open handle for its attributes and
-	// closes it, all at once. done is false when that cannot be relied on here
-	// or did not give all the bytes; closed says whether the handle is gone.
-	last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a attrs, done, closed bool, err error)
+	// closes it, all at once. The error is one of the connection, the context or w.
+	last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error)
 	// close gives the handle back and waits for nothing. then is called when
 	// the server has done so, or never will.
 	close(then func())
+}
+
+// lastState is how far file.last came.
+type lastState int
+
+const (
+	lastNotTried   lastState = iota // it cannot be relied on here: the handle is still open
+	lastIncomplete                  // not all the bytes came, and the handle is closed
+	lastDone                        // all the bytes came, and the handle is closed
+)
+
+// handleAttrs is what an open handle said, or why it did not.
+type handleAttrs struct {
+	attrs
+	err error
 }
 
 // attrs is what a server says of a file.
@@ -70,7 +84,8 @@ func (a attrs) or(b attrs) attrs {
 
 // item is one entry of a directory.
 type item struct {
-	path string
+	path   string
+	letter byte // the first of its line as of "ls -l", or 0
 	attrs
 }
 

@@ -31,6 +31,7 @@ type session struct {
 
 	maxEntries int // in one directory
 	copies     copies
+	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
 
@@ -84,7 +85,7 @@ func startSession(ctx context.Context, conn *Connection, cfg Config, start func(
 	life, end := context.WithCancel(context.Background())
 	s := &session{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, end: end,
+		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
 	}
 	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
 	if cfg.Connections > 0 {

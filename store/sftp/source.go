@@ -20,6 +20,8 @@ type Source struct {
 	*session
 	control *control
 
+	relisting relisting
+
 	realMu   sync.Mutex
 	realRoot string // the root with its links resolved, once it is known
 }
@@ -29,6 +31,7 @@ var (
 	_ filesync.Linker   = (*Source)(nil)
 	_ filesync.Locator  = (*Source)(nil)
 	_ filesync.Consumer = (*Source)(nil)
+	_ filesync.Relister = (*Source)(nil)
 )
 
 // Open connects to the server and starts SFTP. It reports the stages up to and

@@ -39,13 +39,13 @@ func (f *wireFile) stat(ctx context.Context) (attrs, error) {
 
 // last takes the second of a small file's two round trips. It relies on a
 // server that works through a channel's requests in their order.
-func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a attrs, done, closed bool, err error) {
+func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error) {
 	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n > f.readSize() {
-		return attrs{}, false, false, nil
+		return a, lastNotTried, nil
 	}
 	reserved, _, err := f.buffers.reserve(ctx, n, true)
 	if err != nil {
-		return attrs{}, false, false, err
+		return a, lastNotTried, err
 	}
 	place := &room{from: f.buffers}
 	free := func() {
@@ -75,22 +75,28 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 				}
 				free()
 			}()
-			return attrs{}, false, true, context.Cause(ctx)
+			return a, lastIncomplete, context.Cause(ctx)
 		}
 	}
 	defer free()
 	if read.Err != nil && !errors.Is(read.Err, io.EOF) {
-		return attrs{}, false, true, read.Err
+		return a, lastIncomplete, read.Err
 	}
-	if look.Err != nil || read.N < n || f.limits.outOfOrder.Load() {
-		return attrs{}, false, true, nil // the long way tells what is the matter
+	if look.Err != nil && !isAnswer(look.Err) {
+		return a, lastIncomplete, look.Err
+	}
+	if read.N < n || f.limits.outOfOrder.Load() {
+		return a, lastIncomplete, nil
 	}
 	if n > 0 {
 		if _, err := w.WriteAt(read.Buf, off); err != nil {
-			return attrs{}, false, true, err
+			return a, lastIncomplete, err
 		}
 	}
-	return attrsOf(look.Attr), true, true, nil
+	if look.Err != nil {
+		return handleAttrs{err: look.Err}, lastDone, nil
+	}
+	return handleAttrs{attrs: attrsOf(look.Attr)}, lastDone, nil
 }
 
 // part is one READ under way and what of its range is still to come.

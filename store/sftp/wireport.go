@@ -214,7 +214,7 @@ func (l *listing) take(c *wire.Call) bool {
 	l.batch = l.batch[:0]
 	for name, attr := range c.Names() {
 		if !dots(string(name.File)) {
-			l.batch = append(l.batch, item{l.prefix + string(name.File), attrsOf(attr)})
+			l.batch = append(l.batch, item{l.prefix + string(name.File), typeLetter(name.Long), attrsOf(attr)})
 		}
 	}
 	return l.empty < emptyAnswers

@@ -84,10 +84,22 @@ type Faults struct {
 	// A CLOSE that fails closes all the same.
 	Fail func(op Op, path string) Status
 
+	// Attributes changes what READDIR, STAT, LSTAT and FSTAT say of a file; nil: nothing.
+	// path is as for Fail; for READDIR that of the entry.
+	Attributes func(op Op, path string, a *Attributes)
+
 	// Of listings. The keys and values that are paths are directories below Root.
 	Inject         map[string][]Injected // names added to the listing of a directory, which exists or is itself injected
 	EndlessListing string                // this directory's listing never ends
 	EndlessTree    string                // below this one, each directory has a directory "deeper" and a file "leaf.csv"
+}
+
+// Attributes are what an answer says of a file, and what it leaves out.
+type Attributes struct {
+	Size    int64
+	ModTime time.Time
+	// NoMode leaves out permissions and type, NoType only the type.
+	NoSize, NoTime, NoMode, NoType bool
 }
 
 // Injected is a file or directory that a listing claims to hold, under any name

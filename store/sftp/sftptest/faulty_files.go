@@ -95,7 +95,7 @@ func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
 			}
 			i = infoOf(fi)
 		}
-		s.attrs(id, i)
+		s.attrs(id, f.said(op, h.path, i))
 	case OpFsetstat:
 		s.statusOf(id, setAttrs(h.path, in.attrs()))
 	case OpReaddir:
@@ -185,12 +185,12 @@ func (s *session) readdir(f *Faults, id uint32, h *handle) {
 	s.head(answerName, id)
 	s.answer = appendUint32(s.answer, uint32(len(names)))
 	for _, l := range names {
-		s.name(l, !f.NoAttributes)
+		s.name(l, f.said(OpReaddir, path.Join(h.path, l.name), l.info), !f.NoAttributes)
 	}
 }
 
 // name appends a name in its two forms, the second as by ls -l, and its attributes.
-func (s *session) name(l listed, attributes bool) {
+func (s *session) name(l listed, said info, attributes bool) {
 	s.answer = appendString(s.answer, l.name)
 	if !attributes {
 		s.answer = appendUint32(appendString(s.answer, l.name), 0)
@@ -198,7 +198,23 @@ func (s *session) name(l listed, attributes bool) {
 	}
 	s.answer = appendString(s.answer, fmt.Sprintf("%s 1 root root %d %s %s",
 		l.info.mode, l.info.size, l.info.mtime.Format("Jan _2 2006"), l.name))
-	s.answer = appendAttrs(s.answer, l.info)
+	s.answer = appendAttrs(s.answer, said)
+}
+
+// said is what an answer tells of a file.
+func (f *Faults) said(op Op, path string, i info) info {
+	if f.Attributes == nil {
+		return i
+	}
+	a := Attributes{Size: i.size, ModTime: i.mtime}
+	f.Attributes(op, path, &a)
+	i.size, i.mtime, i.untyped = a.Size, a.ModTime, a.NoType
+	for flag, left := range map[uint32]bool{hasSize: a.NoSize, hasTimes: a.NoTime, hasPermissions: a.NoMode} {
+		if left {
+			i.without |= flag
+		}
+	}
+	return i
 }
 
 // onPath answers a request that names a path.
@@ -214,7 +230,7 @@ func (s *session) onPath(f *Faults, op Op, id uint32, p string, in *fields) {
 			s.statusOf(id, err)
 			return
 		}
-		s.attrs(id, i)
+		s.attrs(id, f.said(op, p, i))
 	case OpRealpath:
 		real, err := realpath(f, p)
 		if err != nil {
@@ -253,7 +269,7 @@ func (s *session) onPath(f *Faults, op Op, id uint32, p string, in *fields) {
 func (s *session) oneName(id uint32, name string) {
 	s.head(answerName, id)
 	s.answer = appendUint32(s.answer, 1)
-	s.name(listed{name: name}, false)
+	s.name(listed{name: name}, info{}, false)
 }
 
 // The flags of OPEN.

@@ -130,6 +130,9 @@ type info struct {
 	size  int64
 	mode  fs.FileMode
 	mtime time.Time
+
+	without uint32 // flags of what is not sent
+	untyped bool   // permissions have no type in them
 }
 
 func infoOf(fi fs.FileInfo) info {
@@ -137,12 +140,24 @@ func infoOf(fi fs.FileInfo) info {
 }
 
 func appendAttrs(b []byte, i info) []byte {
-	b = appendUint32(b, hasSize|hasOwner|hasPermissions|hasTimes)
-	b = appendUint64(b, uint64(i.size))
+	flags := uint32(hasSize|hasOwner|hasPermissions|hasTimes) &^ i.without
+	b = appendUint32(b, flags)
+	if flags&hasSize != 0 {
+		b = appendUint64(b, uint64(i.size))
+	}
 	b = appendUint32(appendUint32(b, 0), 0) // owner and group: root
-	b = appendUint32(b, posixMode(i.mode))
-	seconds := uint32(i.mtime.Unix())
-	return appendUint32(appendUint32(b, seconds), seconds)
+	if flags&hasPermissions != 0 {
+		mode := posixMode(i.mode)
+		if i.untyped {
+			mode &= 0o777
+		}
+		b = appendUint32(b, mode)
+	}
+	if flags&hasTimes != 0 {
+		seconds := uint32(i.mtime.Unix())
+		b = appendUint32(appendUint32(b, seconds), seconds)
+	}
+	return b
 }
 
 // posixMode gives the bits of stat(2).

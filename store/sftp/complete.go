@@ -1,0 +1,124 @@
+package sftp
+
+import (
+	"context"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// complete asks for what a listing left out: STAT first, where that is not known to
+// tell no more. A type that is still unknown is that of the line as of "ls -l" which
+// came with the name, or what OPENDIR shows.
+func (s *session) complete(ctx context.Context, p port, batch []item) error {
+	if err := s.askLeftOut(ctx, p, batch); err != nil {
+		return err
+	}
+	var untyped []*item
+	for i := range batch {
+		it := &batch[i]
+		if !it.typed {
+			it.mode, it.typed = it.mode|typeOf(it.letter), typeOf(it.letter) != fs.ModeIrregular
+		}
+		if !it.typed {
+			untyped = append(untyped, it)
+		}
+	}
+	return s.tryAsDirectories(ctx, p, untyped)
+}
+
+// askLeftOut looks at the items by their paths that lack something. When that adds
+// nothing to any of them, it is not done again.
+func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
+	if s.limits.statAdds.absent() {
+		return nil
+	}
+	var paths []string
+	var at []int
+	for i := range batch {
+		if !batch[i].complete() {
+			paths = append(paths, batch[i].path)
+			at = append(at, i)
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	answered, adds := false, false
+	err := p.stat(ctx, paths, false, func(i int, a attrs, err error) {
+		it := &batch[at[i]]
+		if err != nil {
+			return
+		}
+		more := it.or(a)
+		answered, adds = true, adds || more != it.attrs
+		it.attrs = more
+	})
+	if err == nil && answered {
+		s.limits.statAdds.learn(adds)
+	}
+	return err
+}
+
+// typeLetter is the first letter of a line as of "ls -l", or 0 where the line is of
+// another form: the draft leaves that open, and some servers send the name alone.
+func typeLetter(line []byte) byte {
+	const mode = 10
+	if len(line) <= mode || strings.Trim(string(line[1:mode]), "rwxsStTlL-") != "" {
+		return 0
+	}
+	return line[0]
+}
+
+// typeOf is the type that the first letter of a line as of "ls -l" stands for.
+func typeOf(letter byte) fs.FileMode {
+	switch letter {
+	case '-':
+		return 0
+	case 'd':
+		return fs.ModeDir
+	case 'l':
+		return fs.ModeSymlink
+	case 'b':
+		return fs.ModeDevice
+	case 'c':
+		return fs.ModeDevice | fs.ModeCharDevice
+	case 'p':
+		return fs.ModeNamedPipe
+	case 's':
+		return fs.ModeSocket
+	}
+	return fs.ModeIrregular
+}
+
+// openedAtATime is how many items are tried as directories at a time.
+const openedAtATime = 16
+
+// tryAsDirectories opens items as directories: what can be opened is one, and what
+// cannot is taken for a file, which is then read or refused.
+func (s *session) tryAsDirectories(ctx context.Context, p port, items []*item) error {
+	var g errgroup.Group
+	g.SetLimit(openedAtATime)
+	var mu sync.Mutex
+	var lost error
+	for _, it := range items {
+		g.Go(func() error {
+			err := p.list(ctx, it.path, func([]item) bool { return false })
+			mu.Lock()
+			defer mu.Unlock()
+			it.typed = true
+			it.mode &= fs.ModePerm
+			switch {
+			case err == nil:
+				it.mode |= fs.ModeDir
+			case !isAnswer(err):
+				lost = err
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return lost
+}

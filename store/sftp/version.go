@@ -1,0 +1,264 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Servers tell the version of a file in up to three ways: in a listing, by its path,
+// and by an open handle. Some tell other times in one way than in another (minutes
+// and seconds, local time and UTC), or nothing. What was listed is compared with a
+// listing, and what a handle said with a handle. What is not said is unknown, which
+// is not the same as different.
+
+// answer is what asking one way told of a listed version.
+type answer int
+
+const (
+	same answer = iota
+	different
+	doubtful // it does not tell, or tells it in another way than a listing may do
+)
+
+// judge compares a listed version with attributes that were not listed.
+func judge(e filesync.Entry, a attrs) answer {
+	switch {
+	case a.size >= 0 && a.size != e.Size:
+		return different
+	case e.ModTime.IsZero() && a.size >= 0:
+		return same // nothing but the size is known
+	case !a.modTime.IsZero() && a.modTime.Unix() == e.ModTime.Unix():
+		return same
+	}
+	return doubtful
+}
+
+// sameHandles reports whether two open handles tell of the same version.
+func sameHandles(a, b attrs) bool {
+	return a.size == b.size && a.modTime.Equal(b.modTime)
+}
+
+// confirm answers, when the last byte was read, with e if it is still the version
+// that was listed, with another entry if it is not, and with the zero entry if the
+// server does not tell: a check that cannot be made is not one that failed. handle
+// is what the open handle said, unless handleErr is why it did not.
+func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, handleErr error) (filesync.Entry, error) {
+	if handleErr != nil && !isAnswer(handleErr) {
+		return filesync.Entry{}, handleErr
+	}
+	if handleErr == nil {
+		switch judge(e, handle) {
+		case same:
+			return e, nil
+		case different:
+			return entry(e.Name, handle), nil
+		}
+	}
+	looks, err := s.Relist(ctx, []filesync.Entry{e})
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	if looks[0].Err != nil {
+		return filesync.Entry{}, nil
+	}
+	if looks[0].Entry.SameVersion(e) {
+		if handleErr != nil {
+			s.limits.noFstat.Store(true)
+		}
+		return e, nil
+	}
+	return looks[0].Entry, nil
+}
+
+// askHandle asks an open file for its attributes, where the server is not known to refuse.
+func (s *Source) askHandle(ctx context.Context, f file) (attrs, error) {
+	if s.limits.noFstat.Load() {
+		return attrs{}, &wire.StatusError{Code: wire.CodeUnsupported}
+	}
+	return f.stat(ctx)
+}
+
+// bearsSecondOpen reports whether a file may be opened again while it is there to
+// be read: some servers hand each file out once.
+func (s *session) bearsSecondOpen() bool {
+	for _, known := range []string{"SSH-2.0-OpenSSH", "SSH-2.0-mod_sftp", "SSH-2.0-AWS_SFTP"} {
+		if strings.HasPrefix(s.conn.ServerVersion(), known) {
+			return true
+		}
+	}
+	return !s.limits.stands.absent() && s.limits.stands.known()
+}
+
+// learnStanding looks once, when a file was read whole and closed, whether it still
+// stands. By then its bytes are ours, so that looking costs nothing.
+func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, closed <-chan struct{}) {
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		return
+	}
+	a, err := statByPath(ctx, p, s.path(e.Name))
+	switch {
+	case err == nil && a.size == e.Size:
+		s.limits.stands.learn(true)
+	case isAnswer(err):
+		s.limits.stands.learn(false)
+	}
+}
+
+// Relist implements sync.Relister. Of a directory of which it is asked about many
+// files, it reads so many answers of a listing as there are files, which costs
+// no more than to ask for each, and mostly less; the rest it asks for by path.
+// Where that tells other times than the listing did, the directory is listed.
+func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.Look, error) {
+	looks := make([]filesync.Look, len(entries))
+	var ask, list []int // indices of entries
+	for dir, at := range byDirectory(entries) {
+		if s.limits.statDiffers.Load() {
+			list = append(list, at...)
+			continue
+		}
+		if len(at) < fewStats {
+			ask = append(ask, at...)
+			continue
+		}
+		rest, err := s.listSome(ctx, dir, entries, at, looks)
+		if err != nil {
+			return nil, err
+		}
+		ask = append(ask, rest...)
+	}
+	doubts, err := s.statSome(ctx, entries, ask, looks)
+	if err != nil {
+		return nil, err
+	}
+	return looks, s.listDoubtful(ctx, entries, append(list, doubts...), looks)
+}
+
+// fewStats of a directory are asked for without a listing of it.
+const fewStats = 8
+
+// byDirectory gives the indices of entries by the directory that holds them.
+func byDirectory(entries []filesync.Entry) map[string][]int {
+	by := map[string][]int{}
+	for i, e := range entries {
+		dir := parentOf(e.Name)
+		by[dir] = append(by[dir], i)
+	}
+	return by
+}
+
+// listSome looks for entries in the first answers of a listing, as many as there are
+// entries. It gives those that it did not come across, links among them.
+func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.Entry, at []int, looks []filesync.Look) (rest []int, err error) {
+	wanted := make(map[string]int, len(at))
+	for _, i := range at {
+		wanted[entries[i].Name] = i
+	}
+	answers, stopped := 0, false
+	err = s.listBatches(ctx, dir, func(batch []item) bool {
+		answers++
+		for _, it := range batch {
+			e := s.entryOf(it)
+			if i, ok := wanted[e.Name]; ok && e.Mode&fs.ModeSymlink == 0 {
+				looks[i].Entry = e
+				delete(wanted, e.Name)
+			}
+		}
+		stopped = answers >= len(at) || len(wanted) == 0
+		return !stopped
+	})
+	if err != nil && !isListed(err) {
+		return nil, err
+	}
+	for _, i := range wanted {
+		rest = append(rest, i)
+	}
+	return rest, nil
+}
+
+// statSome looks at entries by their paths, and gives those of which that leaves a doubt.
+func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) (doubts []int, err error) {
+	names := make([]string, len(at))
+	for i, index := range at {
+		names[i] = entries[index].Name
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	stats, err := s.Stat(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, index := range at {
+		k := stats[i]
+		looks[index] = k
+		refused := k.Err != nil && !errors.Is(k.Err, fs.ErrNotExist)
+		told := attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}
+		if refused || k.Err == nil && judge(entries[index], told) == doubtful {
+			doubts = append(doubts, index)
+		}
+	}
+	return doubts, nil
+}
+
+// listDoubtful looks at entries by listing their directories. What is a link in
+// there, or is not there, keeps the look that it has.
+func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
+	names := make([]string, len(at))
+	for i, index := range at {
+		names[i] = entries[index].Name
+	}
+	var links []int
+	for dir, some := range byDirectory(pick(entries, at)) {
+		wanted := make([]string, len(some))
+		for i, j := range some {
+			wanted[i] = names[j]
+		}
+		found, err := s.relisting.find(ctx, s.session, dir, wanted)
+		if err != nil && !isListed(err) {
+			return err
+		}
+		for _, j := range some {
+			index := at[j]
+			e, ok := found[names[j]]
+			switch {
+			case ok && e.Mode&fs.ModeSymlink != 0 && looks[index].Entry.Name == "" && looks[index].Err == nil:
+				links = append(links, index)
+			case ok && e.Mode&fs.ModeSymlink != 0:
+			case ok:
+				told := looks[index].Entry
+				if looks[index].Err == nil && told.Name != "" && e.SameVersion(entries[index]) {
+					s.limits.statDiffers.Store(true)
+				}
+				looks[index] = filesync.Look{Entry: e}
+			case err == nil && looks[index].Entry.Name == "" && looks[index].Err == nil:
+				looks[index].Err = s.failure("look at", names[j], &wire.StatusError{Code: wire.CodeNoSuchFile})
+			case err != nil && looks[index].Entry.Name == "" && looks[index].Err == nil:
+				looks[index].Err = err
+			}
+		}
+	}
+	_, err := s.statSome(ctx, entries, links, looks)
+	return err
+}
+
+// pick gives the entries at some indices.
+func pick(entries []filesync.Entry, at []int) []filesync.Entry {
+	some := make([]filesync.Entry, len(at))
+	for i, index := range at {
+		some[i] = entries[index]
+	}
+	return some
+}
+
+// isListed reports whether a listing failed by an answer of the server or at a limit,
+// and not with the connection.
+func isListed(err error) bool {
+	return isAnswer(err) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, errEmptyAnswers)
+}
