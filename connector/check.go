@@ -33,7 +33,7 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 	if ctx.Err() != nil {
 		e.health.abandon()
 	} else {
-		e.health.report(err)
+		e.health.checked(err)
 	}
 	r := CheckReport{Connector: e.cfg.Name, Status: status.Of(err), Stages: stages}
 	if err != nil {

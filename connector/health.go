@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -43,14 +44,29 @@ func (h *health) report(err error) {
 }
 
 // reached says that a pass could read the source directory. What was wrong with
-// the destination is found out only when something is written.
-func (h *health) reached() {
-	h.mu.Lock()
-	wrong := h.settled.Status == status.DestinationUnavailable
-	h.mu.Unlock()
-	if !wrong {
-		h.report(nil)
+// the destination is found out only when something is written, and whether anything
+// can be delivered when the pass has ended.
+func (h *health) reached() { h.valid(status.DestinationUnavailable, status.NothingDeliverable) }
+
+// checked is report of a check, which does not tell whether anything can be delivered.
+func (h *health) checked(err error) {
+	if err != nil {
+		h.report(err)
+		return
 	}
+	h.valid(status.NothingDeliverable)
+}
+
+// valid says that the connection is good. That does not end the statuses that are kept.
+func (h *health) valid(kept ...status.Word) {
+	h.mu.Lock()
+	settled := h.settled
+	h.mu.Unlock()
+	if slices.Contains(kept, settled.Status) {
+		h.set(settled)
+		return
+	}
+	h.report(nil)
 }
 
 // word is the last status that was not Checking.

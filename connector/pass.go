@@ -148,8 +148,8 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	e.mu.Lock()
 	r.id = id
 	e.mu.Unlock()
-	result := e.connectAndRun(ctx, r, id, unclean)
-	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: e.statusOf(result)}
+	result, word := e.deliverable(ctx, r.Mode, e.connectAndRun(ctx, r, id, unclean))
+	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := errors.Join(e.memory.FinishPass(late, id, result, p.Status), e.forget(late)); err != nil {
@@ -361,7 +361,9 @@ func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Resu
 	case ctx.Err() != nil:
 		r.Outcome, r.Err = filesync.Cancelled, context.Cause(ctx)
 		e.health.abandon()
-	case r.Err == nil || known:
+	case r.Err == nil:
+		e.health.valid(status.NothingDeliverable) // which deliverable decides about
+	case known:
 		e.health.report(r.Err)
 	default: // the ledger, say: the connection is not at fault
 		e.health.abandon()
@@ -425,7 +427,7 @@ func (e *Element) logPass(p PassReport) {
 	attrs := []any{"pass", p.ID, "mode", p.Mode, "state", p.Result.Outcome, "status", p.Status,
 		"took", p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond), "seen", f.Seen, "copied", f.Copied, "bytes", f.Bytes,
 		"present", f.Present, "waiting", f.Waiting, "excluded", f.Excluded, "failed", f.Failed,
-		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe}
+		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe, "unverified", f.Unverified}
 	switch p.Result.Outcome {
 	case filesync.Succeeded, filesync.Cancelled:
 		e.log.Info("pass ended", attrs...)

@@ -43,6 +43,8 @@ type RequestedFile struct {
 	Target string // its name below the destination; "" when it is not there
 	Copied bool   // by this request
 	Reason string
+	// Unverified says that the source did not confirm what was read.
+	Unverified bool
 }
 
 // Request makes sure that every ready file that sel matches is at the
@@ -128,7 +130,7 @@ func (c *collector) decided(d filesync.Decision) {
 	if known.Copied && d.State == filesync.StateDelivered && known.Source.SameVersion(d.Entry) {
 		return // by this very request, before its pass began anew
 	}
-	c.note(found{RequestedFile{Source: d.Entry, Target: d.Target, Reason: d.Reason}, d.State})
+	c.note(found{RequestedFile{Source: d.Entry, Target: d.Target, Reason: d.Reason, Unverified: d.Unverified}, d.State})
 }
 
 // delivered is told of each delivered file.
@@ -139,7 +141,7 @@ func (c *collector) delivered(d filesync.Delivered) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.note(found{RequestedFile{Source: v.Source, Target: v.Target.Name, Copied: !v.Adopted}, filesync.StateDelivered})
+	c.note(found{RequestedFile{Source: v.Source, Target: v.Target.Name, Copied: !v.Adopted, Unverified: v.After == filesync.AfterUnverified}, filesync.StateDelivered})
 }
 
 func (c *collector) asked(e filesync.Entry) bool { return c.sel.Match(e) && c.filter.Excluded(e) == "" }

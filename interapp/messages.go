@@ -80,6 +80,7 @@ type Counts struct {
 	Conflict    int64 `json:"conflict" doc:"A file that is not ours stands at the destination"`
 	Quarantined int64 `json:"quarantined" doc:"Failed five times; released by retry"`
 	Unsafe      int64 `json:"unsafe" doc:"Names and links that lead out of the directory"`
+	Unverified  int64 `json:"unverified" doc:"Of the copied ones: the server did not confirm that what was read is what it listed; their originals are left alone"`
 	Bytes       int64 `json:"bytes" doc:"Bytes of the copied files"`
 }
 
@@ -116,6 +117,7 @@ type File struct {
 	Target      string     `json:"target,omitempty" doc:"Path below the destination directory"`
 	Pass        string     `json:"pass,omitempty"`
 	DeliveredAt *time.Time `json:"delivered_at,omitempty" doc:"When it was delivered, or found at the destination"`
+	Unverified  bool       `json:"unverified,omitempty" doc:"The server did not confirm that what was read is what it listed; the original is left alone"`
 	Gone        bool       `json:"gone,omitempty" doc:"The source does not have it any more"`
 	Tries       int        `json:"tries,omitempty" doc:"How often it failed"`
 	NextTry     *time.Time `json:"next_try,omitempty" doc:"An automatic pass leaves it alone until then"`

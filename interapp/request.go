@@ -42,6 +42,7 @@ type ReplyFile struct {
 	Size       int64      `json:"size"`
 	ModTime    *time.Time `json:"mod_time" doc:"At the source; null when the server did not say"`
 	Status     string     `json:"status" enum:"copied,present" doc:"present: it was at the destination already"`
+	Unverified bool       `json:"unverified,omitempty" doc:"The server did not confirm that what was read is what it listed; the original is left alone"`
 }
 
 // ReplyProblem is a file that is not at the destination, and why.

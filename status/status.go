@@ -32,6 +32,7 @@ const (
 	PermissionDenied          Word = "Permission Denied"
 	DestinationUnavailable    Word = "Destination Unavailable"
 	ConnectionLost            Word = "Connection Lost"
+	NothingDeliverable        Word = "Nothing Deliverable"
 )
 
 // Words lists every word in the order of the stages that they belong to.
@@ -41,6 +42,7 @@ func Words() []Word {
 		ConnectionTimedOut, NotAnSSHServer, NoCommonAlgorithm, HostKeyUnknown,
 		HostKeyVerificationFailed, AuthenticationFailed, SFTPUnavailable,
 		SourceDirectoryNotFound, PermissionDenied, DestinationUnavailable, ConnectionLost,
+		NothingDeliverable,
 	}
 }
 
@@ -74,6 +76,8 @@ func (w Word) Hint() string {
 		return "Check that the destination directory exists or its parent does, is writable, is mounted and has space left."
 	case ConnectionLost:
 		return "The connection broke while it was in use: check the network, and the server's log for the reason; the next pass tries again."
+	case NothingDeliverable:
+		return "The connection works and there are files, but pass after pass none of them can be delivered: 'sftp-connector ls NAME' tells the reason for each."
 	default:
 		return ""
 	}

@@ -168,6 +168,9 @@ func (p *Pass) delivered(ctx context.Context, ids []int64, batch []Delivery, too
 		if !d.Adopted {
 			event.Took = took[i]
 			p.copied.Add(1)
+			if d.After == AfterUnverified {
+				p.unverified.Add(1)
+			}
 			p.bytes.Add(d.Source.Size)
 			claim := d.Key
 			if claim == "" {
@@ -178,7 +181,7 @@ func (p *Pass) delivered(ctx context.Context, ids []int64, batch []Delivery, too
 		if p.o.OnDelivered != nil {
 			p.o.OnDelivered(event)
 		}
-		if d.After != AfterNone {
+		if d.After != AfterNone && d.After != AfterUnverified {
 			owed = append(owed, Record{ID: ids[i], Delivery: d, After: d.After})
 		}
 	}

@@ -17,6 +17,7 @@ type candidate struct {
 	target    string // the name at the destination
 	key       string // what the target must not share; "" where names cannot collide
 	claim     string // what it holds while it is on its way
+	unsettled bool   // has to stand still first, which a Survey does not wait for
 	delivered bool   // before; it is a matter of whether it still stands there
 }
 
@@ -95,6 +96,9 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 			return c, false
 		}
 		ready, wait, reason := p.looks.ready(e, p.o.Settle)
+		if !ready && p.o.Mode == Survey && wait > 0 {
+			ready, c.unsettled = true, true
+		}
 		if !ready && await && wait > 0 {
 			p.second.add(e, wait)
 			return c, false
@@ -122,6 +126,9 @@ func (p *Pass) aimAt(c *candidate, target string) {
 // decideDelivered counts a file that needs nothing, as it was delivered.
 func (p *Pass) decideDelivered(c candidate) {
 	reason := "delivered " + c.rec.Delivery.At.UTC().Format(time.RFC3339)
+	if c.rec.Unverified() {
+		reason += "; the server did not confirm what was read, so its original is left"
+	}
 	if p.o.AfterCopy.any() && (c.rec.After == AfterOwed || c.rec.After == AfterTrying || c.rec.After == AfterCompare) {
 		reason += "; its original could not be removed or moved yet"
 	}
@@ -130,7 +137,7 @@ func (p *Pass) decideDelivered(c candidate) {
 	if p.o.Once {
 		target = c.rec.Delivery.Target.Name // nor asked: it was delivered
 	}
-	p.decideTarget(c.e, stateOf(c.rec), target, reason)
+	p.decideRecorded(c.e, c.rec, target, reason)
 }
 
 // stands counts a file that needs nothing; one that an earlier run of this very
@@ -245,7 +252,7 @@ func (p *Pass) carryOut(ctx context.Context, v verdict, why error, j job, c cand
 		return nil
 	case v == standsIt:
 		p.stands(c)
-		p.decideTarget(c.e, stateOf(c.rec), c.target, "stands at the destination")
+		p.decideRecorded(c.e, c.rec, c.target, "stands at the destination")
 	case v == conflictIt:
 		if err := p.clash(ctx, c, why); err != nil {
 			return err
@@ -337,6 +344,9 @@ func (p *Pass) enqueue(ctx context.Context, j job, c candidate) error {
 		}
 	case c.rec.ID != 0 && c.rec.After != AfterDone:
 		state, reason = StateChanged, "its size or time changed since it was delivered"
+	}
+	if c.unsettled {
+		reason += fmt.Sprintf("; it has to stand still for %s", p.o.Settle)
 	}
 	p.decide(c.e, state, reason)
 	if p.o.Mode == Survey {

@@ -120,7 +120,8 @@ func (p *Pass) write(ctx context.Context, f *finished) (*extents, error) {
 		return nil, err
 	}
 	var will Entry // stand
-	if err = p.fill(ctx, f.e, w); err == nil {
+	confirmed, err := p.fill(ctx, f.e, w)
+	if err == nil {
 		will, err = f.pending.Finish(ctx)
 	}
 	if err != nil {
@@ -128,6 +129,9 @@ func (p *Pass) write(ctx context.Context, f *finished) (*extents, error) {
 		return w, err
 	}
 	f.delivery.Target = will
+	if !confirmed {
+		f.delivery.After = AfterUnverified
+	}
 	return w, nil
 }
 
@@ -168,8 +172,9 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 }
 
 // fill reads the file until every byte of it is written, over more than one
-// connection if need be, and verifies that it is still the listed version.
-func (p *Pass) fill(ctx context.Context, e Entry, w *extents) error {
+// connection if need be, and verifies that it is still the listed version. It is not
+// confirmed where the source does not tell, which is no failure.
+func (p *Pass) fill(ctx context.Context, e Entry, w *extents) (confirmed bool, err error) {
 	var to io.WriterAt = w
 	if limiter := p.shared.limiter; limiter != nil {
 		to = &limited{WriterAt: w, ctx: ctx, limiter: limiter}
@@ -182,18 +187,25 @@ func (p *Pass) fill(ctx context.Context, e Entry, w *extents) error {
 		case errors.Is(err, errReopened):
 			continue
 		case errors.Is(err, ErrChanged):
-			return p.explain(ctx, e, err)
+			return false, p.explain(ctx, e, err)
 		case err != nil:
-			return err
-		case !got.SameVersion(e):
-			return fmt.Errorf("%w: it was %d bytes of %s, and is %d bytes of %s", ErrChanged,
-				e.Size, e.ModTime.UTC().Format(time.RFC3339), got.Size, got.ModTime.UTC().Format(time.RFC3339))
+			return false, err
+		case got != (Entry{}) && !got.SameVersion(e):
+			return false, fmt.Errorf("%w: it was %s, and is %s", ErrChanged, describe(e), describe(got))
 		case w.whole() != e.Size:
-			return fmt.Errorf("only %d of %d bytes arrived", w.whole(), e.Size)
+			return false, fmt.Errorf("only %d of %d bytes arrived", w.whole(), e.Size)
 		}
 		p.src.arrived()
-		return nil
+		return got != (Entry{}), nil
 	}
+}
+
+// describe tells the size and time of an entry.
+func describe(e Entry) string {
+	if e.ModTime.IsZero() {
+		return fmt.Sprintf("%d bytes", e.Size)
+	}
+	return fmt.Sprintf("%d bytes of %s", e.Size, e.ModTime.UTC().Format(time.RFC3339))
 }
 
 // explain tells a file that became shorter from a server that ends one early:
@@ -250,10 +262,7 @@ func (p *Pass) copyFailed(ctx context.Context, e Entry, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, ErrChanged):
-		p.looks.forget(e.Name)
-		p.wait(e, err.Error())
-		p.o.Log.Info("file waits", "file", e.Name, "reason", err)
-		return nil
+		return p.discard(ctx, e, err)
 	case errors.Is(err, ErrConflict):
 		return p.clash(ctx, candidate{e: e}, err)
 	case errors.Is(err, ErrFull) && p.full(e, err):

@@ -91,6 +91,9 @@ func (r Record) Delivered(e Entry) bool {
 	return r.ID != 0 && r.After != AfterDone && r.Delivery.Source.SameVersion(e)
 }
 
+// Unverified reports whether the source did not confirm what was read.
+func (r Record) Unverified() bool { return r.ID != 0 && r.After == AfterUnverified }
+
 // Delivery is one file version at the destination.
 type Delivery struct {
 	Source Entry // as it was listed; Source.Name is the path
@@ -122,6 +125,9 @@ const (
 	AfterDone                 // the original is gone; the row is closed
 	AfterCompare              // owed, but contents must be compared first (an adopted file)
 	AfterRefused              // will not be done: the contents differ, or it is a link
+	// AfterUnverified will not be done: the source did not confirm, after the last
+	// byte, that the file was still the version that was listed.
+	AfterUnverified
 )
 
 // Failure is a file version that could not be delivered.
@@ -131,8 +137,11 @@ type Failure struct {
 	Next        time.Time // when an automatic pass tries again
 	Quarantined bool
 	Conflict    bool
-	Error       string
-	At          time.Time
+	// Discards is how many passes in a row have read the file and discarded it, as the
+	// source said something else of it after the last byte than before the first.
+	Discards int
+	Error    string
+	At       time.Time
 }
 
 // Interrupted is a copy that can go on.
@@ -140,6 +149,9 @@ type Interrupted struct {
 	Source     Entry
 	Checkpoint Checkpoint
 }
+
+// MaxDiscards is after how many discards in a row a file counts as failed.
+const MaxDiscards = 3
 
 // MaxTries is how often a file is tried before it is quarantined.
 const MaxTries = 5

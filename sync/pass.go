@@ -205,6 +205,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 		err = cause
 	}
 	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
+	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && r.Files.fruitless(p.irregular.Load())
 	switch {
 	case err == nil && r.Files.clean():
 		r.Outcome = Succeeded
@@ -460,5 +461,12 @@ func (p *Pass) decide(e Entry, s State, reason string) { p.decideTarget(e, s, ""
 func (p *Pass) decideTarget(e Entry, s State, target, reason string) {
 	if p.o.OnDecision != nil {
 		p.o.OnDecision(Decision{Entry: e, State: s, Target: target, Reason: reason})
+	}
+}
+
+// decideRecorded is decideTarget for a file that the ledger has as delivered.
+func (p *Pass) decideRecorded(e Entry, r Record, target, reason string) {
+	if p.o.OnDecision != nil {
+		p.o.OnDecision(Decision{Entry: e, State: stateOf(r), Target: target, Reason: reason, Unverified: r.Unverified()})
 	}
 }

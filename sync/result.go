@@ -51,6 +51,7 @@ type Counts struct {
 	Conflict    int64
 	Quarantined int64
 	Unsafe      int64
+	Unverified  int64 // of the copied ones: the source did not confirm what was read
 	Bytes       int64
 }
 
@@ -80,7 +81,13 @@ type Result struct {
 	// Incomplete says that the listing missed something: a directory that could
 	// not be read, say.
 	Incomplete bool
-	Err        error
+	// Stuck are files that this pass and the ones before it have read and discarded,
+	// time and again.
+	Stuck int64
+	// Fruitless says that there are files, and that the pass could deliver none of
+	// them, nor had it done so before.
+	Fruitless bool
+	Err       error
 }
 
 // Join adds the run r of a pass that began anew to what the run before it did.
@@ -106,6 +113,8 @@ type Decision struct {
 	State  State
 	Target string // its name at the destination, where it stands there; else ""
 	Reason string
+	// Unverified says of a delivered one that the source did not confirm what was read.
+	Unverified bool
 }
 
 // Progress is a moment of a pass under way.
@@ -123,6 +132,7 @@ type Progress struct {
 type tally struct {
 	seen, copied, present, waiting, excluded    atomic.Int64
 	failed, conflict, quarantined, unsafe       atomic.Int64
+	unverified, stuck, irregular                atomic.Int64
 	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
 	compared                                    atomic.Int64 // bytes of adopted files
 	again                                       atomic.Int64
@@ -138,7 +148,7 @@ func (t *tally) counts() Counts {
 		Seen: t.seen.Load(), Copied: t.copied.Load(), Present: t.present.Load(),
 		Waiting: t.waiting.Load(), Excluded: t.excluded.Load(), Failed: t.failed.Load(),
 		Conflict: t.conflict.Load(), Quarantined: t.quarantined.Load(), Unsafe: t.unsafe.Load(),
-		Bytes: t.bytes.Load(),
+		Unverified: t.unverified.Load(), Bytes: t.bytes.Load(),
 	}
 }
 
@@ -184,6 +194,13 @@ func (t *tally) listFailure(f FileFailure) {
 // clean reports whether nothing went wrong with any file.
 func (c Counts) clean() bool {
 	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
+}
+
+// fruitless reports whether there are files of which none could be delivered, now or
+// before. irregular are those that are no files to be read: pipes, devices, sockets.
+func (c Counts) fruitless(irregular int64) bool {
+	bad := !c.clean() || c.Seen > 0 && c.Seen == irregular
+	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
 }
 
 // hintName is the advice for names that no destination, or not this one, takes.

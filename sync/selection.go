@@ -251,7 +251,7 @@ func (p *Pass) bygone(ctx context.Context) error {
 		for i, r := range recs {
 			if standing[i].Err == nil && wrote(r, targets[i], standing[i].Entry) {
 				p.present.Add(1)
-				p.decideTarget(r.Delivery.Source, stateOf(r), targets[i], "delivered earlier, gone from the source, stands at the destination")
+				p.decideRecorded(r.Delivery.Source, r, targets[i], "delivered earlier, gone from the source, stands at the destination")
 			}
 		}
 		recs = recs[:0]

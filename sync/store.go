@@ -44,8 +44,8 @@ type Source interface {
 	// Look for each, in their order. The error is one of the whole source.
 	Stat(ctx context.Context, names []string) ([]Look, error)
 	// Fetch reads the bytes [from, e.Size) of e into w, in any order, and
-	// returns what the open handle reports after the last byte. A file that
-	// turns out shorter than e.Size is ErrChanged.
+	// returns what the source says of the file after the last byte: the zero Entry
+	// if it does not tell. A file that turns out shorter than e.Size is ErrChanged.
 	Fetch(ctx context.Context, e Entry, from int64, w io.WriterAt) (Entry, error)
 	Close() error
 }

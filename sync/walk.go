@@ -318,6 +318,9 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		p.descend(t, child)
 		return e, false
 	case !e.Mode.IsRegular():
+		if !p.relisting.Load() {
+			p.irregular.Add(1)
+		}
 		p.leaveOut(e, "not a regular file")
 		return e, false
 	case e.Size < 0:

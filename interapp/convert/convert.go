@@ -119,7 +119,7 @@ func FromFile(f ledger.File) interapp.File {
 	d := f.Record.Delivery
 	return interapp.File{
 		Name: d.Source.Name, State: string(f.State), Size: d.Source.Size, ModTime: moment(d.Source.ModTime),
-		Target: d.Target.Name, Pass: d.Pass, DeliveredAt: moment(d.At), Gone: f.Record.Gone,
+		Target: d.Target.Name, Pass: d.Pass, DeliveredAt: moment(d.At), Gone: f.Record.Gone, Unverified: f.Record.Unverified(),
 	}
 }
 

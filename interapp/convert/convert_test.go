@@ -21,9 +21,9 @@ import (
 func TestJSON(t *testing.T) {
 	zone := time.FixedZone("", 2*60*60)
 	at := time.Date(2026, 1, 2, 5, 4, 5, 0, zone)
-	counts := filesync.Counts{Seen: 1, Copied: 2, Present: 3, Waiting: 4, Excluded: 5, Failed: 6, Conflict: 7, Quarantined: 8, Unsafe: 9, Bytes: 10}
-	const counted = `{"seen":1,"copied":2,"present":3,"waiting":4,"excluded":5,"failed":6,"conflict":7,"quarantined":8,"unsafe":9,"bytes":10}`
-	const none = `{"seen":0,"copied":0,"present":0,"waiting":0,"excluded":0,"failed":0,"conflict":0,"quarantined":0,"unsafe":0,"bytes":0}`
+	counts := filesync.Counts{Seen: 1, Copied: 2, Present: 3, Waiting: 4, Excluded: 5, Failed: 6, Conflict: 7, Quarantined: 8, Unsafe: 9, Unverified: 11, Bytes: 10}
+	const counted = `{"seen":1,"copied":2,"present":3,"waiting":4,"excluded":5,"failed":6,"conflict":7,"quarantined":8,"unsafe":9,"unverified":11,"bytes":10}`
+	const none = `{"seen":0,"copied":0,"present":0,"waiting":0,"excluded":0,"failed":0,"conflict":0,"quarantined":0,"unsafe":0,"unverified":0,"bytes":0}`
 	partial := connector.PassReport{ID: "7", Mode: filesync.Apply, Status: status.ConnectionValid, Result: filesync.Result{
 		Outcome: filesync.Partial, Started: at, Finished: at.Add(time.Second), Files: counts,
 		Failures: []filesync.FileFailure{{Name: "a/b.csv", Error: "permission denied", Hint: "ask"}},

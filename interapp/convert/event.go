@@ -27,6 +27,6 @@ func FromDelivered(name string, d filesync.Delivered) interapp.FileEvent {
 	}
 	return interapp.FileEvent{Connector: name, Space: SpaceOf(name), File: interapp.File{
 		Name: v.Source.Name, State: string(state), Size: v.Source.Size, ModTime: moment(v.Source.ModTime),
-		Target: v.Target.Name, Pass: v.Pass, DeliveredAt: moment(v.At),
+		Target: v.Target.Name, Pass: v.Pass, DeliveredAt: moment(v.At), Unverified: v.After == filesync.AfterUnverified,
 	}}
 }

@@ -146,7 +146,7 @@ func replyOf(state interapp.RequestState, destination string, r connector.Reques
 	out.Success = complete && len(r.Waiting) == 0 && len(r.Failed) == 0
 	copied := 0
 	for _, f := range r.There {
-		file := interapp.ReplyFile{Name: f.Target, SourceName: f.Source.Name, Size: f.Source.Size, Status: "present"}
+		file := interapp.ReplyFile{Name: f.Target, SourceName: f.Source.Name, Size: f.Source.Size, Status: "present", Unverified: f.Unverified}
 		if f.Copied {
 			file.Status = "copied"
 			copied++

@@ -35,13 +35,13 @@ func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
 	return r, err
 }
 
-const failureColumns = "id, path, size, mtime, tries, next, quarantined, conflict, error, at"
+const failureColumns = "id, path, size, mtime, tries, next, quarantined, conflict, discards, error, at"
 
 // scanFailure reads failureColumns.
 func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, error) {
 	var id, mtime, next, at int64
 	var f filesync.Failure
-	err := row.Scan(&id, &f.Source.Name, &f.Source.Size, &mtime, &f.Tries, &next, &f.Quarantined, &f.Conflict, &f.Error, &at)
+	err := row.Scan(&id, &f.Source.Name, &f.Source.Size, &mtime, &f.Tries, &next, &f.Quarantined, &f.Conflict, &f.Discards, &f.Error, &at)
 	f.Source.ModTime, f.Next, f.At = seconds(mtime), millis(next), millis(at)
 	return id, f, err
 }
@@ -310,12 +310,12 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 	ids := make([]int64, len(batch))
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
 		for i, f := range batch {
-			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, error, at)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
-					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, error = excluded.error, at = excluded.at
+					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at
 				RETURNING id`,
-				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Error, f.At.UnixMilli()).Scan(&ids[i])
+				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli()).Scan(&ids[i])
 			if err != nil {
 				return err
 			}

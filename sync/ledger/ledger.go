@@ -33,8 +33,11 @@ var schema string // of a new file
 //go:embed version2.sql
 var version2 string // makes it of a file of version 1
 
+//go:embed version3.sql
+var version3 string // makes it of a file of version 2
+
 // version is the schema's, kept in PRAGMA user_version.
-const version = 2
+const version = 3
 
 // Ledger is an open ledger file. It may be used concurrently.
 type Ledger struct {
@@ -119,7 +122,7 @@ func (l *Ledger) migrate(ctx context.Context) error {
 				return err
 			}
 		default:
-			steps := [version - 1]string{version2}
+			steps := [version - 1]string{version2, version3}
 			for i, step := range steps[have-1:] {
 				if _, err := tx.ExecContext(ctx, step); err != nil {
 					return fmt.Errorf("bring it to version %d: %w", have+i+1, err)

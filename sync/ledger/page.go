@@ -78,7 +78,11 @@ func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, e
 	switch q.State {
 	case "":
 	case filesync.StateFailed:
-		where += " AND NOT quarantined AND NOT conflict"
+		where += " AND NOT quarantined AND NOT conflict AND (discards = 0 OR discards >= ?)"
+		args = append(args, filesync.MaxDiscards)
+	case filesync.StateWaiting:
+		where += " AND discards > 0 AND discards < ?"
+		args = append(args, filesync.MaxDiscards)
 	case filesync.StateQuarantined, filesync.StateConflict:
 		where += " AND " + string(q.State)
 	default:
@@ -93,6 +97,8 @@ func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, e
 			state = filesync.StateQuarantined
 		case f.Conflict:
 			state = filesync.StateConflict
+		case f.Discards > 0 && f.Discards < filesync.MaxDiscards:
+			state = filesync.StateWaiting
 		}
 		page = append(page, File{ID: strconv.FormatInt(id, 10), State: state, Record: filesync.Record{FailureID: id, Failure: f}})
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -102,7 +103,8 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 	}
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
 		if before != "" {
-			if _, err := tx.ExecContext(ctx, "UPDATE files SET after = ? WHERE connector = ? AND after <> ?", filesync.AfterRefused, c.id, filesync.AfterDone); err != nil {
+			if _, err := tx.ExecContext(ctx, "UPDATE files SET after = ? WHERE connector = ? AND after NOT IN (?, ?)",
+				filesync.AfterRefused, c.id, filesync.AfterDone, filesync.AfterUnverified); err != nil {
 				return err
 			}
 		}
@@ -147,6 +149,24 @@ func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result
 		return fmt.Errorf("ledger: finish pass: %w", err)
 	}
 	return nil
+}
+
+// CountFruitless notes whether a pass could deliver nothing, and gives how many in a
+// row could not.
+func (c *Connector) CountFruitless(ctx context.Context, fruitless bool) (passes int, err error) {
+	query := "INSERT INTO fruitless VALUES (?, 1) ON CONFLICT DO UPDATE SET passes = passes + 1 RETURNING passes"
+	if !fruitless {
+		err := c.ledger.read.QueryRowContext(ctx, "SELECT passes FROM fruitless WHERE connector = ?", c.id).Scan(&passes)
+		if errors.Is(err, sql.ErrNoRows) { // mostly: then nothing is written
+			return 0, nil
+		}
+		query = "DELETE FROM fruitless WHERE connector = ? RETURNING 0"
+	}
+	err = c.ledger.update(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, query, c.id).Scan(&passes) })
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("ledger: count fruitless passes: %w", err)
+	}
+	return passes, nil
 }
 
 const passColumns = "id, mode, state, started, finished, status, error, counts"

@@ -56,6 +56,7 @@ CREATE TABLE failures (
     next        INTEGER NOT NULL, -- unix milliseconds
     quarantined INTEGER NOT NULL,
     conflict    INTEGER NOT NULL,
+    discards    INTEGER NOT NULL DEFAULT 0, -- passes in a row that read and discarded it
     error       TEXT    NOT NULL,
     at          INTEGER NOT NULL,
     UNIQUE (connector, path)
@@ -129,3 +130,8 @@ CREATE TABLE deliveries (
     at        INTEGER NOT NULL
 );
 CREATE INDEX deliveries_by_connector ON deliveries (connector);
+
+CREATE TABLE fruitless (
+    connector INTEGER PRIMARY KEY REFERENCES connectors,
+    passes    INTEGER NOT NULL -- in a row that could deliver nothing
+);
