@@ -23,6 +23,8 @@ type Memory struct {
 	OnList   func(dir string) error
 	OnFetch  func(e filesync.Entry, off int64) error
 	OnRemove func(e filesync.Entry) error
+	// Says changes what Fetch reports after the last byte; nil changes nothing.
+	Says func(e filesync.Entry) filesync.Entry
 	// Block is the size of the writes of Fetch; 0 means all at once.
 	Block int
 
@@ -255,8 +257,12 @@ func (m *Memory) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 		}
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return entry(e.Name, m.files[m.real(e.Name)]), nil
+	now := entry(e.Name, m.files[m.real(e.Name)])
+	m.mu.Unlock()
+	if m.Says != nil {
+		now = m.Says(now)
+	}
+	return now, nil
 }
 
 // RemoveIf implements sync.Consumer.

@@ -1,0 +1,114 @@
+package sync_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// What the source does not confirm is delivered, and its original is left: also when
+// after_copy is asked for only later.
+func TestUnverifiedDelivery(t *testing.T) {
+	b := newBench(t)
+	b.src.Says = func(e filesync.Entry) filesync.Entry {
+		if e.Name == "silent" {
+			return filesync.Entry{}
+		}
+		return e
+	}
+	b.src.Put("silent", "all of it", old)
+	b.src.Put("plain", "x", old)
+	remove := func(o *filesync.Options) { o.AfterCopy.Remove = true }
+	r := b.pass(filesync.Automatic, remove)
+	b.want(r, filesync.Succeeded, "copied=2")
+	if r.Files.Unverified != 1 || !b.src.Has("silent") || b.src.Has("plain") {
+		t.Errorf("%d unverified, originals %v %v", r.Files.Unverified, b.src.Has("silent"), b.src.Has("plain"))
+	}
+	b.wantFile("silent", "all of it", old)
+	for _, mode := range []filesync.Mode{filesync.Automatic, filesync.Apply} {
+		var mu sync.Mutex
+		var said filesync.Decision
+		b.want(b.pass(mode, remove, func(o *filesync.Options) {
+			o.OnDecision = func(d filesync.Decision) {
+				mu.Lock()
+				defer mu.Unlock()
+				said = d
+			}
+		}), filesync.Succeeded, "present=1")
+		if !said.Unverified || said.State != filesync.StateDelivered || !b.src.Has("silent") {
+			t.Errorf("%s: %+v", mode, said)
+		}
+	}
+	b.src.Says = nil
+	b.src.Put("silent", "the next one", old.Add(time.Hour))
+	b.want(b.pass(filesync.Automatic, remove), filesync.Succeeded, "copied=1")
+	if b.src.Has("silent") {
+		t.Error("a confirmed version is left")
+	}
+}
+
+// A file that is discarded in each pass has failed at the third, also across restarts;
+// passes beside the schedule do not hurry that, and a size of its own begins anew.
+func TestDiscardedFileFails(t *testing.T) {
+	for name, says := range map[string]func(filesync.Entry) filesync.Entry{
+		"another time": func(e filesync.Entry) filesync.Entry { e.ModTime = e.ModTime.Add(time.Hour); return e },
+		"a time of its own at each read": func(e filesync.Entry) filesync.Entry {
+			e.ModTime = time.Now()
+			return e
+		},
+		"another size": func(e filesync.Entry) filesync.Entry { e.Size++; return e },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.src.Says = says
+			b.src.Put("a", "data", old)
+			b.want(b.pass(filesync.Automatic), filesync.Succeeded, "waiting=1")
+			for range 3 {
+				b.request("a")
+			}
+			b.src.Put("a", "data", old.Add(time.Minute)) // reading it may have set its time
+			b.want(b.pass(filesync.Apply), filesync.Succeeded, "waiting=1")
+			b.reopenLedger()
+			r := b.pass(filesync.Automatic)
+			b.want(r, filesync.Partial, "failed=1")
+			if r.Stuck != 1 || len(r.Failures) != 1 || !strings.Contains(r.Failures[0].Error, "3 times in a row") || r.Failures[0].Hint == "" {
+				t.Errorf("%d stuck, %+v", r.Stuck, r.Failures)
+			}
+			b.src.Put("a", "longer data", old)
+			b.want(b.pass(filesync.Automatic), filesync.Succeeded, "waiting=1")
+			b.src.Says = nil
+			b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+			b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
+			b.noPending()
+		})
+	}
+}
+
+// A pass that could deliver nothing of what is there says so.
+func TestFruitlessPass(t *testing.T) {
+	for name, c := range map[string]struct {
+		put  func(b *bench)
+		want bool
+	}{
+		"nothing there":      {func(*bench) {}, false},
+		"delivered":          {func(b *bench) { b.src.Put("a", "x", old) }, false},
+		"pipes alone":        {func(b *bench) { b.src.Inject("", filesync.Entry{Name: "p", ModTime: old, Mode: 1 << 25}) }, true},
+		"pipes and excluded": {func(b *bench) { b.src.Put("x.tmp", "x", old) }, false},
+		"unsafe alone":       {func(b *bench) { b.src.Inject("", filesync.Entry{Name: `b\s`, Size: 1, ModTime: old, Mode: 0o644}) }, true},
+		"one of two": {func(b *bench) {
+			b.src.Inject("", filesync.Entry{Name: `b\s`, Size: 1, ModTime: old, Mode: 0o644})
+			b.src.Put("a", "x", old)
+		}, false},
+	} {
+		b := newBench(t)
+		c.put(b)
+		for range 2 {
+			if r := b.pass(filesync.Automatic); r.Fruitless != c.want {
+				t.Errorf("%s: fruitless %v: %+v", name, r.Fruitless, r.Files)
+			}
+		}
+	}
+}
