@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// trees shows how looking again grows with the number of files.
+// trees shows how a first pass with its second look, and looking again, grow with the
+// number of files.
 func trees(ctx context.Context, o options, s *sshServer, sizes []int) error {
 	fmt.Println("\nlooking again at unchanged files, by their number")
-	fmt.Printf("%10s  %8s  %12s  %10s  %s\n", "files", "wall s", "µs a file", "memory MiB", "first copy s")
+	fmt.Printf("%10s  %8s  %12s  %10s  %12s  %s\n", "files", "wall s", "µs a file", "memory MiB", "first copy s", "its memory MiB")
 	for _, n := range sizes {
 		from, to := filepath.Join(o.from, fmt.Sprintf("tree-%d", n)), filepath.Join(o.to, "copy")
 		if err := fill(from, n, max(1, n/500), func(int) int { return 0 }); err != nil {
@@ -25,7 +26,7 @@ func trees(ctx context.Context, o options, s *sshServer, sizes []int) error {
 		if err := os.Mkdir(to, 0o755); err != nil {
 			return err
 		}
-		argv := []string{o.sftp, "--config", configFor(s, from, to), "apply", "bench", "--json"}
+		argv := []string{o.sftp, "--config", configFor(s, from, to, twice.settle()), "apply", "bench", "--json"}
 		first, err := measure(ctx, argv)
 		if err != nil {
 			return err
@@ -34,7 +35,8 @@ func trees(ctx context.Context, o options, s *sshServer, sizes []int) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%10d  %8.2f  %12.1f  %10d  %.2f\n", n, second.wall.Seconds(), float64(second.wall.Microseconds())/float64(n), second.memory>>20, first.wall.Seconds())
+		fmt.Printf("%10d  %8.2f  %12.1f  %10d  %12.2f  %d\n", n, second.wall.Seconds(), float64(second.wall.Microseconds())/float64(n), second.memory>>20,
+			first.wall.Seconds(), first.memory>>20)
 		for _, p := range []string{from, to, to + ".data", to + ".yaml"} {
 			os.RemoveAll(p)
 		}
@@ -92,7 +94,7 @@ func startDaemon(ctx context.Context, o options, s *sshServer, from string, n in
 	for i := range n {
 		fmt.Fprintf(&text, `  c%05d:
     sftp: {host: 127.0.0.1, port: %s, username: %s, authentication: key-pairs, key_pairs_path: %s, known_hosts_path: %s}
-    files: {source_directory_path: %s, destination_directory_path: %s/to%05d}
+    files: {source_directory_path: %s, destination_directory_path: %s/to%05d, settle: 0s}
     automatic_sftp_file_sync: %s
 `, i, s.port, s.user, s.key, s.knownHosts, from, dir, i, schedule)
 	}

@@ -29,7 +29,7 @@ func tools(o options, temp string) []tool {
 			if k == list {
 				verb = []string{"ls", "bench", "--json"}
 			}
-			return append([]string{o.sftp, "--config", configFor(s, from, to)}, verb...)
+			return append([]string{o.sftp, "--config", configFor(s, from, to, k.settle())}, verb...)
 		}},
 		{"sftp", true, "sftp", func(k kind, s *sshServer, from, to string) []string {
 			base := append([]string{"sftp", "-q", "-P", s.port}, s.ssh()[3:]...)
@@ -85,14 +85,14 @@ func rclone(o options, temp string, tuning ...string) func(k kind, s *sshServer,
 
 // configFor writes our configuration. The data directory lies beside the
 // copies, so that the ledger pays for the same disk.
-func configFor(s *sshServer, from, to string) string {
+func configFor(s *sshServer, from, to, settle string) string {
 	path := to + ".yaml"
 	text := fmt.Sprintf(`data_directory: %s
 connectors:
   bench:
     sftp: {host: 127.0.0.1, port: %s, username: %s, authentication: key-pairs, key_pairs_path: %s, known_hosts_path: %s}
-    files: {source_directory_path: %s, destination_directory_path: %s}
-`, strconv.Quote(to+".data"), s.port, s.user, s.key, s.knownHosts, from, to)
+    files: {source_directory_path: %s, destination_directory_path: %s, settle: %s}
+`, strconv.Quote(to+".data"), s.port, s.user, s.key, s.knownHosts, from, to, settle)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		panic(err) // the directory is ours
 	}

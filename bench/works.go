@@ -25,7 +25,16 @@ const (
 	fetch kind = iota // copy the tree to an empty directory
 	again             // look again at a tree that was copied and did not change
 	list              // list the names
+	twice             // fetch, and ours looks at each file twice, a second apart
 )
+
+// settle is our files.settle: the works are about what copying costs, but for one.
+func (k kind) settle() string {
+	if k == twice {
+		return "1s"
+	}
+	return "0s"
+}
 
 // works are the works of docs/performance.md.
 func works(scale float64) []work {
@@ -36,6 +45,7 @@ func works(scale float64) []work {
 		{"big", "one file of 2 GiB", 0, fetch, func(dir string) error { return fill(dir, 1, 1, func(int) int { return n(2 << 30) }) }},
 		{"mixed", "2,000 files of 1 KB to 4 MB, 715 MB", 0, fetch, func(dir string) error { return fill(dir, n(2_000), 50, mixedSize) }},
 		{"small", "20,000 files of 4 KB in 200 directories", 0, fetch, small},
+		{"twice", "the same, each file looked at twice, 1 s apart", 0, twice, small},
 		{"small-far", "1,000 files of 4 KB, 40 ms away", far, fetch, func(dir string) error {
 			return fill(dir, n(1_000), 10, func(int) int { return 4 << 10 })
 		}},
@@ -54,8 +64,7 @@ func mixedSize(i int) int {
 	return int(1000 * math.Pow(4000, math.Pow(r.Float64(), 0.68)))
 }
 
-// fill makes files that cannot be compressed, modified in 2020, so that
-// nothing waits for them to stand still.
+// fill makes files that cannot be compressed, modified in 2020.
 func fill(dir string, files, dirs int, size func(i int) int) error {
 	data := make([]byte, 8<<20)
 	rand.NewChaCha8([32]byte{1}).Read(data)

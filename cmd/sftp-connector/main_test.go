@@ -50,9 +50,21 @@ func (s *site) configure(format string, args ...any) {
 	s.write("config.yaml", "server: {listen: 127.0.0.1:0}\n"+fmt.Sprintf(format, args...))
 }
 
+// unsettled gives a configuration in which no file has to stand still, but for those
+// of connectors that say how long.
+func unsettled(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		if !strings.Contains(line, "settle:") {
+			lines[i] = strings.Replace(line, "files: {", "files: {settle: 0s, ", 1)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
 func (s *site) write(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(s.path(name), []byte(unsettled(text)), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -66,8 +78,7 @@ func login(e sftptest.Endpoint) string {
 		e.Host, e.Port, e.User, e.PrivateKeyPath, e.KnownHosts)
 }
 
-// put writes a file at a server or a destination. One that is older than a day
-// is copied at the first look.
+// put writes a file at a server or a destination, modified so long ago.
 func put(t *testing.T, dir, name, text string, age time.Duration) {
 	t.Helper()
 	path := filepath.Join(dir, filepath.FromSlash(name))

@@ -51,7 +51,7 @@ func TestNewcomersWay(t *testing.T) {
 	s := newSite(t, `connectors:
   results:
     sftp: {host: 127.0.0.1, port: %d, username: %s, authentication: key-pairs, key_pairs_path: %q}
-    files: {source_directory_path: %q, destination_directory_path: ./results}
+    files: {source_directory_path: %q, destination_directory_path: ./results, settle: 1s}
     automatic_sftp_file_sync: 1s
 `, server.Port, server.User, server.PrivateKeyPath, server.Root)
 
