@@ -107,7 +107,7 @@ func testPassDocument(t *testing.T, text string) {
 	if got := keysOf(t, []byte(text)); !slices.Equal(got, want) {
 		t.Errorf("keys %v, want %v", got, want)
 	}
-	want = []string{"bytes", "conflict", "copied", "excluded", "failed", "present", "quarantined", "seen", "unsafe", "waiting"}
+	want = []string{"bytes", "conflict", "copied", "excluded", "failed", "present", "quarantined", "seen", "unsafe", "unverified", "waiting"}
 	if got := keysOf(t, document["files"]); !slices.Equal(got, want) {
 		t.Errorf("keys of files %v, want %v", got, want)
 	}

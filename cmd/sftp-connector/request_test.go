@@ -260,7 +260,7 @@ func TestRequestVerb(t *testing.T) {
 	for _, daemon := range []bool{false, true} {
 		t.Run(fmt.Sprintf("daemon %t", daemon), func(t *testing.T) {
 			t.Parallel()
-			s, server := requestable(t, ", settle: 1h")
+			s, server := requestable(t, ", settle: 2s")
 			put(t, server.Root, "a.csv", "1", old)
 			put(t, server.Root, "d/b.csv", "2", 49*time.Hour)
 			put(t, server.Root, "c.txt", "3", old)
