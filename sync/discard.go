@@ -14,6 +14,10 @@ const hintDiscards = "If nobody writes to the file, its server tells of it in a 
 // has failed: there is nothing that waiting would change.
 func (p *Pass) discard(ctx context.Context, e Entry, cause error) error {
 	p.looks.forget(e.Name)
+	if p.o.Discerning { // the source knows: it is another file, of the same size and time perhaps
+		p.wait(e, cause.Error())
+		return nil
+	}
 	found, err := p.ledger.Find(ctx, []string{e.Name})
 	if err != nil {
 		return err

@@ -162,6 +162,7 @@ func TestReplacedWhileRead(t *testing.T) {
 		}
 	})
 	s := openSource(t, keyLogin(srv.Endpoint))
+	s.limits.stands.learn(true) // as a first small file would have shown
 	m := memory{b: make([]byte, size)}
 	_, err := s.Fetch(t.Context(), e, 0, &m)
 	if opens.Load() < 2 {
@@ -182,6 +183,10 @@ func TestWide(t *testing.T) {
 		cfg := keyLogin(srv.Endpoint)
 		cfg.Connections = connections
 		s := openSource(t, cfg)
+		small := put(t, srv.Endpoint, "small", []byte("x"))
+		if _, err := s.Fetch(t.Context(), small, 0, &memory{}); err != nil { // shows that files stand when they were read
+			t.Fatal(err)
+		}
 		srv.ResetCounts()
 		start := time.Now()
 		m := memory{b: make([]byte, size)}
