@@ -39,7 +39,7 @@ func arrows() map[string]arrow {
 		"status":             {nil, none},
 		"share":              {nil, none},
 		"config":             {[]string{"share"}, nil},
-		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
+		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/text", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/ledger":        {types, nil},
 		"store/pending":      {nil, none},
 		"store/local":        {stores, nil},

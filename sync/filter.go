@@ -3,11 +3,8 @@ package sync
 import (
 	"fmt"
 	"path"
-	"regexp"
-	"strings"
+	"slices"
 	"time"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 // Filter decides by name, size and age which files a pass is about. Make one
@@ -24,19 +21,25 @@ type FilterOptions struct {
 	Include, Exclude []string      // globs or regex:…; no Include means all
 	MaximumSize      int64         // bytes; 0: none
 	MinimumAge       time.Duration // by the modification time and our own clock
+	// Root is the path of the source directory; "" if it is not known.
+	Root string
 }
 
 // NewFilter compiles the patterns. A glob without a slash matches the base
-// name, with one the path below the source; "regex:" matches the path.
+// name, with one the path below the source; "regex:" matches the path. An absolute
+// path below Root means the same as the path below the source. Names are compared
+// in Unicode's form NFC.
 func NewFilter(o FilterOptions) (*Filter, error) {
 	f := &Filter{temporary: TemporaryNames(), maximumSize: o.MaximumSize, minimumAge: o.MinimumAge}
 	var err error
-	if f.include, err = compile(o.Include); err != nil {
+	if f.include, err = compile(o.Include, o.Root); err != nil {
 		return nil, err
 	}
-	if f.exclude, err = compile(o.Exclude); err != nil {
+	if f.exclude, err = compile(o.Exclude, o.Root); err != nil {
 		return nil, err
 	}
+	// The source directory itself is not what is excluded.
+	f.exclude = slices.DeleteFunc(f.exclude, func(p pattern) bool { return p.all && p.text != "**" })
 	return f, nil
 }
 
@@ -46,14 +49,32 @@ func (f *Filter) Excluded(e Entry) string {
 	if t := temporary(f.temporary, base); t != "" {
 		return "a temporary name (" + t + ")"
 	}
-	if len(f.include) > 0 && match(f.include, e.Name, base) == "" {
+	if len(f.include) > 0 && match(f.include, e.Name) == "" {
 		return "not in files.include"
 	}
-	if p := match(f.exclude, e.Name, base); p != "" {
+	if p := match(f.exclude, e.Name); p != "" {
 		return "files.exclude has " + p
 	}
 	if f.maximumSize > 0 && e.Size > f.maximumSize {
 		return fmt.Sprintf("%d bytes, over files.maximum_file_size", e.Size)
+	}
+	return ""
+}
+
+// Prunes gives the pattern of Exclude for which a directory is not entered, or "":
+// one that matches the directory itself (lost+found, /tmp, archive/**), or a regular
+// expression that matches every path below it. A glob that is about files, by an
+// extension (*.bak) or by any name (archive/*), keeps nobody out of a directory.
+func (f *Filter) Prunes(dir string) string { return matchDirectory(f.exclude, dir) }
+
+// prunesAbove gives the pattern for which a directory above the path is not entered, or "".
+func (f *Filter) prunesAbove(name string) string {
+	for i := range name {
+		if name[i] == '/' {
+			if p := f.Prunes(name[:i]); p != "" {
+				return p
+			}
+		}
 	}
 	return ""
 }
@@ -64,71 +85,4 @@ func (f *Filter) TooYoung(e Entry, now time.Time) time.Duration {
 		return 0
 	}
 	return max(0, f.minimumAge-now.Sub(e.ModTime))
-}
-
-// pattern is one compiled glob or regular expression.
-type pattern struct {
-	text  string
-	glob  string
-	end   string // what every match ends in, which is quicker to see
-	base  bool   // match the base name, not the path
-	all   bool
-	regex *regexp.Regexp
-}
-
-func compile(texts []string) ([]pattern, error) {
-	var out []pattern
-	for _, t := range texts {
-		p, err := compileOne(t)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func compileOne(text string) (pattern, error) {
-	if expr, ok := strings.CutPrefix(text, "regex:"); ok {
-		re, err := regexp.Compile(expr)
-		if err != nil {
-			return pattern{}, fmt.Errorf("pattern %q: %w", text, err)
-		}
-		return pattern{text: text, regex: re}, nil
-	}
-	if !doublestar.ValidatePattern(text) {
-		return pattern{}, fmt.Errorf("pattern %q: %w", text, doublestar.ErrBadPattern)
-	}
-	return pattern{
-		text: text,
-		glob: strings.TrimPrefix(text, "/"),
-		end:  text[strings.LastIndexAny(text, `*?[]{}\/`)+1:],
-		base: !strings.Contains(text, "/"),
-		all:  text == "**",
-	}, nil
-}
-
-// match gives the text of the first pattern that matches, or "".
-func match(ps []pattern, name, base string) string {
-	for i := range ps {
-		p := &ps[i]
-		switch {
-		case p.all:
-			return p.text
-		case p.regex != nil:
-			if p.regex.MatchString(name) {
-				return p.text
-			}
-		case !strings.HasSuffix(base, p.end):
-		case p.base:
-			if doublestar.MatchUnvalidated(p.glob, base) {
-				return p.text
-			}
-		default:
-			if doublestar.MatchUnvalidated(p.glob, name) {
-				return p.text
-			}
-		}
-	}
-	return ""
 }

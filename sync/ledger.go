@@ -65,8 +65,8 @@ type Ledger interface {
 
 	// Gone marks every row that is not among the seen as gone from the source
 	// at that time, which owes nothing any more, and forgets the failures that
-	// are not. What was written at or after started, when the listing began, is
-	// left alone. Only a pass whose listing was complete may call it.
+	// are not. What lies where the pass did not look (Seen.Unlisted) and what was
+	// written at or after started, when the listing began, is left alone.
 	Gone(ctx context.Context, seen *Seen, started, at time.Time) error
 }
 

@@ -46,13 +46,17 @@ var (
 	errNameSlash     = errors.New("the name has a slash")
 	errNameBackslash = errors.New("the name has a backslash, which separates directories on Windows and network shares")
 	errNameNUL       = errors.New("the name has a NUL byte")
-	errNameUTF8      = errors.New("the name is not UTF-8")
+	errNameUTF8      = errors.New("the name is not in the encoding of files.name_encoding (UTF-8 unless that says otherwise)")
 	errNameLong      = errors.New("the name is longer than 255 bytes")
+	errPathLong      = errors.New("the path is longer than 4096 bytes")
 )
+
+// maxPath is how many bytes a path may have, as on Linux.
+const maxPath = 4096
 
 // isUnsafe reports whether err is one of a name.
 func isUnsafe(err error) bool {
-	for _, unsafe := range []error{errNameEmpty, errNameDots, errNameSlash, errNameBackslash, errNameNUL, errNameUTF8, errNameLong} {
+	for _, unsafe := range []error{errNameEmpty, errNameDots, errNameSlash, errNameBackslash, errNameNUL, errNameUTF8, errNameLong, errPathLong} {
 		if errors.Is(err, unsafe) {
 			return true
 		}
@@ -88,11 +92,13 @@ func checkBelow(dir, name string) error {
 	if dir == "" {
 		return checkName(name)
 	}
-	rest, ok := strings.CutPrefix(name, dir+"/")
-	if !ok {
+	if len(name) <= len(dir) || name[:len(dir)] != dir || name[len(dir)] != '/' {
 		return errNameSlash
 	}
-	return checkName(rest)
+	if len(name) > maxPath {
+		return errPathLong
+	}
+	return checkName(name[len(dir)+1:])
 }
 
 // join puts name below dir, where "" is the root.

@@ -125,7 +125,7 @@ type Pass struct {
 
 	tally
 	rows       *Seen       // of the ledger, that the listing came across
-	incomplete atomic.Bool // the listing missed something
+	incomplete atomic.Bool // the listing missed something; rows.Unlisted says where
 	resumes    resumes
 	second     waiting
 	relisting  atomic.Bool  // the source is listed again, for the second look
@@ -135,6 +135,7 @@ type Pass struct {
 	released   int64        // claims of this pass that were; shared.claims guards it
 	skip       []string     // directories that are never walked
 	entries    atomic.Int64 // that were listed
+	handed     atomic.Int64 // bytes that the listings keep of their names
 	sweeping   atomic.Bool
 	littered   atomic.Bool           // a pending file could not be removed
 	beside     bool                  // others were under way when it began
@@ -263,7 +264,7 @@ func (p *Pass) run(ctx context.Context) error {
 	switch {
 	case p.o.Mode == Request:
 		return p.bygone(ctx)
-	case p.o.Mode == Survey || p.incomplete.Load():
+	case p.o.Mode == Survey:
 		return nil
 	}
 	p.looks.end()

@@ -39,11 +39,11 @@ func (p *Pass) target(name string) string {
 	return name
 }
 
-// dropResumes removes what is kept of copies that will never go on: a complete
-// listing did not have their files, or had them in another version.
+// dropResumes removes what is kept of copies that will never go on: the listing
+// did not have their files, or had them in another version.
 func (p *Pass) dropResumes(ctx context.Context) error {
 	for name, k := range p.resumes.kept {
-		if p.resumes.found[name] {
+		if p.resumes.found[name] || p.rows.Unlisted.Covers(name) {
 			continue
 		}
 		e := k.Source

@@ -6,6 +6,10 @@ import "sync"
 // the order of their making, so a bit each takes little: a million rows are
 // 128 KiB. It may be used concurrently.
 type Seen struct {
+	// Unlisted is where it did not look: what lies there was not seen, and may be
+	// there all the same.
+	Unlisted Unlisted
+
 	mu       sync.Mutex
 	rows     bitmap
 	failures bitmap

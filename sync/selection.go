@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Bounds on a pattern that comes from another program. A glob is tried once for
@@ -26,10 +26,10 @@ const (
 // Selection is what a request asks for: files by path and modification time.
 // Make one with NewSelection; it may be used concurrently.
 type Selection struct {
-	name     *pattern // nil: all
+	names    []pattern // the readings of the pattern; none: all
 	from, to time.Time
-	start    string   // all matches lie below it
-	dirs     []string // the pattern's directories, "**" last where more may follow
+	start    string     // all matches lie below it
+	ways     [][]string // the directories of each reading, "**" last where more may follow
 }
 
 // NewSelection compiles a request's filters. name is a glob as in files.include
@@ -37,10 +37,16 @@ type Selection struct {
 // matches when it was modified at from or later and before to; a zero time is
 // no bound. The error is a sentence for whoever wrote the filters.
 func NewSelection(name string, from, to time.Time) (*Selection, error) {
+	return NewSelectionBelow("", name, from, to)
+}
+
+// NewSelectionBelow is NewSelection for a source of which the path is known: a name
+// that is an absolute path below root means the path below the source.
+func NewSelectionBelow(root, name string, from, to time.Time) (*Selection, error) {
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
 		return nil, fmt.Errorf("from (%s) has to be before to (%s)", from.Format(time.RFC3339), to.Format(time.RFC3339))
 	}
-	s := &Selection{from: from, to: to, dirs: []string{"**"}}
+	s := &Selection{from: from, to: to, ways: [][]string{{"**"}}}
 	if name == "" || name == "**" {
 		return s, nil
 	}
@@ -54,21 +60,34 @@ func NewSelection(name string, from, to time.Time) (*Selection, error) {
 	if err := check(text); err != nil {
 		return nil, fmt.Errorf("pattern %.60q: %w", name, err)
 	}
-	p, err := compileOne(name)
-	if err != nil {
+	var err error
+	if s.names, err = compileOne(name, root); err != nil {
 		return nil, err
 	}
-	s.name = &p
-	if p.regex == nil && !p.base {
-		s.dirs = directoriesOf(p.glob)
-		for _, d := range s.dirs {
-			if strings.ContainsAny(d, "*?") {
-				break
-			}
-			s.start = join(s.start, d)
-		}
-	}
+	s.findWays()
 	return s, nil
+}
+
+// findWays finds the directories that lead to what matches.
+func (s *Selection) findWays() {
+	ways := make([][]string, len(s.names))
+	for i, p := range s.names {
+		if p.regex != nil || p.base {
+			return // to all
+		}
+		ways[i] = directoriesOf(p.glob)
+	}
+	s.ways = ways
+	if len(ways) > 1 {
+		return
+	}
+	for _, d := range ways[0] {
+		// What Unicode can write in two ways may stand there in either, or in both.
+		if strings.ContainsAny(d, "*?") || !norm.NFD.IsNormalString(d) || !norm.NFC.IsNormalString(d) {
+			return
+		}
+		s.start = join(s.start, d)
+	}
 }
 
 // checkExpression refuses an expression that is costly to compile or to match.
@@ -171,7 +190,7 @@ func directoriesOf(glob string) []string {
 
 // Match reports whether a file is asked for.
 func (s *Selection) Match(e Entry) bool {
-	if s.name != nil && match([]pattern{*s.name}, e.Name, path.Base(e.Name)) == "" {
+	if len(s.names) > 0 && match(s.names, e.Name) == "" {
 		return false
 	}
 	if s.from.IsZero() && s.to.IsZero() {
@@ -185,13 +204,20 @@ func (s *Selection) MayHold(dir string) bool {
 	if dir == "" {
 		return true
 	}
-	for i, name := range strings.Split(dir, "/") {
+	parts := strings.Split(composed(dir), "/")
+	return slices.ContainsFunc(s.ways, func(way []string) bool { return leadsBy(way, parts) })
+}
+
+// leadsBy reports whether a way goes through the directory of these components, or
+// ends further up with "**".
+func leadsBy(way, parts []string) bool {
+	for i, name := range parts {
 		switch {
-		case i >= len(s.dirs):
+		case i >= len(way):
 			return false
-		case s.dirs[i] == "**":
+		case way[i] == "**":
 			return true
-		case !doublestar.MatchUnvalidated(s.dirs[i], name):
+		case !doublestar.MatchUnvalidated(way[i], name):
 			return false
 		}
 	}
@@ -209,7 +235,7 @@ func (p *Pass) startOf(ctx context.Context) (directory, error) {
 	if slices.ContainsFunc(p.skip, func(skip string) bool { return within(start, skip) }) {
 		return directory{}, nil
 	}
-	if err := checkPath(start); err != nil {
+	if checkPath(start) != nil || p.o.Filter.prunesAbove(start+"/") != "" {
 		return directory{}, nil
 	}
 	real, inside, err := p.src.Locate(ctx, start)
@@ -264,7 +290,7 @@ func (p *Pass) bygone(ctx context.Context) error {
 	err := p.ledger.DeliveredFiles(ctx, prefix, sel.from, sel.to, func(r Record) error {
 		e := r.Delivery.Source
 		_, missed := p.missed.Load(e.Name)
-		if p.rows.Row(r.ID) && !missed || !sel.Match(e) || p.o.Filter.Excluded(e) != "" {
+		if p.rows.Row(r.ID) && !missed || !sel.Match(e) || p.o.Filter.Excluded(e) != "" || p.o.Filter.prunesAbove(e.Name) != "" {
 			return nil
 		}
 		if recs = append(recs, r); len(recs) < chunkSize {

@@ -184,6 +184,8 @@ var (
 	ErrConflict = errors.New("another file stands at the destination under this name")
 	// ErrOutside: a symbolic link leaves the source directory.
 	ErrOutside = errors.New("the symbolic link leaves the source directory")
+	// ErrLoop: a symbolic link leads back to itself.
+	ErrLoop = errors.New("too many levels of symbolic links")
 	// ErrFull: there is no room for this file; a smaller one may fit.
 	ErrFull = errors.New("no space left at the destination")
 	// ErrLink: the original is a symbolic link, which is not removed or moved.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,94 +15,13 @@ import (
 
 // Bounds on what one listing may hold, so that an endless one ends.
 const (
-	maxDepth       = 128
-	maxLinkDepth   = 8          // symbolic links to directories within one path
-	maxEntries     = 5_000_000  // in one directory
-	maxDirectories = 500_000    // known and not yet listed
-	maxTree        = 50_000_000 // entries of a whole tree
-	maxRelists     = 5          // of one directory whose connection was lost midway
+	maxDepth     = 128
+	maxLinkDepth = 8          // symbolic links to directories within one path
+	maxEntries   = 5_000_000  // in one directory
+	maxTree      = 50_000_000 // entries of a whole tree
+	maxRelists   = 5          // of one directory whose connection was lost midway
+	chunkBytes   = 64 << 10   // of the names in one chunk
 )
-
-// directory is one that is to be listed.
-type directory struct {
-	name  string
-	real  string   // its path with all symbolic links resolved
-	above []string // the real paths of the directories that links led out of, on the way here
-	depth int
-}
-
-// loops reports whether a link in d that leads to the directory real would
-// come by a directory again that the way to d has passed.
-func (d directory) loops(real string) bool {
-	if len(d.above) >= maxLinkDepth || within(d.real, real) {
-		return true
-	}
-	for _, dir := range d.above {
-		if within(dir, real) {
-			return true
-		}
-	}
-	return false
-}
-
-// tree is the stack of directories to be listed, shared by the listers. Last
-// in, first out, so that it stays short on a deep tree.
-type tree struct {
-	mu     sync.Mutex
-	wake   *sync.Cond
-	stack  []directory
-	active int
-	ended  bool
-}
-
-func newTree(start directory) *tree {
-	t := &tree{stack: []directory{start}}
-	t.wake = sync.NewCond(&t.mu)
-	return t
-}
-
-// next waits for a directory; false when the whole tree is listed.
-func (t *tree) next() (directory, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.stack) == 0 && t.active > 0 && !t.ended {
-		t.wake.Wait()
-	}
-	if t.ended || len(t.stack) == 0 {
-		return directory{}, false
-	}
-	d := t.stack[len(t.stack)-1]
-	t.stack = t.stack[:len(t.stack)-1]
-	t.active++
-	return d, true
-}
-
-func (t *tree) push(d directory) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.stack) >= maxDirectories {
-		return false
-	}
-	t.stack = append(t.stack, d)
-	t.wake.Signal()
-	return true
-}
-
-func (t *tree) finish() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.active--
-	if t.active == 0 && len(t.stack) == 0 {
-		t.wake.Broadcast()
-	}
-}
-
-func (t *tree) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ended = true
-	t.wake.Broadcast()
-}
 
 // walk lists the whole source and sends its files on in chunks.
 func (p *Pass) walk(ctx context.Context) error {
@@ -138,7 +55,8 @@ func (p *Pass) walk(ctx context.Context) error {
 // source's root that cannot be read, and a connection that cannot be had again.
 func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 	p.at("listing /" + d.name)
-	var handed handed
+	handed := handed{used: &p.handed}
+	defer handed.release()
 	for relists := 0; ; relists++ {
 		err := p.listEntries(ctx, t, d, &handed)
 		switch {
@@ -154,7 +72,7 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 		case errors.Is(err, fs.ErrNotExist) && p.o.Selection != nil && d.name == p.o.Selection.start:
 			t.push(directory{}) // the root tells whether the source is there at all
 			return nil
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, Entry{Name: d.name}):
 			return nil // it went away since its parent was listed
 		}
 		p.unreadable(d.name, err)
@@ -185,41 +103,14 @@ func (p *Pass) unreadable(name string, err error) {
 		return // it was counted, or what it held goes on waiting
 	}
 	p.incomplete.Store(true)
+	p.rows.Unlisted.Add(name)
 	p.failed.Add(1)
 	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: hint(err), Unlisted: true})
 	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
-// handed are the names of one directory that were handed on already, by their
-// hashes, for when its listing has to start anew.
-type handed struct {
-	seed   maphash.Seed
-	hashes []uint64
-	before map[uint64]bool // of the listings that broke off
-}
-
-func (h *handed) again() {
-	h.before = make(map[uint64]bool, len(h.hashes))
-	for _, sum := range h.hashes {
-		h.before[sum] = true
-	}
-}
-
-// add reports whether the name is new.
-func (h *handed) add(name string) bool {
-	if h.hashes == nil {
-		h.seed = maphash.MakeSeed()
-	}
-	sum := maphash.String(h.seed, name)
-	if h.before[sum] {
-		return false
-	}
-	h.hashes = append(h.hashes, sum)
-	return true
-}
-
 func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
-	entries := 0
+	entries, size := 0, 0
 	chunk := make([]Entry, 0, chunkSize)
 	send := func() error {
 		if len(chunk) == 0 {
@@ -227,7 +118,7 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 		}
 		select {
 		case p.chunks <- chunk:
-			chunk = make([]Entry, 0, chunkSize)
+			chunk, size = make([]Entry, 0, chunkSize), 0
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -263,7 +154,8 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 		} else if !p.wantsAgain(file) {
 			continue
 		}
-		if chunk = append(chunk, file); len(chunk) == chunkSize {
+		size += len(file.Name)
+		if chunk = append(chunk, file); len(chunk) == chunkSize || size >= chunkBytes {
 			if err := send(); err != nil {
 				return err
 			}
@@ -283,19 +175,25 @@ func (p *Pass) reached() {
 // classify puts a directory on the stack and follows a link; it answers with
 // the entry if that is, or leads to, a file to be compared.
 func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Entry, bool) {
-	child := directory{name: e.Name, real: join(d.real, e.Name[len(e.Name)-baseLen(e.Name):]), above: d.above, depth: d.depth + 1}
+	behind, real := false, "" // of a symbolic link
 	if e.Mode&fs.ModeSymlink != 0 {
 		if !p.o.FollowLinks {
 			p.leaveOut(e, "a symbolic link, and files.symlinks is skip")
 			return e, false
 		}
-		target, real, err := p.src.Resolve(ctx, e)
+		target, end, err := p.src.Resolve(ctx, e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			p.leaveOut(e, "a symbolic link to nothing")
 			return e, false
+		case errors.Is(err, ErrLoop):
+			p.leaveOut(e, "a symbolic link that leads back to itself")
+			return e, false
 		case errors.Is(err, ErrOutside):
 			p.refuse(e, err)
+			return e, false
+		case err == nil && len(end) > maxPath:
+			p.refuse(e, errPathLong)
 			return e, false
 		case unavailable(err):
 			p.abort(err)
@@ -306,16 +204,19 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 			}
 			return e, false
 		}
-		e, child.real = target, real
+		e, behind, real = target, true, end
 		if e.Mode.IsDir() && d.loops(real) {
 			p.leaveOut(e, "a symbolic link to a directory above it")
 			return e, false
 		}
-		child.above = append(slices.Clone(d.above), d.real)
 	}
 	switch {
+	case e.Mode.IsDir() && behind:
+		p.descend(d.behind(e.Name, real), e, func(child directory) bool { return t.push(child) })
+		return e, false
 	case e.Mode.IsDir():
-		p.descend(t, child)
+		base := e.Name[len(e.Name)-baseLen(e.Name):]
+		p.descend(d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
 		return e, false
 	case !e.Mode.IsRegular():
 		if !p.relisting.Load() {
@@ -330,16 +231,25 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 	return e, true
 }
 
-func (p *Pass) descend(t *tree, d directory) {
+// descend has a directory listed, if that is for this pass.
+func (p *Pass) descend(d directory, e Entry, push func(directory) bool) {
 	switch {
 	case slices.Contains(p.skip, d.name), slices.Contains(p.skip, d.real):
+		p.rows.Unlisted.Add(d.name)
 		return
 	case p.o.Selection != nil && !p.o.Selection.MayHold(d.name):
 		return
+	}
+	if pattern := p.o.Filter.Prunes(d.name); pattern != "" {
+		p.rows.Unlisted.Add(d.name)
+		p.leaveOut(e, "a directory that is not entered: files.exclude has "+pattern)
+		return
+	}
+	switch {
 	case d.depth > maxDepth:
 		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, ErrLimit))
-	case !t.push(d):
-		p.unreadable(d.name, fmt.Errorf("more than %d directories wait to be listed: %w", maxDirectories, ErrLimit))
+	case !push(d):
+		p.unreadable(d.name, fmt.Errorf("the names of the directories that wait to be listed have more than %d MiB: %w", maxStack>>20, ErrLimit))
 	}
 }
 
@@ -363,6 +273,10 @@ func (p *Pass) refuse(e Entry, err error) {
 	if p.relisting.Load() || p.o.Selection != nil && !e.Mode.IsDir() && !p.o.Selection.Match(e) {
 		return
 	}
+	if e.Mode.IsDir() {
+		p.rows.Unlisted.Add(e.Name)
+	}
+	e.Name = cut(e.Name)
 	p.tally.seen.Add(1)
 	p.unsafe.Add(1)
 	p.listFailure(FileFailure{Name: e.Name, Error: err.Error(), Hint: hint(err), Unlisted: e.Mode.IsDir()})
@@ -377,4 +291,12 @@ func within(dir, real string) bool {
 // baseLen is the length of the last component of a path.
 func baseLen(name string) int {
 	return len(name) - 1 - strings.LastIndexByte(name, '/')
+}
+
+// cut shortens a path that is not fit to be kept.
+func cut(name string) string {
+	if len(name) <= maxPath {
+		return name
+	}
+	return name[:maxPath/8] + "…"
 }

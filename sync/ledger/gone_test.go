@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"database/sql"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,30 @@ func TestFileComesBack(t *testing.T) {
 		must(t, c.Gone(t.Context(), seen, at, at))
 		if r := find(t, c, "x"); r.Gone != gone || r.After != filesync.AfterDone {
 			t.Errorf("listing %d: %+v", i, r)
+		}
+	}
+}
+
+// What lies where the pass did not look is left alone.
+func TestGoneOnlyWhereItWasLooked(t *testing.T) {
+	c := connector(t, open(t, t.TempDir()), "c")
+	names := []string{"a", "dark/a", "dark/deep/a", "darker", "light/a"}
+	for _, name := range names {
+		commit(t, c, delivery(name, 1))
+		_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry("failing/"+name, 1), Tries: 1, Next: day, At: day}})
+		must(t, err)
+	}
+	seen := filesync.NewSeen()
+	seen.Unlisted.Add("dark")
+	seen.Unlisted.Add("failing/dark")
+	must(t, c.Gone(t.Context(), seen, day.Add(time.Hour), day.Add(time.Hour)))
+	for _, name := range names {
+		dark := strings.HasPrefix(name, "dark/")
+		if r := find(t, c, name); r.Gone == dark {
+			t.Errorf("%s is gone: %v", name, r.Gone)
+		}
+		if r := find(t, c, "failing/"+name); (r.FailureID != 0) != dark {
+			t.Errorf("the failure of %s is there: %v", name, r.FailureID != 0)
 		}
 	}
 }

@@ -218,6 +218,15 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 	}); err != nil {
 		return err
 	}
+	if !seen.Unlisted.Empty() {
+		var err error
+		if went, err = c.listed(ctx, "files", went, &seen.Unlisted); err != nil {
+			return err
+		}
+		if released, err = c.listed(ctx, "failures", released, &seen.Unlisted); err != nil {
+			return err
+		}
+	}
 	before := started.UnixMilli()
 	if err := c.inChunks(ctx, "gone files", `UPDATE files SET gone = ?, after = CASE WHEN after IN (1, 2, 4) THEN 3 ELSE after END
 		WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, went, at.UnixMilli(), before); err != nil {
@@ -243,6 +252,31 @@ func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int6
 		}
 	}
 	return nil
+}
+
+// listed gives those of the rows whose paths do not lie where nobody looked.
+func (c *Connector) listed(ctx context.Context, table string, ids []int64, unlisted *filesync.Unlisted) ([]int64, error) {
+	const most = 10_000 // rows of one statement
+	kept := ids[:0]
+	for chunk := range slices.Chunk(ids, most) {
+		list, err := json.Marshal(chunk)
+		if err != nil {
+			return nil, err
+		}
+		err = c.each(ctx, "SELECT id, path FROM "+table+" WHERE id IN (SELECT value FROM json_each(?))", func(rows *sql.Rows) error {
+			var id int64
+			var path string
+			err := rows.Scan(&id, &path)
+			if err == nil && !unlisted.Covers(path) {
+				kept = append(kept, id)
+			}
+			return err
+		}, string(list))
+		if err != nil {
+			return nil, fmt.Errorf("ledger: gone: %w", err)
+		}
+	}
+	return kept, nil
 }
 
 // marks calls f for each row of a query: its id, and since when it is gone.
