@@ -2,10 +2,15 @@ package sync_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,5 +84,155 @@ func watchHeap(done <-chan struct{}, peak chan<- uint64) {
 			peak <- most
 			return
 		}
+	}
+}
+
+// hostile is a source that lists what it likes, and holds nothing itself.
+type hostile struct {
+	filesync.Source
+	list func(dir string, yield func(filesync.Entry) bool)
+}
+
+func (h hostile) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
+	return func(yield func(filesync.Entry, error) bool) {
+		h.list(dir, func(e filesync.Entry) bool {
+			if dir != "" {
+				e.Name = dir + "/" + e.Name
+			}
+			return yield(e, ctx.Err())
+		})
+	}
+}
+
+func (h hostile) Close() error { return nil }
+
+// meter counts entries, and looks at the heap now and then while nobody lists.
+type meter struct {
+	before uint64
+	peak   int64
+	listed atomic.Int64
+	quiet  sync.RWMutex
+}
+
+func (m *meter) count() int64 {
+	n := m.listed.Add(1)
+	if n%10_000 == 0 || n == 1000 {
+		m.quiet.Lock()
+		defer m.quiet.Unlock()
+		m.peak = max(m.peak, int64(heap())-int64(m.before))
+		return n
+	}
+	m.quiet.RLock()
+	defer m.quiet.RUnlock()
+	return n
+}
+
+// Whatever a source lists, a walk holds no more than some tens of MiB.
+func TestHostileListings(t *testing.T) {
+	const most = 40 << 20
+	long := func(i int) string { return fmt.Sprintf("%06d", i) + strings.Repeat("x", 249) }
+	// deep lists a chain of long names, and then very many entries.
+	deep := func(mode fs.FileMode, n int) func(string, func(filesync.Entry) bool) {
+		return func(dir string, yield func(filesync.Entry) bool) {
+			switch depth := len(dir) / 255; {
+			case depth < 14:
+				yield(filesync.Entry{Name: long(0), Mode: fs.ModeDir | 0o755})
+			case depth == 14:
+				for i := range n {
+					if !yield(filesync.Entry{Name: long(i), Mode: mode, ModTime: old}) {
+						return
+					}
+				}
+			}
+		}
+	}
+	for name, list := range map[string]func(dir string, yield func(filesync.Entry) bool){
+		"many directories with long paths": deep(fs.ModeDir|0o755, 100_000),
+		"many files with long paths":       deep(0o644, 30_000),
+		"many pipes with long paths":       deep(fs.ModeNamedPipe, 100_000),
+		"names of 30 KB": func(dir string, yield func(filesync.Entry) bool) {
+			for i := range 5_000 {
+				if !yield(filesync.Entry{Name: strings.Repeat("x", 30_000) + fmt.Sprint(i), Mode: fs.ModeDir | 0o755}) {
+					return
+				}
+			}
+		},
+		"each directory has more": func(dir string, yield func(filesync.Entry) bool) {
+			for i := range 3000 {
+				if len(dir) > 1500 || !yield(filesync.Entry{Name: long(i), Mode: fs.ModeDir | 0o755}) {
+					return
+				}
+			}
+		},
+		"a directory of directories": func(dir string, yield func(filesync.Entry) bool) {
+			for i := 0; dir == "" && i < 300_000 && yield(filesync.Entry{Name: fmt.Sprint("patient-", i), Mode: fs.ModeDir | 0o755}); i++ {
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			m := &meter{before: heap()}
+			src := hostile{list: func(dir string, yield func(filesync.Entry) bool) {
+				list(dir, func(e filesync.Entry) bool {
+					if m.count() > 1_200_000 { // some have no end that anybody could wait for
+						cancel()
+					}
+					return yield(e)
+				})
+			}}
+			f, err := filesync.NewFilter(filesync.FilterOptions{Include: []string{"none"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dst, err := local.Open(b.dir, b.ledger.Owner())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dst.Close()
+			p := filesync.New(src, nil, dst, b.memory, b.shared, filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: f})
+			p.LimitEntries(500_000)
+			r := p.Run(ctx)
+			grown := m.peak
+			t.Logf("%s: the heap grew by %d MiB; seen %d, failed %d, unsafe %d, excluded %d", r.Outcome, grown>>20, r.Files.Seen, r.Files.Failed, r.Files.Unsafe, r.Files.Excluded)
+			if grown > most {
+				t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+			if name == "each directory has more" && r.Files.Failed == 0 {
+				t.Error("all of them wait to be listed")
+			}
+			if name == "a directory of directories" && r.Outcome != filesync.Succeeded {
+				t.Errorf("300,000 directories are too many: %v", r.Failures)
+			}
+		})
+	}
+}
+
+// The names that a listing which starts anew has handed on already are bounded, too.
+func TestHandedOnNames(t *testing.T) {
+	h, used := filesync.NewHanded()
+	name := func(i int) string { return fmt.Sprintf("d/%07d", i) }
+	const names = 1_200_000
+	for i := range names {
+		if !h.Add(name(i)) {
+			t.Fatalf("%s is taken for one of an earlier listing", name(i))
+		}
+	}
+	if used.Load() > 8<<20 {
+		t.Errorf("%d bytes", used.Load())
+	}
+	h.Again()
+	for i := range 1_000_000 {
+		if h.Add(name(i)) {
+			t.Fatalf("%s is handed on again", name(i))
+		}
+	}
+	if !h.Add("d/new") {
+		t.Error("a new name is not handed on")
+	}
+	h.Release()
+	if used.Load() != 0 {
+		t.Errorf("%d bytes are left", used.Load())
 	}
 }

@@ -51,8 +51,11 @@ func (d directory) loops(real string) bool {
 	return false
 }
 
-// kids is the block that the children of one directory go to.
-type kids struct{ at *block }
+// kids are the children of one directory, while that is listed by one lister.
+type kids struct {
+	at   *block // where they are put; tree.mu guards it
+	left int    // for which there was no room
+}
 
 // block holds directories that wait: of itself alone, or children of it by their
 // names, each followed by a byte with its length.
@@ -63,10 +66,10 @@ type block struct {
 	stacked bool
 }
 
-// cost is what a block takes without its names. Of the strings that blocks may
-// share, each counts its own.
+// cost is what a block takes. Of the strings that blocks may share, each counts
+// its own.
 func (b *block) cost() int {
-	n := blockCost + len(b.of.name)
+	n := blockCost + cap(b.names) + len(b.of.name)
 	if b.of.real != b.of.name {
 		n += len(b.of.real)
 	}
@@ -118,7 +121,6 @@ func (t *tree) pop() directory {
 		last := len(b.names) - 1
 		from := last - int(b.names[last])
 		d = b.of.child(string(b.names[from:last]))
-		t.bytes -= len(b.names) - from
 		b.names = b.names[:from]
 	}
 	if len(b.names) == 0 {
@@ -142,6 +144,9 @@ func (t *tree) push(d directory) bool {
 func (t *tree) pushChild(d directory, base string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.bytes > maxStack {
+		return false
+	}
 	b := d.kids.at
 	if b == nil || !b.stacked || len(b.names)+len(base) >= blockSize {
 		b = &block{of: d}
@@ -151,14 +156,9 @@ func (t *tree) pushChild(d directory, base string) bool {
 		}
 		d.kids.at = b
 	}
-	if t.bytes+len(base)+1 > maxStack {
-		if len(b.names) == 0 { // nothing may be popped from an empty one
-			t.unstack(b)
-		}
-		return false
-	}
+	before := cap(b.names)
 	b.names = append(append(b.names, base...), byte(len(base)))
-	t.bytes += len(base) + 1
+	t.bytes += cap(b.names) - before
 	t.wake.Signal()
 	return true
 }
@@ -173,13 +173,6 @@ func (t *tree) stackBlock(b *block) bool {
 	t.stack = append(t.stack, b)
 	t.wake.Signal()
 	return true
-}
-
-// unstack takes back a block that was just put on top. The caller holds t.mu.
-func (t *tree) unstack(b *block) {
-	t.bytes -= b.cost()
-	b.stacked = false
-	t.stack = t.stack[:len(t.stack)-1]
 }
 
 func (t *tree) finish() {

@@ -235,3 +235,16 @@ func TestUnlistedIsBounded(t *testing.T) {
 		t.Errorf("%d bytes, covers all: %v", got, u.Covers("anything"))
 	}
 }
+
+// What no system could hold is not looked into.
+func TestTooLongPath(t *testing.T) {
+	b := newBench(t)
+	part := strings.Repeat("x", 250)
+	b.src.Put("a", "1", old)
+	b.src.Put(strings.Repeat(part+"/", 17)+"b", "1", old)
+	r := b.pass(filesync.Automatic)
+	b.want(r, filesync.Partial, "copied=1 unsafe=1")
+	if f := r.Failures[0]; !strings.Contains(f.Error, "longer than 4096 bytes") || !f.Unlisted || len(f.Name) > 600 {
+		t.Errorf("%+v", f)
+	}
+}

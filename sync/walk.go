@@ -111,14 +111,14 @@ func (p *Pass) unreadable(name string, err error) {
 
 func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
 	entries, size := 0, 0
-	chunk := make([]Entry, 0, chunkSize)
+	var chunk []Entry
 	send := func() error {
 		if len(chunk) == 0 {
 			return nil
 		}
 		select {
 		case p.chunks <- chunk:
-			chunk, size = make([]Entry, 0, chunkSize), 0
+			chunk, size = nil, 0
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -154,7 +154,9 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 		} else if !p.wantsAgain(file) {
 			continue
 		}
-		size += len(file.Name)
+		if size += len(file.Name); chunk == nil && entries > chunkSize {
+			chunk = make([]Entry, 0, chunkSize) // of a large directory
+		}
 		if chunk = append(chunk, file); len(chunk) == chunkSize || size >= chunkBytes {
 			if err := send(); err != nil {
 				return err
@@ -212,11 +214,11 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 	}
 	switch {
 	case e.Mode.IsDir() && behind:
-		p.descend(d.behind(e.Name, real), e, func(child directory) bool { return t.push(child) })
+		p.descend(d, d.behind(e.Name, real), e, func(child directory) bool { return t.push(child) })
 		return e, false
 	case e.Mode.IsDir():
 		base := e.Name[len(e.Name)-baseLen(e.Name):]
-		p.descend(d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
+		p.descend(d, d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
 		return e, false
 	case !e.Mode.IsRegular():
 		if !p.relisting.Load() {
@@ -231,8 +233,8 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 	return e, true
 }
 
-// descend has a directory listed, if that is for this pass.
-func (p *Pass) descend(d directory, e Entry, push func(directory) bool) {
+// descend has the directory d in above listed, if that is for this pass.
+func (p *Pass) descend(above, d directory, e Entry, push func(directory) bool) {
 	switch {
 	case slices.Contains(p.skip, d.name), slices.Contains(p.skip, d.real):
 		p.rows.Unlisted.Add(d.name)
@@ -249,8 +251,18 @@ func (p *Pass) descend(d directory, e Entry, push func(directory) bool) {
 	case d.depth > maxDepth:
 		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, ErrLimit))
 	case !push(d):
-		p.unreadable(d.name, fmt.Errorf("the names of the directories that wait to be listed have more than %d MiB: %w", maxStack>>20, ErrLimit))
+		p.overflow(above)
 	}
+}
+
+// overflow counts a directory in above for which the stack has no room. Of very
+// many, the directory above them is named, once.
+func (p *Pass) overflow(above directory) {
+	if above.kids.left++; above.kids.left > 1 {
+		p.failed.Add(1)
+		return
+	}
+	p.unreadable(above.name, fmt.Errorf("the names of the directories that wait to be listed have more than %d MiB: %w", maxStack>>20, ErrLimit))
 }
 
 // leaveOut counts an entry of a listing that is no file for this connector.
