@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -100,12 +101,16 @@ type Totals struct {
 	Skipped int64
 }
 
+// rootOf is the path of the source directory as patterns have it.
+func rootOf(cfg *config.Connector) string { return filepath.ToSlash(cfg.Files.SourceDirectoryPath) }
+
 // New makes an element, with what the ledger remembers of it. over is the
 // schedule that was set over the file's, or "".
 func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over string) (*Element, error) {
 	filter, err := filesync.NewFilter(filesync.FilterOptions{
 		Include: cfg.Files.Include, Exclude: cfg.Files.Exclude,
 		MaximumSize: int64(cfg.Files.MaximumFileSize), MinimumAge: cfg.Files.MinimumAge.Std(),
+		Root: rootOf(cfg),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)

@@ -67,6 +67,7 @@ func (e *Element) Request(ctx context.Context, sel *filesync.Selection, started 
 	case <-ctx.Done():
 		return RequestReport{}, context.Cause(ctx)
 	}
+	sel = sel.Below(rootOf(e.cfg))
 	c := &collector{sel: sel, filter: e.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
 	r := newRun(filesync.Request)
 	r.selection, r.observe, r.began = sel, c, started

@@ -55,7 +55,7 @@ func compileOne(text, root string) ([]pattern, error) {
 	}
 	q, err := compileText(short)
 	if err != nil {
-		return nil, err
+		return []pattern{p}, nil // it is a pattern as it is written only
 	}
 	q.text, q.base = text, false
 	return []pattern{p, q}, nil

@@ -37,12 +37,6 @@ type Selection struct {
 // matches when it was modified at from or later and before to; a zero time is
 // no bound. The error is a sentence for whoever wrote the filters.
 func NewSelection(name string, from, to time.Time) (*Selection, error) {
-	return NewSelectionBelow("", name, from, to)
-}
-
-// NewSelectionBelow is NewSelection for a source of which the path is known: a name
-// that is an absolute path below root means the path below the source.
-func NewSelectionBelow(root, name string, from, to time.Time) (*Selection, error) {
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
 		return nil, fmt.Errorf("from (%s) has to be before to (%s)", from.Format(time.RFC3339), to.Format(time.RFC3339))
 	}
@@ -60,12 +54,29 @@ func NewSelectionBelow(root, name string, from, to time.Time) (*Selection, error
 	if err := check(text); err != nil {
 		return nil, fmt.Errorf("pattern %.60q: %w", name, err)
 	}
-	var err error
-	if s.names, err = compileOne(name, root); err != nil {
+	p, err := compileText(name)
+	if err != nil {
 		return nil, err
 	}
+	s.names = []pattern{p}
 	s.findWays()
 	return s, nil
+}
+
+// Below gives the selection for a source of which the path is root: a name that is
+// an absolute path below that means the path below the source, too.
+func (s *Selection) Below(root string) *Selection {
+	if len(s.names) == 0 {
+		return s
+	}
+	names, err := compileOne(s.names[0].text, root)
+	if err != nil || len(names) == 1 {
+		return s
+	}
+	below := *s
+	below.names, below.start, below.ways = names, "", [][]string{{"**"}}
+	below.findWays()
+	return &below
 }
 
 // findWays finds the directories that lead to what matches.

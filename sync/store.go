@@ -69,7 +69,8 @@ type Relister interface {
 type Linker interface {
 	// Resolve follows the link e to its end and returns the entry that it
 	// points to, under e's own name, and that entry's path below the root
-	// with every link resolved. ErrOutside when it leaves the root.
+	// with every link resolved. ErrOutside when it leaves the root, ErrLoop when it
+	// has no end.
 	Resolve(ctx context.Context, e Entry) (target Entry, real string, err error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,7 @@ func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m noti
 	if err != nil {
 		return m, false, err
 	}
+	sel = sel.Below(filepath.ToSlash(e.Config().Files.SourceDirectoryPath))
 	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(e), Destination: e.Config().Files.DestinationDirectoryPath}
 	for cursor := sub.Cursor; ; {
 		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxTold)

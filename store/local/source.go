@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
@@ -313,14 +314,19 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 }
 
 // real gives the path below the root that name leads to, with every link
-// resolved: "" for the root itself; ErrOutside when it leaves the root.
+// resolved: "" for the root itself; ErrOutside when it leaves the root,
+// ErrLoop when it has no end.
 func (s *Source) real(name string) (string, error) {
 	root, err := s.root()
 	if err != nil {
 		return "", err
 	}
-	end, err := filepath.EvalSymlinks(filepath.Join(root, filepath.FromSlash(name)))
+	at := filepath.Join(root, filepath.FromSlash(name))
+	end, err := filepath.EvalSymlinks(at)
 	if err != nil {
+		if _, serr := os.Stat(at); errors.Is(serr, syscall.ELOOP) { // EvalSymlinks does not say so
+			err = filesync.ErrLoop
+		}
 		return "", err
 	}
 	real, inside := within(root, end)

@@ -13,15 +13,13 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// maxHops is how many links one path may lead through.
-const maxHops = 16
-
-var errLoop = errors.New("too many levels of symbolic links")
+// maxHops is how many links one path may lead through, as on Linux.
+const maxHops = 40
 
 // Resolve follows the link e to its end and returns what it points to, under
 // e's own name, and that entry's path below the root with every link resolved:
-// "" for the root itself. ErrOutside when it leaves the root, fs.ErrNotExist
-// when there is nothing at its end.
+// "" for the root itself. ErrOutside when it leaves the root, ErrLoop when it leads
+// back to itself, fs.ErrNotExist when there is nothing at its end.
 //
 // A server whose REALPATH follows links is asked for the end; with one whose
 // REALPATH only tidies up a path, each component is looked at. There, a link
@@ -29,7 +27,7 @@ var errLoop = errors.New("too many levels of symbolic links")
 func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync.Entry, real string, err error) {
 	a, real, err := s.resolve(ctx, e.Name)
 	if err != nil {
-		if errors.Is(err, errLoop) {
+		if errors.Is(err, filesync.ErrLoop) {
 			err = fmt.Errorf("follow %s: %w", shown(e.Name), err)
 		}
 		return filesync.Entry{}, "", s.failure("follow", e.Name, err)
@@ -123,6 +121,11 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 		}
 		at := slash(root) + strings.Join(append(slices.Clone(real), part), "/")
 		a, err := s.control.lstat(ctx, at)
+		if isFailure(err) { // some follow the link here, too, and a loop has no end
+			if _, lerr := s.control.readLink(ctx, at); lerr == nil {
+				a, err = attrs{mode: fs.ModeSymlink}, nil
+			}
+		}
 		if err != nil {
 			return attrs{}, "", err
 		}
@@ -131,7 +134,7 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 			continue
 		}
 		if hops++; hops > maxHops {
-			return attrs{}, "", errLoop
+			return attrs{}, "", filesync.ErrLoop
 		}
 		link, err := s.control.readLink(ctx, at)
 		if err != nil {
