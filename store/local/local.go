@@ -14,8 +14,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"sync"
 
 	"sftpconnector/status"
 	"sftpconnector/store/pending"
@@ -27,6 +27,9 @@ type Destination struct {
 	path  string
 	owner string
 	dirs  *directories
+
+	foldsOnce sync.Once
+	folds     bool
 }
 
 var _ filesync.Destination = (*Destination)(nil)
@@ -82,12 +85,6 @@ func (d *Destination) failed(op, name string, err error) error {
 		return unavailable(op, d.path, rerr)
 	}
 	return fmt.Errorf("%s %s: %w", op, name, cause(err))
-}
-
-// FoldsCase implements sync.Destination. The usual file systems of Windows and
-// macOS do; where they do not, the rule is only stricter than it had to be.
-func (d *Destination) FoldsCase() bool {
-	return runtime.GOOS == "windows" || runtime.GOOS == "darwin"
 }
 
 // Close implements sync.Destination.
