@@ -38,12 +38,13 @@ func arrows() map[string]arrow {
 	return map[string]arrow{
 		"status":             {nil, none},
 		"share":              {nil, none},
-		"config":             {[]string{"share"}, nil},
+		"charset":            {nil, []string{"golang.org/x/text"}},
+		"config":             {[]string{"charset", "share"}, nil},
 		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/text", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/ledger":        {types, nil},
 		"store/pending":      {nil, none},
 		"store/local":        {stores, nil},
-		"store/sftp":         {stores, nil},
+		"store/sftp":         {append([]string{"charset"}, stores...), nil},
 		"store/smb":          {append([]string{"share"}, stores...), nil},
 		"credentialsapi":     {[]string{"status"}, nil},
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
@@ -59,7 +60,7 @@ func arrows() map[string]arrow {
 		"interapp/requests":  {append(running, "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/guessing", "space/inbox", "space/sshd"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/requests", "interapp/server",
-			"store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
+			"charset", "store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},

@@ -157,21 +157,22 @@ const (
 // Files is the "File Handling Overview" of a connector. In direction upload the
 // source is a local directory, and the destination is on the server.
 type Files struct {
-	SourceDirectoryPath      string     `yaml:"source_directory_path"`
-	DestinationDirectoryPath string     `yaml:"destination_directory_path"`
-	SystemUsername           string     `yaml:"system_username"`
-	SystemPassword           Secret     `yaml:"system_password"` // or system_password_file
-	Include                  []string   `yaml:"include"`
-	Exclude                  []string   `yaml:"exclude"`
-	MinimumAge               Duration   `yaml:"minimum_age"`
-	Settle                   Duration   `yaml:"settle"`
-	MaximumFileSize          Size       `yaml:"maximum_file_size"` // 0: none
-	Symlinks                 Symlinks   `yaml:"symlinks"`
-	AfterCopy                AfterCopy  `yaml:"after_copy"`
-	OnConflict               OnConflict `yaml:"on_conflict"`
-	UploadName               UploadName `yaml:"upload_name"`
-	Layout                   Layout     `yaml:"layout"`
-	BandwidthLimit           Rate       `yaml:"bandwidth_limit"` // bytes a second; 0: none
+	SourceDirectoryPath      string       `yaml:"source_directory_path"`
+	DestinationDirectoryPath string       `yaml:"destination_directory_path"`
+	SystemUsername           string       `yaml:"system_username"`
+	SystemPassword           Secret       `yaml:"system_password"` // or system_password_file
+	Include                  []string     `yaml:"include"`
+	Exclude                  []string     `yaml:"exclude"`
+	MinimumAge               Duration     `yaml:"minimum_age"`
+	Settle                   Duration     `yaml:"settle"`
+	MaximumFileSize          Size         `yaml:"maximum_file_size"` // 0: none
+	Symlinks                 Symlinks     `yaml:"symlinks"`
+	AfterCopy                AfterCopy    `yaml:"after_copy"`
+	OnConflict               OnConflict   `yaml:"on_conflict"`
+	UploadName               UploadName   `yaml:"upload_name"`
+	Layout                   Layout       `yaml:"layout"`
+	NameEncoding             NameEncoding `yaml:"name_encoding"`   // of the names on the server
+	BandwidthLimit           Rate         `yaml:"bandwidth_limit"` // bytes a second; 0: none
 }
 
 // InterApp names the classes of DataMiner messages, and their properties.

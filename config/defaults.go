@@ -34,6 +34,7 @@ func (c *Connector) setDefaults() {
 	c.Files.OnConflict = FailOnConflict
 	c.Files.UploadName = UploadPending
 	c.Files.Layout = Tree
+	c.Files.NameEncoding = UTF8
 	c.Sync = Schedule{Text: notApplicable}
 	c.TimeZone = TimeZone{time.UTC}
 	c.InterApp = InterApp{

@@ -156,7 +156,7 @@ func TestDefaults(t *testing.T) {
 			Files: Files{
 				SourceDirectoryPath: "/results", DestinationDirectoryPath: filepath.Join(dir, "results"),
 				Include: []string{"**"}, Settle: Duration(5 * time.Second), Symlinks: FollowSymlinks,
-				AfterCopy: AfterCopy{Action: Leave}, OnConflict: FailOnConflict, UploadName: UploadPending, Layout: Tree,
+				AfterCopy: AfterCopy{Action: Leave}, OnConflict: FailOnConflict, UploadName: UploadPending, Layout: Tree, NameEncoding: UTF8,
 			},
 			Sync:     Schedule{Text: "N/A"},
 			TimeZone: TimeZone{time.UTC},

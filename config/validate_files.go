@@ -26,9 +26,25 @@ func (f Files) validate(at *place, uploads bool) {
 	}
 	validatePatterns(f.Include, include)
 	validatePatterns(f.Exclude, at.at("exclude"))
+	f.validateEncoding(at, uploads)
 	if f.Settle.Std() > maxSettle {
 		at.at("settle").refuse("out of range; allowed: 0s (off) to 24h")
 	}
+}
+
+// validateEncoding checks that the directories of the server have names there.
+func (f Files) validateEncoding(at *place, uploads bool) {
+	check := func(key, directory string) {
+		if _, err := f.NameEncoding.Charset().Encode(directory); err != nil {
+			at.at(key).refuse("it has characters that %s lacks, the encoding of name_encoding", f.NameEncoding)
+		}
+	}
+	if uploads {
+		check("destination_directory_path", f.DestinationDirectoryPath)
+		return
+	}
+	check("source_directory_path", f.SourceDirectoryPath)
+	check("after_copy", f.AfterCopy.MoveTo)
 }
 
 // validateDownload checks the way from the server to here.

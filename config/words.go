@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sftpconnector/charset"
 )
 
 // choose sets dst to the one of the allowed words that text is.
@@ -62,6 +64,27 @@ func (u *UploadName) UnmarshalText(text []byte) error {
 // UnmarshalText reads one of the treatments of a second upload.
 func (s *SameName) UnmarshalText(text []byte) error {
 	return choose(s, text, ReplaceSameName, KeepBoth)
+}
+
+// NameEncoding is the encoding of names on a server, as package charset finds it.
+type NameEncoding string
+
+// UTF8 is the encoding of most servers.
+const UTF8 NameEncoding = charset.UTF8
+
+// UnmarshalText reads the name of an encoding.
+func (n *NameEncoding) UnmarshalText(text []byte) error {
+	if _, err := charset.Find(string(text)); err != nil || len(text) == 0 {
+		return errors.New("not a known encoding; allowed: utf-8, latin1, cp1252, shift-jis, or another of the IANA that holds ASCII")
+	}
+	*n = NameEncoding(text)
+	return nil
+}
+
+// Charset is the encoding itself.
+func (n NameEncoding) Charset() *charset.Encoding {
+	e, _ := charset.Find(string(n)) // UnmarshalText has found it
+	return e
 }
 
 // AfterCopy is what becomes of an original once its copy is safe, written

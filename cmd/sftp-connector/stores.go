@@ -110,6 +110,7 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		HostKey: c.SFTP.HostKey, KnownHostsPath: c.SFTP.KnownHostsPath,
 		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
 		Root:             c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
+		NameEncoding: c.Files.NameEncoding.Charset(),
 	}
 	if c.Uploads() {
 		cfg.Root = c.Files.DestinationDirectoryPath

@@ -11,6 +11,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"sftpconnector/charset"
 )
 
 // The values of Config.HostKey that are not a fingerprint.
@@ -38,6 +40,9 @@ type Config struct {
 
 	Root        string // the directory on the server that the names of entries start from
 	Connections int    // how many channels at most; 0: as many as pay
+
+	// NameEncoding is that of the names on the server; nil: UTF-8.
+	NameEncoding *charset.Encoding
 
 	Owner  string // of a Destination: marks our pending files, 8 hexadecimal digits
 	Direct bool   // of a Destination: files are written under their own names

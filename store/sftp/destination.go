@@ -104,7 +104,7 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	parents := make(map[string]error, 1)
 	asked := slices.Clone(names)
 	for i, name := range names {
-		if checkName(name) != nil {
+		if d.checkName(name) != nil {
 			asked[i] = "" // the root will do
 			continue
 		}
@@ -120,7 +120,7 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		return nil, d.failed(ctx, "look at", names[0], err)
 	}
 	for i, name := range names {
-		err := cmp.Or(checkName(name), parents[parentOf(name)], looks[i].Err)
+		err := cmp.Or(d.checkName(name), parents[parentOf(name)], looks[i].Err)
 		if err != nil {
 			looks[i] = filesync.Look{Err: d.failed(ctx, "look at", name, err)}
 		}
@@ -337,6 +337,15 @@ func checkName(name string) error {
 		return errName
 	}
 	return nil
+}
+
+// checkName refuses what the server cannot have as a name, too.
+func (d *Destination) checkName(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	_, err := d.cfg.NameEncoding.Encode(name)
+	return err
 }
 
 // hidden is the path of a pending file.

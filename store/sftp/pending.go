@@ -70,7 +70,7 @@ const unackedLimit = window + 512<<10
 
 // Begin implements sync.Destination. WriteAt waits no longer than ctx stands.
 func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
-	if err := checkName(e.Name); err != nil {
+	if err := d.checkName(e.Name); err != nil {
 		return nil, d.failed(ctx, "create", e.Name, err)
 	}
 	if resume != nil {

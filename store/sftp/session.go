@@ -121,7 +121,7 @@ func (s *session) startError(ctx context.Context, err error) error {
 func (s *session) dialLane(ctx context.Context) (*lane, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
 	defer cancel()
-	ch, err := s.conn.OpenSFTP(ctx)
+	ch, err := s.openSFTP(ctx)
 	if err == nil {
 		m := newMeter(ch)
 		var session *wire.Session
@@ -137,6 +137,15 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
+}
+
+// openSFTP opens a channel to the server, on which names are UTF-8.
+func (s *session) openSFTP(ctx context.Context) (Channel, error) {
+	ch, err := s.conn.OpenSFTP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return inEncoding(ch, s.cfg.NameEncoding), nil
 }
 
 // gone reports whether the connection is. Its channels end before it is known

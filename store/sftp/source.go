@@ -113,7 +113,7 @@ func (s *Source) startTogether(ctx context.Context) error {
 
 // startControl opens the control channel.
 func (s *Source) startControl(ctx context.Context) error {
-	ch, err := s.conn.OpenSFTP(ctx)
+	ch, err := s.openSFTP(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
