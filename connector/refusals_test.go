@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"testing"
 
@@ -48,5 +49,42 @@ func TestOpenSSHThatRefusesRequests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Perl's Net::SFTP::SftpServer answers FSTAT with "no such file" for every open file.
+func TestPerlServer(t *testing.T) {
+	home := t.TempDir()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(home, me.Username)
+	script := filepath.Join(home, "server.pl")
+	text := fmt.Sprintf("use Net::SFTP::SftpServer;\nNet::SFTP::SftpServer->new(home => %q)->run;\n", home)
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Subsystem: "perl " + script})
+	there := srv.Endpoint
+	there.Root = root
+	for i := range 20 { // which makes the directory, too
+		put(t, there, fmt.Sprintf("d/%d.csv", i), fmt.Appendf(nil, "contents of %d", i), old)
+	}
+	put(t, there, "big.bin", bytes.Repeat([]byte("0123456789abcdef\n"), 600_000), old)
+	r := newRig(t, srv.Endpoint, func(r *rig) {
+		r.cfg.Files.SourceDirectoryPath, r.sftp.Root = "/", "/"
+		r.cfg.Files.AfterCopy = config.AfterCopy{Action: config.Delete}
+	})
+	p := r.apply()
+	r.want(p, filesync.Succeeded, "copied=21")
+	if p.Result.Files.Unverified != 0 {
+		t.Errorf("%d are unverified", p.Result.Files.Unverified)
+	}
+	for i := range 20 {
+		r.wantFile(fmt.Sprintf("d/%d.csv", i), fmt.Appendf(nil, "contents of %d", i))
+	}
+	if left, err := os.ReadDir(filepath.Join(root, "d")); err != nil || len(left) != 0 {
+		t.Errorf("%d originals are left: %v", len(left), err)
 	}
 }
