@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -25,8 +26,9 @@ type Connection struct {
 	done     chan struct{}
 	once     sync.Once
 	mu       sync.Mutex
-	cause    error // the first reason that was given for the end
-	err      error // set before done is closed
+	cause    error                       // the first reason that was given for the end
+	err      error                       // set before done is closed
+	question func(context.Context) error // what keepAlive asks; nil: nothing yet
 }
 
 // Channel is a byte stream to the server's SFTP subsystem. Close does not wait
@@ -49,7 +51,8 @@ func newConnection(client *ssh.Client, t *transport, cfg Config) *Connection {
 // ended settles why the connection is gone.
 func (c *Connection) ended(err error) {
 	c.once.Do(func() {
-		if cut := c.t.abortCause(); cut != nil {
+		// The SSH layer closes the stream before it says why.
+		if cut := c.t.abortCause(); cut != nil && !errors.Is(cut, net.ErrClosed) {
 			err = cut
 		}
 		c.t.Close()
@@ -98,56 +101,6 @@ func (c *Connection) Err() error {
 // ServerVersion is how the server introduced itself, as in
 // "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3".
 func (c *Connection) ServerVersion() string { return string(c.client.ServerVersion()) }
-
-// keepAlive asks the server whether it is there, so that a dead one is noticed
-// between operations too, and so that firewalls see traffic. Any byte that
-// comes counts as an answer: a busy line may delay the one to this question.
-func (c *Connection) keepAlive() {
-	tick := time.NewTicker(c.timeouts.Keepalive)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.done:
-			return
-		case <-tick.C:
-		}
-		if !c.ping() {
-			return
-		}
-	}
-}
-
-// ping asks once; false ends the watch.
-func (c *Connection) ping() bool {
-	sent := time.Now()
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		// The answer is mostly "no such request" (RFC 4254, section 4), which will do.
-		c.client.SendRequest("keepalive@openssh.com", true, nil)
-	}()
-	patience := time.NewTimer(c.timeouts.Operation)
-	defer patience.Stop()
-	for {
-		select {
-		case <-c.done:
-			return false
-		case <-answered:
-			return true
-		case <-patience.C:
-			heard := c.t.lastHeard()
-			if heard.Before(sent) {
-				heard = sent
-			}
-			left := c.timeouts.Operation - time.Since(heard)
-			if left <= 0 {
-				c.Abort(c.silent("no answer"))
-				return false
-			}
-			patience.Reset(left)
-		}
-	}
-}
 
 // silent is the loss of a server that does not answer.
 func (c *Connection) silent(what string) error {

@@ -13,6 +13,7 @@ import (
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 	"sftpconnector/store/sftp/sftptest/relay"
+	"sftpconnector/store/sftp/wire"
 
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
@@ -67,6 +68,18 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	beside, err := c.OpenSFTP(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := wire.New(t.Context(), beside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := &wirePort{session: session, limits: cfg.Limits}
+	c.KeepAlive(func(ctx context.Context) error {
+		return port.stat(ctx, []string{"."}, true, func(int, attrs, error) {})
+	})
 	// Answered keepalives hold the connection past the patience.
 	select {
 	case <-c.Done():
@@ -88,7 +101,7 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 	t.Log(err)
 }
 
-// A server that ignores keepalives, but sends something, is alive.
+// A server that leaves the question unanswered, but sends something, is alive.
 func TestTrafficIsAnAnswer(t *testing.T) {
 	noLeaks(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -115,7 +128,7 @@ func TestTrafficIsAnAnswer(t *testing.T) {
 			case <-quiet:
 				conn.Wait()
 				return
-			case <-requests: // and no reply
+			case <-requests:
 			case <-tick.C:
 				conn.SendRequest("still-here@test", false, nil)
 			}
@@ -128,6 +141,10 @@ func TestTrafficIsAnAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.KeepAlive(func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
 	select {
 	case <-c.Done():
 		t.Errorf("it ended: %v", c.Err())

@@ -95,8 +95,14 @@ func startSession(ctx context.Context, conn *Connection, cfg Config, start func(
 		end()
 		return nil, err
 	}
+	conn.KeepAlive(s.lookAtRoot)
 	go s.watch(life)
 	return s, nil
+}
+
+// lookAtRoot asks for the root directory, whatever the server answers to that.
+func (s *session) lookAtRoot(ctx context.Context) error {
+	return s.pool.first().stat(ctx, []string{s.path("")}, true, func(int, attrs, error) {})
 }
 
 // startError gives a failure to start SFTP its word.
