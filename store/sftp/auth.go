@@ -9,96 +9,207 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// authenticator answers one login. Each method gets one try: a server locks
-// users out who try too often.
+// authenticator answers one login. Each method gets one try for each step that
+// the server wants: a server locks users out who try too often.
 type authenticator struct {
 	cfg      Config
-	offered  []string // the methods that the server takes, as it last said
-	used     string   // the last method that was tried, for people
-	answered bool     // the password went out by keyboard-interactive
-	err      error    // why we could not even try
+	offered  []string    // the methods that the server takes, as it last said
+	steps    []step      // what was tried, in order
+	sent     int         // how often the method "password" asked for it
+	prompts  prompts     // of keyboard-interactive
+	said     []string    // what the server said in words
+	err      error       // why we could not go on
+	ended    func() bool // whether the server has ended the connection
+	upon     string      // what was tried when it had
+	closings []func()    // of what the login took
 }
 
-func newAuthenticator(cfg Config) *authenticator { return &authenticator{cfg: cfg} }
+// step is one method that was tried.
+type step struct {
+	method   string
+	shown    string // the method with what it used, for people
+	accepted bool   // as one step of several
+	refused  bool
+}
 
-// methods gives the ways to log in, in the order in which they are tried.
-// Many servers take a password by keyboard-interactive only.
-func (a *authenticator) methods() []ssh.AuthMethod {
-	if a.cfg.KeyPairs {
-		return []ssh.AuthMethod{ssh.PublicKeysCallback(a.signers)}
+// The methods of RFC 4252 and RFC 4256 that we have.
+const (
+	methodKey         = "publickey"
+	methodPassword    = "password"
+	methodInteractive = "keyboard-interactive"
+)
+
+func newAuthenticator(cfg Config, ended func() bool) *authenticator {
+	return &authenticator{cfg: cfg, prompts: newPrompts(cfg), ended: ended}
+}
+
+// close gives back what the login took.
+func (a *authenticator) close() {
+	for _, f := range a.closings {
+		f()
 	}
-	return []ssh.AuthMethod{ssh.PasswordCallback(a.password), ssh.KeyboardInteractive(a.interact)}
 }
 
-// detail says how the login went through.
-func (a *authenticator) detail() string {
-	if a.used == "" {
-		return fmt.Sprintf("%s, the server asked for nothing", a.cfg.Username)
+// wanted names the methods that there is something for, in the order in which
+// they are tried. Many servers take a password by keyboard-interactive only.
+func (a *authenticator) wanted() (methods []string) {
+	if a.cfg.usesKey() {
+		methods = append(methods, methodKey)
 	}
-	return fmt.Sprintf("%s by %s", a.cfg.Username, a.used)
+	if a.cfg.usesPassword() && a.cfg.Password != "" {
+		methods = append(methods, methodPassword)
+	}
+	if a.cfg.usesPassword() && (a.cfg.Password != "" || len(a.cfg.Answers) > 0) {
+		methods = append(methods, methodInteractive)
+	}
+	return methods
 }
 
-// password is asked for once by the method "password" (RFC 4252, section 8).
+// next chooses the method to try after the server has answered to the one
+// before. It is an ssh.ClientConfig.AuthCallback; without a method and without
+// an error, x/crypto ends the login with the reason that it knows.
+func (a *authenticator) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	a.offered = c.AllowedMethods
+	if a.err != nil {
+		return nil, a.err
+	}
+	if !a.settle(c) {
+		return nil, nil
+	}
+	if a.upon == "" && a.tried() && a.ended() {
+		a.upon = a.steps[len(a.steps)-1].shown // x/crypto finds out with the next message
+	}
+	for _, m := range a.wanted() {
+		if slices.Contains(c.AllowedMethods, m) && !slices.Contains(c.TriedMethods, m) {
+			a.steps = append(a.steps, step{method: m, shown: m})
+			return a.method(m), nil
+		}
+	}
+	return nil, nil
+}
+
+// settle notes what became of the last step. It is false for one that the
+// server neither accepted nor refused.
+func (a *authenticator) settle(c *ssh.ClientAuthContext) bool {
+	if len(a.steps) == 0 {
+		return true
+	}
+	last := &a.steps[len(a.steps)-1]
+	accepted := 0
+	for _, s := range a.steps {
+		if s.accepted {
+			accepted++
+		}
+	}
+	switch {
+	case len(c.PartialSuccessMethods) > accepted:
+		last.accepted = true
+		a.prompts.answered = false // what is asked from now on is another login's
+		a.sent = 0
+	case last.method == methodPassword && a.sent == 1:
+		return false
+	default:
+		last.refused = true
+	}
+	return true
+}
+
+func (a *authenticator) method(name string) ssh.AuthMethod {
+	switch name {
+	case methodKey:
+		return ssh.PublicKeysCallback(a.signers)
+	case methodPassword:
+		// x/crypto keeps from us what it cannot read, such as a request to change
+		// the password, but it asks for a second try after a refusal only.
+		return ssh.RetryableAuthMethod(ssh.PasswordCallback(a.password), 2)
+	}
+	return ssh.KeyboardInteractive(a.interact)
+}
+
+var errRefusedPassword = errors.New("the password was refused")
+
+// password is sent once by the method "password" (RFC 4252, section 8).
 func (a *authenticator) password() (string, error) {
-	a.used = "password"
+	a.sent++
+	if a.sent > 1 {
+		return "", errRefusedPassword
+	}
 	return a.cfg.Password, nil
 }
 
-// interact answers the prompts of "keyboard-interactive" (RFC 4256): as many
-// as are asked, also none, with the password where the input is hidden. A
-// second question after the password is one that we cannot answer.
-func (a *authenticator) interact(_, _ string, questions []string, echos []bool) ([]string, error) {
-	a.used = "keyboard-interactive"
-	if len(questions) == 0 {
-		return nil, nil
-	}
-	answers := make([]string, len(questions))
-	if a.answered {
-		a.err = fmt.Errorf("the server wants more than the password: it asks %q", printable([]byte(questions[0])))
-		return nil, a.err
-	}
-	for i, q := range questions {
-		// Some servers forget to say that the password is not to be shown.
-		if !echos[i] || strings.Contains(strings.ToLower(q), "password") {
-			answers[i] = a.cfg.Password
-			a.answered = true
-		}
-	}
-	return answers, nil
+// interact answers one round of "keyboard-interactive" (RFC 4256).
+func (a *authenticator) interact(name, instruction string, questions []string, echos []bool) ([]string, error) {
+	a.hear(name)
+	a.hear(instruction)
+	answers, err := a.prompts.answer(questions, echos)
+	a.err = err
+	return answers, err
 }
 
-// signers reads the key file, when the server wants a key at all.
+// signers reads the key, when the server wants one at all.
 func (a *authenticator) signers() ([]ssh.Signer, error) {
-	signers, err := loadSigners(a.cfg.KeyPath, a.cfg.KeyPassphrase, a.cfg.LegacyAlgorithms)
+	signers, shown, err := a.loadKeys()
 	if err != nil {
 		a.err = err
 		return nil, err
 	}
-	key := signers[0].PublicKey()
-	a.used = fmt.Sprintf("publickey, %s %s", key.Type(), ssh.FingerprintSHA256(plainKey(key)))
+	a.steps[len(a.steps)-1].shown = methodKey + ", " + shown
 	return signers, nil
 }
 
-// refusal explains why the login failed, in place of x/crypto's words.
-func (a *authenticator) refusal(err error) error {
-	switch {
-	case a.err != nil:
-		return a.err
-	case strings.Contains(err.Error(), "unexpected message type 60 "): // SSH_MSG_USERAUTH_PASSWD_CHANGEREQ
-		return errors.New("the password has expired: the server wants a new one")
-	case a.used != "":
-		return fmt.Errorf("the server refuses %s for user %q", a.used, a.cfg.Username)
-	case len(a.offered) > 0 && !slices.ContainsFunc(a.wanted(), func(m string) bool { return slices.Contains(a.offered, m) }):
-		return fmt.Errorf("the server takes %s only, and sftp.authentication offers %s",
-			printable([]byte(strings.Join(a.offered, ", "))), strings.Join(a.wanted(), ", "))
+func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
+	if a.cfg.Agent {
+		signers, hangUp, err := agentSigners(a.cfg)
+		if err != nil {
+			return nil, "", err
+		}
+		a.closings = append(a.closings, hangUp)
+		return signers, "the keys of the agent", nil
 	}
-	return err
+	signers, err := loadSigners(a.cfg.KeyPath, a.cfg.KeyPassphrase, a.cfg.LegacyAlgorithms)
+	if err != nil {
+		return nil, "", err
+	}
+	key := signers[0].PublicKey()
+	return signers, fmt.Sprintf("%s %s", key.Type(), ssh.FingerprintSHA256(plainKey(key))), nil
 }
 
-// wanted names the methods that we can do.
-func (a *authenticator) wanted() []string {
-	if a.cfg.KeyPairs {
-		return []string{"publickey"}
+// tried reports whether any method was.
+func (a *authenticator) tried() bool { return len(a.steps) > 0 }
+
+// detail says how the login went through.
+func (a *authenticator) detail() string {
+	if !a.tried() {
+		return fmt.Sprintf("%s, the server asked for nothing", a.cfg.Username)
 	}
-	return []string{"password", "keyboard-interactive"}
+	var accepted []string
+	for _, s := range a.steps {
+		if !s.refused {
+			accepted = append(accepted, s.shown)
+		}
+	}
+	text := fmt.Sprintf("%s by %s", a.cfg.Username, strings.Join(accepted, ", and then "))
+	if refused := a.refusedSteps(); refused != "" {
+		text += fmt.Sprintf(" (%s was refused)", refused)
+	}
+	return text
+}
+
+// acceptedSteps and refusedSteps name what the server answered to.
+func (a *authenticator) acceptedSteps() string {
+	return a.named(func(s step) bool { return s.accepted })
+}
+
+func (a *authenticator) refusedSteps() string {
+	return a.named(func(s step) bool { return s.refused || !s.accepted })
+}
+
+func (a *authenticator) named(is func(step) bool) string {
+	var names []string
+	for _, s := range a.steps {
+		if is(s) {
+			names = append(names, s.shown)
+		}
+	}
+	return strings.Join(names, " and ")
 }

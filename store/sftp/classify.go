@@ -113,7 +113,10 @@ func handshakeError(h *shake, cfg Config, err error) error {
 // then tells an SSH server from another.
 func greetingError(g *greeting, err error) (status.Word, error) {
 	foreign, isForeign := errors.AsType[*errForeign](err)
+	bye, said := farewell(err)
 	switch {
+	case said:
+		return status.ConnectionRefused, bye
 	case isForeign:
 		return status.NotAnSSHServer, foreign
 	case errors.Is(err, errRefusing):
@@ -140,25 +143,33 @@ func noCommon(e *ssh.AlgorithmNegotiationError) error {
 
 // authWord: what fails in the login is the login, but for a server that falls silent.
 func authWord(a *authenticator, err error) status.Word {
+	_, bye := farewell(err)
 	switch {
 	case isTimeout(err):
 		return status.ConnectionTimedOut
 	case errors.Is(err, context.Canceled):
 		return status.ConnectionLost
-	case isClosed(err) && a.used == "" && a.err == nil:
+	case bye && !a.tried():
+		return status.ConnectionRefused
+	case isClosed(err) && !a.tried() && a.err == nil:
 		return status.ConnectionLost
 	}
 	return status.AuthenticationFailed
 }
 
 func authCause(a *authenticator, err error) error {
+	bye, said := farewell(err)
 	switch {
 	case isTimeout(err), errors.Is(err, context.Canceled):
 		return err
-	case isClosed(err) && a.err == nil && a.used == "":
+	case said && !a.tried():
+		return bye
+	case said:
+		a.hear(bye.text)
+	case isClosed(err) && a.err == nil && !a.tried():
 		return errors.New("the server closed the connection before the login")
 	case isClosed(err) && a.err == nil:
-		return fmt.Errorf("the server closed the connection upon %s for user %q", a.used, a.cfg.Username)
+		return a.closed()
 	}
 	return a.refusal(err)
 }
@@ -167,6 +178,9 @@ func authCause(a *authenticator, err error) error {
 func lostError(addr string, err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		return e
+	}
+	if bye, said := farewell(err); said {
+		err = bye
 	}
 	// The SSH layer closes what the server has ended, and may tell of its own close.
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {

@@ -28,9 +28,14 @@ type Config struct {
 	Username string
 
 	KeyPairs      bool   // log in with the key; false: with the password
+	Both          bool   // log in with the key and the password, one after the other as the server wants them
+	Agent         bool   // log in with the keys of the SSH agent
 	Password      string // for password and keyboard-interactive
 	KeyPath       string // an OpenSSH, PEM or PuTTY private key
 	KeyPassphrase string
+	// Answers are those to other prompts of keyboard-interactive than for the
+	// password, by pattern: a part of the prompt, or a glob for all of it.
+	Answers map[string]string
 
 	HostKey        string // PolicyKnownHosts (also ""), PolicyAcceptNew, or a fingerprint "SHA256:…"
 	KnownHostsPath string // a missing file is an empty one
@@ -57,15 +62,35 @@ type Config struct {
 	// nil: it is refused. It is called from another goroutine, must obey its
 	// context, and may take its time: no deadline runs meanwhile.
 	Prompt func(context.Context, HostKey) (bool, error)
+
+	hop bool // it is the jump host's own, made of Jump
+}
+
+// usesKey and usesPassword are what the login takes.
+func (c Config) usesKey() bool { return c.KeyPairs || c.Both || c.Agent }
+
+func (c Config) usesPassword() bool { return c.Both || !c.KeyPairs && !c.Agent }
+
+// setting is the name of a setting of the login, for people.
+func (c Config) setting(name string) string {
+	if c.hop {
+		return "sftp.proxy_jump_" + name
+	}
+	return "sftp." + name
 }
 
 // Jump is an SSH server that forwards the connection. Its key is checked
-// against the known_hosts file, also where the target's is pinned; the login is
-// the one of the target, under Username.
+// against the known_hosts file, also where the target's is pinned. It gets its
+// own password and key alone, but for the key or agent of the target where it
+// has none: a key shows nothing to who sees it used.
 type Jump struct {
 	Username string
 	Host     string
 	Port     int // 22 when zero
+
+	Password      string // "": none
+	KeyPath       string // "": the target's key or agent, if it logs in with one
+	KeyPassphrase string // of KeyPath
 }
 
 // Timeouts bound every wait; a zero one means its default.
@@ -97,8 +122,14 @@ func (c Config) addr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.P
 
 // viaJump is the configuration for the login on the jump host itself.
 func (c Config) viaJump() Config {
-	hop := c
-	hop.Host, hop.Port, hop.Username, hop.Jump = c.Jump.Host, c.Jump.Port, c.Jump.Username, nil
+	hop, j := c, c.Jump
+	hop.Host, hop.Port, hop.Username, hop.Jump, hop.hop = j.Host, j.Port, j.Username, nil, true
+	hop.Password, hop.Answers = j.Password, nil
+	if j.KeyPath != "" {
+		hop.KeyPath, hop.KeyPassphrase, hop.Agent = j.KeyPath, j.KeyPassphrase, false
+	}
+	key := j.KeyPath != "" || c.usesKey()
+	hop.KeyPairs, hop.Both = key, key && j.Password != ""
 	if hop.HostKey != PolicyAcceptNew {
 		hop.HostKey = PolicyKnownHosts // a pinned fingerprint is the target's
 	}

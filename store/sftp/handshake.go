@@ -30,12 +30,13 @@ type shake struct {
 // host-key and authenticate. It closes t when it fails.
 func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyCheck, s *stages) (*ssh.Client, error) {
 	limit := cfg.Timeouts.Handshake
-	h := &shake{ctx: ctx, t: t, check: check, auth: newAuthenticator(cfg), stages: s, stage: status.StageHandshake, limit: limit}
+	h := &shake{ctx: ctx, t: t, check: check, auth: newAuthenticator(cfg, t.over.Load), stages: s, stage: status.StageHandshake, limit: limit}
 	h.deadline = time.AfterFunc(limit, func() { t.abort(&silence{limit, "no answer"}) })
 	defer h.deadline.Stop()
 	release := context.AfterFunc(ctx, func() { t.abort(context.Cause(ctx)) })
 
 	client, err := h.run(cfg)
+	h.auth.close()
 	if !release() && err == nil {
 		client.Close()
 		err = context.Cause(ctx)
@@ -57,8 +58,8 @@ func (h *shake) run(cfg Config) (*ssh.Client, error) {
 	conn, channels, requests, err := ssh.NewClientConn(h.t, cfg.addr(), &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: allowed.KeyExchanges, Ciphers: allowed.Ciphers, MACs: allowed.MACs},
 		User:              cfg.Username,
-		Auth:              h.auth.methods(),
 		AuthCallback:      h.chooseMethod,
+		BannerCallback:    func(text string) error { h.auth.hear(text); return nil },
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.hostKey(key) },
 		HostKeyAlgorithms: h.check.algorithms(allowed.HostKeys),
 		ClientVersion:     clientVersion,
@@ -95,11 +96,10 @@ func (h *shake) hostKey(key ssh.PublicKey) error {
 	return nil
 }
 
-// chooseMethod only listens: x/crypto goes on with the methods in their order.
+// chooseMethod gives the next method of the login, or none.
 func (h *shake) chooseMethod(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	h.stages.release(agreed(c.Algorithms))
-	h.auth.offered = c.AllowedMethods
-	return nil, nil
+	return h.auth.next(c)
 }
 
 // agreed names the algorithms of a connection.

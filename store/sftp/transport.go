@@ -19,6 +19,7 @@ type transport struct {
 	cut       func() error // closes the socket at the bottom; never blocks
 	addr      string       // the socket's far end, for people
 	heard     atomic.Int64 // monotonic time of the last byte read, since start
+	over      atomic.Bool  // nothing more can be read
 	start     time.Time
 	patience  time.Duration
 	writing   *time.Timer
@@ -41,6 +42,9 @@ func newTransport(conn net.Conn, addr string, cut func() error, patience time.Du
 // Read notes that the peer is alive.
 func (t *transport) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
+	if err != nil {
+		t.over.Store(true)
+	}
 	if n > 0 {
 		t.heard.Store(int64(time.Since(t.start)))
 		if !t.greeting.done {

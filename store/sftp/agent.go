@@ -1,0 +1,67 @@
+package sftp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// agentSigners gives the keys of the SSH agent at SSH_AUTH_SOCK. They sign until
+// hangUp is called, or the time for a handshake is over.
+func agentSigners(cfg Config) (signers []ssh.Signer, hangUp func(), err error) {
+	conn, err := dialAgent(os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil {
+		return nil, nil, &loginError{
+			text: fmt.Sprintf("the SSH agent cannot be reached: %v", err),
+			hint: "Start ssh-agent, load the key with ssh-add, and give this program the agent's SSH_AUTH_SOCK.",
+		}
+	}
+	late := time.AfterFunc(cfg.Timeouts.Handshake, func() { _ = conn.Close() })
+	hangUp = func() {
+		late.Stop()
+		_ = conn.Close()
+	}
+	keys, err := agent.NewClient(conn).Signers()
+	for _, key := range keys {
+		modern, merr := modernSigners(key, cfg.LegacyAlgorithms)
+		if merr == nil {
+			signers = append(signers, modern...)
+		}
+	}
+	switch {
+	case err != nil:
+		err = fmt.Errorf("the SSH agent does not give its keys: %w", err)
+	case len(signers) == 0:
+		err = &loginError{text: "the SSH agent has no key", hint: "Load the key with ssh-add."}
+	}
+	if err != nil {
+		hangUp()
+		return nil, nil, err
+	}
+	return signers, hangUp, nil
+}
+
+// windowsAgent is where the agent of Windows is.
+const windowsAgent = `\\.\pipe\openssh-ssh-agent`
+
+func dialAgent(path string) (io.ReadWriteCloser, error) {
+	if windows := os.PathSeparator == '\\'; windows && (path == "" || strings.HasPrefix(path, `\\.\pipe\`)) {
+		return os.OpenFile(cmp.Or(path, windowsAgent), os.O_RDWR, 0)
+	}
+	if path == "" {
+		return nil, errors.New("SSH_AUTH_SOCK is not set")
+	}
+	conn, err := net.DialTimeout("unix", path, 5*time.Second)
+	if err != nil {
+		return nil, cause(err)
+	}
+	return conn, nil
+}
