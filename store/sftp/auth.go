@@ -167,6 +167,9 @@ func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 		return signers, "the keys of the agent", nil
 	}
 	signers, err := loadSigners(a.cfg.KeyPath, a.cfg.KeyPassphrase, a.cfg.LegacyAlgorithms)
+	if err != nil && a.cfg.hopKey {
+		err = errors.New(strings.ReplaceAll(err.Error(), "sftp.key_pairs_", "sftp.proxy_jump_key_pairs_"))
+	}
 	if err != nil {
 		return nil, "", err
 	}

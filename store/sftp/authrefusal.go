@@ -100,7 +100,7 @@ func (a *authenticator) reason(err error) error {
 		}
 	case len(a.offered) > 0:
 		return &loginError{
-			text: fmt.Sprintf("the server takes %s only, and there is %s here",
+			text: fmt.Sprintf("the server takes %s only, and the configuration has %s",
 				a.quoteMethods(), strings.Join(a.wanted(), ", ")),
 			hint: a.otherMethodHint(),
 		}
@@ -178,8 +178,6 @@ func (a *authenticator) refusedHint() string {
 	switch {
 	case a.prompts.empty != "":
 		return fmt.Sprintf("If the question that the server asks wants an answer, give it in %s.", a.cfg.setting("interactive_answers"))
-	case a.cfg.hop:
-		return "Verify the login on the jump host: the user in sftp.proxy_jump, and sftp.proxy_jump_password or the key."
 	case a.cfg.Agent:
 		return "Verify sftp.username, and that 'ssh-add -l' shows a key that this user is authorised with; the server does not say which of them is wrong."
 	}

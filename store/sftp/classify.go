@@ -76,9 +76,25 @@ func forwardError(addr string, err error, limit time.Duration) error {
 // atJump says that it happened on, or on the way to, the jump host.
 func atJump(err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
-		return &status.Error{Word: e.Word, Op: "jump host: " + e.Op, Target: e.Target, Err: e.Err}
+		at := &status.Error{Word: e.Word, Op: "jump host: " + e.Op, Target: e.Target, Err: e.Err, Hint: e.Hint}
+		if at.Advice() == e.Word.Hint() {
+			at.Hint = jumpHint(e.Word)
+		}
+		return at
 	}
 	return err
+}
+
+// jumpHint is what to check next at a jump host, where the word's own hint is
+// about the server behind it.
+func jumpHint(w status.Word) string {
+	switch w {
+	case status.HostNotFound, status.ConnectionRefused, status.ConnectionTimedOut, status.NotAnSSHServer:
+		return "Check host and port of sftp.proxy_jump, that a firewall lets this machine reach them, and that the jump host may reach sftp.host and sftp.port."
+	case status.AuthenticationFailed:
+		return "Verify the login on the jump host: the user in sftp.proxy_jump, and sftp.proxy_jump_password or sftp.proxy_jump_key_pairs_path (or else the connector's key)."
+	}
+	return ""
 }
 
 // handshakeError explains a handshake that failed in h.stage.

@@ -63,7 +63,8 @@ type Config struct {
 	// context, and may take its time: no deadline runs meanwhile.
 	Prompt func(context.Context, HostKey) (bool, error)
 
-	hop bool // it is the jump host's own, made of Jump
+	hop    bool // it is the jump host's own, made of Jump
+	hopKey bool // and so is its key
 }
 
 // usesKey and usesPassword are what the login takes.
@@ -126,7 +127,7 @@ func (c Config) viaJump() Config {
 	hop.Host, hop.Port, hop.Username, hop.Jump, hop.hop = j.Host, j.Port, j.Username, nil, true
 	hop.Password, hop.Answers = j.Password, nil
 	if j.KeyPath != "" {
-		hop.KeyPath, hop.KeyPassphrase, hop.Agent = j.KeyPath, j.KeyPassphrase, false
+		hop.KeyPath, hop.KeyPassphrase, hop.Agent, hop.hopKey = j.KeyPath, j.KeyPassphrase, false, true
 	}
 	key := j.KeyPath != "" || c.usesKey()
 	hop.KeyPairs, hop.Both = key, key && j.Password != ""

@@ -190,7 +190,7 @@ func reachThrough(ctx context.Context, cfg Config, s *stages) (*transport, error
 	hop := cfg.viaJump()
 	addrs, err := resolve(ctx, hop.Host, cfg.Timeouts.Dial)
 	if err != nil {
-		err = resolveError(hop.Host, err)
+		err = atJump(resolveError(hop.Host, err))
 		s.failed(status.StageResolve, err)
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func reachThrough(ctx context.Context, cfg Config, s *stages) (*transport, error
 func forward(ctx context.Context, cfg, hop Config, addrs []netip.Addr) (*transport, error) {
 	outer, err := connect(ctx, hop, addrs)
 	if err != nil {
-		return nil, err
+		return nil, atJump(err)
 	}
 	client, err := handshake(ctx, outer, hop, newHostKeyCheck(hop), nil)
 	if err != nil {

@@ -85,7 +85,7 @@ func (p *prompts) one(question string, echo, alone bool) (answer string, passwor
 func (p *prompts) unanswered(question string) error {
 	text := fmt.Sprintf("the server asks %q, which there is no answer for", printable([]byte(question)))
 	if p.cfg.hop {
-		return &loginError{text: text, hint: "Ask for a login on the jump host by password or key alone."}
+		return &loginError{text: text, hint: "Ask for a login at sftp.proxy_jump by password or key alone."}
 	}
 	return &loginError{text: text, hint: "If the answer is always the same, give it in sftp.interactive_answers, " +
 		`as in {"Second answer*": "…"}; where it is a code that changes, ask for a login without one.`}
