@@ -83,6 +83,8 @@ type Authentication string
 const (
 	Credentials Authentication = "credentials"
 	KeyPairs    Authentication = "key-pairs"
+	Both        Authentication = "both"  // a key and a password, one after the other
+	Agent       Authentication = "agent" // the keys of the SSH agent
 )
 
 // The values of sftp.host_key that are not a fingerprint.
@@ -100,10 +102,14 @@ type SFTP struct {
 	Password           Secret         `yaml:"password"` // or password_file
 	KeyPairsPath       string         `yaml:"key_pairs_path"`
 	KeyPairsPassphrase Secret         `yaml:"key_pairs_passphrase"` // or key_pairs_passphrase_file
+	InteractiveAnswers Answers        `yaml:"interactive_answers"`  // each may be PROMPT_file
 	HostKey            string         `yaml:"host_key"`             // known-hosts, accept-new or SHA256:…
 	KnownHostsPath     string         `yaml:"known_hosts_path"`
 	Connections        int            `yaml:"connections"` // 0: start with one and grow where it pays
 	ProxyJump          string         `yaml:"proxy_jump"`  // user@host:port
+	JumpPassword       Secret         `yaml:"proxy_jump_password"`
+	JumpKeyPairsPath   string         `yaml:"proxy_jump_key_pairs_path"`
+	JumpPassphrase     Secret         `yaml:"proxy_jump_key_pairs_passphrase"`
 	LegacyAlgorithms   bool           `yaml:"legacy_algorithms"`
 	CredentialsAPI     CredentialsAPI `yaml:"credentials_api"`
 }

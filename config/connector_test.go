@@ -56,8 +56,9 @@ func TestEveryWordOffered(t *testing.T) {
 // login is a configuration that has what the authentication takes.
 func login(authentication string) string {
 	text := oneConnector("authentication: "+authentication, "", "")
-	if authentication == string(KeyPairs) {
-		text = strings.Replace(text, "password: pw", "key_pairs_path: id", 1)
+	with := map[string]string{string(KeyPairs): "key_pairs_path: id", string(Both): "password: pw\n      key_pairs_path: id", string(Agent): "port: 22"}
+	if login, other := with[authentication]; other {
+		text = strings.Replace(text, "password: pw", login, 1)
 	}
 	return text
 }
@@ -138,6 +139,9 @@ func changeEach[T any](t *testing.T, base func() T, equal func(a, b T) bool) (ch
 			v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		case v.Kind() == reflect.Pointer:
 			v.Set(reflect.New(v.Type().Elem()))
+		case v.Kind() == reflect.Map:
+			v.Set(reflect.MakeMap(v.Type()))
+			v.SetMapIndex(reflect.ValueOf("x"), reflect.Zero(v.Type().Elem()))
 		default:
 			t.Fatalf("%s is a %s", path, v.Type())
 		}

@@ -45,6 +45,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at *place) {
 	case reflect.Struct:
 		d.structure(n, v, at)
 	case reflect.Map:
+		if v.Type().Elem() == reflect.TypeFor[Secret]() {
+			d.secrets(n, v, at)
+			return
+		}
 		d.mapping(n, v, at)
 	case reflect.Slice:
 		d.list(n, v, at)
@@ -219,9 +223,9 @@ func readSecret(dir, path string) (string, error) {
 	if len(text) > maxSecretFile {
 		return "", fmt.Errorf("the file is too large for a secret; allowed: up to %d KiB", maxSecretFile>>10)
 	}
-	secret, ended := strings.CutSuffix(string(text), "\n")
-	if ended {
-		secret = strings.TrimSuffix(secret, "\r")
+	secret, err := secretText(text)
+	if err != nil {
+		return "", err
 	}
 	if secret == "" {
 		return "", errors.New("the file is empty; it must hold the secret")

@@ -59,6 +59,7 @@ func (c *Config) complete(dir string, top *place) {
 		connector.Name = name
 		at := top.at("connectors", name)
 		complete(dir, &connector.SFTP.KeyPairsPath, at.at("sftp", "key_pairs_path"))
+		complete(dir, &connector.SFTP.JumpKeyPairsPath, at.at("sftp", "proxy_jump_key_pairs_path"))
 		complete(dir, &connector.SFTP.KnownHostsPath, at.at("sftp", "known_hosts_path"))
 		if connector.SFTP.KnownHostsPath == "" {
 			connector.SFTP.KnownHostsPath = filepath.Join(c.DataDirectory, "known_hosts")

@@ -89,6 +89,8 @@ func TestConfigNeverPrints(t *testing.T) {
 	c := parse(t, "server: {tokens: [{name: a, token: hunter2-hunter2-hunter2, scopes: [read]}]}\n"+
 		strings.Replace(oneConnector("", "", ""), "password: pw", "password: hunter2", 1))
 	c.Connectors["a"].SFTP.KeyPairsPassphrase = "hunter2"
+	c.Connectors["a"].SFTP.InteractiveAnswers = Answers{"code": "hunter2"}
+	c.Connectors["a"].SFTP.JumpPassword, c.Connectors["a"].SFTP.JumpPassphrase = "hunter2", "hunter2"
 	c.Connectors["a"].Files.SystemPassword = "hunter2"
 	c.Connectors["a"].SFTP.CredentialsAPI.SecretKey = "hunter2"
 	c.SpaceServer.SecretKeys = []SecretKey{{Key: "hunter2"}}

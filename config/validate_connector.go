@@ -104,39 +104,7 @@ func (s SFTP) validate(at *place) {
 	if s.Connections < 0 || s.Connections > maxConnections {
 		at.at("connections").refuse("out of range; allowed: 0 (as many as pay) to %d", maxConnections)
 	}
-	if s.ProxyJump != "" {
-		if _, _, _, err := parseJump(s.ProxyJump); err != nil {
-			at.at("proxy_jump").fail("%v", err)
-		}
-	}
-}
-
-// validateLogin checks that there is what the authentication takes, and nothing else.
-func (s SFTP) validateLogin(at *place) {
-	password, key, passphrase := at.at("password"), at.at("key_pairs_path"), at.at("key_pairs_passphrase")
-	switch s.Authentication {
-	case KeyPairs:
-		if s.KeyPairsPath == "" {
-			key.fail("required with authentication: key-pairs; allowed: the path of a private key")
-		}
-		if s.Password != "" {
-			password.fail("not used: authentication is key-pairs, which takes key_pairs_path; remove it, or write authentication: credentials")
-		}
-	case Credentials:
-		if s.Password == "" && s.KeyPairsPath != "" {
-			key.fail("not used: authentication is credentials, which takes password; write authentication: key-pairs")
-			return
-		}
-		if s.Password == "" {
-			password.fail("required with authentication: credentials; allowed: a password, here or in a password_file")
-		}
-		if s.KeyPairsPath != "" {
-			key.fail("not used: authentication is credentials, which takes password; remove it, or write authentication: key-pairs")
-		}
-		if s.KeyPairsPassphrase != "" {
-			passphrase.fail("not used: authentication is credentials, which takes password; remove it, or write authentication: key-pairs")
-		}
-	}
+	s.validateJump(at)
 }
 
 // checkHost gives what is wrong with the name or address of a server, or "".

@@ -41,17 +41,22 @@ func (s SFTP) validateFetched(at *place) {
 			at.at(given.key).fail("fetched from credentials_api: remove it")
 		}
 	}
-	if s.Authentication != Credentials {
-		at.at("authentication").refuse("credentials_api fetches a password; allowed: %s", Credentials)
+	if s.Authentication != Credentials && s.Authentication != Both {
+		at.at("authentication").refuse("credentials_api fetches a password; allowed: %s, %s", Credentials, Both)
 	}
-	const noKey = "not used: credentials_api fetches a password; remove it"
-	if s.KeyPairsPath != "" {
+	switch {
+	case s.Authentication == Both && s.KeyPairsPath == "":
+		at.at("key_pairs_path").fail("required with authentication: %s; allowed: the path of a private key", Both)
+	case s.Authentication != Both && s.KeyPairsPath != "":
 		at.at("key_pairs_path").fail(noKey)
 	}
-	if s.KeyPairsPassphrase != "" {
+	if s.Authentication != Both && s.KeyPairsPassphrase != "" {
 		at.at("key_pairs_passphrase").fail(noKey)
 	}
 }
+
+// noKey is said of a key that goes with no fetched login.
+const noKey = "not used: credentials_api fetches a password; remove it, or write authentication: both"
 
 // validate checks that all of it is there. Errors repeat nothing of the URL:
 // somebody may have put the key into it.

@@ -38,7 +38,7 @@ func (d *Direction) UnmarshalText(text []byte) error {
 
 // UnmarshalText reads one of the ways to log in.
 func (a *Authentication) UnmarshalText(text []byte) error {
-	return choose(a, text, Credentials, KeyPairs)
+	return choose(a, text, Credentials, KeyPairs, Both, Agent)
 }
 
 // UnmarshalText reads one of the treatments of symbolic links.

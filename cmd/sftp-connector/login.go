@@ -53,10 +53,11 @@ func (s stores) login(ctx context.Context, c *config.Connector, observe status.O
 }
 
 // ofFetched gives the refusal of a login that was fetched the advice that goes with
-// it: the configuration has no user name and no password.
+// it: the configuration has no user name and no password. A refusal that has advice
+// of its own, such as that of a jump host, keeps it.
 func ofFetched(err error) error {
 	e, ok := errors.AsType[*status.Error](err)
-	if !ok || e.Word != status.AuthenticationFailed {
+	if !ok || e.Word != status.AuthenticationFailed || e.Advice() != e.Word.Hint() {
 		return err
 	}
 	own := *e

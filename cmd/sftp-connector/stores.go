@@ -104,9 +104,10 @@ func ownerOf(ledger, connector string) string {
 func sftpConfig(c *config.Connector) sftp.Config {
 	cfg := sftp.Config{
 		Host: c.SFTP.Host, Port: c.SFTP.Port, Username: c.SFTP.Username,
-		KeyPairs: c.SFTP.Authentication == config.KeyPairs,
-		Password: c.SFTP.Password.Reveal(),
-		KeyPath:  c.SFTP.KeyPairsPath, KeyPassphrase: c.SFTP.KeyPairsPassphrase.Reveal(),
+		KeyPairs: c.SFTP.Authentication == config.KeyPairs, Both: c.SFTP.Authentication == config.Both,
+		Agent:    c.SFTP.Authentication == config.Agent,
+		Password: c.SFTP.Password.Reveal(), Answers: c.SFTP.InteractiveAnswers.Reveal(),
+		KeyPath: c.SFTP.KeyPairsPath, KeyPassphrase: c.SFTP.KeyPairsPassphrase.Reveal(),
 		HostKey: c.SFTP.HostKey, KnownHostsPath: c.SFTP.KnownHostsPath,
 		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
 		Root:             c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
@@ -116,7 +117,8 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		cfg.Root = c.Files.DestinationDirectoryPath
 	}
 	if user, host, port, ok := c.SFTP.Jump(); ok {
-		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port}
+		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port, Password: c.SFTP.JumpPassword.Reveal(),
+			KeyPath: c.SFTP.JumpKeyPairsPath, KeyPassphrase: c.SFTP.JumpPassphrase.Reveal()}
 	}
 	return cfg
 }
