@@ -129,14 +129,15 @@ func handshakeError(h *shake, cfg Config, err error) error {
 // then tells an SSH server from another.
 func greetingError(g *greeting, err error) (status.Word, error) {
 	foreign, isForeign := errors.AsType[*errForeign](err)
+	refusing, isRefusing := errors.AsType[*errRefusing](err)
 	bye, said := farewell(err)
 	switch {
 	case said:
 		return status.ConnectionRefused, bye
 	case isForeign:
 		return status.NotAnSSHServer, foreign
-	case errors.Is(err, errRefusing):
-		return status.ConnectionRefused, err
+	case isRefusing:
+		return status.ConnectionRefused, refusing
 	case errors.Is(err, context.Canceled):
 		return status.ConnectionLost, err
 	case isTimeout(err) && g.got && !g.done:

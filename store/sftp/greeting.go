@@ -1,21 +1,38 @@
 package sftp
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"strings"
+	"time"
 )
 
-// greeting follows the lines that a server sends up to its version.
+// greeting follows the lines that a server sends up to its version. It bears
+// what OpenSSH's client bears: RFC 4253, section 4.2, lets a server say other
+// things first.
 type greeting struct {
-	done  bool
-	line  []byte
-	first string // the first line that is not a version
-	got   bool   // any byte at all
+	done    bool
+	version string // the line that ends it, without its line end
+	line    []byte
+	text    []byte // the beginning of what came before the version
+	lines   int
+	got     bool // any byte at all
+	suspect bool // a line came that is the greeting of another protocol
 }
 
-// maxGreetingLine is what RFC 4253, section 4.2, allows a version line.
-const maxGreetingLine = 255
+const (
+	// Bounds of OpenSSH's client, for lines before the version.
+	maxGreetingLine  = 8192
+	maxGreetingLines = 1024
+	// maxVersion is what x/crypto takes of a version line. RFC 4253 allows 255
+	// bytes with the line end.
+	maxVersion = 254
+	// maxGreetingText is how much of what came is kept, for people.
+	maxGreetingText = 256
+	// otherProtocol is how long a server may take to go on after a line that
+	// looks like another protocol, whose servers then wait for the client.
+	otherProtocol = 2 * time.Second
+)
 
 // errForeign is a server that speaks something else.
 type errForeign struct{ line string }
@@ -29,24 +46,38 @@ func (e *errForeign) Error() string {
 }
 
 // errRefusing is an SSH server that says that it takes no connection now.
-var errRefusing = errors.New("the server takes no connection from this address for now: too many at once, or a penalty after failed logins")
+type errRefusing struct{ line string }
 
-// add takes what was read; an error ends the connection.
-func (g *greeting) add(p []byte) error {
-	g.got = true
-	for _, b := range p {
-		if b != '\n' && len(g.line) < maxGreetingLine {
-			g.line = append(g.line, b)
-			if len(g.line) == 2 && g.first == "" && g.line[0] < 0x20 {
-				return &errForeign{printable(g.line)} // TLS and other binary protocols
+func (e *errRefusing) Error() string {
+	return fmt.Sprintf("the server takes no connection from this address for now: too many at once, or a penalty after failed logins (%q)", e.line)
+}
+
+// Hint is what to do about it.
+func (e *errRefusing) Hint() string {
+	return "The server is there: wait a while, and have its administrator look at MaxStartups and PerSourcePenalties if it happens again."
+}
+
+// add takes what was read and gives what follows the version. An error ends
+// the connection.
+func (g *greeting) add(p []byte) (rest []byte, err error) {
+	g.got = g.got || len(p) > 0
+	for i, b := range p {
+		if b == '\n' {
+			if err := g.endLine(); err != nil || g.done {
+				return p[i+1:], err
 			}
 			continue
 		}
-		if err := g.endLine(); err != nil || g.done {
-			return err
+		g.line = append(g.line, b)
+		if len(g.text) < maxGreetingText {
+			g.text = append(g.text, b)
+		}
+		tls := len(g.line) == 2 && g.lines == 0 && g.line[0] < 0x20 && g.line[1] == 3
+		if b == 0 || tls || len(g.line) > maxGreetingLine {
+			return nil, &errForeign{g.said()}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // endLine judges a whole line.
@@ -54,36 +85,43 @@ func (g *greeting) endLine() error {
 	line := strings.TrimRight(string(g.line), "\r")
 	g.line = g.line[:0]
 	if strings.HasPrefix(line, "SSH-") {
-		g.done = true
-		if !strings.HasPrefix(line, "SSH-2.0-") && !strings.HasPrefix(line, "SSH-1.99-") {
-			return &errForeign{printable([]byte(line))}
-		}
-		g.first = line
-		return nil
+		return g.end(line)
 	}
-	if g.first == "" {
-		g.first = line
+	if g.lines++; g.lines > maxGreetingLines {
+		return &errForeign{g.said()}
+	}
+	if len(g.text) < maxGreetingText {
+		g.text = append(g.text, ' ')
 	}
 	// OpenSSH's sshd.c sends these two lines in place of a version and closes.
 	if strings.HasPrefix(line, "Exceeded MaxStartups") || strings.HasPrefix(line, "Not allowed at this time") {
-		return fmt.Errorf("%w (%q)", errRefusing, printable([]byte(line)))
+		return &errRefusing{printable([]byte(line))}
 	}
-	// RFC 4253 lets a server say other things before its version; these are
-	// the greetings of FTP, SMTP, POP, IMAP, VNC and HTTP, which then wait for us.
+	// The greetings of FTP, SMTP, POP, IMAP, VNC and HTTP.
 	for _, p := range []string{"220", "421", "530", "554", "+OK", "* OK", "RFB ", "HTTP/", "<"} {
-		if strings.HasPrefix(line, p) {
-			return &errForeign{printable([]byte(line))}
-		}
+		g.suspect = g.suspect || strings.HasPrefix(line, p)
 	}
 	return nil
 }
 
-// said is the first line, or the part of it that came.
-func (g *greeting) said() string {
-	if g.first == "" {
-		return printable(g.line)
+// end takes the version.
+func (g *greeting) end(line string) error {
+	g.done, g.version = true, line
+	switch {
+	case !strings.HasPrefix(line, "SSH-2.") && !strings.HasPrefix(line, "SSH-1.99-"):
+		return &errForeign{printable([]byte(line))}
+	case len(line) > maxVersion:
+		return fmt.Errorf("its version line is %d bytes long, and SSH allows 255: %q", len(line), printable([]byte(line)))
 	}
-	return printable([]byte(g.first))
+	return nil
+}
+
+// said is the version, or the beginning of what came instead.
+func (g *greeting) said() string {
+	if g.done {
+		return printable([]byte(g.version))
+	}
+	return printable(bytes.TrimSpace(g.text))
 }
 
 // printable makes what a server sent fit for an error: bounded, no control characters.

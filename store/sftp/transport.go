@@ -11,7 +11,7 @@ import (
 
 // transport is the byte stream under an SSH connection. It knows when it last
 // heard from the peer, ends a write that the peer does not take, and looks at
-// the first line, so that a server of another protocol is recognised at once.
+// the first line, so that a server of another protocol is recognised.
 // Deadlines are timers that cut the stream: a stream through a jump host has
 // none of its own.
 type transport struct {
@@ -24,6 +24,7 @@ type transport struct {
 	patience  time.Duration
 	writing   *time.Timer
 	greeting  greeting
+	ahead     []byte // read, and not yet given to x/crypto
 	closeOnce sync.Once
 	mu        sync.Mutex
 	cause     error
@@ -39,22 +40,56 @@ func newTransport(conn net.Conn, addr string, cut func() error, patience time.Du
 	return t
 }
 
-// Read notes that the peer is alive.
+// Read gives the version first. x/crypto never reads twice at a time.
 func (t *transport) Read(p []byte) (int, error) {
+	if !t.greeting.done {
+		if err := t.greet(); err != nil {
+			return 0, err
+		}
+	}
+	if len(t.ahead) > 0 {
+		n := copy(p, t.ahead)
+		t.ahead = t.ahead[n:]
+		return n, nil
+	}
+	return t.read(p)
+}
+
+// read notes that the peer is alive.
+func (t *transport) read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	if err != nil {
 		t.over.Store(true)
 	}
 	if n > 0 {
 		t.heard.Store(int64(time.Since(t.start)))
-		if !t.greeting.done {
-			if foreign := t.greeting.add(p[:n]); foreign != nil {
-				t.abort(foreign)
-				return 0, foreign
-			}
-		}
 	}
 	return n, err
+}
+
+// greet reads up to the version, and keeps that and what came with it for Read:
+// x/crypto takes no long lines before it.
+func (t *transport) greet() error {
+	buf := make([]byte, 512)
+	var suspicion *time.Timer
+	for !t.greeting.done {
+		n, err := t.read(buf)
+		rest, foreign := t.greeting.add(buf[:n])
+		switch {
+		case foreign != nil:
+			t.abort(foreign)
+			return foreign
+		case t.greeting.done:
+			t.ahead = append([]byte(t.greeting.version+"\n"), rest...)
+		case err != nil:
+			return err
+		case t.greeting.suspect && suspicion == nil:
+			cause := &errForeign{t.greeting.said()}
+			suspicion = time.AfterFunc(otherProtocol, func() { t.abort(cause) })
+			defer suspicion.Stop()
+		}
+	}
+	return nil
 }
 
 // Write ends after the transport's patience. x/crypto never writes twice at a time.
