@@ -136,8 +136,9 @@ func (i *interview) ask(rounds [][]string, want [][]string) func(ssh.ConnMetadat
 	}
 }
 
-// serveLogins answers logins as the configuration says, and nothing after that.
-func serveLogins(t *testing.T, config *ssh.ServerConfig) Config {
+// serveLogins answers logins as the configuration says. Of what is opened after
+// that it has the handlers take the subsystem, and ends it then.
+func serveLogins(t *testing.T, config *ssh.ServerConfig, handlers ...func(ssh.Channel)) Config {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -159,7 +160,11 @@ func serveLogins(t *testing.T, config *ssh.ServerConfig) Config {
 				}
 				go ssh.DiscardRequests(requests)
 				for ch := range channels {
-					ch.Reject(ssh.Prohibited, "")
+					if len(handlers) == 0 {
+						ch.Reject(ssh.Prohibited, "")
+						continue
+					}
+					go serveSubsystem(ch, handlers)
 				}
 				conn.Wait()
 			}()
@@ -168,6 +173,25 @@ func serveLogins(t *testing.T, config *ssh.ServerConfig) Config {
 	cfg := at(t, l.Addr().String())
 	cfg.HostKey = PolicyAcceptNew
 	return cfg
+}
+
+// serveSubsystem has the handlers do what a subsystem does.
+func serveSubsystem(nc ssh.NewChannel, handlers []func(ssh.Channel)) {
+	ch, requests, err := nc.Accept()
+	if err != nil {
+		return
+	}
+	defer ch.Close()
+	for r := range requests {
+		r.Reply(r.Type == "subsystem", nil)
+		if r.Type == "subsystem" {
+			break
+		}
+	}
+	go ssh.DiscardRequests(requests)
+	for _, handle := range handlers {
+		handle(ch)
+	}
 }
 
 // What a server asks is answered by what it is about; "" in want stands for no login.

@@ -151,12 +151,10 @@ func (c *Connection) openSFTP() (*channel, error) {
 		}
 		return nil, c.lostBy(err)
 	}
-	go ssh.DiscardRequests(requests)
-	// What the server writes beside the stream would fill the channel's window.
-	go io.Copy(io.Discard, ch.Stderr())
+	beside := listen(ch, requests)
 	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
 	if err == nil && ok {
-		return &channel{Channel: ch}, nil
+		return &channel{Channel: ch, opening: &opening{ch: ch, aside: beside}}, nil
 	}
 	(&channel{Channel: ch}).Close()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -197,8 +195,12 @@ func (c *Connection) lostBy(err error) error {
 // have to queue behind writes that a frozen server does not take.
 type channel struct {
 	ssh.Channel
-	once sync.Once
+	opening *opening
+	once    sync.Once
 }
+
+// Read gives what the server sends, once that has begun as SFTP does.
+func (ch *channel) Read(p []byte) (int, error) { return ch.opening.Read(p) }
 
 // Close ends the stream. It always gives nil.
 func (ch *channel) Close() error {

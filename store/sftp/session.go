@@ -114,6 +114,9 @@ func (s *session) startError(ctx context.Context, err error) error {
 		return err
 	}
 	word := status.SFTPUnavailable
+	if e, ok := errors.AsType[*startError](err); ok {
+		err = e
+	}
 	switch {
 	case ctx.Err() != nil:
 		word, err = status.ConnectionTimedOut, context.Cause(ctx)
