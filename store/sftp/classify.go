@@ -119,7 +119,7 @@ func handshakeError(h *shake, cfg Config, err error) error {
 			h.stage = status.StageHostKey
 			return h.check.noneLeft()
 		}
-		return &status.Error{Word: status.NoCommonAlgorithm, Op: "handshake with", Target: cfg.addr(), Err: noCommon(none)}
+		return &status.Error{Word: status.NoCommonAlgorithm, Op: "handshake with", Target: cfg.addr(), Err: newNegotiationError(none, cfg.LegacyAlgorithms)}
 	}
 	word, err := greetingError(&h.t.greeting, err)
 	return &status.Error{Word: word, Op: "handshake with", Target: cfg.addr(), Err: err}
@@ -149,13 +149,7 @@ func greetingError(g *greeting, err error) (status.Word, error) {
 	case isClosed(err):
 		return status.ConnectionLost, errors.New("the server closed the connection during the handshake")
 	}
-	return status.NotAnSSHServer, fmt.Errorf("it does not keep to the protocol: %w", err)
-}
-
-// noCommon names what the server offers.
-func noCommon(e *ssh.AlgorithmNegotiationError) error {
-	return fmt.Errorf("no common %s: the server offers %s only", e.What,
-		printable([]byte(strings.Join(e.RequestedAlgorithms, ", "))))
+	return status.NotAnSSHServer, &brokenProtocol{fmt.Errorf("it does not keep to the protocol: %w", err)}
 }
 
 // authWord: what fails in the login is the login, but for a server that falls silent.
@@ -203,7 +197,10 @@ func lostError(addr string, err error) error {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		err = errors.New("the server closed the connection")
 	}
-	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: addr, Err: cause(err)}
+	if err = cause(err); strings.HasPrefix(err.Error(), "ssh: ") { // what x/crypto says of what it was sent
+		err = &brokenProtocol{err}
+	}
+	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: addr, Err: err}
 }
 
 // cause takes the operation off an error of package net: ours says it already.

@@ -105,7 +105,8 @@ func (c *Connection) ServerVersion() string { return string(c.client.ServerVersi
 // silent is the loss of a server that does not answer.
 func (c *Connection) silent(what string) error {
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: c.addr,
-		Err: &silence{c.timeouts.Operation, what}}
+		Err:  &silence{c.timeouts.Operation, what},
+		Hint: "The server answers nothing: check the network between here and there, and whether the server is overloaded; the next pass tries again."}
 }
 
 // OpenSFTP opens a channel and starts the SFTP subsystem on it, within

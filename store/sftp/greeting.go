@@ -45,6 +45,17 @@ func (e *errForeign) Error() string {
 	return fmt.Sprintf("it answers %q instead of an SSH version", e.line)
 }
 
+// Hint is what to check next, where it is not that something else answers.
+func (e *errForeign) Hint() string {
+	switch {
+	case e.line == "":
+		return "Check that sftp.port is the port of SSH, and that the server does not refuse this machine's address (hosts.deny, a firewall, a penalty after failed logins)."
+	case strings.HasPrefix(e.line, "SSH-1"):
+		return "The server speaks version 1 of SSH, which is insecure and not supported: have it updated."
+	}
+	return ""
+}
+
 // errRefusing is an SSH server that says that it takes no connection now.
 type errRefusing struct{ line string }
 

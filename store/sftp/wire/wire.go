@@ -48,6 +48,11 @@ type ProtocolError struct{ What string }
 
 func (e *ProtocolError) Error() string { return "SFTP protocol error: " + e.What }
 
+// Hint is what to check next.
+func (e *ProtocolError) Hint() string {
+	return "The server sends what SFTP does not allow: see the cause, and ask the server's administrator or maker; the next pass tries again."
+}
+
 // EndError is the error of every call of a session that has ended, and says why it has.
 type EndError struct{ Err error }
 
