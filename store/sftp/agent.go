@@ -2,31 +2,35 @@ package sftp
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
 
 // agentSigners gives the keys of the SSH agent at SSH_AUTH_SOCK. They sign until
-// hangUp is called, or the time for a handshake is over.
-func agentSigners(cfg Config) (signers []ssh.Signer, hangUp func(), err error) {
-	conn, err := dialAgent(os.Getenv("SSH_AUTH_SOCK"))
+// hangUp is called, ctx ends, or the time for a handshake is over: an agent may
+// ask its user.
+func agentSigners(ctx context.Context, cfg Config) (signers []ssh.Signer, hangUp func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.Handshake)
+	conn, err := dialAgent(ctx, os.Getenv("SSH_AUTH_SOCK"))
 	if err != nil {
+		cancel()
 		return nil, nil, &loginError{
 			text: fmt.Sprintf("the SSH agent cannot be reached: %v", err),
 			hint: "Start ssh-agent, load the key with ssh-add, and give this program the agent's SSH_AUTH_SOCK.",
 		}
 	}
-	late := time.AfterFunc(cfg.Timeouts.Handshake, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	hangUp = func() {
-		late.Stop()
+		stop()
+		cancel()
 		_ = conn.Close()
 	}
 	keys, err := agent.NewClient(conn).Signers()
@@ -52,14 +56,14 @@ func agentSigners(cfg Config) (signers []ssh.Signer, hangUp func(), err error) {
 // windowsAgent is where the agent of Windows is.
 const windowsAgent = `\\.\pipe\openssh-ssh-agent`
 
-func dialAgent(path string) (io.ReadWriteCloser, error) {
+func dialAgent(ctx context.Context, path string) (io.ReadWriteCloser, error) {
 	if windows := os.PathSeparator == '\\'; windows && (path == "" || strings.HasPrefix(path, `\\.\pipe\`)) {
 		return os.OpenFile(cmp.Or(path, windowsAgent), os.O_RDWR, 0)
 	}
 	if path == "" {
 		return nil, errors.New("SSH_AUTH_SOCK is not set")
 	}
-	conn, err := net.DialTimeout("unix", path, 5*time.Second)
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, cause(err)
 	}

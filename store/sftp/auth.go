@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 // authenticator answers one login. Each method gets one try for each step that
 // the server wants: a server locks users out who try too often.
 type authenticator struct {
+	ctx      context.Context // of the login
 	cfg      Config
 	offered  []string    // the methods that the server takes, as it last said
 	steps    []step      // what was tried, in order
@@ -39,8 +41,8 @@ const (
 	methodInteractive = "keyboard-interactive"
 )
 
-func newAuthenticator(cfg Config, ended func() bool) *authenticator {
-	return &authenticator{cfg: cfg, prompts: newPrompts(cfg), ended: ended}
+func newAuthenticator(ctx context.Context, cfg Config, ended func() bool) *authenticator {
+	return &authenticator{ctx: ctx, cfg: cfg, prompts: newPrompts(cfg), ended: ended}
 }
 
 // close gives back what the login took.
@@ -159,7 +161,7 @@ func (a *authenticator) signers() ([]ssh.Signer, error) {
 
 func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 	if a.cfg.Agent {
-		signers, hangUp, err := agentSigners(a.cfg)
+		signers, hangUp, err := agentSigners(a.ctx, a.cfg)
 		if err != nil {
 			return nil, "", err
 		}

@@ -1,13 +1,16 @@
 package sftp
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
@@ -293,7 +296,7 @@ func TestTooManyTries(t *testing.T) {
 // A request to change the password is known by the number of its message, and
 // nothing is tried after it.
 func TestPasswordChangeRequest(t *testing.T) {
-	a := newAuthenticator(Config{Password: "secret-word"}, func() bool { return false })
+	a := newAuthenticator(t.Context(), Config{Password: "secret-word"}, func() bool { return false })
 	offered := []string{methodPassword, methodInteractive}
 	if m, err := a.next(&ssh.ClientAuthContext{AllowedMethods: offered}); m == nil || err != nil {
 		t.Fatal(m, err)
@@ -305,6 +308,33 @@ func TestPasswordChangeRequest(t *testing.T) {
 		t.Errorf("after it, %v and %v", m, err)
 	}
 	if err := a.refusal(errors.New("ssh: unexpected message type 60 (expected 52)")); !strings.Contains(err.Error(), "has expired") {
+		t.Error(err)
+	}
+}
+
+// An agent that says nothing does not hold up who gives up.
+func TestSilentAgent(t *testing.T) {
+	noLeaks(t)
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		c, err := l.Accept()
+		cancel()
+		if err == nil {
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}()
+	server := sftptest.StartFaulty(t, sftptest.Faults{})
+	cfg := keyLogin(server.Endpoint)
+	cfg.KeyPairs, cfg.Agent, cfg.Timeouts.Handshake = false, true, time.Hour
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	if _, err := Connect(ctx, cfg, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -203,6 +203,17 @@ type channel struct {
 // Read gives what the server sends, once that has begun as SFTP does.
 func (ch *channel) Read(p []byte) (int, error) { return ch.opening.Read(p) }
 
+// Write gives the reason where the server ended before it was asked anything.
+func (ch *channel) Write(p []byte) (int, error) {
+	n, err := ch.Channel.Write(p)
+	if err != nil {
+		if why := ch.opening.failure(); why != nil {
+			err = why
+		}
+	}
+	return n, err
+}
+
 // Close ends the stream. It always gives nil.
 func (ch *channel) Close() error {
 	ch.once.Do(func() { go ch.Channel.Close() })

@@ -13,7 +13,6 @@ import (
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 	"sftpconnector/store/sftp/sftptest/relay"
-	"sftpconnector/store/sftp/wire"
 
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
@@ -60,26 +59,16 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	cfg := keyLogin(server.Endpoint)
 	cfg.Timeouts.Keepalive, cfg.Timeouts.Operation = 50*time.Millisecond, 400*time.Millisecond
-	c, _, err := connectTo(t, cfg)
+	src, err := Open(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer src.Close()
+	c := src.conn
 	ch, err := c.OpenSFTP(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	beside, err := c.OpenSFTP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := wire.New(t.Context(), beside)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := &wirePort{session: session, limits: cfg.Limits}
-	c.KeepAlive(func(ctx context.Context) error {
-		return port.stat(ctx, []string{"."}, true, func(int, attrs, error) {})
-	})
 	// Answered keepalives hold the connection past the patience.
 	select {
 	case <-c.Done():

@@ -30,7 +30,7 @@ type shake struct {
 // host-key and authenticate. It closes t when it fails.
 func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyCheck, s *stages) (*ssh.Client, error) {
 	limit := cfg.Timeouts.Handshake
-	h := &shake{ctx: ctx, t: t, check: check, auth: newAuthenticator(cfg, t.over.Load), stages: s, stage: status.StageHandshake, limit: limit}
+	h := &shake{ctx: ctx, t: t, check: check, auth: newAuthenticator(ctx, cfg, t.over.Load), stages: s, stage: status.StageHandshake, limit: limit}
 	h.deadline = time.AfterFunc(limit, func() { t.abort(&silence{limit, "no answer"}) })
 	defer h.deadline.Stop()
 	release := context.AfterFunc(ctx, func() { t.abort(context.Cause(ctx)) })

@@ -66,6 +66,15 @@ func (o *opening) Read(p []byte) (int, error) {
 	return o.ch.Read(p)
 }
 
+// failure is why the stream of a channel that has ended is none of SFTP, or nil.
+func (o *opening) failure() error {
+	o.once.Do(func() { o.ahead, o.err = o.begin() })
+	if e, ok := errors.AsType[*startError](o.err); ok {
+		return e
+	}
+	return nil
+}
+
 // begin reads the beginning.
 func (o *opening) begin() ([]byte, error) {
 	buf := make([]byte, maxShellText)

@@ -51,6 +51,31 @@ func TestTextInsteadOfSFTP(t *testing.T) {
 	}
 }
 
+// A server that has ended before it is asked anything is told the same way.
+func TestTextBeforeTheQuestion(t *testing.T) {
+	ended := make(chan struct{}, 1)
+	cfg := serveLogins(t, &ssh.ServerConfig{NoClientAuth: true}, func(ch ssh.Channel) {
+		io.WriteString(ch, "no")
+		ch.Close()
+		ended <- struct{}{}
+	})
+	c, _, err := connectTo(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := c.OpenSFTP(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	for err == nil { // the end is on its way
+		_, err = ch.Write([]byte{0})
+	}
+	if !strings.Contains(err.Error(), `text instead of SFTP: "no"`) {
+		t.Error(err)
+	}
+}
+
 // What a server says beside the stream is told: OpenSSH does not send it.
 func TestWordsBesideTheStream(t *testing.T) {
 	cfg := serveLogins(t, &ssh.ServerConfig{NoClientAuth: true}, func(ch ssh.Channel) {
