@@ -39,6 +39,8 @@ const (
 	// shellPause how long for.
 	maxShellText = 512
 	shellPause   = time.Second
+	// endGrace is how long the reason may take to come after the end.
+	endGrace = 5 * time.Second
 	// noCommand is the exit status of a shell that does not find its command.
 	noCommand = 127
 )
@@ -123,7 +125,7 @@ func (o *opening) shell(buf []byte, n int) error {
 
 // ended is a subsystem that said nothing and ended.
 func (o *opening) ended() error {
-	status, words := o.aside.wait(goneGrace)
+	status, words := o.aside.wait(endGrace)
 	e := &startError{text: "the server's SFTP subsystem ended at once" + status}
 	if words != "" {
 		e.text += fmt.Sprintf(": %q", words)
