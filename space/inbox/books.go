@@ -268,7 +268,9 @@ func (b *Inbox) observe(name string, s sight) *file {
 	f := b.record(name)
 	switch {
 	case f.writer != nil: // it knows better, as its writes may be under way
-	case s.part != nil && (f.part == nil || s.part.Size() < f.part.size):
+	case s.part != nil && f.part == nil: // nobody knows what of it is there
+		b.setPart(f, &version{})
+	case s.part != nil && s.part.Size() < f.part.size:
 		b.setPart(f, versionOf(s.part))
 	case s.part != nil: // no more of it is without a gap than we know of
 	case f.part != nil:

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 )
 
 // place is where a name stands: an open directory, and the base name in it.
@@ -119,23 +118,6 @@ func syncDirectoryAt(dir string) error {
 		return err
 	}
 	return errors.Join(syncDirectory(root), root.Close())
-}
-
-// cutTime is the modification time of a part of which everything up to its end
-// is known to be there, safely on the disk. Whatever is written gives it another
-// one, so that a part which the end of the program cut does not have it.
-var cutTime = time.Unix(1, 0)
-
-// cutAt ends a part at size, and marks it so.
-func cutAt(dir *os.Root, base string, size int64) error {
-	f, err := dir.OpenFile(base, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Truncate(size), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return dir.Chtimes(base, cutTime, cutTime)
 }
 
 // nameStream reads the names of a directory.

@@ -317,11 +317,13 @@ func (b *Inbox) advanceAll() {
 }
 
 // countPart takes an upload into the books that was cut. If it was by the end of
-// the program, there may be gaps near its end, as its writes were done side by side.
+// the program, only what is durable of it counts.
 func (b *Inbox) countPart(dir *os.Root, base, name string, info fs.FileInfo) error {
-	size := info.Size()
+	size, err := durablePrefix(dir, base)
+	if err != nil {
+		return err
+	}
 	if !info.ModTime().Equal(cutTime) {
-		size = max(0, size-maxAhead)
 		if err := cutAt(dir, base, size); err != nil {
 			return err
 		}

@@ -191,13 +191,13 @@ func (b *Inbox) resumePart(w *writer, f *file, p place, anew bool) (err error) {
 	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if err := p.dir.Chtimes(p.part(), w.last, w.last); err != nil { // it is not cut any more
-		return err
-	}
 	if !anew {
 		b.mu.Lock()
 		w.prefix = f.part.size
 		b.mu.Unlock()
+	}
+	if w.noted, err = reopen(p.dir, p.part(), w.file, w.prefix, w.last); err != nil {
+		return err
 	}
 	// What there is more on the disk could not be cut off, and may have gaps before it.
 	if err := w.file.Truncate(w.prefix); err != nil {
@@ -288,27 +288,28 @@ func (b *Inbox) leavePart(w *writer) error {
 		return w.file.Close()
 	}
 	prefix := w.written()
-	err := errors.Join(w.file.Truncate(prefix), w.file.Sync(), w.file.Close())
-	p, perr := b.place(w.name)
+	p, err := b.place(w.name)
 	switch {
-	case errors.Is(perr, fs.ErrNotExist), errors.Is(perr, errMissing): // an operator has removed the directory
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errMissing): // an operator has removed the directory
 		w.lose()
-		return err
-	case perr == nil && w.addsNothing(prefix):
-		defer p.close()
+		return w.file.Close()
+	case err != nil: // nobody knows what the disk has of it
+		w.lose()
+		return errors.Join(err, w.file.Close())
+	}
+	defer p.close()
+	if w.addsNothing(prefix) {
 		return b.discardPart(w, p)
-	case perr == nil:
-		defer p.close()
-		if err == nil {
-			err = p.dir.Chtimes(p.part(), cutTime, cutTime)
-		}
+	}
+	if err := settle(p.dir, p.part(), w.file, prefix); err != nil { // what was acknowledged may be lost
+		return errors.Join(err, b.discardPart(w, p))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.setPart(w.f, &version{size: prefix})
 	w.f.partSince = time.Now()
 	b.letGo(w.f)
-	return errors.Join(err, perr)
+	return nil
 }
 
 // discardPart removes what is left of an upload that failed. A complete file of
@@ -345,6 +346,7 @@ func (b *Inbox) publish(w *writer, p place) error {
 			return err
 		}
 	}
+	removeNote(w.file)
 	if err := w.file.Sync(); err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 
 // A file is written from its beginning, but pkg/sftp's server and many clients
 // do several writes side by side. maxAhead bounds how far one may be ahead of the
-// first gap: what a kill leaves is cut back by so much, so that a client never
-// goes on behind a gap. maxGaps bounds what a handle holds in memory.
+// first gap, and with it what is lost of an upload that is cut. maxGaps bounds what
+// a handle holds in memory.
 const (
 	maxAhead = 16 << 20 // bytes
 	maxGaps  = 1024
@@ -38,6 +38,9 @@ type writer struct {
 	prefix    int64           // [0, prefix) is written
 	ahead     map[int64]int64 // written behind a gap: start → end
 	rewrote   bool            // something before start
+	noted     int64           // [0, noted) is durable, and the disk says so
+	flushing  int64           // a checkpoint of [0, flushing) is under way; 0: none is
+	rewritten bool            // something that was noted: there are no more checkpoints
 	modTime   time.Time       // that the client set; zero: none
 	last      time.Time       // when it was used
 	cut       error           // how the session ended with the handle open
@@ -74,6 +77,9 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 	if err != nil {
 		return 0, w.fail(err)
 	}
+	if err := w.beforeRewrite(off); err != nil {
+		return 0, w.fail(w.b.answer("write", w.name, err))
+	}
 	n, err := w.file.WriteAt(data, off)
 	if err != nil {
 		return n, w.fail(w.b.answer("write", w.name, err))
@@ -81,6 +87,7 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note(off, end)
+	w.checkpointDue()
 	return n, nil
 }
 
@@ -167,6 +174,9 @@ func (w *writer) truncate(size int64) error {
 func (w *writer) cutOrExtend(size int64) error {
 	w.gate.Lock()
 	defer w.gate.Unlock()
+	if err := w.beforeRewrite(size); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
