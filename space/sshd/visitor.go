@@ -23,6 +23,7 @@ type visitor struct {
 	source  netip.Prefix
 	silence atomic.Int64 // after stay: the longest; before it 0
 	dropped atomic.Bool  // it had to make room
+	ack     func()       // acknowledges what has come; nil: the kernel does as it likes
 
 	// For the gate, under its lock.
 	failed   bool          // it has given a wrong password
@@ -37,7 +38,7 @@ type visitor struct {
 }
 
 func newVisitor(ctx context.Context, c net.Conn, handshake time.Duration) *visitor {
-	v := &visitor{Conn: c, address: c.RemoteAddr().String(), admitted: make(chan struct{})}
+	v := &visitor{Conn: c, address: c.RemoteAddr().String(), ack: quickAcks(c), admitted: make(chan struct{})}
 	if ap, err := netip.ParseAddrPort(v.address); err == nil {
 		v.address, v.source = ap.Addr().Unmap().String(), guessing.SourceOf(ap.Addr())
 	}
@@ -82,6 +83,9 @@ func (v *visitor) Read(p []byte) (int, error) {
 		_ = v.Conn.SetReadDeadline(time.Now().Add(time.Duration(d)))
 	}
 	n, err := v.Conn.Read(p)
+	if v.ack != nil {
+		v.ack()
+	}
 	if err != nil {
 		v.cancel()
 	}
