@@ -124,7 +124,7 @@ func (k *dock) addr() string {
 // hostKeys are the keys that the daemon shows, Ed25519 first.
 func (k *dock) hostKeys() (keys []ssh.PublicKey) {
 	k.t.Helper()
-	for _, name := range []string{"ssh_host_ed25519_key", "ssh_host_ecdsa_key"} {
+	for _, name := range []string{"ssh_host_ed25519_key", "ssh_host_ecdsa_key", "ssh_host_rsa_key"} {
 		text, err := os.ReadFile(k.path("data/host_keys/" + name))
 		if err != nil {
 			k.t.Fatal(err)

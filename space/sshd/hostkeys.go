@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -29,7 +30,14 @@ var hostKeyKinds = []struct {
 	{"ssh_host_ecdsa_key", ssh.KeyAlgoECDSA256, func() (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}},
+	// For clients that know nothing else, such as phpseclib 2.
+	{"ssh_host_rsa_key", ssh.KeyAlgoRSA, func() (crypto.Signer, error) {
+		return rsa.GenerateKey(rand.Reader, 3072) // as ssh-keygen makes it
+	}},
 }
+
+// rsaSignatures are the signatures that an RSA key makes: none with SHA-1.
+var rsaSignatures = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 
 // loadHostKeys reads the keys, and makes those that are not there. One that
 // cannot be read is an error and never made anew: every client would take the
@@ -53,9 +61,21 @@ func loadHostKeys(dir string) ([]ssh.Signer, error) {
 		if got := signer.PublicKey().Type(); got != kind.algorithm {
 			return nil, fmt.Errorf("host key %s: it is of type %s, not %s", path, got, kind.algorithm)
 		}
+		if signer, err = withoutSHA1(signer); err != nil {
+			return nil, fmt.Errorf("host key %s: %w", path, err)
+		}
 		signers = append(signers, signer)
 	}
 	return signers, nil
+}
+
+// withoutSHA1 has an RSA key sign with SHA-2 only; others are left as they are.
+func withoutSHA1(s ssh.Signer) (ssh.Signer, error) {
+	a, ok := s.(ssh.AlgorithmSigner)
+	if !ok || s.PublicKey().Type() != ssh.KeyAlgoRSA {
+		return s, nil
+	}
+	return ssh.NewSignerWithAlgorithms(a, rsaSignatures)
 }
 
 func readHostKey(path string) (ssh.Signer, error) {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,14 +31,15 @@ func TestHostKeysAreMadeOnceAndKept(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "keys")
 	first := fingerprints(t, dir)
-	if len(first) != 2 || !strings.HasPrefix(first[0], "ssh-ed25519 ") || !strings.HasPrefix(first[1], "ecdsa-sha2-nistp256 ") {
+	if len(first) != 3 || !strings.HasPrefix(first[0], "ssh-ed25519 ") || !strings.HasPrefix(first[1], "ecdsa-sha2-nistp256 ") ||
+		!strings.HasPrefix(first[2], "ssh-rsa ") {
 		t.Fatalf("the keys are %v", first)
 	}
 	if again := fingerprints(t, dir); strings.Join(again, " ") != strings.Join(first, " ") {
 		t.Errorf("%v became %v", first, again)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 3 {
 		t.Errorf("in the directory: %v, %v", entries, err)
 	}
 	for i, kind := range hostKeyKinds {
@@ -65,6 +67,37 @@ func TestHostKeysOfTwoThatStartAtOnce(t *testing.T) {
 	for _, f := range found {
 		if strings.Join(f, " ") != strings.Join(found[0], " ") {
 			t.Errorf("%v and %v", f, found[0])
+		}
+	}
+}
+
+// A server that has keys already gets those of the kinds that came later, and keeps
+// its own.
+func TestHostKeysOfLaterKindsAreAdded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := fingerprints(t, dir)
+	if err := os.Remove(filepath.Join(dir, "ssh_host_rsa_key")); err != nil {
+		t.Fatal(err)
+	}
+	again := fingerprints(t, dir)
+	if !slices.Equal(again[:2], first[:2]) || again[2] == first[2] {
+		t.Errorf("%v became %v", first, again)
+	}
+}
+
+// An RSA key signs with SHA-2 only.
+func TestRSAHostKeySignsWithoutSHA1(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{})
+	c := newOpenSSH(t, r)
+	for algorithm, works := range map[string]bool{"rsa-sha2-512": true, "rsa-sha2-256": true, "ssh-rsa": false} {
+		out, err := c.batch("pwd\n", "-o", "HostKeyAlgorithms="+algorithm)
+		if (err == nil) != works {
+			t.Errorf("%s: %v\n%s", algorithm, err, out)
+		}
+		if !works && !strings.Contains(out, "no matching host key type found") {
+			t.Errorf("%s: %s", algorithm, out)
 		}
 	}
 }

@@ -19,7 +19,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "host_keys")
+	if err != nil {
+		panic(err)
+	}
+	testKeys = sync.OnceValues(func() (string, error) {
+		_, err := loadHostKeys(dir)
+		return dir, err
+	})
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// testKeys gives the host keys of the servers of these tests: an RSA key takes too
+// long to make it for each.
+var testKeys func() (directory string, err error)
 
 // Who may log in to the servers of these tests.
 const (
@@ -67,10 +84,10 @@ func startOn(t *testing.T, l net.Listener, o Options) *running {
 		o.Handlers = func(string) (sftp.Handlers, error) { return diskHandlers(t, r.directory), nil }
 	}
 	if o.HostKeyDirectory == "" {
-		o.HostKeyDirectory = t.TempDir()
-	}
-	if err := os.Chmod(o.HostKeyDirectory, 0o700); err != nil {
-		t.Fatal(err)
+		var err error
+		if o.HostKeyDirectory, err = testKeys(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	o.OnEvent = func(e Event) {
 		select {

@@ -31,8 +31,8 @@ import (
 // Options say who may come in, and how many. Zero numbers and times mean the
 // default that stands beside them.
 type Options struct {
-	// HostKeyDirectory holds an Ed25519 and an ECDSA key, made when they are not
-	// there. It is made too, if its parent exists.
+	// HostKeyDirectory holds an Ed25519, an ECDSA and an RSA key, made when they are
+	// not there. It is made too, if its parent exists.
 	HostKeyDirectory string
 
 	// Authenticate reports whether the password opens the Space. It is called

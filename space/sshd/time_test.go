@@ -13,8 +13,11 @@ import (
 
 // bubble runs a test with a server in a time of its own.
 func bubble(t *testing.T, o Options, test func(t *testing.T, r *running, l *pipeListener)) {
-	keys := t.TempDir()
 	t.Parallel()
+	keys, err := testKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		o.HostKeyDirectory = keys
 		l := newPipeListener()
