@@ -39,7 +39,7 @@ var (
 	errOffset    = refuse(sftp.ErrSSHFxFailure, "the offset is out of range")
 	errOrder     = refuse(sftp.ErrSSHFxFailure, "this write leaves a gap before it that is too large: a file has to be written from its beginning")
 	errGap       = refuse(sftp.ErrSSHFxFailure, "a part of the file was never written: upload all of it again")
-	errAppend    = refuse(sftp.ErrSSHFxFailure, "the file was opened for appending, and this write lies before its end")
+	errNoStart   = refuse(sftp.ErrSSHFxFailure, "there is no beginning of the file here to append to: upload all of it")
 	errUploaded  = refuse(sftp.ErrSSHFxPermissionDenied, "Permission denied: the file is uploaded; open it for writing to change its size")
 	errMany      = refuse(sftp.ErrSSHFxFailure, "too many uploads of this name wait to be imported")
 	errWaits     = refuse(sftp.ErrSSHFxFailure, "more than one upload of this name waits to be imported: it cannot be renamed before")

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -8,14 +9,13 @@ import (
 )
 
 // setAttributes does what SETSTAT asks for, as far as it means something here: a
-// size, to what is being uploaded; a time, to a file. Permissions are taken and
-// ignored, as many clients set them after each upload.
+// size, to what is being uploaded; a time, to a file or directory. Permissions and
+// owners are taken and ignored: many clients set them after each upload, and there is
+// one user here.
 func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	switch {
 	case a == nil:
 		return refuse(sftp.ErrSSHFxBadMessage, "the attributes are cut short")
-	case flags.UidGid:
-		return errDenied
 	case flags.Size && a.Size > math.MaxInt64:
 		return errOffset
 	}
@@ -30,10 +30,7 @@ func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 		return err
 	}
 	if s.isDirectory() {
-		if flags.Size {
-			return errDirectory
-		}
-		return nil
+		return b.setDirectoryAttributes(name, p, flags, a)
 	}
 	f := b.observe(name, s)
 	if f == nil {
@@ -49,6 +46,19 @@ func (b *Inbox) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 		return b.setLaterAttributes(f, p, flags, a)
 	}
 	return b.setWholeAttributes(f, p, flags, a)
+}
+
+// setDirectoryAttributes sets the time of a directory, which stays until a client
+// changes what is in it.
+func (b *Inbox) setDirectoryAttributes(name string, p place, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+	b.use(name)
+	switch {
+	case flags.Size:
+		return errDirectory
+	case !flags.Acmodtime:
+		return nil
+	}
+	return setTimes(p.dir, cmp.Or(p.base, "."), a.AccessTime(), a.ModTime())
 }
 
 // beginFor makes the upload of a writer that changes the size of what it has

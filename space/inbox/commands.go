@@ -3,6 +3,7 @@ package inbox
 import (
 	"errors"
 	"math"
+	"time"
 
 	"github.com/pkg/sftp"
 )
@@ -39,6 +40,7 @@ func (b *Inbox) mkdir(name string) error {
 	}
 	b.mu.Lock()
 	b.gone.hide(name)
+	b.uses.note(name, time.Now())
 	b.mu.Unlock()
 	return syncDirectory(p.dir)
 }

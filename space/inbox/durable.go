@@ -18,6 +18,15 @@ import (
 // takes no notes, that is nothing for a part without a mark. While the program
 // runs, a client that comes back goes on behind all that was acknowledged.
 
+// note is a number that stands beside a file or directory, by the name of its
+// extended attribute.
+type note string
+
+const (
+	durableNote note = "user.sftp-connector.durable"  // bytes of a part
+	timeSetNote note = "user.sftp-connector.time-set" // when a client set the time of a directory, in Unix seconds
+)
+
 // checkpointEvery is how many bytes of an upload are flushed together. The end of the
 // program costs an upload hardly more than twice that.
 const checkpointEvery = 16 << 20
@@ -40,7 +49,7 @@ func durablePrefix(dir *os.Root, base string) (int64, error) {
 	if info.ModTime().Equal(cutTime) {
 		return info.Size(), nil
 	}
-	return min(info.Size(), readNote(f)), nil
+	return min(info.Size(), readNote(f, durableNote)), nil
 }
 
 // settle makes a part durable that its client has left, and marks it. It closes the
@@ -72,7 +81,7 @@ func cutAt(dir *os.Root, base string, size int64) error {
 // reopen takes the mark away from a part that is to be written on, and notes what is
 // durable of it instead. noted is the prefix that a restart will find.
 func reopen(dir *os.Root, base string, f *os.File, prefix int64, now time.Time) (noted int64, err error) {
-	if writeNote(f, prefix) == nil {
+	if writeNote(f, durableNote, prefix) == nil {
 		noted = prefix
 	}
 	if err := dir.Chtimes(base, now, now); err != nil {
@@ -111,7 +120,7 @@ func (w *writer) checkpoint(prefix int64) {
 	if w.rewritten {
 		return
 	}
-	if writeNote(w.file, prefix) != nil {
+	if writeNote(w.file, durableNote, prefix) != nil {
 		w.rewritten = true // the file system takes no notes
 		return
 	}
@@ -134,7 +143,7 @@ func (w *writer) beforeRewrite(off int64) error {
 	if !noted {
 		return nil
 	}
-	if err := writeNote(w.file, 0); err != nil {
+	if err := writeNote(w.file, durableNote, 0); err != nil {
 		return err
 	}
 	if err := w.file.Sync(); err != nil {

@@ -113,7 +113,11 @@ type Inbox struct {
 	gone        memory
 	soon        map[*file]bool
 	timer       *time.Timer
+	uses        uses
 	closed      bool
+
+	endSweeps context.CancelFunc
+	sweeps    sync.WaitGroup
 }
 
 // Open opens the inbox in dir, makes that if need be, and counts what it holds.
@@ -139,7 +143,7 @@ func Open(dir string, o Options) (*Inbox, error) {
 		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
 		claimed:     map[string]bool{}, moving: map[string]bool{},
 		files: map[string]*file{}, told: map[string][]*told{}, soon: map[*file]bool{},
-		gone: memory{files: map[string]*gone{}},
+		gone: memory{files: map[string]*gone{}}, uses: newUses(2 * o.MaximumEntries), endSweeps: func() {},
 	}
 	b.released = sync.NewCond(&b.mu)
 	if err := b.count(root, ""); err != nil {
@@ -147,6 +151,9 @@ func Open(dir string, o Options) (*Inbox, error) {
 		return nil, fmt.Errorf("count the inbox: %w", err)
 	}
 	b.advanceAll()
+	ctx, end := context.WithCancel(context.Background())
+	b.endSweeps = end
+	b.sweeps.Go(func() { b.sweepNowAndThen(ctx) })
 	return b, nil
 }
 
@@ -154,6 +161,8 @@ func Open(dir string, o Options) (*Inbox, error) {
 // from then on, so that another inbox may be opened in its place while sessions
 // of this one last; what is being uploaded is cut.
 func (b *Inbox) Close() error {
+	b.endSweeps()
+	b.sweeps.Wait()
 	defer b.claimTrees("")()
 	b.mu.Lock()
 	if b.closed {
@@ -192,6 +201,13 @@ func (b *Inbox) Usage() (bytes int64, files int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.bytes, len(b.files) + b.waiting
+}
+
+// Entries is how many files and directories the inbox holds, and how many it may.
+func (b *Inbox) Entries() (held, most int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.files) + b.waiting + b.directories, b.o.MaximumEntries
 }
 
 // State is what becomes of a file.

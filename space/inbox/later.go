@@ -167,7 +167,7 @@ func (b *Inbox) giveName(f *file, p place) (*successor, error) {
 			err = p.dir.Chtimes(at, v.modTime, v.modTime)
 		}
 		if err == nil {
-			err = p.dir.Rename(at, p.base)
+			err = quietly(p.dir, func() error { return p.dir.Rename(at, p.base) })
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else an operator has removed it
 			return nil, fmt.Errorf("let %s take its name: %w", at, err)

@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// Without extended attributes there are no notes: see durable.go.
-func writeNote(*os.File, int64) error { return errors.ErrUnsupported }
+// Without extended attributes there are no notes.
+func writeNote(*os.File, note, int64) error { return errors.ErrUnsupported }
 
-func readNote(*os.File) int64 { return 0 }
+func readNote(*os.File, note) int64 { return 0 }
 
-func removeNote(*os.File) {}
+func removeNote(*os.File, note) {}

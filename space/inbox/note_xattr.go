@@ -9,23 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noteName is the attribute that holds the length of the durable prefix of a part.
-const noteName = "user.sftp-connector.durable"
-
-// writeNote notes that the first bytes of a part are durable. The note is durable with
-// the next flush.
-func writeNote(f *os.File, prefix int64) error {
+// writeNote keeps a number beside a file or directory. It is durable with the next flush.
+func writeNote(f *os.File, about note, n int64) error {
 	return onDescriptor(f, func(fd int) error {
-		return unix.Fsetxattr(fd, noteName, binary.BigEndian.AppendUint64(nil, uint64(prefix)), 0)
+		return unix.Fsetxattr(fd, string(about), binary.BigEndian.AppendUint64(nil, uint64(n)), 0)
 	})
 }
 
 // readNote gives what is noted; 0 for no note.
-func readNote(f *os.File) int64 {
-	var note [8]byte
+func readNote(f *os.File, about note) int64 {
+	var number [8]byte
 	err := onDescriptor(f, func(fd int) error {
-		n, err := unix.Fgetxattr(fd, noteName, note[:])
-		if err == nil && n != len(note) {
+		n, err := unix.Fgetxattr(fd, string(about), number[:])
+		if err == nil && n != len(number) {
 			err = unix.EINVAL
 		}
 		return err
@@ -33,12 +29,12 @@ func readNote(f *os.File) int64 {
 	if err != nil {
 		return 0
 	}
-	return max(0, int64(binary.BigEndian.Uint64(note[:])))
+	return max(0, int64(binary.BigEndian.Uint64(number[:])))
 }
 
 // removeNote leaves nothing of ours on a file that is uploaded.
-func removeNote(f *os.File) {
-	_ = onDescriptor(f, func(fd int) error { return unix.Fremovexattr(fd, noteName) }) // there need not be one
+func removeNote(f *os.File, about note) {
+	_ = onDescriptor(f, func(fd int) error { return unix.Fremovexattr(fd, string(about)) }) // there need not be one
 }
 
 func onDescriptor(f *os.File, do func(fd int) error) error {

@@ -160,7 +160,8 @@ func (b *Inbox) evictAndLook(f *file, p place) (sight, error) {
 func (b *Inbox) startPart(w *writer, p place) error {
 	b.mu.Lock()
 	var err error
-	if b.files[key(w.name)] == nil {
+	shown := b.files[key(w.name)] != nil // the client sees a file of that name already
+	if !shown {
 		err = b.room()
 	}
 	b.mu.Unlock()
@@ -168,7 +169,12 @@ func (b *Inbox) startPart(w *writer, p place) error {
 		b.refused(w.name, err)
 		return err
 	}
-	if w.file, err = p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+	if shown {
+		w.file, err = createQuietly(p)
+	} else {
+		w.file, err = create(p)
+	}
+	if err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -178,6 +184,20 @@ func (b *Inbox) startPart(w *writer, p place) error {
 	b.gone.hide(w.name)
 	b.own(f, w)
 	return nil
+}
+
+// create makes a part.
+func create(p place) (*os.File, error) {
+	return p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// createQuietly makes the part of a file that clients see already.
+func createQuietly(p place) (f *os.File, err error) {
+	err = quietly(p.dir, func() error {
+		f, err = create(p)
+		return err
+	})
+	return f, err
 }
 
 // own notes who writes a part. The caller holds b.mu.
@@ -255,7 +275,7 @@ func (w *writer) begin() (err error) {
 	w.b.mu.Unlock()
 	var part *os.File
 	if err == nil {
-		part, err = p.dir.OpenFile(p.part(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		part, err = createQuietly(p)
 	}
 	if err == nil {
 		_, err = io.CopyN(part, w.file, w.start)
@@ -316,7 +336,7 @@ func (b *Inbox) leavePart(w *writer) error {
 // that name stays.
 func (b *Inbox) discardPart(w *writer, p place) error {
 	w.file.Close()
-	err := p.dir.Remove(p.part())
+	err := quietly(p.dir, func() error { return p.dir.Remove(p.part()) })
 	w.lose()
 	return err
 }
@@ -346,7 +366,7 @@ func (b *Inbox) publish(w *writer, p place) error {
 			return err
 		}
 	}
-	removeNote(w.file)
+	removeNote(w.file, durableNote)
 	if err := w.file.Sync(); err != nil {
 		return err
 	}
@@ -358,7 +378,7 @@ func (b *Inbox) publish(w *writer, p place) error {
 	if waits {
 		to = laterName(p.base, n)
 	}
-	if err := p.dir.Rename(p.part(), to); err != nil {
+	if err := quietly(p.dir, func() error { return p.dir.Rename(p.part(), to) }); err != nil {
 		return err
 	}
 	err = syncDirectory(p.dir)

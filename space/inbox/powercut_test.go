@@ -61,20 +61,6 @@ func randomBytes(n int) []byte {
 	return data
 }
 
-// eventually waits until is.
-func (b *bench) eventually(what string, is func() bool) {
-	b.Helper()
-	deadline, tick := time.After(2*time.Minute), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			b.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // finish goes on with an upload where its client sees the end of it, and checks
 // what is imported. It gives what was there already.
 func (b *bench) finish(data []byte) int64 {

@@ -1,10 +1,12 @@
 package inbox_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,9 +19,58 @@ import (
 // input and output, for the directory that it names.
 const serveEnv = "INBOX_TEST_SERVE"
 
+// orderEnv asks it to do one request at a time.
+const orderEnv = "INBOX_TEST_IN_ORDER"
+
 type stdio struct {
 	io.Reader
 	io.WriteCloser
+}
+
+// inOrder hands on a request once the one before it is answered, as package sshd does
+// for those who append.
+type inOrder struct {
+	io.ReadWriteCloser
+	in, out  int // bytes of a packet that are to come; -1: its length is
+	answered chan struct{}
+	first    bool
+}
+
+func newInOrder(c io.ReadWriteCloser) *inOrder {
+	return &inOrder{ReadWriteCloser: c, answered: make(chan struct{}, 1), first: true}
+}
+
+// Read gives the length of a packet, or some of its rest: pkg/sftp asks for them so.
+func (o *inOrder) Read(p []byte) (int, error) {
+	if o.in > 0 {
+		n, err := o.ReadWriteCloser.Read(p[:min(len(p), o.in)])
+		o.in -= n
+		return n, err
+	}
+	if !o.first {
+		<-o.answered
+	}
+	o.first = false
+	n, err := io.ReadFull(o.ReadWriteCloser, p[:4])
+	if err == nil {
+		o.in = int(binary.BigEndian.Uint32(p))
+	}
+	return n, err
+}
+
+func (o *inOrder) Write(p []byte) (int, error) {
+	n, err := o.ReadWriteCloser.Write(p)
+	for left := n; left > 0; {
+		if o.out == 0 {
+			o.out = 4 + int(binary.BigEndian.Uint32(p[n-left:]))
+		}
+		k := min(left, o.out)
+		left, o.out = left-k, o.out-k
+		if o.out == 0 {
+			o.answered <- struct{}{}
+		}
+	}
+	return n, err
 }
 
 func serve(dir string) {
@@ -29,7 +80,11 @@ func serve(dir string) {
 		os.Exit(1)
 	}
 	defer b.Close()
-	sftp.NewRequestServer(stdio{os.Stdin, os.Stdout}, b.Handlers(), sftp.WithStartDirectory("/")).Serve()
+	var c io.ReadWriteCloser = stdio{os.Stdin, os.Stdout}
+	if os.Getenv(orderEnv) != "" {
+		c = newInOrder(c)
+	}
+	sftp.NewRequestServer(c, b.Handlers(), sftp.WithStartDirectory("/")).Serve()
 }
 
 // program is a script that serves dir, whatever its arguments: what real
@@ -42,6 +97,9 @@ func program(t *testing.T, dir string) string {
 	}
 	path := filepath.Join(t.TempDir(), "server")
 	script := fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s'\n", serveEnv, dir, self)
+	if t.Name() != "TestKilled" {
+		script = strings.Replace(script, serveEnv, orderEnv+"=1 "+serveEnv, 1)
+	}
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ func (s session) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.b.useAbove(name)
 	f, err := s.b.openRead(name)
 	if err != nil {
 		return nil, s.b.answer("open", name, err)
@@ -53,6 +54,7 @@ func (s session) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 		s.b.refused(r.Filepath[:min(len(r.Filepath), maxName)], err)
 		return nil, err
 	}
+	s.b.useAbove(name)
 	f, err := s.b.openWrite(name, r.Pflags())
 	if err != nil {
 		return nil, s.b.answer("open for writing", name, err)
@@ -73,6 +75,7 @@ func (s session) Filecmd(r *sftp.Request) error {
 	if err != nil {
 		return err
 	}
+	s.b.useAbove(name)
 	switch r.Method {
 	case "Setstat":
 		err = s.b.setAttributes(name, r.AttrFlags(), r.Attributes())
@@ -98,6 +101,9 @@ func (s session) rename(r *sftp.Request, replace bool) error {
 	if err != nil {
 		return err
 	}
+	s.b.useAbove(from)
+	s.b.use(to) // it may be a directory
+	s.b.useAbove(to)
 	return s.b.answer("rename", from, s.b.rename(from, to, replace))
 }
 
@@ -124,6 +130,7 @@ func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.b.use(name)
 	l, err := s.b.openLister(name)
 	if err != nil {
 		return nil, s.b.answer("list", name, err)
@@ -136,9 +143,13 @@ func (s session) look(r *sftp.Request, at func(name string) (fs.FileInfo, error)
 	if err != nil {
 		return nil, err
 	}
+	s.b.useAbove(name)
 	info, err := at(name)
 	if err != nil {
 		return nil, s.b.answer("stat", name, err)
+	}
+	if info.IsDir() {
+		s.b.use(name)
 	}
 	return one{info}, nil
 }

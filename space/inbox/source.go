@@ -278,6 +278,7 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	}
 	b := s.b
 	defer b.claim(e.Name)()
+	b.useAbove(e.Name) // its directory may hold nothing from now on, which is to last a while
 	listed := version{e.Size, e.ModTime}
 	p, f, err := b.standing(e, b.toldOf)
 	if err == nil {
@@ -294,7 +295,8 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 		after, err = b.giveName(f, p)
 	}
 	if err == nil && after == nil {
-		if err = p.dir.Remove(p.base); errors.Is(err, fs.ErrNotExist) {
+		err = quietly(p.dir, func() error { return p.dir.Remove(p.base) })
+		if errors.Is(err, fs.ErrNotExist) {
 			err = errMissing
 		}
 	}

@@ -446,22 +446,44 @@ func TestCutOutOfOrder(t *testing.T) {
 	b.wantUsage(20, 1)
 }
 
-// Appending is at the end, wherever the client says.
+// A file that was opened to append to it is written at its end, whatever the offset.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, inbox.Options{})
 	c := b.connect()
-	b.put(c, "x", "1234")
-	f, err := c.OpenFile("x", os.O_WRONLY|os.O_APPEND)
+	b.put(c, "x", "one")
+	for _, cut := range []bool{false, true} {
+		f, err := c.OpenFile("x", os.O_WRONLY|os.O_APPEND)
+		b.must(err)
+		for i, at := range []int64{0, 1, 100, 1 << 40} {
+			_, err = f.WriteAt([]byte{"+-*/"[i]}, at)
+			b.must(err)
+		}
+		if cut {
+			c.end()
+			c = b.connect()
+		} else {
+			b.must(f.Close())
+		}
+	}
+	if got := b.get(c, "x"); got != "one+-*/+-*/" {
+		t.Errorf("appended: %q", got)
+	}
+	f, err := c.OpenFile("x", os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	b.must(err)
-	if _, err := f.Write([]byte("5678")); err == nil { // pkg/sftp sends offset 0
-		t.Error("appending overwrote the beginning")
+	b.must(f.Truncate(2))
+	_, err = f.WriteAt([]byte("!"), 0)
+	b.must(err)
+	b.must(f.Close())
+	f, err = c.OpenFile("new", os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	b.must(err)
+	for range 2 {
+		_, err = f.WriteAt([]byte("new"), 0)
+		b.must(err)
 	}
-	if err := f.Close(); err == nil {
-		t.Error("closed")
-	}
-	if got := b.get(c, "x"); got != "1234" {
-		t.Errorf("%q", got)
+	b.must(f.Close())
+	if x, y := b.imports(b.ready()["x"]), b.imports(b.ready()["new"]); x != "on!" || y != "newnew" {
+		t.Errorf("imported %q and %q", x, y)
 	}
 }
 

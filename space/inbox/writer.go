@@ -31,7 +31,8 @@ type writer struct {
 	start   int64 // size when it was opened
 	before  bool  // it goes on with a complete file
 
-	gate sync.RWMutex // held for reading by what uses file, and for writing by what ends that
+	appending sync.Mutex   // held by a write to a file that was opened to append to it
+	gate      sync.RWMutex // held for reading by what uses file, and for writing by what ends that
 
 	mu        sync.Mutex
 	unchanged bool            // nothing is written yet, and file is the complete one
@@ -55,8 +56,19 @@ var (
 )
 
 // WriteAt implements io.WriterAt. After an error the upload has failed: all
-// further writes do, and CLOSE removes it.
+// further writes do, and CLOSE removes it. A file that was opened to append to it is
+// written at its end, whatever the offset (draft-ietf-secsh-filexfer-02, section 6.3):
+// then the order of the writes is that of their calls.
 func (w *writer) WriteAt(data []byte, off int64) (int, error) {
+	if w.appends {
+		w.appending.Lock()
+		defer w.appending.Unlock()
+		end := w.end()
+		if end == 0 && off > 0 && len(data) > 0 { // its client saw a file that was imported since
+			return 0, w.fail(errNoStart)
+		}
+		off = end
+	}
 	if len(data) > 0 && w.untouched() {
 		if err := w.first(); err != nil {
 			return 0, w.fail(w.b.answer("write", w.name, err))
@@ -103,8 +115,6 @@ func (w *writer) admit(off, length int64) error {
 		return errClosed
 	case off < 0 || off > math.MaxInt64-length:
 		return errOffset
-	case w.appends && off < w.start:
-		return errAppend
 	case off > w.prefix && off+length-w.prefix > maxAhead:
 		return w.tooFar(off + length)
 	case off > w.prefix && len(w.ahead) >= maxGaps:
@@ -182,10 +192,7 @@ func (w *writer) cutOrExtend(size int64) error {
 	if w.err != nil {
 		return w.err
 	}
-	switch {
-	case size < w.start && w.appends:
-		return errAppend
-	case size-w.prefix > maxAhead:
+	if size-w.prefix > maxAhead {
 		return w.tooFar(size)
 	}
 	w.b.mu.Lock()
@@ -354,6 +361,16 @@ func (w *writer) lose() {
 	defer w.b.mu.Unlock()
 	w.b.setPart(w.f, nil)
 	w.b.letGo(w.f)
+}
+
+// end is where the next byte goes that is appended.
+func (w *writer) end() int64 {
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
+	if w.f.part == nil { // nothing is written yet
+		return w.start
+	}
+	return w.f.part.size
 }
 
 // gap reports whether something of the file was never written.

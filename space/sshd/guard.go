@@ -33,6 +33,7 @@ var (
 type guard struct {
 	session *session
 	inner   sftp.Handlers
+	appends func() // is called when a file is about to be opened to append to it; nil: nobody wants to know
 }
 
 func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, inner: h} }
@@ -124,6 +125,9 @@ func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *f
 		return nil, err
 	}
 	f := &file{guard: g, writes: writes}
+	if g.appends != nil && r.Pflags().Append {
+		g.appends()
+	}
 	if writes {
 		g.session.writers.Add(1)
 	}

@@ -67,7 +67,9 @@ func (s *session) serveSFTP(c ssh.Channel, handlers sftp.Handlers) {
 	defer s.opened(stream)()
 	// No allocator: requests keep slices of its pages after these are used again
 	// (the attributes of OPEN), and each page is as large as the largest packet.
-	server := sftp.NewRequestServer(stream, newGuard(s, handlers).handlers(), sftp.WithStartDirectory("/"))
+	g := newGuard(s, handlers)
+	g.appends = stream.inOrder
+	server := sftp.NewRequestServer(stream, g.handlers(), sftp.WithStartDirectory("/"))
 	err := server.Serve()
 	status := uint32(0)
 	if err != nil && !errors.Is(err, io.EOF) {

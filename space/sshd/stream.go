@@ -39,6 +39,9 @@ const answerCost = 32 << 10
 // It also holds a READ or WRITE back until every OPEN before it is answered. A
 // client that waits for the handle never notices; one that guesses it would have
 // pkg/sftp use the open file in one goroutine while another one still fills it in.
+//
+// pkg/sftp does WRITEs side by side. Where a file was opened to append to it, their
+// order is all that says where each belongs: from then on they come one at a time.
 type stream struct {
 	ssh.Channel
 	session *session
@@ -50,6 +53,7 @@ type stream struct {
 	asked    int64                // requests that pkg/sftp has been given
 	answered int64                // and that are answered: it answers in the same order
 	opening  int64                // what asked was with the last OPEN
+	ordered  bool                 // a WRITE waits for the answers to all before it
 	costs    [maxUnanswered]int64 // of those without an answer, in bytes; the n-th stands at n % maxUnanswered
 	owed     int64                // the sum of these
 	broken   bool                 // there will be no more answers
@@ -94,6 +98,9 @@ func (c *stream) Read(p []byte) (int, error) {
 	case packetRead, packetWrite:
 		first, transfer = c.opening, true
 	}
+	if c.ordered && c.in.kind == packetWrite {
+		first = c.asked
+	}
 	for c.behind(first) && !c.broken {
 		c.change.Wait()
 	}
@@ -107,6 +114,13 @@ func (c *stream) Read(p []byte) (int, error) {
 	c.asked++
 	c.session.waiting.Add(1)
 	return n, err
+}
+
+// inOrder has the WRITEs that follow come one at a time.
+func (c *stream) inOrder() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ordered = true
 }
 
 // behind reports whether answers have to go out before another request comes
