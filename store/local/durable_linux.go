@@ -2,29 +2,54 @@ package local
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
+// keepsDescriptors: a finished file keeps its descriptor until Sync.
+const keepsDescriptors = true
+
 // syncDevice makes all that was written to the file system of f durable. It
-// trusts syncfs(2) only on file systems that are known to wait for the disk:
-// network and FUSE file systems need not.
+// trusts syncfs(2) only with kernels that tell of errors, and on file systems that
+// are known to wait for the disk: network and FUSE file systems need not.
 func syncDevice(f *os.File) bool {
 	ok := false
-	control(f, func(fd int) {
-		var s unix.Statfs_t
-		if unix.Fstatfs(fd, &s) != nil {
-			return
-		}
-		switch uint32(s.Type) {
-		case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC,
-			unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
-			ok = unix.Syncfs(fd) == nil
-		}
-	})
+	control(f, func(fd int) { ok = syncFileSystem(fd) })
 	return ok
+}
+
+func (f *file) syncDevice() bool { return syncFileSystem(f.fd) }
+
+func syncFileSystem(fd int) bool {
+	var s unix.Statfs_t
+	if !kernelTells() || unix.Fstatfs(fd, &s) != nil {
+		return false
+	}
+	switch uint32(s.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC,
+		unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
+		return unix.Syncfs(fd) == nil
+	}
+	return false
+}
+
+// kernelTells reports whether syncfs(2) of this kernel tells of writes that failed.
+func kernelTells() bool {
+	var u unix.Utsname
+	return unix.Uname(&u) == nil && syncfsTells(unix.ByteSliceToString(u.Release[:]))
+}
+
+// syncfsTells says so of a kernel's release: since Linux 5.8 (syncfs(2)). One that
+// is not understood is taken for an older one.
+func syncfsTells(release string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
 }
 
 // renameNew gives a file of dir a name in another directory, or in dir itself,

@@ -2,10 +2,19 @@
 
 package local
 
-import "os"
+import (
+	"os"
+	"runtime"
+)
+
+// keepsDescriptors: a finished file keeps its descriptor until Sync. Windows gives no
+// new name to a file that is open.
+const keepsDescriptors = runtime.GOOS != "windows"
 
 // Without syncfs(2) every file is synced by itself.
 func syncDevice(*os.File) bool { return false }
+
+func (f *file) syncDevice() bool { return false }
 
 func device(*os.File) uint64 { return 0 }
 

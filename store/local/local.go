@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"sftpconnector/status"
 	"sftpconnector/store/pending"
@@ -24,6 +25,9 @@ import (
 
 // Destination is a directory that files are delivered to. It may be used concurrently.
 type Destination struct {
+	opens atomic.Int64 // files so far
+	kept  atomic.Int64 // finished files that keep their descriptor until Sync
+
 	path  string
 	owner string
 	dirs  *directories

@@ -20,11 +20,17 @@ type pendingFile struct {
 	name  string // of the hidden file
 	dir   *directory
 
-	published bool // it has its name; there is nothing to abort
+	opened    int64 // the order in which the files of the destination were opened
+	published bool  // it has its name; there is nothing to abort
 
 	once sync.Once // for the release of dir
 	mu   sync.RWMutex
 	file *file // nil once it is closed
+
+	finished bool  // there are no more writes
+	kept     bool  // file is counted among those that are kept open
+	durable  bool  // it was synced when it was finished
+	lost     error // of a sync: nobody knows what the disk has
 }
 
 // Begin implements sync.Destination.
@@ -55,6 +61,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		p.release()
 		return nil, d.failed("create", e.Name, err)
 	}
+	p.opened = d.opens.Add(1)
 	if resume != nil {
 		if err := p.cutTo(resume.Prefix); err != nil {
 			return nil, err
@@ -93,7 +100,7 @@ func (p *pendingFile) ID() string { return p.id }
 func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.file == nil {
+	if p.file == nil || p.finished {
 		return 0, fmt.Errorf("write %s: %w", p.entry.Name, fs.ErrClosed)
 	}
 	n, err := p.file.WriteAt(b, off)
@@ -107,10 +114,10 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file == nil {
+	if p.file == nil || p.finished {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", p.entry.Name, fs.ErrClosed)
 	}
-	if err := p.file.sync(); err != nil {
+	if err := p.flush(); err != nil {
 		return filesync.Checkpoint{}, p.d.failed("sync", p.entry.Name, err)
 	}
 	return filesync.Checkpoint{ID: p.id, Prefix: prefix}, nil
@@ -122,16 +129,37 @@ func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	if err == nil && size != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", size, p.entry.Size)
 	}
-	if err == nil {
+	if err == nil && !keepsDescriptors {
 		err = p.closeFile()
 	}
 	if err == nil {
 		err = p.dir.chtimes(p.name, p.entry.ModTime)
 	}
+	if err == nil && keepsDescriptors {
+		err = p.keepFile()
+	}
 	if err != nil {
 		return filesync.Entry{}, p.d.failed("finish", p.entry.Name, err)
 	}
 	return p.entry, nil
+}
+
+// keepFile keeps the descriptor until Sync. If there are too many, it syncs at once.
+func (p *pendingFile) keepFile() error {
+	p.mu.Lock()
+	p.finished = true
+	p.kept = p.d.keepOpen()
+	if p.kept {
+		p.mu.Unlock()
+		return nil
+	}
+	err := p.flush()
+	p.durable = err == nil
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.closeFile()
 }
 
 func (p *pendingFile) closeFile() error {
@@ -142,6 +170,10 @@ func (p *pendingFile) closeFile() error {
 	}
 	err := p.file.Close()
 	p.file = nil
+	if p.kept {
+		p.kept = false
+		p.d.kept.Add(-1)
+	}
 	return err
 }
 

@@ -22,25 +22,28 @@ const (
 // Sync implements sync.Destination.
 func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []error {
 	errs := make([]error, len(batch))
-	dirs := make([]*directory, len(batch))
+	files := make([]*pendingFile, len(batch))
 	for i, p := range batch {
-		dirs[i] = p.(*pendingFile).dir
+		files[i] = p.(*pendingFile)
 	}
-	if len(batch) >= syncAllFrom && syncDevices(dirs) {
-		return errs
+	if len(batch) < syncAllFrom || !syncTogether(files) {
+		var g errgroup.Group
+		g.SetLimit(syncers)
+		for i, p := range files {
+			g.Go(func() error {
+				if err := p.sync(); err != nil {
+					errs[i] = d.failed("sync", p.entry.Name, err)
+				}
+				return nil
+			})
+		}
+		g.Wait()
 	}
-	var g errgroup.Group
-	g.SetLimit(syncers)
-	for i, each := range batch {
-		p := each.(*pendingFile)
-		g.Go(func() error {
-			if err := p.dir.syncFile(p.name); err != nil {
-				errs[i] = d.failed("sync", p.entry.Name, err)
-			}
-			return nil
-		})
+	for i, p := range files {
+		if err := p.closeFile(); err != nil && errs[i] == nil {
+			errs[i] = d.failed("close", p.entry.Name, err)
+		}
 	}
-	g.Wait()
 	return errs
 }
 
@@ -155,9 +158,8 @@ func (d *Destination) syncNamed(name string) error {
 	return syncHandle(dir.handle)
 }
 
-// syncFile makes the contents and times of a file durable. That works on any
-// descriptor of the file, not only on the one that wrote it; Windows wants one
-// that may write.
+// syncFile makes the contents and times of a file durable whose descriptor is not
+// open any more. Windows wants one that may write.
 func (d *directory) syncFile(name string) error {
 	f, err := d.reopen(name)
 	if errors.Is(err, fs.ErrPermission) {
