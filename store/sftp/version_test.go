@@ -206,9 +206,9 @@ func TestFilesThatAreHandedOutOnce(t *testing.T) {
 // found by opening.
 func TestTypesThatAreNotTold(t *testing.T) {
 	for name, way := range map[string]func(op sftptest.Op, path string, a *sftptest.Attributes){
-		"STAT tells":         func(op sftptest.Op, _ string, a *sftptest.Attributes) { a.NoType = op == sftptest.OpReaddir },
-		"the line tells":     func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoType = true },
-		"no permissions":     func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoMode = true },
+		"STAT tells":          func(op sftptest.Op, _ string, a *sftptest.Attributes) { a.NoType = op == sftptest.OpReaddir },
+		"the line tells":      func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoType = true },
+		"no permissions":      func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoMode = true },
 		"OPENDIR alone tells": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
