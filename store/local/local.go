@@ -98,6 +98,7 @@ func (d *Destination) Close() error { return d.dirs.close() }
 func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
 	looks := make([]filesync.Look, len(names))
 	var dir *directory
+	defer func() { d.dirs.release(dir) }()
 	var missing error // why the directory of that name cannot be opened
 	at := ""
 	for i, name := range names {
@@ -120,7 +121,6 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		}
 		looks[i].Entry.Name = name
 	}
-	d.dirs.release(dir)
 	return looks, nil
 }
 

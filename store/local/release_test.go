@@ -1,0 +1,70 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// endsAfter is a context that ends when it was looked at so often.
+type endsAfter struct {
+	context.Context
+	looks int
+}
+
+func (c *endsAfter) Err() error {
+	if c.looks--; c.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A Stat gives its directories back, wherever its context ends.
+func TestStatGivesItsDirectoriesBack(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"d", "e"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := []string{"d/a", "d/b", "e/a", "missing/a", "e/b"}
+	for looks := range len(names) + 1 {
+		d, err := Open(dir, "00000000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Stat(&endsAfter{t.Context(), looks}, names)
+		if ended := looks < len(names); ended != (err != nil) {
+			t.Errorf("after %d looks: %v", looks, err)
+		}
+		for name, open := range d.dirs.open {
+			if name != "." && open.users != 0 {
+				t.Errorf("after %d looks %s has %d users", looks, name, open.users)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A file that is begun and not published gives its directory back.
+func TestAbandonedFilesGiveTheirDirectoriesBack(t *testing.T) {
+	d, err := Open(t.TempDir(), "00000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("stopped"))
+	if _, err := d.Open(ended, "x"); err == nil {
+		t.Error("a file that is not there was opened")
+	}
+	d.Persist(ended, []string{"x", "y"})
+	d.Sweep(ended, func(string) bool { return false })
+	if users := d.dirs.open["."].users; users != 1 {
+		t.Errorf("the root has %d users, want the one it has for good", users)
+	}
+}
