@@ -56,6 +56,18 @@ func ParseSchedule(text string) (Schedule, error) {
 // NA reports whether there are no automatic passes.
 func (s Schedule) NA() bool { return s.Interval == 0 && s.Cron == "" }
 
+// FixedTime reports whether a cron expression names times of the day: it has
+// neither * nor a step in its fields for the minute and the hour, and is not
+// @hourly. As with Debian's cron, such a time comes once a day, whatever the
+// clock does to it; all other expressions go by elapsed time.
+func (s Schedule) FixedTime() bool {
+	if strings.HasPrefix(s.Cron, "@") {
+		return s.Cron != "@hourly"
+	}
+	fields := strings.Fields(s.Cron)
+	return len(fields) == 5 && !strings.ContainsAny(fields[0]+fields[1], "*?/")
+}
+
 // String is the schedule as it was written; ParseSchedule reads it back.
 func (s Schedule) String() string {
 	switch {

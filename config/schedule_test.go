@@ -70,3 +70,16 @@ func TestSchedulesFire(t *testing.T) {
 		}
 	})
 }
+
+func TestFixedTime(t *testing.T) {
+	for text, want := range map[string]bool{
+		"30 2 * * *": true, "0,30 2-4 * * 1-5": true, "0 0 */2 * *": true, "@daily": true, "@midnight": true, "@weekly": true, "@yearly": true,
+		"*/15 6-22 * * *": false, "0 * * * *": false, "0 */2 * * *": false, "0 6-22/2 * * *": false, "0-59/5 2 * * *": false,
+		"? 2 * * *": false, "5,*/20 2 * * *": false, "@hourly": false, "15m": false, "N/A": false,
+	} {
+		s, err := ParseSchedule(text)
+		if err != nil || s.FixedTime() != want {
+			t.Errorf("%s: %v, %v", text, s.FixedTime(), err)
+		}
+	}
+}

@@ -36,7 +36,9 @@ type Parts struct {
 	// Lock makes sure that no other process runs a pass of the connector; it
 	// answers ErrBusy when one does.
 	Lock func(name string) (unlock func(), err error)
-	Log  *slog.Logger
+	// Now is the wall clock; nil: the machine's.
+	Now func() time.Time
+	Log *slog.Logger
 	// OnPass is told of each pass that ended, OnHealth of each change of a
 	// Connection Status (Checking is none), OnDelivered of each file. They must not block.
 	OnPass      func(name string, p PassReport)
@@ -72,6 +74,7 @@ type Element struct {
 	sync     config.Schedule // in force: the file's, or what was set over it
 	schedule schedule
 	next     time.Time // of the next automatic pass; zero: none
+	ran      time.Time // when the last automatic pass was due; zero: there was none
 	changed  chan struct{}
 	running  *Run        // the pass under way
 	waiting  *Run        // the Apply that follows it
@@ -137,7 +140,7 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 	if e.schedule, err = newSchedule(cfg.Name, e.sync, cfg.TimeZone.Location); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
-	e.next = e.schedule.first(time.Now(), memory.LastStart)
+	e.next, e.ran = e.schedule.first(e.parts.now(), memory.LastStart), memory.LastStart
 	if memory.Last != nil {
 		last := remembered(*memory.Last)
 		e.last = &last
@@ -156,50 +159,56 @@ func (e *Element) Memory() *ledger.Connector { return e.memory }
 
 // run starts the automatic passes until ctx ends.
 func (e *Element) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		e.mu.Lock()
 		next := e.next
 		e.mu.Unlock()
-		var tick <-chan time.Time
-		var timer *time.Timer
-		if !next.IsZero() {
-			timer = time.NewTimer(time.Until(next))
-			tick = timer.C
-		}
-		select {
-		case <-ctx.Done():
-		case <-e.changed:
-		case <-tick:
+		left := next.Sub(e.parts.now())
+		if !next.IsZero() && left <= 0 {
 			e.tick(next)
+			continue
 		}
-		if timer != nil {
-			timer.Stop()
-		}
-		if ctx.Err() != nil {
-			return
-		}
+		e.wait(ctx, next.IsZero(), left)
+	}
+}
+
+// wait waits until the next pass is due by the time that timers go by, or
+// something about it has changed. forever: none is planned.
+func (e *Element) wait(ctx context.Context, forever bool, left time.Duration) {
+	var due <-chan time.Time
+	if !forever {
+		timer := time.NewTimer(left)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.changed:
+	case <-due:
 	}
 }
 
 // tick starts the automatic pass that is due, unless one runs already or the
 // server refused us a short while ago.
 func (e *Element) tick(due time.Time) {
-	now := time.Now()
+	now := e.parts.now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.next.Equal(due) {
-		// A machine that slept wakes up late: what it missed is not made up.
-		if e.next = e.schedule.next(due); !e.next.IsZero() && e.next.Before(now) {
-			e.next = e.schedule.next(now)
-		}
+	if !e.next.Equal(due) {
+		return // the schedule was changed
 	}
+	// A machine that slept wakes up late: what it missed is not made up.
+	if e.next = e.schedule.next(due); !e.next.IsZero() && e.next.Before(now) {
+		e.next = e.schedule.next(now)
+	}
+	e.ran = due
 	switch {
 	case e.stopped:
 	case e.running != nil:
 		e.skipped++
 		e.totals.Skipped++
 		e.log.Info("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
-	case now.Before(e.held()):
+	case time.Now().Before(e.held()):
 		e.log.Debug("tick passed over: the server refused the login", "until", e.held())
 	default:
 		e.start(newRun(filesync.Automatic))
@@ -218,14 +227,19 @@ func (e *Element) SetSchedule(ctx context.Context, s config.Schedule) error {
 	}
 	e.mu.Lock()
 	e.sync, e.schedule = s, compiled
-	e.next = compiled.next(time.Now())
+	e.next = compiled.next(e.parts.now())
 	e.mu.Unlock()
+	e.wake()
+	e.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
+	return nil
+}
+
+// wake has run look again when the next pass is due.
+func (e *Element) wake() {
 	select {
 	case e.changed <- struct{}{}:
 	default:
 	}
-	e.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
-	return nil
 }
 
 // Retry releases quarantined files: the named ones, or all for none.

@@ -13,12 +13,16 @@ import (
 // program are spread.
 const firstSpread = 5 * time.Second
 
-// schedule says when an element's automatic passes start.
+// maxRepeat is how far a clock may be set back for a cron expression not to come
+// again where it came already. One that was set back further was wrong before.
+const maxRepeat = 3 * time.Hour
+
+// schedule says when an element's automatic passes start. All its times are of
+// the wall clock.
 type schedule struct {
 	interval time.Duration // of an interval
-	cron     cron.Schedule // of a cron expression, in its zone
-	zone     *time.Location
-	phase    uint64 // tells elements apart, so that they do not start together
+	cron     *cronTimes    // of a cron expression
+	phase    uint64        // tells elements apart, so that they do not start together
 }
 
 // newSchedule compiles what config has validated.
@@ -28,12 +32,12 @@ func newSchedule(name string, s config.Schedule, zone *time.Location) (schedule,
 	if zone == nil {
 		zone = time.UTC
 	}
-	out := schedule{interval: s.Interval, zone: zone, phase: h.Sum64()}
+	out := schedule{interval: s.Interval, phase: h.Sum64()}
 	if s.Cron == "" {
 		return out, nil
 	}
-	parsed, err := cron.ParseStandard(s.Cron)
-	out.cron = parsed
+	spec, err := cron.ParseStandard(s.Cron)
+	out.cron = &cronTimes{spec: spec, zone: zone, fixed: s.FixedTime()}
 	return out, err
 }
 
@@ -43,7 +47,7 @@ func newSchedule(name string, s config.Schedule, zone *time.Location) (schedule,
 func (s schedule) first(now, last time.Time) time.Time {
 	switch {
 	case s.cron != nil:
-		return s.next(now)
+		return s.cron.next(s.done(now, last))
 	case s.interval == 0:
 		return time.Time{}
 	}
@@ -60,7 +64,7 @@ func (s schedule) first(now, last time.Time) time.Time {
 func (s schedule) next(tick time.Time) time.Time {
 	switch {
 	case s.cron != nil:
-		return s.cron.Next(tick.In(s.zone))
+		return s.cron.next(tick)
 	case s.interval == 0:
 		return time.Time{}
 	}
@@ -70,6 +74,38 @@ func (s schedule) next(tick time.Time) time.Time {
 		grid = grid.Add(s.interval)
 	}
 	return grid
+}
+
+// stepped is the next pass after the clock was set or the machine slept, when
+// next was planned and the last one was due at ran (zero: there was none). What
+// is due now stays due, once. An interval is not put off for long; a cron
+// expression follows the clock.
+func (s schedule) stepped(now, next, ran time.Time) time.Time {
+	switch {
+	case next.IsZero() || !next.After(now):
+		return next
+	case s.cron != nil:
+		return s.cron.next(s.done(now, ran))
+	}
+	return earlier(next, now.Add(s.interval))
+}
+
+// done is up to where the times of a cron expression are done with, when the
+// last pass was due at ran. That is now, or ran, if the clock was set back since
+// by so little that the same times would come twice: for a fixed expression by
+// up to maxRepeat, for any other by less than it takes from one to the next.
+func (s schedule) done(now, ran time.Time) time.Time {
+	if !ran.After(now) {
+		return now
+	}
+	most := maxRepeat
+	if !s.cron.fixed {
+		most = min(most, s.cron.next(ran).Sub(ran))
+	}
+	if ran.Sub(now) > most {
+		return now
+	}
+	return ran
 }
 
 // offset is the element's own part of a span.

@@ -69,7 +69,7 @@ func (s *Set) Run(ctx context.Context) {
 		s.launch(e)
 	}
 	s.mu.Unlock()
-	<-ctx.Done()
+	s.watchClock(ctx)
 	s.Stop()
 }
 

@@ -25,8 +25,9 @@ type world struct {
 	set    *Set
 	stop   func()
 
-	src  *storetest.Memory
-	lock func(string) (func(), error)
+	src   *storetest.Memory
+	lock  func(string) (func(), error)
+	clock func() time.Time // the wall clock; nil: that of the bubble
 
 	mu     sync.Mutex
 	login  func() error                                             // what a login answers with; nil: it works
@@ -125,6 +126,7 @@ func (w *world) start(cs ...*config.Connector) *Element {
 			return d, nil
 		},
 		Lock: w.lock,
+		Now:  w.clock,
 		OnPass: func(_ string, p PassReport) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
