@@ -14,6 +14,7 @@ import (
 	"sftpconnector/interapp/requests"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
+	"sftpconnector/sync/ledger"
 )
 
 // problem maps an error of the connectors, of requests or of Spaces to its answer. It is
@@ -38,6 +39,8 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, requests.ErrFull):
 		return huma.Error503ServiceUnavailable(err.Error())
+	case errors.Is(err, ledger.ErrSlow):
+		return huma.Error503ServiceUnavailable(err.Error() + ": ask for less, such as fewer rows or a longer part of a name, or try again in a moment")
 	}
 	if invalid, ok := errors.AsType[*requests.Invalid](err); ok {
 		return huma.Error422UnprocessableEntity(invalid.Error())

@@ -12,7 +12,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
@@ -30,11 +31,10 @@ import (
 //go:embed schema.sql
 var schema string // of a new file
 
-//go:embed version2.sql
-var version2 string // makes it of a file of version 1
-
-//go:embed version3.sql
-var version3 string // makes it of a file of version 2
+// upgrades bring a file to the next version: the first, one of version 1.
+//
+//go:embed version2.sql version3.sql
+var upgrades embed.FS
 
 // version is the schema's, kept in PRAGMA user_version.
 const version = 3
@@ -46,7 +46,11 @@ type Ledger struct {
 	// SQLite takes one writer at a time: writers queue for the one connection
 	// here, where waiting is fair and obeys ctx.
 	write *sql.DB
-	read  *sql.DB
+	read  *sql.DB // for passes and postings, which nobody's curiosity may hold up
+	pages *sql.DB // for those who look at the ledger
+
+	trimming sync.Mutex
+	trimAt   int64 // the size of the write-ahead log that is too large; trimming guards it
 }
 
 // Open opens the ledger file in dir, and makes it if there is none.
@@ -66,13 +70,16 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 		return nil, err
 	}
 	f.Close()
-	l := &Ledger{path: path}
-	if l.write, err = connect(path, "immediate", 1); err != nil {
-		return nil, err
-	}
-	if l.read, err = connect(path, "deferred", 4); err != nil {
-		l.write.Close()
-		return nil, err
+	l := &Ledger{path: path, trimAt: maxLog}
+	for _, each := range []struct {
+		db          **sql.DB
+		lock        string
+		connections int
+	}{{&l.write, "immediate", 1}, {&l.read, "deferred", 4}, {&l.pages, "deferred", 4}} {
+		if *each.db, err = connect(path, each.lock, each.connections); err != nil {
+			l.Close()
+			return nil, err
+		}
 	}
 	if err := l.migrate(ctx); err != nil {
 		l.Close()
@@ -83,7 +90,7 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 
 func connect(path, lock string, connections int) (*sql.DB, error) {
 	q := url.Values{"_txlock": {lock}, "_pragma": {
-		"busy_timeout(30000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "cache_size(-4096)", "temp_store(memory)",
+		"busy_timeout(30000)", "journal_mode(wal)", fmt.Sprintf("journal_size_limit(%d)", maxLog), "synchronous(full)", "foreign_keys(on)", "cache_size(-4096)", "temp_store(memory)",
 	}}
 	db, err := sql.Open("sqlite", uri(path)+"?"+q.Encode())
 	if err != nil {
@@ -91,6 +98,7 @@ func connect(path, lock string, connections int) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(maxIdle)
 	return db, nil
 }
 
@@ -122,10 +130,13 @@ func (l *Ledger) migrate(ctx context.Context) error {
 				return err
 			}
 		default:
-			steps := [version - 1]string{version2, version3}
-			for i, step := range steps[have-1:] {
-				if _, err := tx.ExecContext(ctx, step); err != nil {
-					return fmt.Errorf("bring it to version %d: %w", have+i+1, err)
+			for to := have + 1; to <= version; to++ {
+				step, err := upgrades.ReadFile(fmt.Sprintf("version%d.sql", to))
+				if err == nil {
+					_, err = tx.ExecContext(ctx, string(step))
+				}
+				if err != nil {
+					return fmt.Errorf("bring it to version %d: %w", to, err)
 				}
 			}
 		}
@@ -155,11 +166,26 @@ func (l *Ledger) Owner() string { return l.owner }
 
 // Close closes the file.
 func (l *Ledger) Close() error {
-	return errors.Join(l.read.Close(), l.write.Close())
+	var errs []error
+	for _, db := range []*sql.DB{l.pages, l.read, l.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// update runs f in a transaction of the one writer.
+// update runs f in a transaction of the one writer. What it wrote is durable
+// when it returns nil.
 func (l *Ledger) update(ctx context.Context, f func(*sql.Tx) error) error {
+	if err := l.transact(ctx, f); err != nil {
+		return err
+	}
+	l.trim(ctx)
+	return nil
+}
+
+func (l *Ledger) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := l.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -192,21 +218,6 @@ func (l *Ledger) change(ctx context.Context, query string, args ...any) (n int64
 	return n, err
 }
 
-// each runs a query and calls f for each row.
-func (l *Ledger) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
-	rows, err := l.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // Connector opens one connector's part, and makes it if there is none.
 func (l *Ledger) Connector(ctx context.Context, name string) (*Connector, error) {
 	c := &Connector{ledger: l, name: name}
@@ -234,7 +245,7 @@ type Connector struct {
 // newest delivery first, also of a file that was delivered before.
 func (c *Connector) Delivered(ctx context.Context, limit int) ([]File, error) {
 	files := []File{}
-	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
+	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
 		r, err := scanFile(rows)
 		state := filesync.StateDelivered
 		if r.Delivery.Adopted {

@@ -292,9 +292,15 @@ func (s *subject) forget(t *rapid.T, m *told) {
 	before := m.now.Add(-time.Duration(rapid.IntRange(0, 10).Draw(t, "retention")) * time.Second)
 	ok(t, s.c.Forget(s.ctx, before))
 	m.requests = slices.DeleteFunc(m.requests, func(r ledger.Request) bool {
-		return r.Connector == "c" && !r.Finished.IsZero() && r.Finished.Before(before)
+		return r.Connector == "c" && !r.Finished.IsZero() && r.Finished.Before(before) && r.Posting.Next.IsZero()
 	})
-	m.deliveries = slices.DeleteFunc(m.deliveries, func(d ledger.LoggedDelivery) bool { return d.At.Before(before) })
+	told := int64(math.MaxInt64) // to all who are ever to be told
+	for _, s := range m.subscriptions {
+		if !s.Posting.Next.IsZero() {
+			told = min(told, s.Cursor)
+		}
+	}
+	m.deliveries = slices.DeleteFunc(m.deliveries, func(d ledger.LoggedDelivery) bool { return d.At.Before(before) && d.Sequence <= told })
 }
 
 // compareTold looks at all that both know.

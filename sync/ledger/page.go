@@ -89,7 +89,7 @@ func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, e
 		return nil, nil
 	}
 	var page []File
-	err := c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+	err := c.ledger.show(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		id, f, err := scanFailure(rows)
 		state := filesync.StateFailed
 		switch {
@@ -123,7 +123,7 @@ func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File,
 		args = append(args, q.Pass)
 	}
 	var page []File
-	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		r, err := scanFile(rows)
 		state := filesync.StateDelivered
 		if r.Delivery.Adopted {

@@ -101,20 +101,14 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 	if before == source {
 		return nil
 	}
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		if before != "" {
-			if _, err := tx.ExecContext(ctx, "UPDATE files SET after = ? WHERE connector = ? AND after NOT IN (?, ?)",
-				filesync.AfterRefused, c.id, filesync.AfterDone, filesync.AfterUnverified); err != nil {
-				return err
-			}
+	if before != "" {
+		// Ended in the middle, it does the rest the next time.
+		owed := rowsOf{"id", "after NOT IN (?, ?, ?)", []any{filesync.AfterDone, filesync.AfterRefused, filesync.AfterUnverified}}
+		if err := c.inParts(ctx, "files", owed, fmt.Sprintf("UPDATE files SET after = %d", filesync.AfterRefused)); err != nil {
+			return fmt.Errorf("ledger: bind: %w", err)
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE connectors SET source = ? WHERE id = ?", source, c.id)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("ledger: bind: %w", err)
 	}
-	return nil
+	return c.exec(ctx, "bind", "UPDATE connectors SET source = ? WHERE id = ?", source, c.id)
 }
 
 // FinishPass records how a pass ended. Of passes in a row that found nothing to
@@ -185,7 +179,7 @@ func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
 // Passes gives the last passes, newest first.
 func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
 	passes := []Pass{}
-	err := c.each(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+	err := c.ledger.show(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		p, err := scanPass(rows)
 		passes = append(passes, p)
 		return err
@@ -291,24 +285,6 @@ func (c *Connector) marks(ctx context.Context, query string, f func(id, gone int
 	}, c.id)
 	if err != nil {
 		return fmt.Errorf("ledger: gone: %w", err)
-	}
-	return nil
-}
-
-// Forget removes what is older than the retention: passes, rows of files that
-// were gone from the source since then, requests that were answered, and
-// deliveries that subscribers were to be told of. Postings that never got
-// through go with them.
-func (c *Connector) Forget(ctx context.Context, before time.Time) error {
-	for _, query := range []string{
-		"DELETE FROM files WHERE connector = ? AND gone > 0 AND gone < ?",
-		"DELETE FROM passes WHERE connector = ? AND started < ? AND state <> 'running'",
-		"DELETE FROM requests WHERE connector = ? AND finished > 0 AND finished < ?",
-		"DELETE FROM deliveries WHERE connector = ? AND at < ?",
-	} {
-		if err := c.exec(ctx, "forget", query, c.id, before.UnixMilli()); err != nil {
-			return err
-		}
 	}
 	return nil
 }

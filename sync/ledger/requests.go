@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -85,11 +86,12 @@ func (l *Ledger) AcceptRequest(ctx context.Context, r Request) (now Request, add
 
 // Request gives a request, or ErrNoRequest.
 func (l *Ledger) Request(ctx context.Context, id string) (Request, error) {
-	r, err := scanRequest(l.read.QueryRowContext(ctx, "SELECT "+requestColumns+", r.reply"+requestTables+"WHERE r.id = ?", id))
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNoRequest
-	}
-	if err != nil {
+	r, err := Request{}, ErrNoRequest
+	slow := l.show(ctx, "SELECT "+requestColumns+", r.reply"+requestTables+"WHERE r.id = ?", func(rows *sql.Rows) error {
+		r, err = scanRequest(rows)
+		return err
+	}, id)
+	if err = cmp.Or(slow, err); err != nil {
 		return Request{}, fmt.Errorf("ledger: request %s: %w", id, err)
 	}
 	return r, nil
@@ -98,19 +100,19 @@ func (l *Ledger) Request(ctx context.Context, id string) (Request, error) {
 // OpenRequests gives the requests of all connectors that have no answer yet,
 // oldest first.
 func (l *Ledger) OpenRequests(ctx context.Context) ([]Request, error) {
-	return l.requests(ctx, "open requests", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
+	return l.requests(ctx, l.each, "open requests", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
 }
 
 // RequestsOf gives the last requests of a connector, newest first. They come
 // without their replies, which may be large.
 func (l *Ledger) RequestsOf(ctx context.Context, connector string, limit int) ([]Request, error) {
-	return l.requests(ctx, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
+	return l.requests(ctx, l.show, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
 }
 
 // requests reads many requests, without their replies.
-func (l *Ledger) requests(ctx context.Context, what, where string, args ...any) ([]Request, error) {
+func (l *Ledger) requests(ctx context.Context, read reader, what, where string, args ...any) ([]Request, error) {
 	all := []Request{}
-	err := l.each(ctx, "SELECT "+requestColumns+", ''"+requestTables+where, func(rows *sql.Rows) error {
+	err := read(ctx, "SELECT "+requestColumns+", ''"+requestTables+where, func(rows *sql.Rows) error {
 		r, err := scanRequest(rows)
 		all = append(all, r)
 		return err
@@ -150,7 +152,7 @@ func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at 
 // longest first. They come without the replies, which Request has. next is when
 // another one becomes due after now; zero: none does.
 func (l *Ledger) DueReplies(ctx context.Context, now time.Time, limit int) (due []Request, next time.Time, err error) {
-	due, err = l.requests(ctx, "due replies", `JOIN
+	due, err = l.requests(ctx, l.each, "due replies", `JOIN
 		(SELECT rowid AS first, min(next) AS since FROM requests WHERE next <= ? GROUP BY reply_to ORDER BY since LIMIT ?)
 		ON r.rowid = first ORDER BY since`, now.UnixMilli(), limit)
 	if err != nil {

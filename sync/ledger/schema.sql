@@ -43,6 +43,7 @@ CREATE TABLE files (
 CREATE UNIQUE INDEX files_by_path ON files (connector, path);
 CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
 CREATE INDEX files_by_after ON files (connector, id)  WHERE after IN (1, 2, 4);
+CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
 CREATE INDEX files_by_gone  ON files (connector, gone); -- covers the scan of a pass's end
 
 -- One row a path that cannot be delivered now.
@@ -61,6 +62,7 @@ CREATE TABLE failures (
     at          INTEGER NOT NULL,
     UNIQUE (connector, path)
 );
+CREATE INDEX failures_by_connector ON failures (connector);
 
 -- Batches that are about to get their names.
 CREATE TABLE intents (
@@ -134,4 +136,11 @@ CREATE INDEX deliveries_by_connector ON deliveries (connector);
 CREATE TABLE fruitless (
     connector INTEGER PRIMARY KEY REFERENCES connectors,
     passes    INTEGER NOT NULL -- in a row that could deliver nothing
+);
+
+-- What retention knows of the clock.
+CREATE TABLE clocks (
+    connector INTEGER PRIMARY KEY,
+    since     INTEGER NOT NULL, -- unix milliseconds: it has been steady from here
+    seen      INTEGER NOT NULL -- to here
 );

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -67,8 +68,12 @@ const lastSequence = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'de
 
 // Subscription gives a subscription, or ErrNoSubscription.
 func (l *Ledger) Subscription(ctx context.Context, id string) (Subscription, error) {
-	s, err := scanSubscription(l.read.QueryRowContext(ctx, "SELECT "+subscriptionColumns+", "+countPending+subscriptionTables+"WHERE s.id = ?", id))
-	if err != nil {
+	s, err := Subscription{}, ErrNoSubscription
+	slow := l.show(ctx, "SELECT "+subscriptionColumns+", "+countPending+subscriptionTables+"WHERE s.id = ?", func(rows *sql.Rows) error {
+		s, err = scanSubscription(rows)
+		return err
+	}, id)
+	if err = cmp.Or(slow, err); err != nil {
 		return Subscription{}, subscriptionError("read", id, err)
 	}
 	return s, nil
@@ -84,13 +89,13 @@ func subscriptionError(what, id string, err error) error {
 
 // Subscriptions gives the subscriptions of a connector, oldest first.
 func (l *Ledger) Subscriptions(ctx context.Context, connector string) ([]Subscription, error) {
-	return l.subscriptions(ctx, "subscriptions", countPending, "WHERE c.name = ? ORDER BY s.rowid", connector)
+	return l.subscriptions(ctx, l.show, "subscriptions", countPending, "WHERE c.name = ? ORDER BY s.rowid", connector)
 }
 
 // subscriptions reads many subscriptions; pending is the expression for that.
-func (l *Ledger) subscriptions(ctx context.Context, what, pending, where string, args ...any) ([]Subscription, error) {
+func (l *Ledger) subscriptions(ctx context.Context, read reader, what, pending, where string, args ...any) ([]Subscription, error) {
 	all := []Subscription{}
-	err := l.each(ctx, "SELECT "+subscriptionColumns+", "+pending+subscriptionTables+where, func(rows *sql.Rows) error {
+	err := read(ctx, "SELECT "+subscriptionColumns+", "+pending+subscriptionTables+where, func(rows *sql.Rows) error {
 		s, err := scanSubscription(rows)
 		all = append(all, s)
 		return err
@@ -190,7 +195,7 @@ func (l *Ledger) Deliveries(ctx context.Context, id string, after int64, limit i
 // one becomes due after now; zero: none does, as long as nothing is delivered.
 func (l *Ledger) DueSubscriptions(ctx context.Context, now time.Time, limit int) (due []Subscription, next time.Time, err error) {
 	const hasPending = "EXISTS (SELECT 1 FROM deliveries d WHERE d.connector = w.connector AND d.sequence > w.cursor)"
-	due, err = l.subscriptions(ctx, "due subscriptions", "0", `JOIN
+	due, err = l.subscriptions(ctx, l.each, "due subscriptions", "0", `JOIN
 		(SELECT w.rowid AS first, min(w.next) AS since FROM subscriptions w WHERE w.next <= ? AND `+hasPending+` GROUP BY w.reply_to ORDER BY since LIMIT ?)
 		ON s.rowid = first ORDER BY since`, now.UnixMilli(), limit)
 	if err != nil {

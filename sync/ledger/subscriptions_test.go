@@ -165,7 +165,7 @@ func TestDueSubscriptions(t *testing.T) {
 }
 
 // A subscription that is not to be tried again waits until somebody drops what
-// is pending; the retention takes that away too.
+// is pending. The retention takes that away too, but not what is to be tried.
 func TestSubscriptionThatCannotBeTold(t *testing.T) {
 	l := open(t, t.TempDir())
 	c := connector(t, l, "c")
@@ -195,9 +195,19 @@ func TestSubscriptionThatCannotBeTold(t *testing.T) {
 	commit(t, c, deliveries("b", 2)...)
 	due(2)
 	must(t, c.Forget(t.Context(), day.Add(time.Second)))
-	due(0)
-	commit(t, c, deliveries("c", 1)...)
-	due(1)
+	due(2)
+	must(t, l.SubscriptionFailed(t.Context(), "s", 9, day, "503"))
+	must(t, c.Forget(t.Context(), day.Add(time.Second)))
+	due(2)
+	must(t, l.SubscriptionFailed(t.Context(), "s", 9, time.Time{}, "410 Gone"))
+	must(t, c.Forget(t.Context(), day.Add(-time.Second)))
+	if n := len(log(t, l, "s")); n != 2 {
+		t.Errorf("%d deliveries are left, want those 2 that are not old", n)
+	}
+	must(t, c.Forget(t.Context(), day.Add(time.Second)))
+	if n := len(log(t, l, "s")); n != 0 {
+		t.Errorf("%d deliveries are left that nobody is to be told of", n)
+	}
 }
 
 // A connector without subscriptions pays next to nothing for those of others.

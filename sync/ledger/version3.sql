@@ -1,5 +1,6 @@
 -- From version 2 to 3: how often a file was read and discarded, and how many passes in
--- a row could deliver nothing.
+-- a row could deliver nothing; pages of files and failures are read in their order, and
+-- retention knows how long the clock has been steady.
 ALTER TABLE failures RENAME TO old_failures;
 CREATE TABLE failures (
     id          INTEGER PRIMARY KEY,
@@ -22,4 +23,14 @@ DROP TABLE old_failures;
 CREATE TABLE fruitless (
     connector INTEGER PRIMARY KEY REFERENCES connectors,
     passes    INTEGER NOT NULL -- in a row that could deliver nothing
+);
+
+CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
+CREATE INDEX failures_by_connector ON failures (connector);
+
+-- What retention knows of the clock.
+CREATE TABLE clocks (
+    connector INTEGER PRIMARY KEY,
+    since     INTEGER NOT NULL, -- unix milliseconds: it has been steady from here
+    seen      INTEGER NOT NULL -- to here
 );
