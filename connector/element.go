@@ -54,9 +54,6 @@ var (
 	ErrStopped = errors.New("the connector was stopped")
 )
 
-// forgetEvery is how often the retention is applied.
-const forgetEvery = time.Hour
-
 // Element is one connector at work. Its methods may be called concurrently.
 type Element struct {
 	cfg    *config.Connector
@@ -83,7 +80,8 @@ type Element struct {
 	srcHold  hold        // of logins at the source
 	dstHold  hold        // of logins at the destination
 	requests int         // under way, those that wait for their turn included
-	forgot   time.Time   // when old rows were last dropped from the ledger
+	forgot   time.Time   // when the retention was last applied
+	pruning  bool        // it is being applied
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup

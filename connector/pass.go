@@ -152,9 +152,10 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := errors.Join(e.memory.FinishPass(late, id, result, p.Status), e.forget(late)); err != nil {
+	if err := e.memory.FinishPass(late, id, result, p.Status); err != nil {
 		e.log.Error("pass not recorded", "pass", id, "error", err)
 	}
+	e.forget()
 	e.logPass(p)
 	return p, nil
 }
@@ -228,21 +229,6 @@ func (e *Element) statusOf(r filesync.Result) status.Word {
 		return status.Of(r.Err)
 	}
 	return e.health.word()
-}
-
-// forget drops what is older than the retention, now and then.
-func (e *Element) forget(ctx context.Context) error {
-	now := time.Now()
-	e.mu.Lock()
-	due := now.Sub(e.forgot) > forgetEvery
-	if due {
-		e.forgot = now
-	}
-	e.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return e.memory.Forget(ctx, now.Add(-e.cfg.Retention.Std()))
 }
 
 // How often a pass begins anew when its destination is lost: in a row, where

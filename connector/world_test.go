@@ -28,6 +28,7 @@ type world struct {
 	src   *storetest.Memory
 	lock  func(string) (func(), error)
 	clock func() time.Time // the wall clock; nil: that of the bubble
+	files int              // made by copies
 
 	mu     sync.Mutex
 	login  func() error                                             // what a login answers with; nil: it works

@@ -1,0 +1,97 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sftpconnector/sync/ledger"
+)
+
+const (
+	// forgetEvery is how often the retention is applied.
+	forgetEvery = time.Hour
+	// forgetWait is how long a pass waits for that. The rest goes on without it.
+	forgetWait = 5 * time.Second
+	// steadyFor is how long a clock must have been steady for the retention to
+	// go by it.
+	steadyFor = 24 * time.Hour
+	// maxJump is how much further than expected a clock may be that is still
+	// taken for steady: the program was not running. For a short retention it is
+	// a quarter of that.
+	maxJump = 8 * 24 * time.Hour
+	// maxBack is how far a steady clock may be set back, to correct it.
+	maxBack = time.Minute
+)
+
+// observe takes into account that the clock shows now, when so much time went by
+// since it was seen before (zero: that is not known). A clock that jumped is
+// steady only from here on.
+func observe(k ledger.Clock, now time.Time, elapsed, retention time.Duration) ledger.Clock {
+	jump := now.Sub(k.Seen) - elapsed
+	if k.Seen.IsZero() || jump < -maxBack || jump > min(retention/4, maxJump) {
+		return ledger.Clock{Since: now, Seen: now}
+	}
+	return ledger.Clock{Since: k.Since, Seen: now}
+}
+
+// steady reports whether the clock may be gone by. One that a machine starts
+// with, or that is set wrong for a while, makes everything look expired.
+func steady(k ledger.Clock) bool { return k.Seen.Sub(k.Since) >= steadyFor }
+
+// forget applies the retention, now and then. It goes on when it takes longer
+// than a pass should wait, until the element is stopped.
+func (e *Element) forget() {
+	e.mu.Lock()
+	elapsed := time.Since(e.forgot)
+	if e.forgot.IsZero() {
+		elapsed = 0
+	}
+	due := !e.pruning && !e.stopped && (e.forgot.IsZero() || elapsed >= forgetEvery)
+	if due {
+		e.forgot, e.pruning = time.Now(), true
+	}
+	e.mu.Unlock()
+	if !due {
+		return
+	}
+	done := make(chan struct{})
+	e.passes.Go(func() {
+		defer close(done)
+		if err := e.forgetOld(e.ctx, elapsed); err != nil && e.ctx.Err() == nil {
+			e.log.Error("retention not applied", "error", err)
+		}
+		e.mu.Lock()
+		e.pruning = false
+		e.mu.Unlock()
+	})
+	wait := time.NewTimer(forgetWait)
+	defer wait.Stop()
+	select {
+	case <-done:
+	case <-wait.C:
+	}
+}
+
+// forgetOld removes what is older than the retention, if the clock can be gone by.
+func (e *Element) forgetOld(ctx context.Context, elapsed time.Duration) error {
+	now, retention := e.parts.now(), e.cfg.Retention.Std()
+	known, err := e.memory.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	clock := observe(known, now, elapsed, retention)
+	if err := e.memory.SetClock(ctx, clock); err != nil {
+		return err
+	}
+	if !steady(clock) {
+		if !known.Seen.IsZero() && !clock.Since.Equal(known.Since) {
+			e.log.Info("the clock jumped, or the program did not run for long: nothing is removed for its age before a day has passed", "from", known.Seen, "to", now)
+		}
+		return nil
+	}
+	if err := e.memory.Forget(ctx, now.Add(-retention)); err != nil {
+		return fmt.Errorf("remove what is older than %v: %w", retention, err)
+	}
+	return nil
+}
