@@ -169,7 +169,7 @@ func (p *Pass) held(e Entry, rec Record, now time.Time) bool {
 		p.list(e.Name, "quarantined: "+f.Error, "Mend the cause, then release it with 'sftp-connector retry'.")
 		p.decide(e, StateQuarantined, fmt.Sprintf("failed %d times: %s", f.Tries, f.Error))
 		return true
-	case !p.o.Mode.ensures() && now.Before(f.Next):
+	case !p.o.Mode.ensures() && now.Before(f.Next) && !now.Before(f.At): // a clock that was set back puts nothing off
 		p.failed.Add(1)
 		p.list(e.Name, f.Error, "It is tried again at "+f.Next.UTC().Format(time.RFC3339)+", or on Apply.")
 		p.decide(e, StateFailed, fmt.Sprintf("tried %d times, next at %s: %s", f.Tries, f.Next.UTC().Format(time.RFC3339), f.Error))

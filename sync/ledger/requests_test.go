@@ -137,3 +137,33 @@ func TestRequestOfNoConnector(t *testing.T) {
 		t.Error(added, err)
 	}
 }
+
+// What was planned on a clock that was years ahead is not put off for years.
+func TestPostingsAfterTheClockWasSetBack(t *testing.T) {
+	l := open(t, t.TempDir())
+	c := connector(t, l, "c")
+	ahead := day.AddDate(5, 0, 0)
+	_, _, err := l.AcceptRequest(t.Context(), asked("r", "u"))
+	must(t, err)
+	_, err = l.FinishRequest(t.Context(), "r", "replied", "{}", ahead)
+	must(t, err)
+	must(t, l.AddSubscription(t.Context(), ledger.Subscription{ID: "s", Connector: "c", ReplyTo: "v", Created: ahead}))
+	commit(t, c, delivery("a", 1))
+	replies, next, err := l.DueReplies(t.Context(), day, 10)
+	if err != nil || len(replies) != 1 || !next.IsZero() {
+		t.Error(replies, next, err)
+	}
+	subscriptions, next, err := l.DueSubscriptions(t.Context(), day, 10)
+	if err != nil || len(subscriptions) != 1 || !next.IsZero() {
+		t.Error(subscriptions, next, err)
+	}
+	soon := day.Add(time.Hour)
+	must(t, l.ReplyFailed(t.Context(), "r", 1, soon, "no"))
+	must(t, l.SubscriptionFailed(t.Context(), "s", 1, soon, "no"))
+	if replies, next, err := l.DueReplies(t.Context(), day, 10); err != nil || len(replies) != 0 || !next.Equal(soon) {
+		t.Error(replies, next, err)
+	}
+	if subscriptions, next, err := l.DueSubscriptions(t.Context(), day, 10); err != nil || len(subscriptions) != 0 || !next.Equal(soon) {
+		t.Error(subscriptions, next, err)
+	}
+}
