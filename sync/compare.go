@@ -353,7 +353,7 @@ func (p *Pass) enqueue(ctx context.Context, j job, c candidate) error {
 		p.claims.release(c.claim, c.e.Name, p)
 		return nil
 	}
-	p.elsewhere.queued.Add(1)
+	p.elsewhere.underWay.Add(1)
 	select {
 	case p.jobs <- j:
 		return nil

@@ -59,6 +59,7 @@ func (p *Pass) copyAll(ctx context.Context) error {
 // copyOne copies a file into a pending one and hands that to the committer.
 // Its error ends the pass; what is the file's own is recorded.
 func (p *Pass) copyOne(ctx context.Context, j job) error {
+	defer p.elsewhere.ended()
 	if j.e.Size >= largeFile {
 		select {
 		case p.large <- struct{}{}:
@@ -69,20 +70,15 @@ func (p *Pass) copyOne(ctx context.Context, j job) error {
 	}
 	mine, done := p.claims.start(j.claim, p)
 	if !mine { // a request has taken it
-		p.filesFound.Add(-1)
-		p.bytesFound.Add(-j.e.Size)
+		p.notBegun(j)
 		p.elsewhere.add(j.e, done)
-	}
-	p.elsewhere.started()
-	if !mine {
 		return nil
 	}
-	return p.copyClaimed(ctx, j, false)
+	return p.copyClaimed(ctx, j)
 }
 
-// copyClaimed is copyOne of a file whose name is this pass's. alone says that no
-// other file is being written.
-func (p *Pass) copyClaimed(ctx context.Context, j job, alone bool) error {
+// copyClaimed is copyOne of a file whose name is this pass's.
+func (p *Pass) copyClaimed(ctx context.Context, j job) error {
 	p.at("copying " + j.e.Name)
 	f := &finished{job: j, started: time.Now()}
 	f.delivery = Delivery{Source: j.e, Target: j.e, Key: j.key, Pass: p.o.ID, After: p.owes(false)}
@@ -90,14 +86,15 @@ func (p *Pass) copyClaimed(ctx context.Context, j job, alone bool) error {
 	if j.e.ModTime.IsZero() {
 		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
 	}
-	leave := p.squeezed.enter()
+	leave := p.aside.enter()
 	w, err := p.write(ctx, f)
 	for begins := 1; errors.Is(err, ErrBeginAnew) && begins < maxBegins && ctx.Err() == nil; begins++ {
 		p.o.Log.Info("copy begins anew", "file", j.e.Name, "reason", err)
 		w, err = p.write(ctx, f)
 	}
 	beside := leave()
-	if errors.Is(err, ErrFull) && beside && !alone && f.foretold == 0 && p.squeezed.putAside(j) {
+	if errors.Is(err, ErrFull) && beside && f.foretold == 0 && p.aside.put(j.e, maxMisfits) {
+		p.notBegun(j)
 		return nil
 	}
 	if err == nil {

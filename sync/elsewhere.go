@@ -9,14 +9,18 @@ import (
 
 // elsewhere are the files that another pass is copying.
 type elsewhere struct {
-	waits  atomic.Bool  // the pass has reason to wait
-	queued atomic.Int64 // jobs that no copier has begun: one may turn out to be elsewhere
+	waits    atomic.Bool  // the pass has reason to wait
+	underWay atomic.Int64 // jobs that have not ended: one may turn out to be elsewhere
 
 	mu      sync.Mutex
 	entries []Entry
 	until   []<-chan struct{}
 	wake    chan struct{} // has room for one: look again
 }
+
+// maxRounds is how often a pass waits for others. Those that come anew all the
+// time, and deliver nothing, would hold it for good.
+const maxRounds = 16
 
 // add puts a file aside until done is closed; nil: it is already.
 func (o *elsewhere) add(e Entry, done <-chan struct{}) {
@@ -28,14 +32,26 @@ func (o *elsewhere) add(e Entry, done <-chan struct{}) {
 	}
 }
 
-// started notes that a copier has begun a job, or put it here.
-func (o *elsewhere) started() {
-	if o.queued.Add(-1) == 0 {
+// ended notes that a copier is through with a job, or has put it here.
+func (o *elsewhere) ended() {
+	if o.underWay.Add(-1) == 0 {
 		select {
 		case o.wake <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// idle waits until the copiers have nothing to do.
+func (o *elsewhere) idle(ctx context.Context) error {
+	for o.underWay.Load() > 0 {
+		select {
+		case <-o.wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 func (o *elsewhere) take() (entries []Entry, until []<-chan struct{}) {
@@ -47,21 +63,23 @@ func (o *elsewhere) take() (entries []Entry, until []<-chan struct{}) {
 }
 
 // awaitOthers waits until the files that other passes are copying are done, and
-// decides about them then: a pass that failed leaves them to this one.
+// decides about them then: a pass that failed leaves them to this one. While it
+// waits, it has no file under way and holds no name that another pass could wait
+// for: no two passes wait for each other.
 func (p *Pass) awaitOthers(ctx context.Context) error {
-	for {
-		queued := p.elsewhere.queued.Load()
+	for round := 1; ; round++ {
+		if err := p.tryAside(ctx); err != nil {
+			return err
+		}
 		entries, until := p.elsewhere.take()
-		switch {
-		case len(entries) == 0 && queued == 0:
+		if len(entries) == 0 {
 			return nil
-		case len(entries) == 0:
-			select {
-			case <-p.elsewhere.wake:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+		}
+		if round > maxRounds {
+			for _, e := range entries {
+				p.wait(e, "other passes were copying it, one after the other, and did not deliver it")
 			}
-			continue
+			return nil
 		}
 		p.at(fmt.Sprintf("waiting for %d files that another pass is copying", len(entries)))
 		p.elsewhere.waits.Store(true)

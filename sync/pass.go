@@ -141,7 +141,7 @@ type Pass struct {
 	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
-	squeezed   squeezed              // files that are to be tried alone
+	aside      aside                 // files that are to be tried alone
 	once       sync.Once             // for OnReached
 
 	// Of files that are written in place.
@@ -333,9 +333,6 @@ func (p *Pass) stages(ctx context.Context) error {
 		front.Go(func() error { return p.copyAll(fctx) })
 	}
 	err := front.Wait()
-	if err == nil {
-		err = p.copySqueezed(ctx)
-	}
 	close(p.done)
 	return errors.Join(err, back.Wait())
 }
