@@ -82,11 +82,13 @@ func (b *bench) run(ctx context.Context, mode filesync.Mode, sel *filesync.Selec
 	for _, f := range adjust {
 		f(&o)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
-	if err != nil {
-		b.t.Fatal(err)
+	dst := b.to
+	if dst == nil {
+		if dst, err = local.Open(b.dir, b.ledger.Owner()); err != nil {
+			b.t.Fatal(err)
+		}
+		defer dst.Close()
 	}
-	defer dst.Close()
 	src, err := b.open(ctx)
 	if err != nil {
 		b.t.Fatal(err)

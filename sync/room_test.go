@@ -2,9 +2,13 @@ package sync_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
@@ -95,4 +99,69 @@ func TestFilesThatFitAlone(t *testing.T) {
 	if r.Files.Copied != 1 || r.Files.Failed != 5 || r.Outcome != filesync.Failed {
 		t.Errorf("%s %+v %v", r.Outcome, r.Files, r.Err)
 	}
+}
+
+// Many passes and requests on a destination that fills up: each ends by itself,
+// with an answer for every file that it matches, and what fits arrives once.
+func TestManyOnAFullDestinationEnd(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { manyOnAFullDestination(t, rand.New(rand.NewPCG(seed, 11))) })
+		})
+	}
+}
+
+func manyOnAFullDestination(t *testing.T, random *rand.Rand) {
+	const files, passes = 12, 6
+	b := newBench(t)
+	dst, err := local.Open(b.dir, b.ledger.Owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	b.to = &tight{Destination: dst, room: 16 << 10}
+	b.src.Block = 500
+	for i := range files {
+		b.src.Put(fmt.Sprintf("f%02d", i), string(make([]byte, 1000+random.IntN(7000))), old)
+	}
+	var mu sync.Mutex
+	pause := func(most time.Duration) {
+		mu.Lock()
+		d := time.Duration(random.Int64N(int64(most)))
+		mu.Unlock()
+		time.Sleep(d)
+	}
+	b.src.OnFetch = func(filesync.Entry, int64) error { pause(time.Second); return nil }
+	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+	defer cancel()
+	var all sync.WaitGroup
+	copied := make([]map[string]int, passes)
+	for i := range passes {
+		mode, sel, matches := filesync.Request, selection(t, "regex:f.[0-"+fmt.Sprint(i+3)+"]", time.Time{}, time.Time{}), i+6
+		if i == 0 {
+			mode, sel, matches = filesync.Automatic, nil, files
+		}
+		all.Go(func() {
+			pause(10 * time.Second)
+			r, a := b.run(ctx, mode, sel)
+			copied[i] = a.copied
+			answered := len(a.names(filesync.StateDelivered, filesync.StatePresent, filesync.StateFailed, filesync.StateWaiting))
+			if ctx.Err() != nil || answered != matches || r.Outcome == filesync.Failed && !errors.Is(r.Err, filesync.ErrFull) {
+				t.Errorf("%s %d: %s, answers for %d files of %d, %v", mode, i, r.Outcome, answered, matches, r.Err)
+			}
+		})
+	}
+	all.Wait()
+	times := map[string]int{}
+	for _, c := range copied {
+		for name, n := range c {
+			if times[name] += n; times[name] > 1 {
+				t.Errorf("%s was delivered %d times", name, times[name])
+			}
+		}
+	}
+	if len(times) == 0 {
+		t.Error("nothing was delivered")
+	}
+	b.noPending()
 }
