@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type finished struct {
 	delivery Delivery
 	started  time.Time
 	foretold int64 // the intent of a file that is written in place; 0: none
+	room     *reservation
 }
 
 // copyAll is one of the copiers.
@@ -93,7 +95,7 @@ func (p *Pass) copyClaimed(ctx context.Context, j job) error {
 		w, err = p.write(ctx, f)
 	}
 	beside := leave()
-	if errors.Is(err, ErrFull) && beside && f.foretold == 0 && p.aside.put(j.e, maxMisfits) {
+	if errors.Is(err, ErrFull) && beside && f.foretold == 0 && p.aside.put(j.e, misfitsOf(err)) {
 		p.notBegun(j)
 		return nil
 	}
@@ -107,17 +109,28 @@ func (p *Pass) copyClaimed(ctx context.Context, j job) error {
 		}
 	}
 	p.claims.release(j.claim, j.e.Name, p)
+	if errors.Is(err, ErrFull) && !isRefusal(err) {
+		p.shared.room.misfit(f.room)
+	}
 	return p.copyFailed(ctx, j.e, err)
 }
 
-// write writes a file into a pending one, to its end. What failed is given up.
-func (p *Pass) write(ctx context.Context, f *finished) (*extents, error) {
-	w, err := p.begin(ctx, f)
+// write writes a file into a pending one, to its end, if there is room for it.
+// What failed is given up.
+func (p *Pass) write(ctx context.Context, f *finished) (w *extents, err error) {
+	f.room, err = p.reserve(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	var will Entry // stand
+	defer func() { p.shared.room.end(f.room, err) }()
+	w, err = p.begin(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	stop := p.watchRoom(ctx, f.room, w)
 	confirmed, err := p.fill(ctx, f.e, w)
+	stop()
+	var will Entry // stand
 	if err == nil {
 		will, err = f.pending.Finish(ctx)
 	}
@@ -278,7 +291,7 @@ func (p *Pass) full(e Entry, err error) bool {
 	p.list(e.Name, err.Error(), hint(err))
 	p.decide(e, StateFailed, err.Error())
 	p.noRoom.CompareAndSwap(nil, &err)
-	return p.misfits.Add(1) <= maxMisfits
+	return isRefusal(err) || p.misfits.Add(1) <= maxMisfits
 }
 
 // extents passes writes on to a pending file and knows which of its bytes are
@@ -295,11 +308,15 @@ type extents struct {
 	mark   chan int64      // asks for a checkpoint
 	marked int64
 	saved  bool // the ledger has a checkpoint
+
+	there atomic.Int64 // bytes that are written
 }
 
 func newExtents(p *Pass, f *finished, from int64) *extents {
 	p.bytesWritten.Add(from)
-	return &extents{p: p, pending: f.pending, source: f.e, prefix: from, marked: from, saved: from > 0, mark: make(chan int64, 1)}
+	x := &extents{p: p, pending: f.pending, source: f.e, prefix: from, marked: from, saved: from > 0, mark: make(chan int64, 1)}
+	x.there.Store(from)
+	return x
 }
 
 // WriteAt refuses what lies outside the file's listed size.
@@ -316,6 +333,7 @@ func (x *extents) WriteAt(b []byte, off int64) (int, error) {
 
 func (x *extents) note(start, end int64) {
 	x.p.bytesWritten.Add(end - start)
+	x.there.Add(end - start)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if start != x.prefix {
@@ -344,6 +362,7 @@ func (x *extents) restart() int64 {
 	defer x.mu.Unlock()
 	for start, end := range x.ahead {
 		x.p.bytesWritten.Add(start - end)
+		x.there.Add(start - end)
 	}
 	clear(x.ahead)
 	return x.prefix

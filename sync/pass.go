@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"sftpconnector/status"
 )
@@ -142,6 +143,7 @@ type Pass struct {
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
 	aside      aside                 // files that are to be tried alone
+	asking     singleflight.Group    // for the room of a directory
 	once       sync.Once             // for OnReached
 
 	// Of files that are written in place.

@@ -12,7 +12,7 @@ import (
 // Their names are free meanwhile: whoever waits for one waits for no waiting pass.
 
 // maxAside bounds the files that are put aside in one pass.
-const maxAside = 4096
+const maxAside = 256
 
 // aside are the files that were put aside.
 type aside struct {

@@ -13,6 +13,7 @@ import (
 type Shared struct {
 	looks   *Looks
 	claims  claims
+	room    room
 	limiter *rate.Limiter // nil: no limit
 
 	turn chan struct{} // has room for one: who enters

@@ -154,6 +154,7 @@ func text(s string) []byte {
 type Space struct {
 	Bytes int64 // what may be written still; negative when the server did not say
 	Files int64 // files that may be made; negative where nothing counts them
+	Total int64 // bytes of the whole file system; negative when the server did not say
 }
 
 // parseSpace reads the numbers of a statvfs answer: f_bsize, f_frsize, f_blocks,
@@ -163,9 +164,13 @@ func parseSpace(r *reader) Space {
 	for i := range n {
 		n[i] = r.uint64()
 	}
-	space := Space{Bytes: -1, Files: -1}
-	if unit := max(n[1], 1); n[4] <= math.MaxInt64/unit {
+	space := Space{Bytes: -1, Files: -1, Total: -1}
+	unit := max(n[1], 1)
+	if n[4] <= math.MaxInt64/unit {
 		space.Bytes = int64(n[4] * unit)
+	}
+	if n[2] <= math.MaxInt64/unit {
+		space.Total = int64(n[2] * unit)
 	}
 	if n[5] > 0 && n[7] <= math.MaxInt64 {
 		space.Files = int64(n[7])

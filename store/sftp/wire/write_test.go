@@ -126,10 +126,10 @@ func TestSpace(t *testing.T) {
 		want   Space
 		bad    bool
 	}{
-		"plenty":               {numbers(4096, 1024, 9, 9, 5, 100, 90, 80, 0, 0, 255), Space{5120, 80}, false},
-		"full":                 {numbers(4096, 4096, 9, 9, 0, 100, 90, 80), Space{0, 80}, false},
-		"no files are counted": {numbers(4096, 4096, 9, 9, 1, 0, 0, 0), Space{4096, -1}, false},
-		"past all bounds":      {numbers(1, 4096, 9, 9, math.MaxUint64, 1, 1, math.MaxUint64), Space{-1, -1}, false},
+		"plenty":               {numbers(4096, 1024, 9, 9, 5, 100, 90, 80, 0, 0, 255), Space{5120, 80, 9216}, false},
+		"full":                 {numbers(4096, 4096, 9, 9, 0, 100, 90, 80), Space{0, 80, 36864}, false},
+		"no files are counted": {numbers(4096, 4096, 9, 9, 1, 0, 0, 0), Space{4096, -1, 36864}, false},
+		"past all bounds":      {numbers(1, 4096, math.MaxUint64, 9, math.MaxUint64, 1, 1, math.MaxUint64), Space{-1, -1, -1}, false},
 		"cut short":            {numbers(1, 2, 3), Space{}, true},
 	} {
 		r := reader{b: test.answer}
