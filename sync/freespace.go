@@ -35,6 +35,7 @@ const (
 	roomAge     = 5 * time.Second // for so long it is enough to count what we write ourselves
 	roomUnit    = 4 << 10         // files take room in such units
 	maxRooms    = 1000            // directories whose room is remembered
+	maxUnseen   = 2               // steps that are written while the room is looked at
 )
 
 // reserve is what stays free: others need room, too, and the ledger may be among them.
@@ -54,7 +55,7 @@ type room struct {
 	misfits map[string]misfit     // by directory
 
 	unseen  atomic.Int64 // bytes written since the room was looked at
-	looking atomic.Bool
+	looking sync.Mutex   // held for a look
 }
 
 // roomOf is what was told of a directory.
@@ -122,7 +123,7 @@ func (m *room) take(r *reservation, told roomOf) (left int64, ok bool) {
 		return max(0, left), false
 	}
 	if told.known() {
-		r.step = min(max(told.reserve()/8, 256<<10), 8<<20)
+		r.step = min(max(told.reserve()/32, 64<<10), 2<<20)
 	}
 	if m.writing == nil {
 		m.writing = map[*reservation]bool{}
@@ -270,14 +271,20 @@ func (x *watched) WriteAt(b []byte, off int64) (int, error) {
 		return 0, *full
 	}
 	n, err := x.Pending.WriteAt(b, off)
-	if x.m.unseen.Add(int64(n)) >= x.step && x.m.looking.CompareAndSwap(false, true) {
+	unseen := x.m.unseen.Add(int64(n))
+	switch {
+	case unseen < x.step:
+	case x.m.looking.TryLock():
 		x.m.unseen.Store(0)
 		x.all.Go(func() {
-			defer x.m.looking.Store(false)
+			defer x.m.looking.Unlock()
 			if err := x.look(); err != nil {
 				x.full.Store(&err)
 			}
 		})
+	case unseen >= maxUnseen*x.step: // no further before that is known
+		x.m.looking.Lock()
+		x.m.looking.Unlock()
 	}
 	return n, err
 }

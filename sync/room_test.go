@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sftpconnector/status"
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 )
@@ -18,8 +19,9 @@ import (
 // and give back when they are given up.
 type tight struct {
 	filesync.Destination
-	mu   sync.Mutex
-	room int64
+	mu     sync.Mutex
+	room   int64
+	failed int // writes that found none
 }
 
 func (d *tight) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
@@ -57,10 +59,12 @@ func (p *tightFile) WriteAt(b []byte, off int64) (int, error) {
 	if fits {
 		p.d.room -= int64(len(b))
 		p.taken += int64(len(b))
+	} else {
+		p.d.failed++
 	}
 	p.d.mu.Unlock()
 	if !fits {
-		return 0, fmt.Errorf("write: %w", filesync.ErrFull)
+		return 0, &status.Error{Word: status.DestinationUnavailable, Op: "write", Err: filesync.ErrFull}
 	}
 	return p.Pending.WriteAt(b, off)
 }

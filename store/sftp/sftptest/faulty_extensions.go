@@ -44,12 +44,12 @@ func (s *session) extended(f *Faults, id uint32, in *fields) Status {
 		return answered
 	case name == "statvfs@openssh.com":
 		s.head(answerExtended, id)
-		room := uint64(1 << 40)
+		room, total := uint64(1<<40), uint64(1<<41)
 		if f.Room > 0 {
-			room = uint64(max(0, f.Room-s.srv.stored.Load()))
+			room, total = uint64(max(0, f.Room-s.srv.stored.Load())), uint64(f.Room)
 		}
 		// Blocks of one byte: size, fragment, all, free, free for us; then nodes.
-		for _, n := range []uint64{1, 1, 1 << 41, room, room, 1000, 1000, 1000, 0, 0, 255} {
+		for _, n := range []uint64{1, 1, total, room, room, 1000, 1000, 1000, 0, 0, 255} {
 			s.answer = appendUint64(s.answer, n)
 		}
 		return answered
