@@ -360,7 +360,11 @@ func (p *Pass) listAndCompare(ctx context.Context, await bool) error {
 	return g.Wait()
 }
 
-// watch ends a pass that makes no progress.
+// resting reports whether the pass has reason to make no progress.
+func (p *Pass) resting() bool { return p.second.asleep.Load() || p.sweeping.Load() }
+
+// watch ends a pass that makes no progress. One that waits for others makes
+// theirs.
 func (p *Pass) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	finished := make(chan struct{})
@@ -369,13 +373,16 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 		tick := time.NewTicker(p.o.Stall / 8)
 		defer tick.Stop()
 		last, since := p.pulse(), time.Now()
+		var others int64
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
-			if now := p.pulse(); now != last || p.second.asleep.Load() || p.sweeping.Load() || p.elsewhere.waits.Load() {
+			was := others
+			others = p.shared.othersPulse(p)
+			if now := p.pulse(); now != last || p.resting() || p.elsewhere.waits.Load() && others != was {
 				last, since = now, time.Now()
 				continue
 			}

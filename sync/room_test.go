@@ -169,3 +169,52 @@ func manyOnAFullDestination(t *testing.T, random *rand.Rand) {
 	}
 	b.noPending()
 }
+
+// A pass that waits for one that hangs ends, as every wait has an end.
+func TestWaitingForOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.src.Put("f", "data", old)
+		begun, release := make(chan struct{}), make(chan struct{})
+		b.src.OnFetch = func(filesync.Entry, int64) error {
+			close(begun)
+			<-release // whatever its context
+			return errors.New("over")
+		}
+		var all sync.WaitGroup
+		all.Go(func() { b.run(t.Context(), filesync.Automatic, nil) })
+		<-begun
+		started := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		r, _ := b.run(ctx, filesync.Request, selection(t, "f", time.Time{}, time.Time{}))
+		if took := time.Since(started); r.Outcome != filesync.Failed || took > time.Hour || !status.Is(r.Err, status.ConnectionTimedOut) {
+			t.Errorf("%s after %s: %v", r.Outcome, took, r.Err)
+		}
+		close(release)
+		all.Wait()
+	})
+}
+
+// One that waits for a slow one does not end before that: it makes progress.
+func TestWaitingForASlowOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.src.Block = 1 << 10
+		b.src.Put("f", bulk(100<<10), old)
+		begun := make(chan struct{})
+		var once sync.Once
+		b.src.OnFetch = func(filesync.Entry, int64) error {
+			once.Do(func() { close(begun) })
+			time.Sleep(time.Minute)
+			return nil
+		}
+		var all sync.WaitGroup
+		all.Go(func() { b.run(t.Context(), filesync.Automatic, nil) })
+		<-begun
+		if r, a := b.request("f"); r.Outcome != filesync.Succeeded || a.there() != "f" {
+			t.Errorf("%s %v", r.Outcome, r.Err)
+		}
+		all.Wait()
+	})
+}

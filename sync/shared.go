@@ -21,6 +21,7 @@ type Shared struct {
 	mu        sync.Mutex
 	passes    map[*Pass]struct{} // under way
 	recovered bool               // one of them has looked after what was left behind
+	pulses    int64              // how often othersPulse was asked for
 }
 
 // NewShared makes the common part of a connector's passes. Together they read
@@ -73,4 +74,22 @@ func (s *Shared) leave(p *Pass) {
 	if len(s.passes) == 0 {
 		s.recovered = false
 	}
+}
+
+// othersPulse is a number that changes as other passes than p make progress, and
+// while one of them has reason to make none.
+func (s *Shared) othersPulse(p *Pass) (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pulses++
+	for o := range s.passes {
+		switch {
+		case o == p:
+		case o.resting():
+			sum += s.pulses
+		default:
+			sum += o.entries.Load() + o.bytesWritten.Load() + o.compared.Load() + o.copied.Load() + o.failed.Load()
+		}
+	}
+	return sum
 }
