@@ -27,6 +27,9 @@ type Roomer interface {
 type Room struct {
 	Free  int64 // that we may use
 	Total int64
+	// Remote says that it is of another machine: whose programs need of it what, is
+	// that one's business.
+	Remote bool
 }
 
 const (
@@ -38,8 +41,13 @@ const (
 	maxUnseen   = 2               // steps that are written while the room is looked at
 )
 
-// reserve is what stays free: others need room, too, and the ledger may be among them.
-func (r Room) reserve() int64 { return min(maxReserve, r.Total/reservePart) }
+// reserve is what stays free on this machine: the ledger may need it, and others.
+func (r Room) reserve() int64 {
+	if r.Remote {
+		return 0
+	}
+	return min(maxReserve, r.Total/reservePart)
+}
 
 // known reports whether the numbers can be meant: where nothing is counted, they
 // are zero. A file system that is full to its last byte has none free, too; there
@@ -181,7 +189,10 @@ func (p *Pass) reserve(ctx context.Context, f *finished) (*reservation, error) {
 		if others := told.Free - told.reserve() - left; others > roomUnit {
 			text += fmt.Sprintf(", less %s for files under way", inBytes(others))
 		}
-		return nil, refused(f.e, text+fmt.Sprintf("; %s stay in reserve", inBytes(told.reserve())))
+		if told.reserve() > 0 {
+			text += fmt.Sprintf("; %s stay in reserve", inBytes(told.reserve()))
+		}
+		return nil, refused(f.e, text)
 	}
 	return r, nil
 }
@@ -259,7 +270,7 @@ func (p *Pass) watchRoom(ctx context.Context, r *reservation, w *extents) (stop 
 			return nil
 		}
 		return &status.Error{Word: status.DestinationUnavailable, Op: "write", Target: w.source.Name, Hint: hintRoom,
-			Err: fmt.Errorf("%w: others have written there, too, and %s are left; %s stay in reserve", ErrFull, inBytes(now.Free), inBytes(now.reserve()))}
+			Err: fmt.Errorf("%w: others have written there, too, and %s are left", ErrFull, inBytes(now.Free))}
 	}
 	w.pending = x
 	return x.all.Wait

@@ -26,6 +26,6 @@ func (d *Destination) Room(ctx context.Context, dir string) (filesync.Room, erro
 		if err != nil {
 			return filesync.Room{}, d.failed(ctx, "ask for the room of", dir, err)
 		}
-		return filesync.Room{Free: c.Space.Bytes, Total: c.Space.Total}, nil
+		return filesync.Room{Free: c.Space.Bytes, Total: c.Space.Total, Remote: true}, nil
 	}
 }

@@ -34,6 +34,6 @@ func (d *Destination) Room(ctx context.Context, dir string) (filesync.Room, erro
 		if block == 0 || free > math.MaxInt64/block || total > math.MaxInt64/block {
 			return filesync.Room{}, errors.ErrUnsupported
 		}
-		return filesync.Room{Free: int64(free * block), Total: int64(total * block)}, nil
+		return filesync.Room{Free: int64(free * block), Total: int64(total * block), Remote: true}, nil
 	}
 }
