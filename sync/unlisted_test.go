@@ -177,6 +177,19 @@ func TestListedDirectoryThatCannotBeFound(t *testing.T) {
 	}
 }
 
+// An entry of which the server does not say what it is may be the file that it was.
+func TestEntryWithoutATypeHasNotGone(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "one", old)
+	b.pass(filesync.Automatic)
+	b.src.Delete("a")
+	b.src.Inject("", filesync.Entry{Name: "a", Size: 3, ModTime: old, Mode: fs.ModeIrregular})
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "excluded=1")
+	if b.record("a").Gone {
+		t.Error("it counts as gone")
+	}
+}
+
 // What is kept of an interrupted copy stays while nobody can look for its file.
 func TestInterruptedCopyInAnUnreadableDirectory(t *testing.T) {
 	data := bulk(12 << 20)

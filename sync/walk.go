@@ -105,7 +105,11 @@ func (p *Pass) unreadable(name string, err error) {
 	p.incomplete.Store(true)
 	p.rows.Unlisted.Add(name)
 	p.failed.Add(1)
-	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: hint(err), Unlisted: true})
+	advice := hint(err)
+	if errors.Is(err, fs.ErrPermission) {
+		advice += " Or name it in files.exclude: it is not entered then."
+	}
+	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
 	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
@@ -221,6 +225,9 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e Entry) (Ent
 		p.descend(d, d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
 		return e, false
 	case !e.Mode.IsRegular():
+		if e.Mode&fs.ModeIrregular != 0 { // the server does not say what it is
+			p.rows.Unlisted.Add(e.Name)
+		}
 		if !p.relisting.Load() {
 			p.irregular.Add(1)
 		}
