@@ -102,7 +102,7 @@ type Check struct {
 
 // Stage is one step of a Check.
 type Stage struct {
-	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination"`
+	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination,inbox"`
 	OK     bool   `json:"ok"`
 	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
 	Detail string `json:"detail" doc:"What was found, or why it failed"`

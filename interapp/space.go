@@ -23,10 +23,13 @@ type Space struct {
 
 // Inbox is what the clients of a Space have uploaded and what is not imported yet.
 type Inbox struct {
-	Bytes           int64 `json:"bytes" doc:"Uploads under way included"`
-	Files           int   `json:"files"`
-	Quota           int64 `json:"quota_bytes" doc:"Uploads that would pass it fail"`
-	MaximumFileSize int64 `json:"maximum_file_size_bytes"`
+	Bytes           int64  `json:"bytes" doc:"Uploads under way included"`
+	Files           int    `json:"files"`
+	Entries         int    `json:"entries" doc:"Files and directories, which take up names"`
+	MaximumEntries  int    `json:"maximum_entries" doc:"How many there may be; uploads of new names that would pass it fail"`
+	Full            string `json:"full" doc:"Why it takes no more uploads; empty when it does"`
+	Quota           int64  `json:"quota_bytes" doc:"Uploads that would pass it fail"`
+	MaximumFileSize int64  `json:"maximum_file_size_bytes"`
 }
 
 // SpaceSession is a client that is logged in.

@@ -13,6 +13,7 @@ type Status struct {
 	ID              string
 	Bytes           int64 // in the inbox, uploads under way included
 	Files           int
+	Room            inbox.Room
 	Refused         int64 // uploads that have failed at a limit, since the inbox was opened
 	MaximumFileSize int64 // bytes
 	Quota           int64 // bytes
@@ -31,6 +32,7 @@ func (s *Spaces) Status(id string) (Status, error) {
 	s.mu.RUnlock()
 	st := Status{ID: id, MaximumFileSize: limits.MaximumFileSize, Quota: limits.Quota}
 	st.Bytes, st.Files = one.inbox.Usage()
+	st.Room = one.inbox.Room()
 	st.Refused = one.inbox.Refused()
 	for _, session := range s.server.Sessions() {
 		if session.Space == id {

@@ -22,6 +22,7 @@ func (a *app) checkCommand() *cobra.Command {
 }
 
 func (a *app) check(ctx context.Context, names []string) error {
+	everything := len(names) == 0
 	try, names, closeIt, err := a.checker(ctx, names)
 	if err != nil {
 		return err
@@ -38,6 +39,19 @@ func (a *app) check(ctx context.Context, names []string) error {
 		checks = append(checks, c)
 		if !a.json {
 			a.printCheck(c)
+		}
+	}
+	if everything {
+		spaces, err := a.checkSpaces(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range spaces {
+			valid = valid && fine(c)
+			checks = append(checks, c)
+			if !a.json {
+				a.printCheck(c)
+			}
 		}
 	}
 	if a.json {

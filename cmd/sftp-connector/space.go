@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
@@ -54,7 +55,7 @@ func (a *app) printSpaces(all []interapp.Space) error {
 		}
 		return a.printJSON(all)
 	}
-	t := a.table("ID", "STATUS", "INBOX", "QUOTA", "SESSIONS", "LAST IMPORT")
+	t := a.table("ID", "STATUS", "INBOX", "QUOTA", "ENTRIES", "SESSIONS", "LAST IMPORT")
 	for _, s := range all {
 		last := "-"
 		if p := s.LastImport; p != nil {
@@ -67,18 +68,29 @@ func (a *app) printSpaces(all []interapp.Space) error {
 		if s.Inbox.Files > 0 {
 			inbox = fmt.Sprintf("%s, %s", counted(s.Inbox.Files, "file"), bytes(s.Inbox.Bytes))
 		}
-		t.row(s.ID, s.ConnectionStatus, inbox, bytes(s.Inbox.Quota), len(s.Sessions), last)
+		t.row(s.ID, s.ConnectionStatus, inbox, bytes(s.Inbox.Quota), entries(s.Inbox), len(s.Sessions), last)
 	}
 	t.flush()
 	for _, s := range all {
 		if s.Error != "" {
 			fmt.Fprintf(a.stdout, "%s: %s\n", s.ID, shown(s.Error))
 		}
+		if s.Inbox.Full != "" {
+			fmt.Fprintf(a.stdout, "%s: uploads are refused: %s\n", s.ID, s.Inbox.Full)
+		}
 		if s.Hint != "" {
 			fmt.Fprintf(a.stdout, "  %s\n", s.Hint)
 		}
 	}
 	return nil
+}
+
+// entries tells how many of the names of an inbox are in use.
+func entries(in interapp.Inbox) string {
+	if in.MaximumEntries == 0 {
+		return "-" // there is no inbox yet
+	}
+	return fmt.Sprintf("%s of %s", humanize.Comma(int64(in.Entries)), humanize.Comma(int64(in.MaximumEntries)))
 }
 
 func counted(n int, what string) string {
@@ -89,13 +101,17 @@ func counted(n int, what string) string {
 }
 
 // spacesCode is that of the verb status: the import is what the Connection Status
-// is about.
+// is about. An inbox that refuses uploads is a failure of files.
 func spacesCode(all []interapp.Space) error {
 	var imports []interapp.Connector
 	for _, s := range all {
 		imports = append(imports, interapp.Connector{ConnectionStatus: s.ConnectionStatus, LastPass: s.LastImport})
 	}
-	return statusCode(imports)
+	err := statusCode(imports)
+	if err == nil && slices.ContainsFunc(all, func(s interapp.Space) bool { return s.Inbox.Full != "" }) {
+		return &exitError{code: exitPartial}
+	}
+	return err
 }
 
 func (a *app) spaceFilesCommand() *cobra.Command {

@@ -92,11 +92,12 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 			if all[i], err = l.space(one.ID, memories[space.ConnectorName(one.ID)]); err != nil {
 				return err
 			}
-			files, err := l.inbox(one.ID)
+			files, room, err := l.inbox(one.ID)
 			if err != nil {
 				return err
 			}
-			all[i].Inbox.Files = len(files)
+			in := &all[i].Inbox
+			in.Files, in.Entries, in.MaximumEntries, in.Full = len(files), room.Entries, room.MaximumEntries, room.Full
 			for _, f := range files {
 				all[i].Inbox.Bytes += f.Size
 			}
@@ -110,7 +111,7 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.FileQuery) (interapp.SpaceFiles, error) {
 	page := interapp.SpaceFiles{Space: id, Files: []interapp.File{}}
 	err := l.alone(ctx, func(memories map[string]ledger.Remembered) error {
-		files, err := l.inbox(id)
+		files, _, err := l.inbox(id)
 		if err != nil {
 			return err
 		}
@@ -182,15 +183,15 @@ func (l *localSpaces) alone(ctx context.Context, do func(map[string]ledger.Remem
 }
 
 // inbox gives the files of an inbox, which no daemon has open.
-func (l *localSpaces) inbox(id string) ([]inbox.File, error) {
+func (l *localSpaces) inbox(id string) ([]inbox.File, inbox.Room, error) {
 	dir := filepath.Join(l.cfg.DataDirectory, "spaces", id)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // and is not made by a look at it
+		return nil, inbox.Room{}, nil // and is not made by a look at it
 	}
 	b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond})
 	if err != nil {
-		return nil, err
+		return nil, inbox.Room{}, err
 	}
 	defer b.Close()
-	return b.Files(), nil
+	return b.Files(), b.Room(), nil
 }

@@ -28,7 +28,7 @@ func FromSpace(st space.Status, r connector.Report) interapp.Space {
 	s := interapp.Space{
 		ID: st.ID, ConnectionStatus: string(r.Health.Status), Since: r.Health.Since.UTC(), Hint: r.Health.Hint, Error: r.Health.Error,
 		Destination: r.Config.Files.DestinationDirectoryPath,
-		Inbox:       interapp.Inbox{Bytes: st.Bytes, Files: st.Files, Quota: st.Quota, MaximumFileSize: st.MaximumFileSize},
+		Inbox:       fromInboxOf(st),
 		Importing:   running(r), LastImport: lastPass(r),
 		Sessions: make([]interapp.SpaceSession, 0, len(st.Sessions)), Credentials: FromCredentials(st.Credentials),
 		HostKeys: []interapp.HostKey{},
@@ -39,6 +39,13 @@ func FromSpace(st space.Status, r connector.Report) interapp.Space {
 		})
 	}
 	return s
+}
+
+func fromInboxOf(st space.Status) interapp.Inbox {
+	return interapp.Inbox{
+		Bytes: st.Bytes, Files: st.Files, Entries: st.Room.Entries, MaximumEntries: st.Room.MaximumEntries, Full: st.Room.Full,
+		Quota: st.Quota, MaximumFileSize: st.MaximumFileSize,
+	}
 }
 
 // FromHostKeys gives the server's keys.

@@ -13,7 +13,7 @@ type spaceCollector struct {
 	spaces *space.Spaces
 	log    *slog.Logger
 
-	count, bytes, files, quota, refused, sessions *prometheus.Desc
+	count, bytes, files, entries, most, quota, refused, sessions *prometheus.Desc
 }
 
 func newSpaceCollector(s *space.Spaces, log *slog.Logger) *spaceCollector {
@@ -26,6 +26,8 @@ func newSpaceCollector(s *space.Spaces, log *slog.Logger) *spaceCollector {
 		count:    desc("spaces", "Spaces that are configured."),
 		bytes:    desc("space_inbox_bytes", "Bytes that were uploaded and are not imported yet, uploads under way included.", id),
 		files:    desc("space_inbox_files", "Files that were uploaded and are not imported yet, uploads under way included.", id),
+		entries:  desc("space_inbox_entries", "Files and directories in the inbox.", id),
+		most:     desc("space_inbox_maximum_entries", "Files and directories that the inbox takes; uploads of new names that would pass it fail.", id),
 		quota:    desc("space_inbox_quota_bytes", "Bytes that the inbox takes; uploads that would pass it fail.", id),
 		refused:  desc("space_uploads_refused_total", "Uploads that failed at a limit, or for the server's disk.", id),
 		sessions: desc("space_sessions", "Clients that are logged in.", id),
@@ -34,7 +36,7 @@ func newSpaceCollector(s *space.Spaces, log *slog.Logger) *spaceCollector {
 
 // Describe implements prometheus.Collector.
 func (c *spaceCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.count, c.bytes, c.files, c.quota, c.refused, c.sessions} {
+	for _, d := range []*prometheus.Desc{c.count, c.bytes, c.files, c.entries, c.most, c.quota, c.refused, c.sessions} {
 		out <- d
 	}
 }
@@ -56,6 +58,8 @@ func (c *spaceCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.bytes, float64(st.Bytes))
 		gauge(c.files, float64(st.Files))
+		gauge(c.entries, float64(st.Room.Entries))
+		gauge(c.most, float64(st.Room.MaximumEntries))
 		gauge(c.quota, float64(st.Quota))
 		out <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(st.Refused), id)
 		gauge(c.sessions, float64(len(st.Sessions)))

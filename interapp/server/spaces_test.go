@@ -153,10 +153,10 @@ func TestSpaceBeforeAnyUpload(t *testing.T) {
 	if s.ID != "us_1" || s.ConnectionStatus != "Not Checked" || s.PublicHost != "sftp.example.com" || fmt.Sprint(s.PublicPort) != port {
 		t.Errorf("%+v", s)
 	}
-	if s.Inbox != (interapp.Inbox{Quota: 5000, MaximumFileSize: 1000}) || d.space("us_2").Inbox.MaximumFileSize != 2000 {
+	if s.Inbox != (interapp.Inbox{Quota: 5000, MaximumEntries: 200_000, MaximumFileSize: 1000}) || d.space("us_2").Inbox.MaximumFileSize != 2000 {
 		t.Errorf("inbox %+v", s.Inbox)
 	}
-	if len(s.HostKeys) != 2 || s.HostKeys[0].Type != "ssh-ed25519" || !strings.HasPrefix(s.HostKeys[0].Fingerprint, "SHA256:") {
+	if len(s.HostKeys) != 3 || s.HostKeys[0].Type != "ssh-ed25519" || !strings.HasPrefix(s.HostKeys[0].Fingerprint, "SHA256:") {
 		t.Errorf("host keys %+v", s.HostKeys)
 	}
 	a := d.ask("GET", "/api/v1/spaces", "")

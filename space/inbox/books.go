@@ -302,9 +302,12 @@ func (b *Inbox) reserve(f *file, size int64) error {
 	return nil
 }
 
+// entries is how many files and directories there are. The caller holds b.mu.
+func (b *Inbox) entries() int { return len(b.files) + b.waiting + b.directories }
+
 // room says whether one more file or directory may be made. The caller holds b.mu.
 func (b *Inbox) room() error {
-	if len(b.files)+b.waiting+b.directories >= b.o.MaximumEntries {
+	if b.entries() >= b.o.MaximumEntries {
 		return errEntries(b.o.MaximumEntries)
 	}
 	if b.names >= maxNames {

@@ -143,7 +143,7 @@ func (b *Inbox) status() (*sftp.StatVFS, error) {
 	}
 	free := uint64(max(0, min(quota-b.bytes, room))) / block
 	entries := uint64(b.o.MaximumEntries)
-	left := entries - min(entries, uint64(len(b.files)+b.waiting+b.directories))
+	left := entries - min(entries, uint64(b.entries()))
 	return &sftp.StatVFS{
 		Bsize: block, Frsize: block, Blocks: uint64(quota) / block, Bfree: free, Bavail: free,
 		Files: entries, Ffree: left, Favail: left, Namemax: uint64(maxName),

@@ -2,9 +2,7 @@ package inbox
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
-	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -82,14 +80,12 @@ func (b *Inbox) useAbove(name string) {
 	}
 }
 
-// sweepNow and then removes directories that hold nothing until ctx ends.
+// sweepNowAndThen removes directories that hold nothing until ctx ends.
 func (b *Inbox) sweepNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if _, err := b.sweep(ctx, ""); err != nil && ctx.Err() == nil {
-			b.o.Log.Warn("inbox: empty directories are not removed", "error", err)
-		}
+		b.sweep(ctx, "")
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -99,38 +95,33 @@ func (b *Inbox) sweepNowAndThen(ctx context.Context) {
 }
 
 // sweep removes what nobody uses of the directories below dir, and dir itself if
-// nothing else is in it, which is the answer.
-func (b *Inbox) sweep(ctx context.Context, dir string) (gone bool, err error) {
+// nothing else is in it, which is the answer. What cannot be read stays, as does what
+// a client is at.
+func (b *Inbox) sweep(ctx context.Context, dir string) (gone bool) {
 	p, err := b.directory(dir)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errMissing) {
-		return false, nil // a client was here
-	}
 	if err != nil {
-		return false, err
+		return false
 	}
 	defer p.close()
 	changed, err := lastChange(p.dir) // before anything in it goes
 	if err != nil {
-		return false, err
+		return false
 	}
 	empty := true
 	err = eachName(p.dir, func(base string) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		child, err := lstat(p.dir, base)
-		if err != nil || child == nil || !child.IsDir() || isReserved(base) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil || child == nil || !child.IsDir() || isReserved(base) || !b.sweep(ctx, join(dir, base)):
 			empty = false
-			return nil
 		}
-		gone, err := b.sweep(ctx, join(dir, base))
-		empty = empty && gone
-		return err
+		return nil
 	})
 	if err != nil || !empty || dir == "" {
-		return false, err
+		return false
 	}
-	return b.removeUnused(dir, changed), nil
+	return b.removeUnused(dir, changed)
 }
 
 // lastChange is when something of a directory was changed, as far as the disk tells:

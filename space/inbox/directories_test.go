@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,8 +30,8 @@ func (b *bench) eventually(what string, is func() bool) {
 // wantEntries checks how many files and directories the inbox holds.
 func (b *bench) wantEntries(want int) {
 	b.Helper()
-	if held, _ := b.Entries(); held != want {
-		b.Errorf("%d files and directories, want %d", held, want)
+	if r := b.Room(); r.Entries != want {
+		b.Errorf("%d files and directories, want %d", r.Entries, want)
 	}
 }
 
@@ -53,13 +54,17 @@ func TestEmptyDirectoriesGo(t *testing.T) {
 	for _, name := range []string{"a/b/c", "a/b", "a", "full", "full/x"} {
 		b.must(os.Chtimes(filepath.Join(b.dir, name), old, old))
 	}
-	b.open(inbox.Options{Quiet: time.Nanosecond, MaximumEntries: 5})
-	b.eventually("the old ones are gone", func() bool { held, _ := b.Entries(); return held == 3 })
+	b.open(inbox.Options{Quiet: time.Nanosecond, MaximumEntries: 4})
+	b.eventually("the old ones are gone", func() bool { return b.Room().Entries == 3 })
 	c := b.connect()
 	if !c.missing("a") || c.missing("full/x") || c.missing("young") {
 		t.Error("others are gone than those that are old and hold nothing")
 	}
-	b.put(c, "y", "data") // there is room again
+	b.put(c, "y", "data") // there is room again, for one more
+	r := b.Room()
+	if err := c.Mkdir("z"); err == nil || r.Full == "" || !strings.Contains(err.Error(), r.Full) || r.MaximumEntries != 4 {
+		t.Errorf("%+v, and a client is told: %v", r, err)
+	}
 }
 
 // What a session asks for stays, and so does what is in it; a directory that nobody

@@ -203,11 +203,25 @@ func (b *Inbox) Usage() (bytes int64, files int) {
 	return b.bytes, len(b.files) + b.waiting
 }
 
-// Entries is how many files and directories the inbox holds, and how many it may.
-func (b *Inbox) Entries() (held, most int) {
+// Room is how many files and directories an inbox holds, of how many it may.
+type Room struct {
+	Entries, MaximumEntries int
+	Full                    string // why it takes no more; "": it does
+}
+
+// Room tells how much room is left.
+func (b *Inbox) Room() Room {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.files) + b.waiting + b.directories, b.o.MaximumEntries
+	r := Room{Entries: b.entries(), MaximumEntries: b.o.MaximumEntries}
+	err := b.room()
+	if quota := b.limits.Quota; err == nil && quota > 0 && b.bytes >= quota {
+		err = errQuota(quota)
+	}
+	if err != nil {
+		r.Full = err.Error()
+	}
+	return r
 }
 
 // State is what becomes of a file.
