@@ -40,40 +40,31 @@ func hostKeyRank(algorithm string) int {
 }
 
 // hostKeyAlgorithms orders the allowed host key algorithms so that the server
-// shows a key that can be checked: first the known ones, then the others, so
-// that a server that no longer has the known key shows a changed one instead of
-// failing the negotiation. Certificates are asked for only where an authority
-// is known, because a server that has one would show it in place of the key.
-func hostKeyAlgorithms(allowed, known []string, certificates bool) []string {
-	var first, rest []string
-	for _, a := range known {
-		if slices.Contains(allowed, a) && !isCertAlgorithm(a) {
-			first = append(first, a)
-		}
-	}
+// shows a key that can be checked, as OpenSSH's client does: first those of the
+// known types of key, then the others, so that a server that no longer has a
+// known key shows a changed one instead of failing the negotiation.
+// Certificates are asked for only where an authority is known, because a server
+// that has one would show it in place of the key; an authority signs keys of
+// any type, whatever its own.
+func hostKeyAlgorithms(allowed, knownTypes []string, certificates bool) []string {
+	var certs, first, rest []string
 	for _, a := range allowed {
 		switch {
-		case isCertAlgorithm(a) && certificates:
-			// An authority signs keys of any type, whatever its own.
-			first = slices.Insert(first, certCount(first), a)
-		case isCertAlgorithm(a), slices.Contains(first, a):
+		case isCertAlgorithm(a):
+			certs = append(certs, a)
+		case slices.Contains(knownTypes, keyTypeOf(a)):
+			first = append(first, a)
 		default:
 			rest = append(rest, a)
 		}
 	}
-	return append(first, rest...)
+	if !certificates {
+		certs = nil
+	}
+	return slices.Concat(certs, first, rest)
 }
 
 func isCertAlgorithm(a string) bool { return strings.Contains(a, "-cert-v01") }
-
-// certCount counts the certificate algorithms at the front.
-func certCount(algorithms []string) int {
-	n := slices.IndexFunc(algorithms, func(a string) bool { return !isCertAlgorithm(a) })
-	if n < 0 {
-		return len(algorithms)
-	}
-	return n
-}
 
 // keyTypeOf gives the type of key behind a signature algorithm: RSA keys sign
 // under three names (RFC 8332).

@@ -114,13 +114,16 @@ func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) (detail st
 		return "", errFetched
 	}
 	named := k.Type + " " + k.Fingerprint
+	if verdict == keyUncertified && c.policy == PolicyAcceptNew {
+		verdict = keyUnknown // who accepts a key without a certificate gains nothing here
+	}
 	switch verdict {
 	case keyKnown:
 		return fmt.Sprintf("%s, %s", named, why), nil
 	case keyUnknown:
-		return c.meet(ctx, k, named)
+		return c.meet(ctx, k, named, why)
 	case keyUncertified:
-		return "", c.keyError(status.HostKeyUnknown, fmt.Errorf("%s: %s", named, why))
+		return "", c.keyError(status.HostKeyVerificationFailed, fmt.Errorf("%s %s", named, why))
 	default:
 		return "", c.keyError(status.HostKeyVerificationFailed, fmt.Errorf("%s: %s", named, why))
 	}
@@ -147,12 +150,12 @@ func (c *hostKeyCheck) verifyPinned(k HostKey) (string, error) {
 }
 
 // meet decides on the key of a host that has none in the known_hosts file.
-func (c *hostKeyCheck) meet(ctx context.Context, k HostKey, named string) (string, error) {
+func (c *hostKeyCheck) meet(ctx context.Context, k HostKey, named, why string) (string, error) {
 	how := "accepted as new and remembered"
 	switch {
 	case c.policy == PolicyAcceptNew:
 	case c.prompt == nil:
-		return "", c.keyError(status.HostKeyUnknown, fmt.Errorf("%s is not in %s", named, c.file()))
+		return "", c.keyError(status.HostKeyUnknown, fmt.Errorf("%s %s", named, why))
 	default:
 		yes, err := c.prompt(ctx, k)
 		if err != nil {
@@ -170,13 +173,6 @@ func (c *hostKeyCheck) meet(ctx context.Context, k HostKey, named string) (strin
 		return "", c.keyError(status.HostKeyUnknown, fmt.Errorf("%s cannot be remembered: %w", named, err))
 	}
 	return named + ", " + how, nil
-}
-
-func (c *hostKeyCheck) file() string {
-	if c.path == "" {
-		return "known_hosts (no file is configured)"
-	}
-	return c.path
 }
 
 // describe names a key; a certificate is named by the key that it certifies.

@@ -374,21 +374,20 @@ func TestHostKeyAlgorithms(t *testing.T) {
 	if got := hostKeyAlgorithms(allowed, nil, false); got[0] != ssh.KeyAlgoED25519 || slices.ContainsFunc(got, isCertAlgorithm) {
 		t.Errorf("nothing known: %v", got)
 	}
-	if got := hostKeyAlgorithms(allowed, []string{"rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"}, false); !slices.Equal(got[:2], []string{"rsa-sha2-512", "rsa-sha2-256"}) ||
+	if got := hostKeyAlgorithms(allowed, []string{ssh.KeyAlgoRSA}, false); !slices.Equal(got[:2], []string{"rsa-sha2-512", "rsa-sha2-256"}) ||
 		slices.Contains(got, "ssh-rsa") || !slices.Contains(got, ssh.KeyAlgoED25519) {
 		t.Errorf("RSA known: %v", got)
 	}
-	if got := hostKeyAlgorithms(legacy, []string{"ssh-rsa"}, false); got[0] != "ssh-rsa" {
+	if got := hostKeyAlgorithms(legacy, []string{ssh.KeyAlgoRSA}, false); got[2] != "ssh-rsa" {
 		t.Errorf("RSA known, legacy: %v", got)
 	}
-	got := hostKeyAlgorithms(allowed, []string{ssh.CertAlgoED25519v01, ssh.KeyAlgoECDSA256}, true)
-	if n := certCount(got); n < 4 || slices.ContainsFunc(got[n:], isCertAlgorithm) || got[n] != ssh.KeyAlgoECDSA256 {
-		t.Errorf("an authority known: %v", got)
+	if got := hostKeyAlgorithms(allowed, []string{ssh.KeyAlgoRSA, ssh.KeyAlgoED25519}, false); got[0] != ssh.KeyAlgoED25519 || got[1] != "rsa-sha2-512" {
+		t.Errorf("two types known: %v", got)
 	}
-	for _, list := range [][]string{got, hostKeyAlgorithms(legacy, legacy, true)} {
-		if sorted := slices.Sorted(slices.Values(list)); len(slices.Compact(sorted)) != len(list) {
-			t.Errorf("twice in the list: %v", list)
-		}
+	got := hostKeyAlgorithms(allowed, []string{ssh.KeyAlgoECDSA256}, true)
+	n := slices.IndexFunc(got, func(a string) bool { return !isCertAlgorithm(a) })
+	if n < 4 || slices.ContainsFunc(got[n:], isCertAlgorithm) || got[n] != ssh.KeyAlgoECDSA256 {
+		t.Errorf("an authority known: %v", got)
 	}
 	ciphers := allowedAlgorithms(false).Ciphers
 	if !strings.Contains(ciphers[0], "gcm") || !strings.Contains(ciphers[2], "chacha20") || slices.ContainsFunc(ciphers, func(c string) bool { return strings.Contains(c, "cbc") }) {
@@ -414,8 +413,8 @@ func FuzzKnownHosts(f *testing.F) {
 		if known, err := readKnownHosts(path); err == nil {
 			known.judge(k.Addr, k.key)
 			known.algorithms(k.Addr)
-		} else if !bytes.Contains(data, []byte("@")) {
-			t.Fatalf("a file without markers cannot be read: %v", err)
+		} else {
+			t.Fatalf("it cannot be read: %v", err)
 		}
 		edited := replaceKey(bytes.Clone(data), k)
 		if again := replaceKey(bytes.Clone(edited), k); !bytes.Equal(again, edited) {

@@ -2,19 +2,15 @@ package sftp
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
-	"strings"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // keyVerdict is what a known_hosts file says of a key.
@@ -22,63 +18,28 @@ type keyVerdict int
 
 const (
 	keyUnknown     keyVerdict = iota // nothing is known of the host
-	keyKnown                         // it is the host's key, or certified by its authority
-	keyChanged                       // the host has another key
-	keyRevoked                       // marked @revoked, or a certificate that does not hold
-	keyUncertified                   // the host has an authority, and shows no certificate of it
+	keyKnown                         // it is one of the host's keys, or certified by its authority
+	keyChanged                       // the host has other keys
+	keyRevoked                       // marked @revoked
+	keyUncertified                   // nothing is known but an authority, and its certificate does not hold
 )
 
 // maxKnownHosts bounds the file that is read into memory.
 const maxKnownHosts = 16 << 20
 
-// knownHosts is one reading of a known_hosts file; a nil db knows nothing.
+// knownHosts is one reading of a known_hosts file, in the format of sshd(8).
 type knownHosts struct {
-	db   *knownhosts.HostKeyDB
 	path string
+	data []byte
 }
 
-// readKnownHosts reads the file in the format of sshd(8). A missing file is an
-// empty one. As with OpenSSH, a line that cannot be read is passed over; but
-// one with a marker is an error, because passing over an @revoked trusts more.
-func readKnownHosts(path string) (k knownHosts, err error) {
-	k.path = path
+// readKnownHosts reads the file; a missing one is an empty one.
+func readKnownHosts(path string) (knownHosts, error) {
 	data, err := readFile(path)
-	if errors.Is(err, fs.ErrNotExist) || path == "" {
-		return k, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && path != "" {
+		return knownHosts{path: path}, err
 	}
-	if err != nil {
-		return k, err
-	}
-	clean, dropped, err := readableLines(data)
-	if err != nil {
-		return k, fmt.Errorf("%s:%w", path, err)
-	}
-	if !dropped {
-		k.db, err = openDB(path)
-		return k, err
-	}
-	// The library reads files only, and whole ones: it gets a cleaned copy.
-	f, err := os.CreateTemp("", "known_hosts-*")
-	if err != nil {
-		return k, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(clean)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return k, err
-	}
-	k.db, err = openDB(f.Name())
-	return k, err
-}
-
-// openDB is knownhosts.NewDB, which panics on some malformed lines.
-func openDB(path string) (db *knownhosts.HostKeyDB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read %s: malformed", path)
-		}
-	}()
-	return knownhosts.NewDB(path)
+	return knownHosts{path: path, data: data}, nil
 }
 
 // readFile reads a file of bounded size.
@@ -93,123 +54,167 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// readableLines blanks the lines that cannot be read, so that the others keep their numbers.
-func readableLines(data []byte) (clean []byte, dropped bool, err error) {
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		text := bytes.TrimSpace(line)
-		if len(text) == 0 || text[0] == '#' || lineReadable(text) {
-			clean = append(clean, line...)
-			continue
-		}
-		if text[0] == '@' {
-			return nil, false, fmt.Errorf("%d: a line with a marker that cannot be read", n)
-		}
-		clean, dropped = append(clean, '\n'), true
-	}
-	return clean, dropped, nil
-}
-
-// lineReadable tells whether the library takes the line.
-func lineReadable(line []byte) bool {
-	if len(line) >= 64<<10 { // bufio.MaxScanTokenSize
-		return false
-	}
-	marker, hosts, key, _, _, err := ssh.ParseKnownHosts(append(bytes.Clone(line), '\n'))
+// hostNames gives the names under which a host is looked up: "[host]:port", and
+// the host alone. OpenSSH takes the lines of the second where the first has
+// none. On port 22 there is only the second.
+func hostNames(addr string) (name, bare string) {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return false
+		return addr, ""
 	}
-	rest := bytes.TrimSpace(bytes.TrimPrefix(line, []byte("@"+marker)))
-	fields := bytes.Fields(rest)
-	if len(fields) < 3 || string(fields[1]) != key.Type() {
-		return false
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String() // an IPv6 address has several spellings
 	}
-	if fields[0][0] == '|' {
-		_, ok := hashedHost(string(fields[0]))
-		return ok
+	name = knownhosts.Normalize(net.JoinHostPort(host, port))
+	if name == host {
+		return host, ""
 	}
-	for _, h := range hosts {
-		h = strings.TrimPrefix(h, "!")
-		if h == "" {
-			return false
-		}
-		if h[0] == '[' {
-			if _, _, err := net.SplitHostPort(h); err != nil {
-				return false
-			}
-		}
-	}
-	return true
+	return name, host
 }
 
-// algorithms gives the algorithms of the keys known for the host, and whether
-// there is an authority for its certificates.
-func (k knownHosts) algorithms(addr string) (types []string, authority bool) {
-	if k.db == nil {
-		return nil, false
-	}
-	for _, key := range k.db.HostKeys(addr) {
-		authority = authority || key.Cert
-	}
-	return k.db.HostKeyAlgorithms(addr), authority
+// hostLines are the lines that name a host, with its port and without.
+type hostLines struct {
+	exact, bare []knownLine
 }
 
-// judge says what the file knows of the host's key, and why.
-func (k knownHosts) judge(addr string, key ssh.PublicKey) (keyVerdict, string) {
-	if k.db == nil {
-		return keyUnknown, "no known_hosts file"
-	}
-	err := k.db.HostKeyCallback()(addr, &net.TCPAddr{IP: net.IPv4zero}, key)
-	if err == nil {
-		if _, ok := key.(*ssh.Certificate); ok {
-			return keyKnown, "certified by an authority in " + k.path
-		}
-		return keyKnown, "known in " + k.path
-	}
-	if revoked, ok := errors.AsType[*xknownhosts.RevokedError](err); ok {
-		return keyRevoked, fmt.Sprintf("marked @revoked in %s:%d", k.path, revoked.Revoked.Line)
-	}
-	if unknown, ok := errors.AsType[*xknownhosts.KeyError](err); ok {
-		return k.compare(addr, unknown)
-	}
-	return keyRevoked, fmt.Sprintf("%v (authorities from %s)", err, k.path)
-}
-
-// compare tells a host without a key from one with another key.
-func (k knownHosts) compare(addr string, unknown *xknownhosts.KeyError) (keyVerdict, string) {
-	if len(unknown.Want) == 0 {
-		return keyUnknown, "not in " + k.path
-	}
-	for _, known := range k.db.HostKeys(addr) {
-		if known.Cert {
+// lines finds the lines of a host.
+func (k knownHosts) lines(addr string) hostLines {
+	name, bare := hostNames(addr)
+	var found hostLines
+	n := 0
+	for text := range bytes.Lines(k.data) {
+		n++
+		line, ok := splitKnownLine(string(text))
+		if !ok {
 			continue
 		}
-		for _, w := range unknown.Want {
-			if bytes.Equal(w.Key.Marshal(), known.Marshal()) {
-				return keyChanged, fmt.Sprintf("%s:%d has %s %s for this host",
-					k.path, w.Line, w.Key.Type(), ssh.FingerprintSHA256(w.Key))
-			}
+		line.number = n
+		if line.names(name) {
+			found.exact = append(found.exact, line.parsed())
+		} else if bare != "" && line.names(bare) {
+			found.bare = append(found.bare, line.parsed())
 		}
 	}
-	return keyUncertified, "it shows no certificate of the authority that " + k.path + " has for this host"
+	return found
 }
 
-// hashedHost reads a hashed name, "|1|salt|hash": HMAC-SHA1 of the name under
-// the salt (ssh-keygen -H).
-func hashedHost(field string) (matches func(host string) bool, ok bool) {
-	parts := strings.Split(field, "|")
-	if len(parts) != 4 || parts[0] != "" || parts[1] != "1" {
-		return nil, false
-	}
-	salt, err1 := base64.StdEncoding.DecodeString(parts[2])
-	want, err2 := base64.StdEncoding.DecodeString(parts[3])
-	if err1 != nil || err2 != nil {
-		return nil, false
-	}
-	return func(host string) bool {
-		mac := hmac.New(sha1.New, salt)
-		mac.Write([]byte(host))
-		return hmac.Equal(mac.Sum(nil), want)
-	}, true
+// all gives the lines of both names.
+func (l hostLines) all() []knownLine {
+	return append(l.exact[:len(l.exact):len(l.exact)], l.bare...)
 }
+
+// algorithms gives the types of the host's keys, and whether there is an
+// authority for its certificates.
+func (k knownHosts) algorithms(addr string) (types []string, authority bool) {
+	found := k.lines(addr)
+	for _, line := range found.all() {
+		authority = authority || line.marker == markerAuthority && line.key != nil
+	}
+	for _, lines := range [][]knownLine{found.exact, found.bare} {
+		for _, line := range lines {
+			if line.isKey() {
+				types = append(types, line.key.Type())
+			}
+		}
+		if len(types) > 0 {
+			break
+		}
+	}
+	return types, authority
+}
+
+// judge says what the file knows of the host's key, and why. It follows
+// check_host_key of OpenSSH's client: a certificate that no authority of the
+// host stands for counts as the plain key in it, any of several keys is good,
+// and the lines that name the host without its port can only confirm a key.
+func (k knownHosts) judge(addr string, key ssh.PublicKey) (keyVerdict, string) {
+	found := k.lines(addr)
+	if line, ok := revoking(found.all(), key); ok {
+		if line.key == nil {
+			return keyRevoked, fmt.Sprintf("%s:%d has the marker @revoked and cannot be read", k.path, line.number)
+		}
+		return keyRevoked, fmt.Sprintf("marked @revoked in %s:%d", k.path, line.number)
+	}
+	verdict, remark := certifies(found.all(), addr, key)
+	if verdict == keyKnown {
+		return keyKnown, "certified by an authority in " + k.path
+	}
+	key = plainKey(key)
+	other, known := compareKeys(found.exact, key)
+	if !known && other == nil {
+		_, known = compareKeys(found.bare, key)
+	}
+	switch {
+	case known:
+		return keyKnown, "known in " + k.path
+	case other != nil:
+		return keyChanged, fmt.Sprintf("%s:%d has %s %s for this host%s",
+			k.path, other.number, other.key.Type(), ssh.FingerprintSHA256(other.key), remark)
+	case k.path == "":
+		return keyUnknown, "is not in known_hosts (no file is configured)"
+	}
+	return verdict, "is not in " + k.path + remark
+}
+
+// compareKeys looks for the key among the plain ones, and gives another one of
+// the host, of the same type if there is one.
+func compareKeys(lines []knownLine, key ssh.PublicKey) (other *knownLine, known bool) {
+	for i, line := range lines {
+		switch {
+		case !line.isKey():
+		case sameKey(line.key, key):
+			return nil, true
+		case other == nil, other.key.Type() != key.Type():
+			other = &lines[i]
+		}
+	}
+	return other, false
+}
+
+// revoking finds the line that revokes the key, or the authority that certified
+// it. One that cannot be read counts: to pass over it would trust more.
+func revoking(lines []knownLine, key ssh.PublicKey) (knownLine, bool) {
+	cert, isCert := key.(*ssh.Certificate)
+	for _, line := range lines {
+		if line.marker != markerRevoked {
+			continue
+		}
+		if line.key == nil && !foreignKeyType(line.keyType) || line.key != nil &&
+			(sameKey(line.key, plainKey(key)) || isCert && sameKey(line.key, cert.SignatureKey)) {
+			return line, true
+		}
+	}
+	return knownLine{}, false
+}
+
+// certifies tells whether an authority of the host stands for the key; if there
+// is an authority and it does not, the remark says so.
+func certifies(lines []knownLine, addr string, key ssh.PublicKey) (verdict keyVerdict, remark string) {
+	cert, isCert := key.(*ssh.Certificate)
+	for _, line := range lines {
+		switch {
+		case line.marker != markerAuthority, line.key == nil:
+		case !isCert:
+			return keyUnknown, "; it has an authority for this host, and the server shows no certificate"
+		case !sameKey(line.key, cert.SignatureKey):
+			remark = "; the server's certificate is of another authority"
+		default:
+			if err := checkHostCertificate(cert, addr); err != nil {
+				return keyUncertified, fmt.Sprintf("; the server's certificate does not hold: %v", err)
+			}
+			return keyKnown, ""
+		}
+	}
+	return keyUnknown, remark
+}
+
+// checkHostCertificate checks all of a certificate but its authority.
+func checkHostCertificate(cert *ssh.Certificate, addr string) error {
+	if cert.Signature.Format == ssh.KeyAlgoRSA {
+		return errors.New("it is signed with SHA-1")
+	}
+	checker := ssh.CertChecker{IsHostAuthority: func(ssh.PublicKey, string) bool { return true }}
+	return checker.CheckHostKey(addr, nil, cert)
+}
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }

@@ -3,7 +3,6 @@ package sftp
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +12,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // errOtherKey: the host got another key from someone else meanwhile.
@@ -29,7 +28,7 @@ func learn(ctx context.Context, path string, k HostKey) error {
 		switch verdict, why := known.judge(k.Addr, k.key); verdict {
 		case keyKnown:
 			return data, nil
-		case keyUnknown:
+		case keyUnknown, keyUncertified:
 			return appendKey(data, k), nil
 		default:
 			return nil, fmt.Errorf("%w: %s", errOtherKey, why)
@@ -115,50 +114,49 @@ func appendKey(data []byte, k HostKey) []byte {
 	if len(data) > 0 && data[len(data)-1] != '\n' {
 		data = append(data, '\n')
 	}
-	return append(data, knownhosts.Line([]string{k.Addr}, k.key)+"\n"...)
+	name, _ := hostNames(k.Addr)
+	return append(data, knownhosts.Line([]string{name}, k.key)+"\n"...)
 }
 
 // replaceKey removes the host's other keys and adds this one.
 func replaceKey(data []byte, k HostKey) []byte {
-	host := knownhosts.Normalize(k.Addr)
-	blob := base64.StdEncoding.EncodeToString(k.key.Marshal())
+	name, _ := hostNames(k.Addr)
 	var kept []byte
-	for line := range bytes.Lines(data) {
-		fields := strings.Fields(string(line))
-		if len(fields) < 3 || fields[0][0] == '#' || fields[0][0] == '@' || !namesHost(fields[0], host) {
-			kept = append(kept, line...)
+	for text := range bytes.Lines(data) {
+		line, ok := splitKnownLine(string(text))
+		if !ok || line.marker != "" || !line.lists(name) {
+			kept = append(kept, text...)
 			continue
 		}
-		if fields[2] == blob {
+		if line = line.parsed(); line.key != nil && sameKey(line.key, k.key) {
 			return data
 		}
-		if others := withoutHost(fields[0], host); others != "" {
-			fields[0] = others
-			kept = append(kept, strings.Join(fields, " ")+"\n"...)
+		if others := withoutHost(line.hosts, name); others != "" {
+			fields := strings.TrimRight(strings.Join([]string{others, line.keyType, line.blob, line.comment}, " "), " ")
+			kept = append(kept, fields+"\n"...)
 		}
 	}
 	return appendKey(kept, k)
 }
 
-// namesHost tells whether the first field of a line names the host itself; a
-// wildcard that only covers it does not count.
-func namesHost(field, host string) bool {
-	if field[0] == '|' {
-		matches, ok := hashedHost(field)
-		return ok && matches(host)
+// lists tells whether the line has the name itself; a wildcard that only
+// covers it does not count.
+func (l knownLine) lists(name string) bool {
+	if l.hosts[0] == '|' {
+		return l.names(name)
 	}
-	return withoutHost(field, host) != field
+	return withoutHost(l.hosts, name) != l.hosts
 }
 
 // withoutHost takes the host out of a list of names.
-func withoutHost(field, host string) string {
+func withoutHost(field, name string) string {
 	if field[0] == '|' {
 		return ""
 	}
 	var others []string
-	for name := range strings.SplitSeq(field, ",") {
-		if !strings.EqualFold(knownhosts.Normalize(name), host) {
-			others = append(others, name)
+	for n := range strings.SplitSeq(field, ",") {
+		if !strings.EqualFold(knownhosts.Normalize(n), name) {
+			others = append(others, n)
 		}
 	}
 	return strings.Join(others, ",")
