@@ -2,9 +2,10 @@ package sftp
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,22 +17,21 @@ import (
 
 // Bounds of what a key file may ask for.
 const (
-	maxKeyFile      = 256 << 10 // bytes
-	maxRSABits      = 16384
-	maxBcryptRounds = 4096 // ssh-keygen's default is 24
+	maxKeyFile = 256 << 10 // bytes
+	maxRSABits = 16384
 )
 
 // Why a key file cannot be used, as users read it.
 var (
 	errPassphraseMissing = errors.New("it is encrypted: give its passphrase in sftp.key_pairs_passphrase")
-	errPassphraseWrong   = errors.New("the passphrase in sftp.key_pairs_passphrase does not fit, or the file is damaged")
+	errPassphraseWrong   = errors.New("the passphrase in sftp.key_pairs_passphrase does not fit")
 	errNoKey             = errors.New("it is no private key in OpenSSH, PEM or PuTTY format")
-	errPublicKey         = errors.New("it is a public key: name the private key's file")
+	errDamaged           = errors.New("it is damaged: take it from where it was made again")
 )
 
-// loadSigners reads a private key, and the certificate beside it in
-// "<path>-cert.pub" if there is one, which is then tried first. Errors name the
-// file and say what to do; they never hold the passphrase or key material.
+// loadSigners reads a private key, and its certificate in "<path>-cert.pub", or
+// else in the file itself, which is then tried first. Errors name the file and
+// say what to do; they never hold the passphrase or key material.
 func loadSigners(path, passphrase string, legacy bool) ([]ssh.Signer, error) {
 	data, err := readKeyFile(path)
 	if err != nil {
@@ -45,18 +45,47 @@ func loadSigners(path, passphrase string, legacy bool) ([]ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
-	cert, err := readKeyFile(path + "-cert.pub")
+	certSigner, err := certificateSigner(path, data, signers[0])
+	if certSigner == nil || err != nil {
+		return signers, err
+	}
+	return append([]ssh.Signer{certSigner}, signers...), nil
+}
+
+// certificateSigner makes a signer that shows the key's certificate; nil: there is none.
+func certificateSigner(path string, keyFile []byte, signer ssh.Signer) (ssh.Signer, error) {
+	data, err := readKeyFile(path + "-cert.pub")
 	if errors.Is(err, fs.ErrNotExist) {
-		return signers, nil
+		if cert := certificateIn(keyText(keyFile)); cert != nil {
+			if s, err := ssh.NewCertSigner(cert, signer); err == nil {
+				return s, nil
+			}
+		}
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	certSigner, err := withCertificate(cert, signers[0])
+	certSigner, err := withCertificate(data, signer)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s-cert.pub: %w", path, err)
 	}
-	return append([]ssh.Signer{certSigner}, signers...), nil
+	return certSigner, nil
+}
+
+// certificateIn finds the first OpenSSH certificate in a text.
+func certificateIn(text string) *ssh.Certificate {
+	for rest := []byte(text); len(rest) > 0; {
+		key, _, _, next, err := ssh.ParseAuthorizedKey(rest)
+		if err != nil {
+			return nil
+		}
+		if cert, ok := key.(*ssh.Certificate); ok {
+			return cert
+		}
+		rest = next
+	}
+	return nil
 }
 
 // readKeyFile reads a file of bounded size.
@@ -81,99 +110,41 @@ func readKeyFile(path string) ([]byte, error) {
 func parseKey(data, passphrase []byte) (signer ssh.Signer, err error) {
 	defer func() {
 		if recover() != nil {
-			signer, err = nil, fmt.Errorf("%w: it is damaged", errNoKey)
+			signer, err = nil, errDamaged
 		}
 	}()
 	raw, err := parseRawKey(data, passphrase)
 	if err != nil {
 		return nil, err
 	}
-	if k, ok := raw.(*rsa.PrivateKey); ok && k.N.BitLen() > maxRSABits {
-		return nil, fmt.Errorf("an RSA key of %d bits: %d is the most", k.N.BitLen(), maxRSABits)
+	switch k := raw.(type) {
+	case *rsa.PrivateKey:
+		if k.N.BitLen() > maxRSABits {
+			return nil, fmt.Errorf("an RSA key of %d bits: %d is the most", k.N.BitLen(), maxRSABits)
+		}
+	case *ecdsa.PrivateKey:
+		if k.Curve == elliptic.P224() {
+			return nil, errCurve
+		}
+	case *ed25519.PrivateKey:
+		// A public half that does not belong to the seed would give the key away.
+		if !bytes.Equal(ed25519.NewKeyFromSeed(k.Seed()), *k) {
+			return nil, errDamaged
+		}
 	}
 	signer, err = ssh.NewSignerFromKey(raw)
 	if err != nil {
-		return nil, errors.Join(errNoKey, err)
+		return nil, &keyForm{fmt.Sprintf("a key of a kind (%T) that SSH has not", raw), adviceNewKey}
 	}
 	return signer, nil
-}
-
-// parseRawKey tells the formats apart.
-func parseRawKey(data, passphrase []byte) (any, error) {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
-	if bytes.HasPrefix(data, []byte("PuTTY-User-Key-File-")) {
-		return parsePPK(data, passphrase)
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, notPEM(data)
-	}
-	switch block.Type {
-	case "ENCRYPTED PRIVATE KEY":
-		return parseEncryptedPKCS8(block.Bytes, passphrase)
-	case "OPENSSH PRIVATE KEY":
-		if bcryptRounds(block.Bytes) > maxBcryptRounds {
-			return nil, fmt.Errorf("its passphrase is hashed in more than %d rounds", maxBcryptRounds)
-		}
-	}
-	raw, err := ssh.ParseRawPrivateKey(data)
-	if _, encrypted := errors.AsType[*ssh.PassphraseMissingError](err); encrypted {
-		if len(passphrase) == 0 {
-			return nil, errPassphraseMissing
-		}
-		if raw, err = ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase); err != nil {
-			return nil, wrongPassphrase(err)
-		}
-		return raw, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoKey, err)
-	}
-	return raw, nil
-}
-
-// wrongPassphrase tells a passphrase that does not fit from a key that cannot
-// be read with any.
-func wrongPassphrase(err error) error {
-	if errors.Is(err, x509.IncorrectPasswordError) {
-		return errPassphraseWrong
-	}
-	return fmt.Errorf("%w (%w)", errPassphraseWrong, err)
-}
-
-// notPEM says what a file is in place of a private key.
-func notPEM(data []byte) error {
-	if _, _, _, _, err := ssh.ParseAuthorizedKey(data); err == nil {
-		return errPublicKey
-	}
-	if bytes.HasPrefix(data, []byte("---- BEGIN SSH2 PUBLIC KEY")) {
-		return errPublicKey
-	}
-	return errNoKey
-}
-
-// bcryptRounds is how costly the passphrase of an OpenSSH key is made (the
-// format is OpenSSH's PROTOCOL.key).
-func bcryptRounds(block []byte) uint32 {
-	rest, ok := bytes.CutPrefix(block, []byte("openssh-key-v1\x00"))
-	var key struct {
-		Cipher, KDF string
-		Options     string
-		Rest        []byte `ssh:"rest"`
-	}
-	var options struct {
-		Salt   string
-		Rounds uint32
-	}
-	if !ok || ssh.Unmarshal(rest, &key) != nil || ssh.Unmarshal([]byte(key.Options), &options) != nil {
-		return 0
-	}
-	return options.Rounds
 }
 
 // modernSigners lets an RSA key sign with SHA-2 (RFC 8332), and with SHA-1 only
 // when legacy algorithms are allowed.
 func modernSigners(signer ssh.Signer, legacy bool) ([]ssh.Signer, error) {
+	if signer.PublicKey().Type() == ssh.InsecureKeyAlgoDSA && !legacy {
+		return nil, errDSA
+	}
 	free, ok := signer.(ssh.AlgorithmSigner)
 	if !ok || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
 		return []ssh.Signer{signer}, nil
@@ -205,7 +176,7 @@ func (sha512Key) Type() string { return ssh.KeyAlgoRSASHA512 }
 
 // withCertificate makes a signer that shows the certificate.
 func withCertificate(data []byte, signer ssh.Signer) (ssh.Signer, error) {
-	key, _, _, _, err := ssh.ParseAuthorizedKey(data)
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(keyText(data)))
 	if err != nil {
 		return nil, errors.New("it cannot be read")
 	}

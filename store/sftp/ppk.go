@@ -2,9 +2,11 @@ package sftp
 
 import (
 	"bytes"
-	"crypto/ed25519"
+	"crypto/aes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kayrus/putty"
 )
@@ -18,14 +20,20 @@ const (
 	maxArgon2Work   = 2 << 20 // KiB times passes: some seconds
 )
 
+// ppkHeader starts the file, with the version behind it.
+const ppkHeader = "PuTTY-User-Key-File-"
+
 // parsePPK reads a PuTTY private key of version 2 or 3
 // (https://the.earth.li/~sgtatham/putty/0.83/htmldoc/AppendixC.html). The
 // library takes the costs of the key derivation as the file gives them, so they
 // are bounded here; it may panic, which parseKey catches.
 func parsePPK(data, passphrase []byte) (any, error) {
-	key, err := putty.New(data)
+	if err := ppkForm(data); err != nil {
+		return nil, err
+	}
+	key, err := putty.New(ppkLines(data))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoKey, err)
+		return nil, fmt.Errorf("%w (%w)", errDamaged, err)
 	}
 	if key.Encryption != "none" && len(passphrase) == 0 {
 		return nil, errPassphraseMissing
@@ -38,18 +46,54 @@ func parsePPK(data, passphrase []byte) (any, error) {
 		uint64(key.Argon2Memory)*uint64(key.Argon2Passes) > maxArgon2Work) {
 		return nil, errors.New("its passphrase is hashed at an unreasonable cost: save it again with puttygen")
 	}
+	if key.Encryption != "none" && (len(key.PrivateKey) == 0 || len(key.PrivateKey)%aes.BlockSize != 0) {
+		return nil, errDamaged
+	}
 	raw, err := key.ParseRawPrivateKey(passphrase)
-	if err != nil {
-		if key.Encryption != "none" {
-			return nil, errPassphraseWrong
-		}
-		return nil, fmt.Errorf("%w: it is damaged", errNoKey)
+	switch {
+	case err == nil:
+		return raw, nil
+	case key.Encryption != "none" && !startsWithLength(key.PrivateKey):
+		return nil, errPassphraseWrong
 	}
-	if k, ok := raw.(*ed25519.PrivateKey); ok {
-		// A public half that does not belong to the seed would give the key away.
-		if !bytes.Equal(ed25519.NewKeyFromSeed(k.Seed()), *k) {
-			return nil, fmt.Errorf("%w: it is damaged", errNoKey)
+	return nil, errDamaged
+}
+
+// ppkLines is the key without blanks at the ends of lines, and without what
+// stands behind it. A comment keeps its blanks: the MAC covers them.
+func ppkLines(data []byte) []byte {
+	var lines []byte
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimRight(line, "\n")
+		if !bytes.HasPrefix(line, []byte("Comment:")) {
+			line = bytes.TrimRight(line, " \t")
+		}
+		lines = append(append(lines, line...), '\n')
+		if bytes.HasPrefix(line, []byte("Private-MAC:")) || bytes.HasPrefix(line, []byte("Private-Hash:")) {
+			break
 		}
 	}
-	return raw, nil
+	return lines
+}
+
+// startsWithLength tells whether a decrypted key starts as all do, with the
+// length of its first number. Its MAC covers the readable part of the file too,
+// so that it does not tell a wrong passphrase from a change there.
+func startsWithLength(private []byte) bool {
+	return len(private) > 4 && uint64(binary.BigEndian.Uint32(private)) <= uint64(len(private)-4)
+}
+
+// ppkForm names what the library does not read.
+func ppkForm(data []byte) error {
+	first, _, _ := strings.Cut(string(data[len(ppkHeader):]), "\n")
+	version, kind, _ := strings.Cut(first, ":")
+	switch kind = strings.TrimSpace(kind); {
+	case strings.TrimSpace(version) != "2" && strings.TrimSpace(version) != "3":
+		return errPPKVersion
+	case strings.HasPrefix(kind, "sk-"):
+		return errFIDO
+	case foreignKeyType(kind):
+		return &keyForm{fmt.Sprintf("a PuTTY key of the type %q", printable([]byte(kind))), adviceNewKey}
+	}
+	return nil
 }
