@@ -104,7 +104,7 @@ func parseSEC1(der []byte) (any, error) {
 	switch _, broken := asn1.Unmarshal(der, &key); {
 	case broken != nil:
 		return nil, errDamaged
-	case key.Parameters.Tag == asn1.TagSequence:
+	case len(key.Parameters.Bytes) > 0 && key.Parameters.Bytes[0] == 0x30: // a sequence in place of a name
 		return nil, errExplicitCurve
 	case strings.Contains(err.Error(), "unknown elliptic curve"):
 		return nil, errCurve
