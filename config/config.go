@@ -2,7 +2,10 @@
 // named by file, line and key, and with what is allowed there.
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"strings"
+)
 
 // Config is a whole configuration file, with defaults filled in, variables
 // replaced, secrets read and relative paths made absolute.
@@ -93,6 +96,15 @@ const (
 	HostKeyAcceptNew  = "accept-new"
 )
 
+// HostKey is how the server's key is checked: known-hosts, accept-new, or the
+// fingerprints of the keys that are right. One stands without a list.
+type HostKey []string
+
+func (HostKey) oneOrMore() {}
+
+// String has blanks between the items, as the store takes them.
+func (k HostKey) String() string { return strings.Join(k, " ") }
+
 // SFTP is the "SFTP Configuration" of a connector.
 type SFTP struct {
 	Host               string         `yaml:"host"`
@@ -103,7 +115,7 @@ type SFTP struct {
 	KeyPairsPath       string         `yaml:"key_pairs_path"`
 	KeyPairsPassphrase Secret         `yaml:"key_pairs_passphrase"` // or key_pairs_passphrase_file
 	InteractiveAnswers Answers        `yaml:"interactive_answers"`  // each may be PROMPT_file
-	HostKey            string         `yaml:"host_key"`             // known-hosts, accept-new or SHA256:…
+	HostKey            HostKey        `yaml:"host_key"`             // known-hosts, accept-new or SHA256:…
 	KnownHostsPath     string         `yaml:"known_hosts_path"`
 	Connections        int            `yaml:"connections"` // 0: start with one and grow where it pays
 	ProxyJump          string         `yaml:"proxy_jump"`  // user@host:port

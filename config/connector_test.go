@@ -81,6 +81,40 @@ func TestHostKey(t *testing.T) {
 	}
 }
 
+// Several keys of a server are pinned by a list of fingerprints.
+func TestHostKeyLists(t *testing.T) {
+	const one, two = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg"
+	for text, want := range map[string]string{
+		one:                          one,
+		"[" + one + "]":              one,
+		"[" + one + ", " + two + "]": one + " " + two,
+		"\n        - " + one + "\n        - " + two + " # from Monday on": one + " " + two,
+		"accept-new":   "accept-new",
+		"[accept-new]": "accept-new",
+		"~":            "known-hosts",
+	} {
+		c, err := Parse("c.yaml", []byte(oneConnector("host_key: "+text, "", "")), variables)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := c.Connectors["a"].SFTP.HostKey.String(); got != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"[]":                                    "a list of 0",
+		"[" + one + ", accept-new]":             "host_key[1]: \"accept-new\": stands alone",
+		"[" + one + ", SHA256:abc]":             "host_key[1]: \"SHA256:abc\": not understood",
+		"known":                                 "host_key: \"known\": not understood",
+		"{a: b}":                                "must be a list",
+		"[" + strings.Repeat(one+",", 17) + "]": "a list of 17",
+	} {
+		_, err := Parse("c.yaml", []byte(oneConnector("host_key: "+text, "", "")), variables)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestConnectorNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"a": true, "Trace-Results_2.x": true, strings.Repeat("a", 100): true, "0": true, ".hidden": true,

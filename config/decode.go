@@ -102,8 +102,18 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at *place) {
 	}
 }
 
+// oneOrMore is a list whose only item may stand without it.
+type oneOrMore interface{ oneOrMore() }
+
 // list decodes a sequence; an empty one is a nil slice.
 func (d *decoder) list(n *yaml.Node, v reflect.Value, at *place) {
+	if _, ok := v.Interface().(oneOrMore); ok && n.Kind == yaml.ScalarNode {
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.scalar(n, item, at)
+		v.SetZero()
+		v.Set(reflect.Append(v, item))
+		return
+	}
 	if n.Kind != yaml.SequenceNode {
 		at.fail("must be a list, not %s; allowed: [one, two], or a line with \"- \" for each", kindOf(n))
 		return

@@ -26,7 +26,7 @@ func (c *Connector) setDefaults() {
 	c.Direction = Download
 	c.SFTP.Port = 22
 	c.SFTP.Authentication = Credentials
-	c.SFTP.HostKey = HostKeyKnownHosts
+	c.SFTP.HostKey = HostKey{HostKeyKnownHosts}
 	c.Files.Include = []string{"**"}
 	c.Files.Settle = Duration(5 * time.Second)
 	c.Files.Symlinks = FollowSymlinks

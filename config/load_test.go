@@ -151,7 +151,7 @@ func TestDefaults(t *testing.T) {
 			SFTP: SFTP{
 				Host: "sftp.vendor.example", Port: 22, Username: "collector",
 				Authentication: Credentials, Password: "from the environment",
-				HostKey: HostKeyKnownHosts, KnownHostsPath: filepath.Join(dir, "data", "known_hosts"),
+				HostKey: HostKey{HostKeyKnownHosts}, KnownHostsPath: filepath.Join(dir, "data", "known_hosts"),
 			},
 			Files: Files{
 				SourceDirectoryPath: "/results", DestinationDirectoryPath: filepath.Join(dir, "results"),

@@ -98,9 +98,7 @@ func validateClass(class string, at *place) {
 // validate checks the "SFTP Configuration".
 func (s SFTP) validate(at *place) {
 	s.validateServer(at)
-	if !validHostKey(s.HostKey) {
-		at.at("host_key").refuse("not understood; allowed: known-hosts, accept-new, SHA256:… (43 characters, as ssh-keygen -l prints them)")
-	}
+	s.HostKey.validate(at.at("host_key"))
 	if s.Connections < 0 || s.Connections > maxConnections {
 		at.at("connections").refuse("out of range; allowed: 0 (as many as pay) to %d", maxConnections)
 	}
@@ -127,12 +125,37 @@ func checkHost(host string) string {
 	return ""
 }
 
-// validHostKey reports whether text is a way to check a host key. A fingerprint
-// is that of ssh-keygen -l: SHA-256 in base64 without padding.
-func validHostKey(text string) bool {
-	if text == HostKeyKnownHosts || text == HostKeyAcceptNew {
-		return true
+// maxHostKeys bounds the fingerprints of one server; sshd shows about four keys.
+const maxHostKeys = 16
+
+// validate checks the ways to check a host key.
+func (k HostKey) validate(at *place) {
+	if len(k) == 0 || len(k) > maxHostKeys {
+		at.fail("a list of %d; allowed: up to %d fingerprints SHA256:…, or one of the words known-hosts, accept-new", len(k), maxHostKeys)
+		return
 	}
+	for i, text := range k {
+		item := at
+		if part := at.parts["["+strconv.Itoa(i)+"]"]; part != nil {
+			item = part
+		}
+		switch {
+		case validFingerprint(text):
+		case len(k) > 1 && validHostKey(text):
+			item.refuse("stands alone; allowed in a list: SHA256:… (43 characters, as ssh-keygen -l prints them)")
+		case !validHostKey(text):
+			item.refuse("not understood; allowed: known-hosts, accept-new, SHA256:… (43 characters, as ssh-keygen -l prints them), or a list of these fingerprints")
+		}
+	}
+}
+
+// validHostKey reports whether text is a way to check a host key.
+func validHostKey(text string) bool {
+	return text == HostKeyKnownHosts || text == HostKeyAcceptNew || validFingerprint(text)
+}
+
+// validFingerprint takes what ssh-keygen -l prints: SHA-256 in base64 without padding.
+func validFingerprint(text string) bool {
 	fingerprint, ok := strings.CutPrefix(text, "SHA256:")
 	if !ok || len(fingerprint) != 43 || strings.ContainsAny(fingerprint, "\r\n") {
 		return false

@@ -62,7 +62,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s key of %s: %s\n", key.Type, key.Addr, key.Fingerprint)
 	}
-	if pin := cfg.Connectors[name].SFTP.HostKey; strings.HasPrefix(pin, "SHA256:") && pin != key.Fingerprint {
+	if pin := cfg.Connectors[name].SFTP.HostKey.String(); strings.HasPrefix(pin, "SHA256:") && !key.Known {
 		return failed(fmt.Errorf("sftp.host_key pins %s, and the server shows another key: if it is the right one, change sftp.host_key", pin))
 	}
 	if key.Changed && (yes || !terminal(a.stdin)) {

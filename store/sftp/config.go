@@ -37,7 +37,7 @@ type Config struct {
 	// password, by pattern: a part of the prompt, or a glob for all of it.
 	Answers map[string]string
 
-	HostKey        string // PolicyKnownHosts (also ""), PolicyAcceptNew, or a fingerprint "SHA256:…"
+	HostKey        string // PolicyKnownHosts (also ""), PolicyAcceptNew, or fingerprints "SHA256:…" with blanks between them
 	KnownHostsPath string // a missing file is an empty one
 	Jump           *Jump  // the host to go through; nil: none
 

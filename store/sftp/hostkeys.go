@@ -31,7 +31,7 @@ type hostKeyCheck struct {
 	path   string
 	prompt func(context.Context, HostKey) (bool, error)
 
-	tried     []HostKey // keys that are not the pinned one, of different types
+	tried     []HostKey // keys that are not pinned, of different types
 	left      bool      // the server may have more types
 	fetchOnly *HostKey  // not nil: take the key and go
 }
@@ -43,7 +43,7 @@ func newHostKeyCheck(cfg Config) *hostKeyCheck {
 // hostAddr is the name under which a host is known: OpenSSH lowers its case.
 func hostAddr(cfg Config) string { return strings.ToLower(cfg.addr()) }
 
-// errNotPinned is a key that is not the pinned one.
+// errNotPinned is a key that is not pinned.
 var errNotPinned = errors.New("the server's key is not the configured one")
 
 // errFetched ends a handshake that only wanted the key.
@@ -54,18 +54,22 @@ func (c *hostKeyCheck) keyError(word status.Word, err error) error {
 	return &status.Error{Word: word, Op: "check the host key of", Target: c.addr, Err: err}
 }
 
-// pinned is the configured fingerprint, or "".
-func (c *hostKeyCheck) pinned() string {
-	if fp, ok := strings.CutPrefix(c.policy, "SHA256:"); ok {
-		return "SHA256:" + strings.TrimRight(fp, "=")
+// pinned are the configured fingerprints; none: the known_hosts file counts.
+func (c *hostKeyCheck) pinned() []string {
+	if !strings.HasPrefix(c.policy, "SHA256:") {
+		return nil
 	}
-	return ""
+	pins := strings.Fields(c.policy)
+	for i := range pins {
+		pins[i] = strings.TrimRight(pins[i], "=")
+	}
+	return pins
 }
 
 // algorithms orders the allowed algorithms so that the server shows the key
 // that can be checked.
 func (c *hostKeyCheck) algorithms(allowed []string) []string {
-	if c.pinned() != "" {
+	if c.pinned() != nil {
 		left := slices.DeleteFunc(hostKeyAlgorithms(allowed, nil, false), func(a string) bool {
 			return slices.ContainsFunc(c.tried, func(k HostKey) bool { return k.Type == keyTypeOf(a) })
 		})
@@ -81,7 +85,7 @@ func (c *hostKeyCheck) algorithms(allowed []string) []string {
 }
 
 // triesAgain says whether the login failed only because the server showed a key
-// of another type than the pinned one.
+// of another type than a pinned one.
 func (c *hostKeyCheck) triesAgain(err error) bool {
 	return c.left && errors.Is(err, errNotPinned)
 }
@@ -94,13 +98,13 @@ func (c *hostKeyCheck) noneLeft() error {
 		shown[i] = k.Type + " " + k.Fingerprint
 	}
 	return c.keyError(status.HostKeyVerificationFailed,
-		fmt.Errorf("%w %s: it shows %s", errNotPinned, c.pinned(), strings.Join(shown, ", ")))
+		fmt.Errorf("%w %s: it shows %s", errNotPinned, strings.Join(c.pinned(), " or "), strings.Join(shown, ", ")))
 }
 
 // verify judges the key. The detail says how it was accepted.
 func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) (detail string, err error) {
 	k := c.describe(key)
-	if c.pinned() != "" {
+	if c.pinned() != nil {
 		return c.verifyPinned(k)
 	}
 	known, err := readKnownHosts(c.path)
@@ -129,9 +133,9 @@ func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) (detail st
 	}
 }
 
-// verifyPinned compares the key with the configured fingerprint.
+// verifyPinned compares the key with the configured fingerprints.
 func (c *hostKeyCheck) verifyPinned(k HostKey) (string, error) {
-	k.Known = k.Fingerprint == c.pinned()
+	k.Known = slices.Contains(c.pinned(), k.Fingerprint)
 	k.Changed = !k.Known
 	if !k.Known {
 		c.tried = append(c.tried, k)

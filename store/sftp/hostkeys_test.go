@@ -79,6 +79,9 @@ func TestHostKeyPolicies(t *testing.T) {
 		"pinned, padded":      {ssh.FingerprintSHA256(ed25519) + "=", "", "", "the configured fingerprint"},
 		"pinned, other type":  {ssh.FingerprintSHA256(server.HostKeys[1]), "", "", server.HostKeys[1].Type()},
 		"pinned, third type":  {ssh.FingerprintSHA256(server.HostKeys[2]), "", "", server.HostKeys[2].Type()},
+		"pinned, two":         {ssh.FingerprintSHA256(other) + " " + ssh.FingerprintSHA256(ed25519), "", "", "the configured fingerprint"},
+		"pinned, two, other":  {ssh.FingerprintSHA256(other) + " " + ssh.FingerprintSHA256(server.HostKeys[2]), "", "", server.HostKeys[2].Type()},
+		"pinned, two others":  {ssh.FingerprintSHA256(other) + " SHA256:AAAA", all, status.HostKeyVerificationFailed, ssh.FingerprintSHA256(other) + " or SHA256:AAAA: it shows"},
 		"pinned otherwise":    {ssh.FingerprintSHA256(other), all, status.HostKeyVerificationFailed, ssh.FingerprintSHA256(ed25519)},
 	}
 	for name, tt := range tests {
