@@ -145,5 +145,6 @@ func warning(key sftp.HostKey) string {
 	if !key.Changed {
 		return ""
 	}
-	return "WARNING: another key is trusted for this host. Either the server was set up anew, or somebody sits between you and it.\n"
+	return "WARNING: another key is trusted for this host. Either the server was set up anew, or somebody sits between you and it.\n" +
+		"The new key takes the other one's place. Where several are right, as in a cluster, list their fingerprints in sftp.host_key.\n"
 }

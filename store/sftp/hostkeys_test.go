@@ -1,7 +1,6 @@
 package sftp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -399,34 +398,4 @@ func TestHostKeyAlgorithms(t *testing.T) {
 	if !slices.Contains(allowedAlgorithms(true).Ciphers, ssh.InsecureCipherAES128CBC) {
 		t.Error("legacy has no CBC")
 	}
-}
-
-func FuzzKnownHosts(f *testing.F) {
-	k, old := hostKeyFor(f, "sftp.example:2222"), hostKeyFor(f, "x:22")
-	line := string(ssh.MarshalAuthorizedKey(old.key))
-	for _, hosts := range []string{"", "a,b", "[sftp.example]:2222", "*", "!a,*", hashedOther, "@revoked *", "@cert-authority *", "@", "|1|", "[", "[]", ",", "!"} {
-		f.Add([]byte(hosts + " " + line))
-	}
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(dir, "known_hosts")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if known, err := readKnownHosts(path); err == nil {
-			known.judge(k.Addr, k.key)
-			known.algorithms(k.Addr)
-		} else {
-			t.Fatalf("it cannot be read: %v", err)
-		}
-		edited := replaceKey(bytes.Clone(data), k)
-		if again := replaceKey(bytes.Clone(edited), k); !bytes.Equal(again, edited) {
-			t.Fatalf("the second time it changed:\n%q\n%q", edited, again)
-		}
-		for l := range bytes.Lines(data) {
-			if bytes.HasPrefix(l, []byte("@")) && !bytes.Contains(edited, bytes.TrimRight(l, "\n")) {
-				t.Fatalf("the marker line %q is gone", l)
-			}
-		}
-	})
 }

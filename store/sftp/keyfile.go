@@ -142,7 +142,7 @@ func parseKey(data, passphrase []byte) (signer ssh.Signer, err error) {
 // modernSigners lets an RSA key sign with SHA-2 (RFC 8332), and with SHA-1 only
 // when legacy algorithms are allowed.
 func modernSigners(signer ssh.Signer, legacy bool) ([]ssh.Signer, error) {
-	if signer.PublicKey().Type() == ssh.InsecureKeyAlgoDSA && !legacy {
+	if signer.PublicKey().Type() == typeDSA && !legacy {
 		return nil, errDSA
 	}
 	free, ok := signer.(ssh.AlgorithmSigner)

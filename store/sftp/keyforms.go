@@ -22,6 +22,9 @@ const (
 	advicePublic = "name the private key's file, which has no .pub behind its name"
 )
 
+// typeDSA is the type of DSA keys (RFC 4253, section 6.6).
+const typeDSA = "ssh-dss"
+
 // Forms of keys that several formats have.
 var (
 	errPublicKey     = &keyForm{"a public key", advicePublic}

@@ -31,7 +31,7 @@ func keyText(data []byte) string {
 func decodeUTF16(data []byte) string {
 	var order binary.ByteOrder
 	switch {
-	case len(data) < 2 || len(data)%2 != 0:
+	case len(data) < 2:
 		return string(data)
 	case data[0] == 0xff && data[1] == 0xfe, data[0] != 0 && data[1] == 0:
 		order = binary.LittleEndian
@@ -58,13 +58,16 @@ type keyBlock struct {
 
 var pemBegin = regexp.MustCompile(`-----BEGIN ([A-Z0-9 ]{1,64})-----`)
 
+// maxKeyBlocks bounds what is read of one file; a chain of certificates has some.
+const maxKeyBlocks = 64
+
 // keyBlocks finds the PEM blocks.
 func keyBlocks(text string) []keyBlock {
 	var blocks []keyBlock
-	for {
+	for len(blocks) < maxKeyBlocks {
 		at := pemBegin.FindStringSubmatchIndex(text)
 		if at == nil {
-			return blocks
+			break
 		}
 		kind := text[at[2]:at[3]]
 		body, rest, ended := strings.Cut(text[at[1]:], "-----END "+kind+"-----")
@@ -75,6 +78,7 @@ func keyBlocks(text string) []keyBlock {
 		b.damaged = b.damaged || !ended
 		blocks, text = append(blocks, b), rest
 	}
+	return blocks
 }
 
 func newKeyBlock(kind, body string) keyBlock {

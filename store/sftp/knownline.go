@@ -122,7 +122,7 @@ func matchPattern(pattern, s string) bool {
 func foreignKeyType(name string) bool {
 	switch keyTypeOf(name) {
 	case ssh.KeyAlgoED25519, ssh.KeyAlgoRSA, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
-		ssh.InsecureKeyAlgoDSA, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256:
+		typeDSA, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256:
 		return false
 	}
 	return true

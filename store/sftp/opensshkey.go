@@ -70,7 +70,7 @@ func usableType(public []byte) error {
 		return errDamaged
 	}
 	switch {
-	case key.Type == ssh.InsecureKeyAlgoDSA:
+	case key.Type == typeDSA:
 		return errDSA
 	case strings.HasPrefix(key.Type, "sk-"), strings.HasPrefix(key.Type, "webauthn-sk-"):
 		return errFIDO
