@@ -74,7 +74,6 @@ func TestEndlessListing(t *testing.T) {
 		srv.Set(func(f *sftptest.Faults) { f.EndlessListing = srv.Root + "/endless" })
 		s := openSource(t, keyLogin(srv.Endpoint))
 		s.maxEntries = 20_000
-		s.control.listed = 2 << 20
 		seen, ended := 0, error(nil)
 		for _, err := range s.List(t.Context(), "endless") {
 			if ended = err; err == nil {

@@ -60,10 +60,11 @@ func (s *Source) start(ctx context.Context, on *session) error {
 	if err != nil {
 		return err
 	}
-	own := &lane{port: controlPort{s.control}, meter: s.control.meter}
+	own := s.control.lane()
 	s.beside = []*lane{own}
+	known := s.control.session.Extensions()
 	s.extension = func(name string) bool {
-		_, ok := s.control.client.HasExtension(name)
+		_, ok := known[name]
 		return ok
 	}
 	if len(s.pool.lanes) == 0 {
@@ -110,15 +111,11 @@ func (s *Source) startTogether(ctx context.Context) error {
 
 // startControl opens the control channel.
 func (s *Source) startControl(ctx context.Context) error {
-	ch, err := s.conn.OpenSFTP(ctx)
+	l, err := s.dialLane(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
-	timed, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
-	defer cancel()
-	if s.control, err = newControl(timed, ch); err != nil {
-		return s.startError(ctx, err)
-	}
+	s.control = &control{wirePort: l.wire(), meter: l.meter}
 	return nil
 }
 
