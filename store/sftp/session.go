@@ -113,7 +113,11 @@ func (s *session) startError(ctx context.Context, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
 	}
-	return &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+	e := &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+	if _, other := errors.AsType[*wire.VersionError](err); other {
+		e.Hint = "SFTP version 3 is what nearly all servers speak. Have the server's administrator allow it for this user."
+	}
+	return e
 }
 
 // dialLane opens one more data channel.
