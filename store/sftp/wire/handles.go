@@ -1,6 +1,9 @@
 package wire
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // ErrHandleReused is the error of what was asked under a handle that the server
 // has given out once more while it was open: nothing that is read or written under
@@ -52,54 +55,96 @@ func (h *handles) worthless(handle Handle) bool {
 // settle finishes a call that is answered, with what its answer means for the
 // handles of the session.
 func (s *Session) settle(c *Call) {
-	opened := c.kind == kindHandle && c.Err == nil
-	switch {
-	case opened && !s.handles.give(c.Handle):
-		s.refuse(c)
-		return
-	case c.on != "" && s.handles.worthless(c.on):
+	if c.on != "" && s.handles.worthless(c.on) {
 		c.Err = ErrHandleReused
 	}
-	if c.kind == kindClose {
+	switch {
+	case c.kind == kindHandle && c.Err == nil:
+		if !s.handles.give(c.Handle) {
+			s.refuse(c)
+			return
+		}
+	case c.kind == kindHandle:
+		s.freed()
+	case c.kind == kindClose:
 		s.handles.letGo(c.on)
-	}
-	if opened || c.kind == kindClose {
-		s.inUse.Store(int32(len(s.handles.open)))
+		s.freed()
 	}
 	c.finish(c.Err)
 }
 
 // refuse gives a handle back that was open already, and lets the call fail that it
 // was given to. That comes back once the server has closed the handle, so that its
-// caller may count on that.
+// caller may count on that. From here on the session has one handle at a time.
 func (s *Session) refuse(c *Call) {
-	s.CloseFile(&Call{Then: func(shut *Call) {
-		err := ErrHandleReused
-		if end := s.Err(); end != nil {
-			err = end
+	s.LimitHandles(1)
+	s.CloseFile(&Call{Then: func(*Call) {
+		err := s.Err()
+		if err == nil {
+			err = ErrHandleReused
 		}
 		c.finish(err)
 	}}, c.Handle)
 }
 
-// InUse is how many handles were open, or being opened, when the session ended, or
-// are now.
+// slots are the handles that may be open at a time. The session's mutex guards them.
+type slots struct {
+	limit   int // 0: any number
+	used    int // by handles that are open, being opened, or being closed
+	waiting []opening
+}
+
+// opening is an OPEN or OPENDIR that waits, unsent, for a slot.
+type opening struct {
+	call *Call
+	typ  byte
+	path string
+	tail []byte
+}
+
+// LimitHandles has no more than n handles open at a time from now on: an OPEN or
+// OPENDIR waits, unsent, until the server has closed another one. A limit is never
+// raised again.
+func (s *Session) LimitHandles(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slots.limit == 0 || n < s.slots.limit {
+		s.slots.limit = n
+	}
+}
+
+// InUse is how many handles are open, being opened, or being closed; or were when
+// the session ended.
 func (s *Session) InUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.inUseAtEnd
-	}
-	return s.countInUse()
+	return s.slots.used
 }
 
-// countInUse counts the handles that are open or being opened. The caller holds s.mu.
-func (s *Session) countInUse() int {
-	n := int(s.inUse.Load())
-	for _, c := range s.calls {
-		if c.kind == kindHandle {
-			n++
-		}
+// take takes a slot, or lets the request wait for one.
+func (sl *slots) take(c *Call, typ byte, path string, tail []byte) bool {
+	if sl.limit > 0 && sl.used >= sl.limit {
+		sl.waiting = append(sl.waiting, opening{c, typ, path, slices.Clone(tail)})
+		return false
 	}
-	return n
+	sl.used++
+	return true
+}
+
+// freed gives a slot back, and sends what waits for it.
+func (s *Session) freed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls == nil {
+		return
+	}
+	sl := &s.slots
+	sl.used--
+	for len(sl.waiting) > 0 && (sl.limit == 0 || sl.used < sl.limit) {
+		next := sl.waiting[0]
+		sl.waiting = slices.Delete(sl.waiting, 0, 1)
+		sl.used++
+		s.enqueue(next.call, next.typ, next.path, next.tail, nil)
+		s.wakeUp()
+	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -135,5 +136,88 @@ func TestOtherVersion(t *testing.T) {
 	_, err := New(t.Context(), rwc)
 	if e, ok := errors.AsType[*VersionError](err); !ok || e.Version != 6 || !strings.Contains(err.Error(), "speaks SFTP version 6, version 3 was asked for") {
 		t.Errorf("the start ended with %v", err)
+	}
+}
+
+// limited is a session with one handle at a time, and where its answers go.
+func limited(t *testing.T) (*Session, io.Writer) {
+	rwc := newScripted(plainVersion, nil)
+	read, write := io.Pipe()
+	rwc.answers = read
+	close(rwc.ready)
+	s, err := New(t.Context(), rwc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		write.Close()
+	})
+	s.LimitHandles(2)
+	s.LimitHandles(1)
+	s.LimitHandles(3)
+	return s, write
+}
+
+// With a limit, an OPEN is sent when the server has closed what was open.
+func TestLimitOfHandles(t *testing.T) {
+	s, server := limited(t)
+	answer := func(packet []byte) {
+		if _, err := server.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan *Call, 3)
+	for range 3 {
+		s.Open(&Call{Done: done}, "f")
+	}
+	if n, _ := s.Waiting(); n != 1 || s.InUse() != 1 {
+		t.Errorf("%d requests are under way, %d handles in use", n, s.InUse())
+	}
+	answer(packet(typeStatus, 1, CodeFailure, "", ""))
+	if c := <-done; c.Err == nil {
+		t.Error("the first was not refused")
+	}
+	answer(packet(typeHandle, 2, "a"))
+	c := <-done
+	if n, _ := s.Waiting(); c.Err != nil || n != 0 || s.InUse() != 1 {
+		t.Errorf("the second: %v, with %d requests under way and %d handles in use", c.Err, n, s.InUse())
+	}
+	s.CloseHandle(c.Handle, nil)
+	answer(packet(typeStatus, 3, 0, "", ""))
+	answer(packet(typeHandle, 4, "a"))
+	if c := <-done; c.Err != nil { // the handle was free, and is given out again
+		t.Errorf("the third: %v", c.Err)
+	}
+}
+
+// The end of a session is that of an OPEN that waits.
+func TestLimitOfHandlesEnds(t *testing.T) {
+	s, _ := limited(t)
+	done := make(chan *Call, 2)
+	s.Open(&Call{Done: done}, "f")
+	s.Open(&Call{Done: done}, "g")
+	s.Close()
+	for range 2 {
+		if c := <-done; !errors.Is(c.Err, ErrClosed) {
+			t.Errorf("an OPEN ended with %v", c.Err)
+		}
+	}
+}
+
+// A server that announces extensions without end fills no memory with them.
+func TestManyExtensions(t *testing.T) {
+	parts := []any{3}
+	for i := range 10_000 {
+		parts = append(parts, fmt.Sprint(i), "x")
+	}
+	parts = append(parts, LimitsExtension, strings.Repeat("x", 100_000))
+	s, err := New(t.Context(), newScripted(packet(typeVersion, parts...), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := len(s.Extensions()); n != maxExtensions {
+		t.Errorf("%d extensions are kept", n)
 	}
 }

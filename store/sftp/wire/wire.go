@@ -36,6 +36,11 @@ const (
 	// when a packet is longer than the 34000 bytes that they must take.
 	maxText = 32 << 10
 
+	// What is kept of the extensions that a server announces, so that it does not
+	// fill the memory with them: how many, and the bytes of each.
+	maxExtensions = 64
+	maxExtension  = 1 << 10
+
 	// inputBuffer is small, so that the data of a large READ goes past it.
 	inputBuffer = 4 << 10
 )
@@ -75,8 +80,7 @@ type Session struct {
 	maxWrite   atomic.Int32
 	maxHandles atomic.Int32
 
-	handles handles      // of the receiver
-	inUse   atomic.Int32 // how many of them are open
+	handles handles // of the receiver
 
 	wake chan struct{} // has room for one: there is something in out
 	done chan struct{} // closed when the session has ended
@@ -86,9 +90,8 @@ type Session struct {
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
 	out    queue            // requests to be written
 	room   chan struct{}    // closed when some of them are; nil when nobody waits for that
-	err    error            // why the session has ended
-
-	inUseAtEnd int // handles, then
+	slots  slots
+	err    error // why the session has ended
 }
 
 // New starts a session on a channel to an SFTP server and learns what the
@@ -146,8 +149,10 @@ func (s *Session) negotiate() error {
 	}
 	s.extensions = make(map[string]string)
 	for len(r.b) > 0 && !r.bad {
-		name := string(r.text())
-		s.extensions[name] = string(r.text())
+		name, data := r.text(), r.text()
+		if len(s.extensions) < maxExtensions && len(name)+len(data) <= maxExtension {
+			s.extensions[string(name)] = string(data)
+		}
 	}
 	if r.bad {
 		return &ProtocolError{"a malformed VERSION packet"}
@@ -231,7 +236,9 @@ func (s *Session) requestOn(c *Call, on Handle, k kind, typ byte, name string, t
 		c.finish(err)
 		return
 	}
-	s.enqueue(c, typ, name, tail, nil)
+	if k != kindHandle || s.slots.take(c, typ, name, tail) {
+		s.enqueue(c, typ, name, tail, nil)
+	}
 	s.mu.Unlock()
 	s.wakeUp()
 }
@@ -386,13 +393,15 @@ func (s *Session) fail(err error) {
 		return
 	}
 	s.err = err
-	s.inUseAtEnd = s.countInUse()
-	calls := s.calls
-	s.calls, s.out = nil, queue{}
+	calls, waiting := s.calls, s.slots.waiting
+	s.calls, s.out, s.slots.waiting = nil, queue{}, nil
 	s.mu.Unlock()
 	close(s.done)
 	_ = s.rwc.Close()
 	for _, c := range calls {
 		c.finish(err)
+	}
+	for _, o := range waiting {
+		o.call.finish(err)
 	}
 }
