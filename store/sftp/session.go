@@ -1,9 +1,11 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"time"
@@ -24,6 +26,8 @@ type session struct {
 	pool    *pool
 	gate    *gate
 	buffers *buffers
+	// gathering has room for one: the listing that may gather more than a little.
+	gathering chan struct{}
 	// beside are the channels beside those of the pool that are watched, too, and
 	// extension tells what the server knows.
 	beside    []*lane
@@ -85,6 +89,7 @@ func startSession(ctx context.Context, conn *Connection, cfg Config, start func(
 	s := &session{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
 		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, end: end,
+		gathering: make(chan struct{}, 1),
 	}
 	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
 	if cfg.Connections > 0 {
@@ -129,10 +134,13 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 		m := newMeter(ch)
 		var session *wire.Session
 		if session, err = wire.New(ctx, m); err == nil {
+			if n := s.limits.channelHandles.Load(); n > 0 {
+				session.LimitHandles(int(n))
+			}
 			go s.outlive(session)
 			return &lane{meter: m, port: &wirePort{
 				session: session, limits: s.limits, buffers: s.buffers,
-				ordered: strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH"),
+				ordered: s.isOpenSSH() && hasOpenSSH(session.Extensions()),
 			}}, nil
 		}
 	}
@@ -140,6 +148,22 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
+}
+
+// isOpenSSH reports whether the server says that it is OpenSSH.
+func (s *session) isOpenSSH() bool {
+	return strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH")
+}
+
+// hasOpenSSH reports whether the extensions are those of OpenSSH's sftp-server: its
+// sshd may well run another one.
+func hasOpenSSH(extensions map[string]string) bool {
+	for name := range extensions {
+		if strings.HasSuffix(name, "@openssh.com") {
+			return true
+		}
+	}
+	return false
 }
 
 // gone reports whether the connection is. Its channels end before it is known
@@ -157,6 +181,9 @@ func (s *session) gone() bool {
 // once is not to be relied on.
 func (s *session) outlive(session *wire.Session) {
 	<-session.Done()
+	if errors.Is(session.Err(), io.ErrUnexpectedEOF) && !s.gone() {
+		s.limits.diedWith(session.InUse())
+	}
 	_ = s.lost(session.Err())
 }
 
@@ -260,6 +287,10 @@ func (s *session) failure(op, name string, err error) error {
 	}
 	if _, ok := errors.AsType[*wire.EndError](err); ok {
 		return s.lost(err)
+	}
+	if errors.Is(err, wire.ErrHandleReused) {
+		s.reused()
+		return fmt.Errorf("%s %s: %w: %w", op, shown(cmp.Or(name, s.path(""))), filesync.ErrBeginAnew, err)
 	}
 	_, refused := errors.AsType[*wire.StatusError](err)
 	ours := errors.Is(err, filesync.ErrChanged) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, filesync.ErrOutside)
