@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -34,15 +35,42 @@ type listed struct {
 // batch is how many names OpenSSH answers to one READDIR.
 const batch = 100
 
-func (s *session) newHandle(h *handle) string {
+// newHandle gives an open file or directory its handle.
+func (s *session) newHandle(f *Faults, h *handle) string {
 	s.opened++
 	h.id = fmt.Sprintf("h%d", s.opened)
-	s.handles[h.id] = h
+	if f.ReuseHandle != nil && len(s.handles) > 0 && f.ReuseHandle(s.inUse) {
+		for id := range s.handles { // any
+			h.id = id
+			break
+		}
+		if f.ReuseReplaces {
+			for _, old := range s.handles[h.id] {
+				s.close(old)
+			}
+		}
+	}
+	s.inUse++
+	s.handles[h.id] = append(s.handles[h.id], h)
 	return h.id
 }
 
+// lookup gives what a handle stands for; nil: nothing.
+func (s *session) lookup(id string) *handle {
+	all := s.handles[id]
+	if len(all) == 0 {
+		return nil
+	}
+	return all[len(all)-1]
+}
+
 func (s *session) close(h *handle) {
-	delete(s.handles, h.id)
+	left := slices.DeleteFunc(slices.Clone(s.handles[h.id]), func(other *handle) bool { return other == h })
+	if s.handles[h.id] = left; len(left) == 0 {
+		delete(s.handles, h.id)
+	}
+	s.inUse--
+	s.openHandles.Add(-1)
 	if h.stop != nil {
 		h.stop()
 	}
@@ -57,10 +85,33 @@ func (s *session) close(h *handle) {
 	}
 }
 
+// pastLimit refuses one more handle, of a file or a directory, or counts it.
+func (s *session) pastLimit(f *Faults, id uint32, file bool) bool {
+	all, files := s.openHandles.Add(1), s.openFiles.Add(map[bool]int64{true: 1}[file])
+	if (f.MaxHandles == 0 || all <= int64(f.MaxHandles)) && (f.MaxOpenFiles == 0 || !file || files <= int64(f.MaxOpenFiles)) {
+		return false
+	}
+	s.uncount(file)
+	st := f.OpenStatus
+	if st == StatusOK {
+		st = StatusFailure
+	}
+	s.status(id, st)
+	return true
+}
+
+// uncount takes back what pastLimit has counted.
+func (s *session) uncount(file bool) {
+	s.openHandles.Add(-1)
+	if file {
+		s.openFiles.Add(-1)
+	}
+}
+
 // onHandle answers a request on a handle, and gives the number of bytes of
 // file data in the answer.
 func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
-	h := s.handles[in.string()]
+	h := s.lookup(in.string())
 	if h == nil || in.err != nil {
 		s.status(id, StatusFailure)
 		return 0
@@ -178,13 +229,16 @@ func (s *session) readdir(f *Faults, id uint32, h *handle) {
 		names = append(names, l)
 		size += 2*len(l.name) + 100
 	}
-	if len(names) == 0 {
-		s.status(id, StatusEOF)
+	if len(names) == 0 && f.EndOfListing != EndEmpty {
+		s.status(id, map[EndOfListing]Status{EndEOF: StatusEOF, EndOK: StatusOK}[f.EndOfListing])
 		return
 	}
 	s.head(answerName, id)
 	s.answer = appendUint32(s.answer, uint32(len(names)))
 	for _, l := range names {
+		if f.FullPaths {
+			l.name = h.path + "/" + l.name
+		}
 		s.name(l, !f.NoAttributes)
 	}
 }
@@ -279,12 +333,10 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 		s.status(id, StatusFailure)
 		return
 	}
-	n := s.openFiles.Add(1)
-	if f.MaxOpenFiles > 0 && n > int64(f.MaxOpenFiles) {
-		s.openFiles.Add(-1)
-		s.status(id, StatusFailure)
+	if s.pastLimit(f, id, true) {
 		return
 	}
+	n := s.openFiles.Load()
 	h := &handle{path: p, writing: writing}
 	if f.OwnCopies && writing && flags&(openCreate|openTruncate) == 0 {
 		h.path += "~" // what is written is never seen
@@ -293,7 +345,7 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	if v, ok := f.virtual(p); ok && !v.Dir {
 		h.content, h.info = v.Content, v.info()
 	} else if err := h.openOnDisk(flags); err != nil {
-		s.openFiles.Add(-1)
+		s.uncount(true)
 		s.statusOf(id, err)
 		return
 	}
@@ -302,7 +354,7 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	}
 	s.srv.count(func(c *Counts) { c.PeakOpenFiles = max(c.PeakOpenFiles, int(n)) })
 	s.head(answerHandle, id)
-	s.answer = appendString(s.answer, s.newHandle(h))
+	s.answer = appendString(s.answer, s.newHandle(f, h))
 }
 
 func (h *handle) openOnDisk(flags uint32) error {
@@ -333,11 +385,15 @@ func (h *handle) openOnDisk(flags uint32) error {
 }
 
 func (s *session) opendir(f *Faults, id uint32, p string) {
+	if s.pastLimit(f, id, false) {
+		return
+	}
 	var dir *os.File
 	clean := path.Clean(p)
 	if v, ok := f.virtual(p); !ok || !v.Dir {
 		var err error
 		if dir, err = openDir(p); err != nil {
+			s.uncount(false)
 			s.statusOf(id, err)
 			return
 		}
@@ -358,7 +414,7 @@ func (s *session) opendir(f *Faults, id uint32, p string) {
 		}
 	})
 	s.head(answerHandle, id)
-	s.answer = appendString(s.answer, s.newHandle(h))
+	s.answer = appendString(s.answer, s.newHandle(f, h))
 }
 
 func openDir(p string) (*os.File, error) {
