@@ -11,11 +11,11 @@ import (
 const (
 	// admissions is how often what may be a limit is tried again.
 	admissions = 6
-	// patience is how often one that is alone is tried again on a server that is
-	// known to refuse by number: others than we may use it up.
-	patience = 3
-	// patienceStep is the first wait of those, each of which is twice the one before.
-	patienceStep = 250 * time.Millisecond
+	// patience is how often one that is alone is tried on a server that is known to
+	// refuse by number, which others than we may use up.
+	patience = 4
+	// patienceStep is the first wait between those, each of which is twice the one before.
+	patienceStep = 100 * time.Millisecond
 )
 
 // admit has a file opened when the gate lets it in, for reading or for writing, on
@@ -110,7 +110,7 @@ func (a *admission) maybeLimit(err error, before, after turn) bool {
 	if a.s.pool.first().wire().ordered && e.Code != wire.CodeFailure {
 		return false
 	}
-	return r.suspect(e.Code) && (a.explained == nil || !a.explained())
+	return r.suspect(e.Code, after.opened) && (a.explained == nil || !a.explained())
 }
 
 // alone tries once more with nothing else open. again says that the limit has
@@ -124,11 +124,11 @@ func (a *admission) alone(ctx context.Context, refusal error, before, after turn
 	if err != nil || !alone {
 		return err == nil, err
 	}
-	if had := g.now(); before.opened == 0 && had.begun == before.begun && !limits.refusals.byNumber(code) || !limits.refusals.suspect(code) {
-		a.fail() // nothing was open beside it, or others have shown meanwhile that this is no limit
+	if before.opened == 0 && g.now().begun == before.begun && !limits.refusals.byNumber(code) {
+		a.fail() // nothing was open beside it
 		return false, refusal
 	}
-	for n := range patience {
+	for n := 1; ; n++ {
 		if err = a.open(); err == nil {
 			limits.refusals.limit(code)
 			limits.openFiles.lower(max(1, after.opened))
@@ -136,19 +136,18 @@ func (a *admission) alone(ctx context.Context, refusal error, before, after turn
 			g.share()
 			return false, nil
 		}
-		if codeOf(err) != code || !limits.refusals.byNumber(code) {
-			break
+		if n == patience || codeOf(err) != code || !limits.refusals.byOthers(code) {
+			limits.refusals.own(code)
+			a.fail()
+			return false, err
 		}
 		select {
-		case <-time.After(patienceStep << n):
+		case <-time.After(patienceStep << (n - 1)):
 		case <-ctx.Done():
 			a.fail()
 			return false, context.Cause(ctx)
 		}
 	}
-	limits.refusals.own(code)
-	a.fail()
-	return false, err
 }
 
 // codeOf is the status of a refusal; 0 for other errors.

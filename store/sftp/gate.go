@@ -135,6 +135,7 @@ func (g *gate) succeed() {
 	g.opened++
 	g.begun++
 	g.limits.openFiles.passed(g.opened)
+	g.limits.refusals.opened(g.opened)
 }
 
 // leave counts one out whose file is closed.

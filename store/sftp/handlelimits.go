@@ -6,22 +6,22 @@ import (
 )
 
 // handleLimit is how many handles may be open on a connection, as far as refusals
-// have shown. It may be less than that at times, where a host's users share it, so
-// that one more is tried once in a while.
+// have shown. Where a host's users share what it takes, it may be more at other
+// times, so that more are tried once in a while.
 type handleLimit struct {
 	n atomic.Int32 // 0: unknown
 
 	mu     sync.Mutex
-	full   int // how many were opened in a row with as many open as may be
-	raises int // how often one more was tried
+	full   int  // how many were opened in a row with as many open as may be
+	raised bool // more are being tried
+	vain   int  // how often in a row that was in vain
 }
 
 const (
-	// raiseAfter is how many have to be opened at the limit before one more is
-	// tried; it doubles with each time.
-	raiseAfter = 200
-	// maxRaises bounds that doubling.
-	maxRaises = 8
+	// raiseAfter is how many have to be opened at the limit before more are tried;
+	// it doubles each time that this is in vain, so often at most.
+	raiseAfter = 50
+	maxVain    = 8
 )
 
 // most is the limit; 0: none is known.
@@ -31,27 +31,34 @@ func (l *handleLimit) most() int { return int(l.n.Load()) }
 func (l *handleLimit) lower(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.full = 0
+	if l.raised {
+		l.vain = min(l.vain+1, maxVain)
+	}
+	l.full, l.raised = 0, false
 	lower(&l.n, n)
 }
 
 // passed notes that one more was opened, with which so many are.
 func (l *handleLimit) passed(open int) {
-	limit := l.most()
-	if limit == 0 || open < limit {
+	if limit := l.most(); limit == 0 || open < limit {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.full++; l.full >= raiseAfter<<min(l.raises, maxRaises) {
-		l.full = 0
-		l.raises++
-		l.n.CompareAndSwap(int32(limit), int32(limit+1))
+	if l.full++; l.full < raiseAfter<<l.vain {
+		return
 	}
+	if l.raised {
+		l.vain = 0
+	}
+	l.full, l.raised = 0, true
+	l.n.Add(max(1, l.n.Load()/2))
 }
 
 // refusals is what was learnt of each status with which an OPEN was refused.
 type refusals struct {
+	peak atomic.Int32 // the most handles that ever were open
+
 	mu sync.Mutex
 	by [33]refusal // by the status; the last for all that no draft knows
 }
@@ -62,11 +69,27 @@ type refusal struct {
 	skip     int  // how many are taken for that unseen
 }
 
-// maxSkip is how many refusals are taken for the files' own between two that are
-// looked into, as a power of two.
-const maxSkip = 10
+const (
+	// maxSkip is how many refusals are taken for the files' own between two that
+	// are looked into, as a power of two.
+	maxSkip = 10
+	// atThePeak is how often in a row a refusal may turn out to be the file's own
+	// until one with as many handles open as never before is looked into no more
+	// than any other.
+	atThePeak = 64
+)
 
 func (r *refusals) of(code uint32) *refusal { return &r.by[min(int(code), len(r.by)-1)] }
+
+// opened notes how many handles are open.
+func (r *refusals) opened(n int) {
+	for {
+		peak := r.peak.Load()
+		if int(peak) >= n || r.peak.CompareAndSwap(peak, int32(n)) {
+			return
+		}
+	}
+}
 
 // byNumber reports whether that status is known to be one of too many handles.
 func (r *refusals) byNumber(code uint32) bool {
@@ -75,15 +98,29 @@ func (r *refusals) byNumber(code uint32) bool {
 	return r.of(code).limiting
 }
 
-// suspect reports whether a refusal with that status is worth a look.
-func (r *refusals) suspect(code uint32) bool {
+// byOthers reports whether that status may tell of the handles of others: it is
+// known to be one of too many, and was the last time.
+func (r *refusals) byOthers(code uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.of(code)
-	if s.skip > 0 {
+	return s.limiting && s.owned == 0
+}
+
+// suspect reports whether a refusal with that status is worth a look, where so many
+// handles were open beside it.
+func (r *refusals) suspect(code uint32, open int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.of(code)
+	switch {
+	case s.owned == 0, s.owned < atThePeak && open >= int(r.peak.Load()):
+		return true
+	case s.skip > 0:
 		s.skip--
 		return false
 	}
+	s.skip = 1 << min(s.owned, maxSkip)
 	return true
 }
 

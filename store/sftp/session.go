@@ -33,8 +33,10 @@ type session struct {
 	beside    []*lane
 	extension func(name string) bool
 
-	maxEntries int // in one directory
+	oneChannel bool // at the start; another one may come late
+	maxEntries int  // in one directory
 	copies     copies
+	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
 
@@ -88,7 +90,7 @@ func startSession(ctx context.Context, conn *Connection, cfg Config, start func(
 	life, end := context.WithCancel(context.Background())
 	s := &session{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, end: end,
+		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
 		gathering: make(chan struct{}, 1),
 	}
 	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
@@ -244,7 +246,7 @@ func (s *session) describe() string {
 	if len(known) > 0 {
 		detail = "version 3, " + strings.Join(known, ", ")
 	}
-	if s.pool.max == 0 {
+	if s.oneChannel {
 		detail += "; one channel only"
 	}
 	return detail
