@@ -1,8 +1,12 @@
 package sftp
 
 import (
+	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
+
+	"sftpconnector/store/sftp/wire"
 )
 
 // handleLimit is how many handles may be open on a connection, as far as refusals
@@ -168,4 +172,30 @@ func (l *Limits) diedWith(n int) {
 	if n >= manyHandles {
 		l.limitChannel(n / 4)
 	}
+}
+
+// losesHandles reports whether a server says of a handle that is open that it is
+// none, while many are. That is what some do before they die of their number: fewer
+// are open from now on.
+func (s *session) losesHandles(err error) bool {
+	e, ok := errors.AsType[*wire.StatusError](err)
+	if !ok {
+		return false
+	}
+	text := strings.ToLower(e.Message) // such as "invalid directory handle"
+	if e.Code != wire.CodeInvalidHandle && !(strings.HasPrefix(text, "invalid ") && strings.HasSuffix(text, " handle")) {
+		return false
+	}
+	n := 0
+	for _, l := range s.pool.all() {
+		n = max(n, l.wire().session.InUse())
+	}
+	if n < manyHandles {
+		return false
+	}
+	s.limits.diedWith(n)
+	for _, l := range s.pool.all() {
+		l.wire().session.LimitHandles(int(s.limits.channelHandles.Load()))
+	}
+	return true
 }

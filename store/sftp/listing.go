@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
+	"path"
 
 	"sftpconnector/store/sftp/wire"
 )
@@ -56,7 +56,7 @@ type listing struct {
 	port    *wirePort
 	path    string
 	prefix  string
-	real    string // the prefix with the directory's real path, once it was asked for; "-": it is not known
+	real    string // the directory's path as REALPATH has it, once it was asked for; "-": it is not known
 	answers chan *wire.Call
 	idle    []*wire.Call
 	depth   int  // how many READDIRs to keep under way
@@ -194,31 +194,27 @@ func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool)
 // base takes the directory's path off a name: some servers send it with each. Any
 // other name stays as it was sent.
 func (l *listing) base(ctx context.Context, name string) string {
-	if strings.IndexByte(name, '/') < 0 {
+	dir, base := path.Split(name)
+	if dir == "" || base == "" {
 		return name
 	}
-	if base, ok := below1(name, l.prefix); ok {
+	dir = path.Clean(dir)
+	if dir == path.Clean(l.path) {
 		return base
 	}
-	if name[0] != '/' {
+	if !path.IsAbs(name) {
 		return name
 	}
 	if l.real == "" {
 		l.real = "-"
 		if c, err := l.port.ask(ctx, func(c *wire.Call) { l.port.session.RealPath(c, l.path) }); err == nil {
-			l.real = slash(c.Text)
+			l.real = path.Clean(c.Text)
 		}
 	}
-	if base, ok := below1(name, l.real); ok {
+	if dir == l.real {
 		return base
 	}
 	return name
-}
-
-// below1 takes a prefix off a name, if one component is left.
-func below1(name, prefix string) (base string, ok bool) {
-	base, ok = strings.CutPrefix(name, prefix)
-	return base, ok && base != "" && strings.IndexByte(base, '/') < 0
 }
 
 // holeError is a listing that broke off because several READDIRs were under way.

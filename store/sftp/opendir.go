@@ -90,7 +90,7 @@ func (s *session) list(ctx context.Context, l *lane, dir string, got func([]item
 		case errors.Is(err, wire.ErrHandleReused) && spoiled < maxAnew:
 			spoiled++
 			s.reused()
-		case isHole && spoiled < maxAnew:
+		case (s.losesHandles(err) || isHole) && spoiled < maxAnew:
 			spoiled++
 		case isHole:
 			return hole.error

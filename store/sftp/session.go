@@ -294,6 +294,9 @@ func (s *session) failure(op, name string, err error) error {
 		s.reused()
 		return fmt.Errorf("%s %s: %w: %w", op, shown(cmp.Or(name, s.path(""))), filesync.ErrBeginAnew, err)
 	}
+	if s.losesHandles(err) {
+		return fmt.Errorf("%s %s: %w: %w", op, shown(name), filesync.ErrBeginAnew, err)
+	}
 	_, refused := errors.AsType[*wire.StatusError](err)
 	ours := errors.Is(err, filesync.ErrChanged) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, filesync.ErrOutside)
 	if !refused && !ours {
