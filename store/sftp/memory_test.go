@@ -26,9 +26,12 @@ func TestMemoryOfListings(t *testing.T) {
 		listings = 48
 		most     = 64 << 20
 	)
-	names := make([]string, 5000)
+	names := make([]string, 4500)
 	for i := range names {
 		names[i] = fmt.Sprintf("%d%s", i, strings.Repeat("n", 1200))
+		if i < 60 { // later answers have more names than the first, so that more are asked for
+			names[i] += names[i]
+		}
 	}
 	srv := faulty(t, sftptest.Faults{})
 	srv.Set(func(f *sftptest.Faults) {
