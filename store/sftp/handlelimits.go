@@ -166,11 +166,29 @@ func (l *Limits) fewHandles() bool { return l.handles() > 0 }
 // manyHandles are so many that the end of a session may be due to them.
 const manyHandles = 8
 
+// handlesOf is how many handles are open on a session, or were when it ended. Those
+// that are being opened count if hardly another is: the answers may have been lost.
+func handlesOf(s *wire.Session) int {
+	open, opening := s.InUse()
+	if open < manyHandles {
+		open += opening
+	}
+	return open
+}
+
 // diedWith notes that a server ended a session on which so many handles were open,
 // and left the connection alone: what it dies of is met again with a quarter.
 func (l *Limits) diedWith(n int) {
 	if n >= manyHandles {
 		l.limitChannel(n / 4)
+	}
+}
+
+// lostWith notes that the whole connection was lost while so many handles were open
+// on a channel. Chance, once; from the second time in a row on, it may be due to them.
+func (l *Limits) lostWith(n int) {
+	if l.lostBusy.Add(1) > 1 {
+		l.diedWith(n)
 	}
 }
 
@@ -188,7 +206,7 @@ func (s *session) losesHandles(err error) bool {
 	}
 	n := 0
 	for _, l := range s.pool.all() {
-		n = max(n, l.wire().session.InUse())
+		n = max(n, handlesOf(l.wire().session))
 	}
 	if n < manyHandles {
 		return false

@@ -123,13 +123,15 @@ func TestManyDenied(t *testing.T) {
 // A server that dies of many open files is met again with a quarter of them, until
 // it bears that.
 func TestDeathByHandles(t *testing.T) {
-	srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1, Delay: time.Millisecond})
-	want := likeFiles(t, srv.Endpoint, "", 600)
-	d := newDownloader(t, keyLogin(srv.Endpoint))
-	d.pass(nil)
-	wantFiles(t, d.dir, want)
-	if n := d.cfg.Limits.channelHandles.Load(); n == 0 || n >= 24 {
-		t.Errorf("%d handles are remembered", n)
+	for _, whole := range []bool{false, true} {
+		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, ConnectionDies: whole, MaxChannels: 1, Delay: time.Millisecond})
+		want := likeFiles(t, srv.Endpoint, "", 300)
+		d := newDownloader(t, keyLogin(srv.Endpoint))
+		d.pass(nil)
+		wantFiles(t, d.dir, want)
+		if n := d.cfg.Limits.channelHandles.Load(); n == 0 || n >= 24 {
+			t.Errorf("whole %v: %d handles are remembered", whole, n)
+		}
 	}
 }
 

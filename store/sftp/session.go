@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"sftpconnector/status"
@@ -36,6 +37,7 @@ type session struct {
 	oneChannel bool // at the start; another one may come late
 	maxEntries int  // in one directory
 	copies     copies
+	busyLoss   sync.Once       // of the connection, while many handles were open
 	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
@@ -183,8 +185,14 @@ func (s *session) gone() bool {
 // once is not to be relied on.
 func (s *session) outlive(session *wire.Session) {
 	<-session.Done()
-	if errors.Is(session.Err(), io.ErrUnexpectedEOF) && !s.gone() {
-		s.limits.diedWith(session.InUse())
+	n := handlesOf(session)
+	switch {
+	case !s.gone():
+		if errors.Is(session.Err(), io.ErrUnexpectedEOF) {
+			s.limits.diedWith(n)
+		}
+	case n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
+		s.busyLoss.Do(func() { s.limits.lostWith(n) })
 	}
 	_ = s.lost(session.Err())
 }
@@ -230,6 +238,9 @@ func (s *session) watch(life context.Context) {
 
 // Close ends the connection. It does not wait for the server.
 func (s *session) Close() error {
+	if s.conn.Err() == nil {
+		s.limits.lostBusy.Store(0)
+	}
 	s.end()
 	return s.conn.Close()
 }

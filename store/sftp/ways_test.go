@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
@@ -128,6 +129,7 @@ func TestGesftpserver(t *testing.T) {
 		}
 	}
 	cfg := keyLogin(srv.Endpoint)
+	cfg.Timeouts.Operation = 15 * time.Second // it may fall silent before it dies
 	d := newDownloader(t, cfg)
 	d.pass(nil)
 	wantFiles(t, d.dir, want)

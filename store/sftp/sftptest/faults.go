@@ -58,6 +58,7 @@ type Faults struct {
 	MaxOpenFiles   int    // for each connection; one more OPEN fails
 	MaxHandles     int    // the same, with directories
 	DieAtHandles   int    // so many open files and directories of a channel are the end of that channel
+	ConnectionDies bool   // with that channel
 	OpenStatus     Status // of an OPEN or OPENDIR past a limit; StatusOK: StatusFailure
 	// ReuseHandle reports whether a handle that is open is given out once more, where
 	// open are on the channel. The older is served again when the newer is closed

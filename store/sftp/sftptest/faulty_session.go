@@ -145,6 +145,9 @@ func (s *session) handle(p []byte) bool {
 	s.answer = append(s.answer[:0], 0, 0, 0, 0) // the length comes last
 	data := s.dispatch(f, op, id, in)
 	if f.DieAtHandles > 0 && s.inUse >= f.DieAtHandles {
+		if f.ConnectionDies {
+			s.die(f)
+		}
 		return false
 	}
 	n := len(s.answer) - 4

@@ -64,11 +64,12 @@ func (s *Session) settle(c *Call) {
 			s.refuse(c)
 			return
 		}
+		s.opened()
 	case c.kind == kindHandle:
-		s.freed()
+		s.freed(0)
 	case c.kind == kindClose:
 		s.handles.letGo(c.on)
-		s.freed()
+		s.freed(1)
 	}
 	c.finish(c.Err)
 }
@@ -91,6 +92,7 @@ func (s *Session) refuse(c *Call) {
 type slots struct {
 	limit   int // 0: any number
 	used    int // by handles that are open, being opened, or being closed
+	open    int // those of them that are not being opened
 	waiting []opening
 }
 
@@ -113,12 +115,18 @@ func (s *Session) LimitHandles(n int) {
 	}
 }
 
-// InUse is how many handles are open, being opened, or being closed; or were when
-// the session ended.
-func (s *Session) InUse() int {
+// InUse is how many handles are open or being closed, and how many are being opened
+// beside those; or were when the session ended.
+func (s *Session) InUse() (open, opening int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.slots.used
+	return s.slots.open, s.slots.used - s.slots.open
+}
+
+func (s *Session) opened() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slots.open++
 }
 
 // take takes a slot, or lets the request wait for one.
@@ -131,8 +139,8 @@ func (sl *slots) take(c *Call, typ byte, path string, tail []byte) bool {
 	return true
 }
 
-// freed gives a slot back, and sends what waits for it.
-func (s *Session) freed() {
+// freed gives a slot back, of so many open handles, and sends what waits for it.
+func (s *Session) freed(open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls == nil {
@@ -140,6 +148,7 @@ func (s *Session) freed() {
 	}
 	sl := &s.slots
 	sl.used--
+	sl.open = max(0, sl.open-open)
 	for len(sl.waiting) > 0 && (sl.limit == 0 || sl.used < sl.limit) {
 		next := sl.waiting[0]
 		sl.waiting = slices.Delete(sl.waiting, 0, 1)
