@@ -58,11 +58,14 @@ func (g *gate) free() bool {
 	return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit)
 }
 
-// tryEnter enters only if that is possible now, for a handle that can be done without.
+// tryEnter enters only if that is possible now, for a handle that can be done
+// without: where they are limited, half of them are left to others, and where each
+// channel is limited, all.
 func (g *gate) tryEnter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.alone || g.queued > 0 || g.limits.fewHandles() {
+	limit := g.limits.openFiles.most()
+	if !g.free() || limit > 0 && g.open >= limit/2 || g.limits.channelHandles.Load() > 0 {
 		return false
 	}
 	g.open++

@@ -26,6 +26,8 @@ const (
 	// it doubles each time that this is in vain, so often at most.
 	raiseAfter = 50
 	maxVain    = 8
+	// noLimit is more than is ever open: one that is higher is none.
+	noLimit = 512
 )
 
 // most is the limit; 0: none is known.
@@ -56,7 +58,9 @@ func (l *handleLimit) passed(open int) {
 		l.vain = 0
 	}
 	l.full, l.raised = 0, true
-	l.n.Add(max(1, l.n.Load()/2))
+	if n := l.n.Add(max(1, l.n.Load()/2)); n > noLimit {
+		l.n.Store(0)
+	}
 }
 
 // refusals is what was learnt of each status with which an OPEN was refused.

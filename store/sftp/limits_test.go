@@ -188,6 +188,9 @@ func TestHandleLimit(t *testing.T) {
 	if n := fill(raiseAfter); n != 27 {
 		t.Errorf("it rises as before after that: %d", n)
 	}
+	if n := fill(8 * raiseAfter); n != 0 {
+		t.Errorf("one past all that is ever open is still known: %d", n)
+	}
 }
 
 func TestRefusals(t *testing.T) {
