@@ -4,29 +4,44 @@ import (
 	"context"
 	"io/fs"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // complete asks for what a listing left out: STAT first, where that is not known to
 // tell no more. A type that is still unknown is that of the line as of "ls -l" which
-// came with the name, or what OPENDIR shows.
+// came with the name.
 func (s *session) complete(ctx context.Context, p port, batch []item) error {
 	if err := s.askLeftOut(ctx, p, batch); err != nil {
 		return err
 	}
-	var untyped []*item
 	for i := range batch {
-		it := &batch[i]
-		if !it.typed {
+		if it := &batch[i]; !it.typed {
 			it.mode, it.typed = it.mode|typeOf(it.letter), typeOf(it.letter) != fs.ModeIrregular
 		}
-		if !it.typed {
+	}
+	return nil
+}
+
+// maxUntyped bounds the items of a directory that are tried by OPENDIR, to about 20 MB.
+// Those beyond it are taken for files.
+const maxUntyped = 100_000
+
+// splitUntyped takes the items without a type out of a batch and adds them to others.
+func splitUntyped(batch, untyped []item) (typed, all []item) {
+	typed = batch[:0]
+	for _, it := range batch {
+		switch {
+		case it.typed:
+			typed = append(typed, it)
+		case len(untyped) < maxUntyped:
 			untyped = append(untyped, it)
+		default:
+			it.mode, it.typed = it.mode&fs.ModePerm, true
+			typed = append(typed, it)
 		}
 	}
-	return s.tryAsDirectories(ctx, p, untyped)
+	return typed, untyped
 }
 
 // askLeftOut looks at the items by their paths that lack something. When that adds
@@ -98,27 +113,22 @@ const openedAtATime = 16
 
 // tryAsDirectories opens items as directories: what can be opened is one, and what
 // cannot is taken for a file, which is then read or refused.
-func (s *session) tryAsDirectories(ctx context.Context, p port, items []*item) error {
+func (s *session) tryAsDirectories(ctx context.Context, l *lane, items []item) error {
 	var g errgroup.Group
 	g.SetLimit(openedAtATime)
-	var mu sync.Mutex
-	var lost error
-	for _, it := range items {
+	for i := range items {
+		it := &items[i]
 		g.Go(func() error {
-			err := p.list(ctx, it.path, func([]item) bool { return false })
-			mu.Lock()
-			defer mu.Unlock()
-			it.typed = true
-			it.mode &= fs.ModePerm
+			err := s.list(ctx, l, it.path, func([]item) bool { return false })
+			it.typed, it.mode = true, it.mode&fs.ModePerm
 			switch {
 			case err == nil:
 				it.mode |= fs.ModeDir
 			case !isAnswer(err):
-				lost = err
+				return err
 			}
 			return nil
 		})
 	}
-	_ = g.Wait()
-	return lost
+	return g.Wait()
 }

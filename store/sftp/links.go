@@ -32,15 +32,15 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 		}
 		return filesync.Entry{}, "", s.failure("follow", e.Name, err)
 	}
-	it := item{path: s.path(real), attrs: a}
-	if !it.typed {
+	items := []item{{path: s.path(real), attrs: a}}
+	if !a.typed {
 		l := s.pool.take(1)
 		defer s.pool.give(l, 1)
-		if err := s.tryAsDirectories(ctx, l, []*item{&it}); err != nil {
+		if err := s.tryAsDirectories(ctx, l, items); err != nil {
 			return filesync.Entry{}, "", s.failure("follow", e.Name, err)
 		}
 	}
-	return entry(e.Name, it.attrs), real, nil
+	return entry(e.Name, items[0].attrs), real, nil
 }
 
 func (s *Source) resolve(ctx context.Context, name string) (attrs, string, error) {
@@ -71,6 +71,10 @@ func (s *Source) root(ctx context.Context) (string, error) {
 		return s.realRoot, nil
 	}
 	root, err := s.control.realPath(ctx, s.path(""))
+	if isAnswer(err) { // its own name must do, which is enough for what lies below it
+		s.realRoot = path.Clean(s.path(""))
+		return s.realRoot, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -95,8 +99,12 @@ func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bo
 			name, inside = below(root, path.Join(real, rest))
 			return name, inside, nil
 		}
-		if _, refused := errors.AsType[*wire.StatusError](err); !refused && !errors.Is(err, fs.ErrNotExist) || at == "/" || at == "." {
+		if !isAnswer(err) {
 			return "", false, s.failure("resolve", dir, err)
+		}
+		if at == "/" || at == "." { // REALPATH is refused: the names have to do
+			name, inside = below(root, path.Join(at, rest))
+			return name, inside, nil
 		}
 		rest, at = path.Join(path.Base(at), rest), path.Dir(at)
 	}
@@ -159,10 +167,13 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 	return a, end, err
 }
 
-// below gives an absolute path's part below the root, "" for the root itself.
+// below gives a path's part below the root, "" for the root itself.
 func below(root, p string) (rest string, inside bool) {
 	if p == root {
 		return "", true
+	}
+	if root == "." { // where the login leads to: no server has told its name
+		return p, fs.ValidPath(p)
 	}
 	return strings.CutPrefix(p, slash(root))
 }

@@ -9,8 +9,6 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-var errEmptyAnswers = errors.New("the server goes on answering without a name")
-
 // List streams the entries of a directory below the root, "" for the root
 // itself. Names are as the server sent them, "." and ".." left out. What a
 // listing leaves out (type, size, time) is asked for; what the server still
@@ -33,13 +31,15 @@ func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry
 	}
 }
 
-// listBatches gives the entries of a directory as they come, until got says no.
+// listBatches gives the entries of a directory as they come, until got says no. What
+// only OPENDIR can tell the type of comes last, when the directory is closed.
 func (s *session) listBatches(ctx context.Context, dir string, got func([]item) bool) error {
 	l := s.pool.take(1)
 	defer s.pool.give(l, 1)
-	seen := 0
+	seen, more := 0, true
+	var untyped []item
 	var failed error
-	err := l.list(ctx, s.path(dir), func(batch []item) bool {
+	err := s.list(ctx, l, s.path(dir), func(batch []item) bool {
 		if seen += len(batch); seen > s.maxEntries {
 			failed = filesync.ErrLimit
 			return false
@@ -47,10 +47,19 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 		if failed = s.complete(ctx, l, batch); failed != nil {
 			return false
 		}
-		return got(batch)
+		batch, untyped = splitUntyped(batch, untyped)
+		more = len(batch) == 0 || got(batch)
+		return more
 	})
 	if failed != nil {
 		err = failed
+	}
+	for err == nil && more && len(untyped) > 0 {
+		n := min(len(untyped), batchItems)
+		if err = s.tryAsDirectories(ctx, l, untyped[:n]); err == nil {
+			more = got(untyped[:n])
+		}
+		untyped = untyped[n:]
 	}
 	if err != nil {
 		return s.failure("list", dir, err)

@@ -21,6 +21,7 @@ const (
 	typeRename   = 18
 	typeReadlink = 19
 	typeSymlink  = 20
+	typeName     = 104
 	typeExtended = 200
 )
 

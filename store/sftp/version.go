@@ -86,7 +86,10 @@ func (s *Source) askHandle(ctx context.Context, f file) (attrs, error) {
 // bearsSecondOpen reports whether a file may be opened again while it is there to
 // be read: some servers hand each file out once.
 func (s *session) bearsSecondOpen() bool {
-	for _, known := range []string{"SSH-2.0-OpenSSH", "SSH-2.0-mod_sftp", "SSH-2.0-AWS_SFTP"} {
+	if s.pool.first().wire().ordered { // OpenSSH's sftp-server
+		return true
+	}
+	for _, known := range []string{"SSH-2.0-mod_sftp", "SSH-2.0-AWS_SFTP"} {
 		if strings.HasPrefix(s.conn.ServerVersion(), known) {
 			return true
 		}
@@ -260,5 +263,5 @@ func pick(entries []filesync.Entry, at []int) []filesync.Entry {
 // isListed reports whether a listing failed by an answer of the server or at a limit,
 // and not with the connection.
 func isListed(err error) bool {
-	return isAnswer(err) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, errEmptyAnswers)
+	return isAnswer(err) || errors.Is(err, filesync.ErrLimit)
 }
