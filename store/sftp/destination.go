@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"sftpconnector/status"
 	"sftpconnector/store/pending"
@@ -37,7 +38,8 @@ import (
 // leaves half a file under its name.
 type Destination struct {
 	*session
-	dirs *directories
+	dirs  *directories
+	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
 }
 
 var (
@@ -55,7 +57,7 @@ func OpenDestination(ctx context.Context, cfg Config, observe status.Observer) (
 	if err != nil {
 		return nil, err
 	}
-	return &Destination{session: s, dirs: newDirectories(s)}, nil
+	return &Destination{session: s, dirs: newDirectories(s), trial: semaphore.NewWeighted(1)}, nil
 }
 
 // startWriting opens the first channel. There is none for control: all of them

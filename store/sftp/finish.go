@@ -22,7 +22,7 @@ func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	}
 	e, err := p.finish(ctx)
 	if err != nil {
-		return filesync.Entry{}, p.failed(ctx, "finish", err)
+		return filesync.Entry{}, p.failedToWrite(ctx, "finish", err)
 	}
 	return e, nil
 }
@@ -61,7 +61,10 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 		a, err = p.statByName(ctx) // what the handles together have made of it
 	}
 	if err == nil && a.size >= 0 && a.size != p.entry.Size {
-		err = fmt.Errorf("the server has %d bytes of it, not %d", a.size, p.entry.Size)
+		err = &sizeError{has: a.size, want: p.entry.Size}
+	}
+	if err == nil && wide {
+		err = p.verify(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err

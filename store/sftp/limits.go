@@ -25,6 +25,9 @@ type Limits struct {
 
 	// For uploads.
 	oneWriter   atomic.Bool // there was no answer any more while files were written on several channels
+	beside      feature     // a file that is written through several handles, in any order
+	reopen      feature     // OPEN of a file that was begun, to go on with it
+	exclusive   feature     // OPEN with EXCL
 	handleTimes feature     // FSETSTAT of times
 	pathTimes   feature     // SETSTAT of times
 	cut         feature     // FSETSTAT of the size
@@ -44,6 +47,9 @@ const (
 
 // absent reports whether the server is known not to do it.
 func (f *feature) absent() bool { return f.state.Load() == featureAbsent }
+
+// works reports whether the server is known to do it.
+func (f *feature) works() bool { return f.state.Load() == featureWorks }
 
 // refused learns from an answer, nil for success, and reports whether it says
 // that this is not to be had here. A refusal without a reason says so only

@@ -25,6 +25,7 @@ type pendingFile struct {
 	widening context.CancelFunc // ends what opens more lanes; nil when nothing does
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
+	resumed  bool               // it was begun by an earlier pass
 
 	durable atomic.Int64 // the prefix that was flushed last
 	mu      sync.Mutex
@@ -53,6 +54,8 @@ type writing struct {
 	h       wire.Handle
 	unacked int // bytes of WRITEs without an answer
 	closed  bool
+	first   sample // of what was written through it
+	last    sample
 }
 
 // write is one WRITE under way.
@@ -161,7 +164,7 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	for {
 		to, n, err := p.laneFor(len(b) - done)
 		if err != nil {
-			return done, p.failed(p.ctx, "write", err)
+			return done, p.failedToWrite(p.ctx, "write", err)
 		}
 		if n == 0 {
 			return done, nil
@@ -174,9 +177,17 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 		}
 		if p.progress != nil {
 			p.progress.next.Add(int64(n))
+			p.note(to, b[done:done+n], w.from)
 		}
 		done += n
 	}
+}
+
+// note remembers samples of what is written to a file that several lanes may share.
+func (p *pendingFile) note(to *writing, b []byte, off int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	to.note(b, off)
 }
 
 // laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts

@@ -83,5 +83,6 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 		return err
 	}
 	p.acked.add(0, prefix)
+	p.resumed = true
 	return nil
 }

@@ -62,10 +62,10 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 }
 
 // widen has a large file written over more lanes as long as that makes it
-// faster, as a large one is read. With Direct it is not: closing any handle may
-// be what the receiver waits for.
+// faster, as a large one is read, if the server has shown that it bears that. With
+// Direct it is not: closing any handle may be what the receiver waits for.
 func (p *pendingFile) widen(from int64) {
-	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() {
+	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() || p.d.limits.beside.absent() {
 		return
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
@@ -76,7 +76,7 @@ func (p *pendingFile) widen(from int64) {
 		defer cancel()
 		p.d.copies.n.Add(1)
 		defer p.d.copies.n.Add(-1)
-		if !p.begun(ctx) {
+		if !p.begun(ctx) || !p.d.writesBeside(ctx, p.entry, p.main().lane) {
 			return
 		}
 		t := &team{lanes: []*lane{p.main().lane}}
@@ -131,6 +131,9 @@ func (p *pendingFile) join(ctx context.Context, l *lane) {
 	s := l.wire().session
 	c, err := l.wire().ask(ctx, func(c *wire.Call) { s.Fstat(c, h) })
 	if err != nil || there == 0 || c.Attr.Size() < there {
+		if err == nil && there > 0 {
+			p.d.limits.beside.state.Store(featureAbsent)
+		}
 		s.CloseHandle(h, p.d.gate.leave)
 		p.d.pool.give(l, 1)
 		return

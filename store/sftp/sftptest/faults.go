@@ -50,14 +50,16 @@ type Faults struct {
 	LexicalRealpath bool // REALPATH does not look at the disk
 
 	// Of uploads.
-	Without        []string // extensions that are not offered
-	MaxWrite       int      // bytes: a longer WRITE fails, and limits@openssh.com says so
-	ShuffleWrites  bool     // answers to WRITEs that are under way together come in another order
-	NoReadWrite    bool     // an OPEN for reading and writing is refused
-	OneWriter      bool     // an OPEN for writing fails while the file is open for that already
-	OwnCopies      bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
-	RenameReplaces bool     // RENAME overwrites what stands there
-	Room           int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
+	Without         []string // extensions that are not offered
+	MaxWrite        int      // bytes: a longer WRITE fails, and limits@openssh.com says so
+	ShuffleWrites   bool     // answers to WRITEs that are under way together come in another order
+	NoReadWrite     bool     // an OPEN for reading and writing is refused
+	OneWriter       bool     // an OPEN for writing fails while the file is open for that already
+	OwnCopies       bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
+	TruncatesAtOpen bool     // each OPEN for writing truncates the file, whatever its flags
+	InSequence      bool     // a WRITE that does not follow the bytes before it fails
+	RenameReplaces  bool     // RENAME overwrites what stands there
+	Room            int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
 
 	// Of time. Delay is slept before each answer on a channel, so that requests
 	// queue up behind it; for latency without that, see package relay.
@@ -83,6 +85,8 @@ type Faults struct {
 	// absolute, as the client wrote it; for requests on a handle, the one opened.
 	// A CLOSE that fails closes all the same.
 	Fail func(op Op, path string) Status
+	// FailOpen does the same for an OPEN, by its flags.
+	FailOpen func(path string, flags uint32) Status
 
 	// Of listings. The keys and values that are paths are directories below Root.
 	Inject         map[string][]Injected // names added to the listing of a directory, which exists or is itself injected

@@ -21,6 +21,7 @@ type handle struct {
 	info    info     // of an injected file or directory
 	dir     bool
 	writing bool
+	next    int64                 // the end of the last WRITE
 	pull    func() (listed, bool) // the next name of a directory
 	stop    func()
 }
@@ -110,6 +111,10 @@ func (s *session) write(f *Faults, h *handle, at int64, data []byte) Status {
 	case h.file == nil, !h.writing, f.MaxWrite > 0 && len(data) > f.MaxWrite, f.Room > 0 && stored > f.Room:
 		return StatusFailure
 	}
+	if f.InSequence && at != h.next {
+		return StatusFailure
+	}
+	h.next = at + int64(len(data))
 	_, err := h.file.WriteAt(data, at)
 	return statusOf(err)
 }
@@ -264,6 +269,12 @@ const (
 	openCreate    = 8
 	openTruncate  = 16
 	openExclusive = 32
+
+	// For Faults.FailOpen.
+	OpenWrite     = openWrite
+	OpenCreate    = openCreate
+	OpenTruncate  = openTruncate
+	OpenExclusive = openExclusive
 )
 
 func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
@@ -271,6 +282,12 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 		f.OnOpen(p)
 	}
 	writing := flags&openWrite != 0
+	if f.FailOpen != nil {
+		if st := f.FailOpen(p, flags); st != StatusOK {
+			s.status(id, st)
+			return
+		}
+	}
 	if f.NoReadWrite && writing && flags&openRead != 0 {
 		s.status(id, StatusPermissionDenied)
 		return
@@ -286,6 +303,9 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 		return
 	}
 	h := &handle{path: p, writing: writing}
+	if f.TruncatesAtOpen && writing {
+		flags |= openTruncate
+	}
 	if f.OwnCopies && writing && flags&(openCreate|openTruncate) == 0 {
 		h.path += "~" // what is written is never seen
 		flags |= openCreate | openTruncate
