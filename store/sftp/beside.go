@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"time"
 
 	"sftpconnector/store/pending"
@@ -184,7 +183,7 @@ func (d *Destination) mayRemove(ctx context.Context) bool {
 	}
 	missing := d.path(pending.Name("trial", pending.NewID(d.cfg.Owner)))
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, missing) })
-	if errors.Is(err, fs.ErrPermission) || isUnsupported(err) {
+	if denied(err) {
 		d.limits.remove.refused(err)
 		return false
 	}

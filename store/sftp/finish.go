@@ -39,6 +39,9 @@ func (p *pendingFile) advance(from, to pendingState) bool {
 }
 
 func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
+	if err := p.opened(); err != nil {
+		return filesync.Entry{}, err
+	}
 	main := p.lanes[0]
 	wide, ordered := len(p.lanes) > 1, main.wire().ordered
 	if wide || !ordered {
@@ -60,8 +63,8 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if err == nil && wide && !ordered {
 		a, err = p.statByName(ctx) // what the handles together have made of it
 	}
-	if err == nil && a.size >= 0 && a.size != p.entry.Size {
-		err = &sizeError{has: a.size, want: p.entry.Size}
+	if err == nil {
+		a, err = p.settleSize(ctx, a)
 	}
 	if err == nil && wide {
 		err = p.verify(ctx)
@@ -192,7 +195,9 @@ func (p *pendingFile) closeAll(ctx context.Context) error {
 
 // remove removes the file from where it is written.
 func (p *pendingFile) remove(ctx context.Context) error {
-	return p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
+	err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
+	p.d.limits.remove.refused(err)
+	return err
 }
 
 // Abort implements sync.Pending. With Direct the file goes before it is closed,

@@ -28,6 +28,11 @@ type Limits struct {
 	beside      feature     // a file that is written through several handles, in any order
 	reopen      feature     // OPEN of a file that was begun, to go on with it
 	exclusive   feature     // OPEN with EXCL
+	wrote       atomic.Bool // a file was opened for writing
+	takes       atomic.Bool // a receiver takes files before they have their own names
+	renames     feature     // RENAME
+	sizes       feature     // the size of a file that shows late
+	keeps       feature     // a RENAME that keeps what stands under the name
 	handleTimes feature     // FSETSTAT of times
 	pathTimes   feature     // SETSTAT of times
 	cut         feature     // FSETSTAT of the size

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"sftpconnector/store/sftp/wire"
-	filesync "sftpconnector/sync"
 )
 
 // create opens the file for writing.
@@ -14,12 +13,7 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 	l := p.d.pool.take(use)
 	var h wire.Handle
 	err := p.d.admit(ctx, func() (err error) {
-		h, err = p.open(ctx, l, flags)
-		if isAnswer(err) && flags&wire.Exclusive != 0 && p.d.cfg.Direct {
-			if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); lerr == nil {
-				err = filesync.ErrConflict
-			}
-		}
+		h, err = p.openAsTaken(ctx, l, flags)
 		return err
 	}, func() bool { // OpenSSH has handles for more files than are open here
 		return l.wire().ordered || p.noRoom(ctx)
@@ -28,6 +22,7 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 		p.d.pool.give(l, use)
 		return err
 	}
+	p.d.limits.wrote.Store(true)
 	p.lanes = append(p.lanes, &writing{lane: l, uses: use, h: h})
 	return nil
 }
@@ -53,7 +48,7 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 				s.Remove(new(wire.Call), p.path) // before its receiver hears of it
 			}
 			s.CloseHandle(c.Handle, nil)
-			if flags&wire.Exclusive != 0 && !p.d.cfg.Direct {
+			if flags&wire.Create != 0 && !p.d.cfg.Direct {
 				s.Remove(new(wire.Call), p.path)
 			}
 		}()

@@ -87,11 +87,20 @@ type Faults struct {
 	Fail func(op Op, path string) Status
 	// FailOpen does the same for an OPEN, by its flags.
 	FailOpen func(path string, flags uint32) Status
+	// Tells changes what STAT, LSTAT and FSTAT tell of a file.
+	Tells func(op Op, path string, told *Told)
 
 	// Of listings. The keys and values that are paths are directories below Root.
 	Inject         map[string][]Injected // names added to the listing of a directory, which exists or is itself injected
 	EndlessListing string                // this directory's listing never ends
 	EndlessTree    string                // below this one, each directory has a directory "deeper" and a file "leaf.csv"
+}
+
+// Told is what attributes say of a file.
+type Told struct {
+	Size    int64     // negative: nothing
+	ModTime time.Time // zero: nothing
+	NoType  bool      // nor permissions
 }
 
 // Injected is a file or directory that a listing claims to hold, under any name

@@ -96,7 +96,7 @@ func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
 			}
 			i = infoOf(fi)
 		}
-		s.attrs(id, i)
+		s.tell(f, op, id, h.path, i)
 	case OpFsetstat:
 		s.statusOf(id, setAttrs(h.path, in.attrs()))
 	case OpReaddir:
@@ -117,6 +117,18 @@ func (s *session) write(f *Faults, h *handle, at int64, data []byte) Status {
 	h.next = at + int64(len(data))
 	_, err := h.file.WriteAt(data, at)
 	return statusOf(err)
+}
+
+// tell answers with attributes, as Faults.Tells has them.
+func (s *session) tell(f *Faults, op Op, id uint32, path string, i info) {
+	if f.Tells == nil || i.mode.IsDir() {
+		s.attrs(id, i)
+		return
+	}
+	told := Told{Size: i.size, ModTime: i.mtime}
+	f.Tells(op, path, &told)
+	s.head(answerAttrs, id)
+	s.answer = appendTold(s.answer, i, told)
 }
 
 func (s *session) attrs(id uint32, i info) {
@@ -219,7 +231,7 @@ func (s *session) onPath(f *Faults, op Op, id uint32, p string, in *fields) {
 			s.statusOf(id, err)
 			return
 		}
-		s.attrs(id, i)
+		s.tell(f, op, id, p, i)
 	case OpRealpath:
 		real, err := realpath(f, p)
 		if err != nil {

@@ -145,6 +145,25 @@ func appendAttrs(b []byte, i info) []byte {
 	return appendUint32(appendUint32(b, seconds), seconds)
 }
 
+// appendTold is appendAttrs of less.
+func appendTold(b []byte, i info, told Told) []byte {
+	var flags uint32
+	var rest []byte
+	if told.Size >= 0 {
+		flags |= hasSize
+		rest = appendUint64(rest, uint64(told.Size))
+	}
+	if !told.NoType {
+		flags |= hasPermissions
+		rest = appendUint32(rest, posixMode(i.mode))
+	}
+	if !told.ModTime.IsZero() {
+		flags |= hasTimes
+		rest = appendUint32(appendUint32(rest, uint32(told.ModTime.Unix())), uint32(told.ModTime.Unix()))
+	}
+	return append(appendUint32(b, flags), rest...)
+}
+
 // posixMode gives the bits of stat(2).
 func posixMode(m fs.FileMode) uint32 {
 	bits := uint32(m.Perm())
