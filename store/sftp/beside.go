@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"sftpconnector/store/pending"
@@ -24,8 +25,9 @@ const (
 
 // writesBeside reports whether the server is known to let a file be written
 // through several handles, in any order. The first who asks has it tried, in the
-// directory of e and on its lane; what is found out is remembered.
-func (d *Destination) writesBeside(ctx context.Context, e filesync.Entry, l *lane) bool {
+// directory of e, on a lane that is not used yet and on another one; what is found
+// out is remembered.
+func (d *Destination) writesBeside(ctx context.Context, e filesync.Entry, main, l *lane) bool {
 	if err := d.trial.Acquire(ctx, 1); err != nil {
 		return false
 	}
@@ -34,20 +36,17 @@ func (d *Destination) writesBeside(ctx context.Context, e filesync.Entry, l *lan
 		// The copy may end before the trial does, which has to clean up then.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(trialPatience, d.cfg.Timeouts.Operation))
 		defer cancel()
-		d.tryBeside(ctx, e, l)
+		d.tryBeside(ctx, e, main, l)
 	}
 	return d.limits.beside.works()
 }
 
 // tryBeside writes a small file through two handles and reads it back.
-func (d *Destination) tryBeside(ctx context.Context, e filesync.Entry, l *lane) {
-	if !d.mayRemove(ctx) {
+func (d *Destination) tryBeside(ctx context.Context, e filesync.Entry, main, l *lane) {
+	if !d.mayRemove(ctx, l) {
 		return
 	}
-	second := d.pool.join(ctx, &team{lanes: []*lane{l}})
-	if second == nil {
-		return
-	}
+	second := d.pool.beside(main, l)
 	defer d.pool.give(second, 1)
 	t := &besideTrial{d: d, lanes: [2]*lane{l, second}, path: d.hidden(e.Name, pending.NewID(d.cfg.Owner))}
 	defer t.cleanUp(ctx)
@@ -62,6 +61,19 @@ func (d *Destination) tryBeside(ctx context.Context, e filesync.Entry, l *lane) 
 	case isAnswer(err) || errors.Is(err, errOtherBytes):
 		d.limits.beside.state.Store(featureAbsent)
 	}
+}
+
+// beside gives a lane beside one, for something of weight 1: rather another one than
+// main, which has much to do.
+func (p *pool) beside(main, one *lane) *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.idlest([]*lane{main, one})
+	if l == nil {
+		l = main
+	}
+	l.uses++
+	return l
 }
 
 // besideTrial is a file that is written through two handles.
@@ -157,8 +169,12 @@ func (t *besideTrial) close(ctx context.Context) error {
 // compare reads the file back. What cannot be read has shown nothing.
 func (t *besideTrial) compare(ctx context.Context, want []byte) error {
 	got := make([]byte, len(want)+1)
-	n, err := t.d.readBack(ctx, t.path, func(read func(b []byte, off int64) (int, error)) (int, error) { return read(got, 0) })
-	if err != nil {
+	n := 0
+	err := t.d.readBackOn(ctx, t.lanes[0], t.path, func(f *wireFile) (err error) {
+		n, err = f.readFull(ctx, got, 0)
+		return err
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if !bytes.Equal(got[:n], want) {
@@ -171,18 +187,20 @@ func (t *besideTrial) compare(ctx context.Context, want []byte) error {
 func (t *besideTrial) cleanUp(ctx context.Context) {
 	_ = t.close(ctx)
 	if t.made {
-		t.d.limits.remove.refused(t.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, t.path) }))
+		l := t.lanes[0].wire()
+		_, err := l.ask(ctx, func(c *wire.Call) { l.session.Remove(c, t.path) })
+		t.d.limits.remove.refused(err)
 	}
 }
 
 // mayRemove reports whether the server lets us remove what we make. Where that is
 // not known, it is asked to remove what does not exist, under a name of ours.
-func (d *Destination) mayRemove(ctx context.Context) bool {
+func (d *Destination) mayRemove(ctx context.Context, l *lane) bool {
 	if state := d.limits.remove.state.Load(); state != 0 {
 		return state == featureWorks
 	}
 	missing := d.path(pending.Name("trial", pending.NewID(d.cfg.Owner)))
-	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, missing) })
+	_, err := l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Remove(c, missing) })
 	if denied(err) {
 		d.limits.remove.refused(err)
 		return false

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,9 +54,16 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if err := waitAll(ctx, p.sendCloses(p.lanes[1:])); err != nil {
 		return filesync.Entry{}, err
 	}
+	verified := make(chan error, 1)
+	if wide && ordered {
+		go func() { verified <- p.verify(ctx) }() // the server has all of it
+	}
 	a, err := p.settle(ctx, main)
 	if err == nil {
 		err = p.drain(ctx)
+	}
+	if wide && ordered {
+		err = cmp.Or(err, <-verified)
 	}
 	if there := p.there(); err == nil && there != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
@@ -66,7 +74,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if err == nil {
 		a, err = p.settleSize(ctx, a)
 	}
-	if err == nil && wide {
+	if err == nil && wide && !ordered {
 		err = p.verify(ctx)
 	}
 	if err != nil {

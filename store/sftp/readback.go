@@ -45,22 +45,14 @@ func (l *writing) note(b []byte, off int64) {
 }
 
 // verify reads samples of a file back that was written through several handles. A
-// server that does not let it be read now cannot be asked. One that has other bytes is
-// not written to in this way any more, and the copy begins anew.
+// server that does not let it be read now cannot be asked. One that has other bytes
+// is not written to in this way any more, and the copy begins anew.
 func (p *pendingFile) verify(ctx context.Context) error {
-	_, err := p.d.readBack(ctx, p.path, func(read func(b []byte, off int64) (int, error)) (int, error) {
-		buf := make([]byte, sampleSize)
-		for _, l := range p.lanes {
-			for _, s := range []sample{l.first, l.last} {
-				if n, err := read(buf[:s.n], s.off); err != nil {
-					return 0, err
-				} else if n < s.n || maphash.Bytes(sampleSeed, buf[:n]) != s.sum {
-					return 0, fmt.Errorf("%w at %d", errOtherBytes, s.off)
-				}
-			}
-		}
-		return 0, nil
-	})
+	var samples []sample
+	for _, l := range p.lanes {
+		samples = append(samples, l.first, l.last)
+	}
+	err := p.d.readBack(ctx, p.path, func(f *wireFile) error { return f.compare(ctx, samples) })
 	switch {
 	case errors.Is(err, errOtherBytes):
 		p.d.limits.beside.state.Store(featureAbsent)
@@ -71,29 +63,58 @@ func (p *pendingFile) verify(ctx context.Context) error {
 	return err
 }
 
-// readBack opens a file for reading and hands over what reads of it: fewer bytes
-// than b has only at the end of the file.
-func (d *Destination) readBack(ctx context.Context, path string, do func(read func(b []byte, off int64) (int, error)) (int, error)) (int, error) {
+// readBack opens a file for reading and hands it over.
+func (d *Destination) readBack(ctx context.Context, path string, do func(f *wireFile) error) error {
 	l := d.pool.take(1)
 	defer d.pool.give(l, 1)
+	return d.readBackOn(ctx, l, path, do)
+}
+
+// readBackOn does that on a lane.
+func (d *Destination) readBackOn(ctx context.Context, l *lane, path string, do func(f *wireFile) error) error {
 	if !d.gate.tryEnter() {
-		return 0, errNoTurn
+		return errNoTurn
 	}
 	f, err := l.open(ctx, path)
 	if err != nil {
 		d.gate.fail()
-		return 0, err
+		return err
 	}
 	d.gate.succeed()
 	defer f.close(d.gate.leave)
-	file := f.(*wireFile)
-	return do(func(b []byte, off int64) (int, error) {
-		n, err := file.readFull(ctx, b, off)
-		if errors.Is(err, io.EOF) {
-			err = nil
+	return do(f.(*wireFile))
+}
+
+// compare reads samples, all at once.
+func (f *wireFile) compare(ctx context.Context, samples []sample) error {
+	calls := make([]*wire.Call, len(samples))
+	for i, s := range samples {
+		calls[i] = &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, s.n)}
+		if s.n > 0 {
+			f.session.Read(calls[i], f.h, s.off, s.n)
 		}
-		return n, err
-	})
+	}
+	for i, s := range samples {
+		if s.n == 0 {
+			continue
+		}
+		n, err := 0, calls[i].Wait(ctx)
+		if err == nil {
+			n = calls[i].N
+		}
+		if err == nil && n > 0 && n < s.n {
+			var more int
+			more, err = f.readFull(ctx, calls[i].Buf[n:], s.off+int64(n))
+			n += more
+		}
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		case n < s.n, maphash.Bytes(sampleSeed, calls[i].Buf) != s.sum:
+			return fmt.Errorf("%w at %d", errOtherBytes, s.off)
+		}
+	}
+	return nil
 }
 
 // readFull reads b at off. It is io.EOF where the file ends before.

@@ -233,7 +233,7 @@ func (d *Destination) keepsAtRename(ctx context.Context, name string) bool {
 	if state := d.limits.keeps.state.Load(); state != 0 {
 		return state == featureWorks
 	}
-	if !d.mayRemove(ctx) {
+	if !d.mayRemove(ctx, d.pool.first()) {
 		return true
 	}
 	var paths []string

@@ -66,7 +66,7 @@ func (d *Destination) tryToWrite(ctx context.Context) error {
 		why = "writing was not tried: with upload_name direct, a receiver may take every file"
 	case d.limits.takes.Load():
 		why = "writing was not tried: a receiver took the last file that was written to try it"
-	case !d.mayRemove(ctx):
+	case !d.mayRemove(ctx, d.pool.first()):
 		why = "writing was not tried: the server does not let files be removed"
 	}
 	d.untried.Store(&why)

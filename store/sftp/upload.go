@@ -71,12 +71,16 @@ func (p *pendingFile) widen(from int64) {
 		defer cancel()
 		p.d.copies.n.Add(1)
 		defer p.d.copies.n.Add(-1)
-		if !p.begun(ctx) || !p.d.writesBeside(ctx, p.entry, p.main().lane) {
-			return
-		}
-		t := &team{lanes: []*lane{p.main().lane}}
+		main := p.main().lane
+		t := &team{lanes: []*lane{main}}
 		p.d.widen(ctx, p.progress, func(lanes int) (joined int) {
-			return p.d.widenTo(ctx, lanes, t, p.progress, func(l *lane) { p.join(ctx, l) })
+			return p.d.widenTo(ctx, lanes, t, p.progress, func(l *lane) {
+				if p.d.writesBeside(ctx, p.entry, main, l) && p.begun(ctx) {
+					p.join(ctx, l)
+				} else {
+					p.d.pool.give(l, 1)
+				}
+			})
 		})
 	}()
 }
