@@ -297,6 +297,41 @@ func TestUploadsThatCannotGoOn(t *testing.T) {
 	}
 }
 
+// Real servers of which some do not let a file be gone on with.
+func TestInterruptedUploadToRealServers(t *testing.T) {
+	for server, start := range realServers() {
+		for way, change := range map[string]func(*Config){"pending": nil, "direct": direct} {
+			t.Run(server+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				e := start(t)
+				open := func(limits *Limits) *uploading {
+					cfg := ownLogin(e)
+					if cfg.Limits = limits; change != nil {
+						change(&cfg)
+					}
+					return &uploading{t, openDestination(t, cfg), e.Root}
+				}
+				u := open(new(Limits))
+				data := noise(12_000_000)
+				for _, name := range []string{"x", "d/y"} { // the second knows of the first
+					k := u.keep(uploadEntry(name, data), data[:9_000_000])
+					again := open(u.limits)
+					u.must(again.goOn(uploadEntry(name, data), k, data))
+					u.want(name, data)
+				}
+				left := u.keep(uploadEntry("z", data), data[:9_000_000])
+				if way == "direct" {
+					left = filesync.Checkpoint{ID: filesync.InPlaceID}
+				}
+				p, err := open(u.limits).Begin(t.Context(), uploadEntry("z", data), &filesync.Checkpoint{ID: left.ID})
+				u.must(err)
+				u.must(p.Abort(t.Context()))
+				u.wantFiles("d/y", "x")
+			})
+		}
+	}
+}
+
 // keep writes the beginning of a file and leaves it.
 func (u *uploading) keep(e filesync.Entry, data []byte) filesync.Checkpoint {
 	u.Helper()
