@@ -58,7 +58,7 @@ func (d *Destination) tryBeside(ctx context.Context, e filesync.Entry, main, l *
 	switch {
 	case err == nil:
 		d.limits.beside.state.Store(featureWorks)
-	case isAnswer(err) || errors.Is(err, errOtherBytes):
+	case isAnswer(err), worthless(err), errors.Is(err, errOtherBytes):
 		d.limits.beside.state.Store(featureAbsent)
 	}
 }

@@ -105,9 +105,12 @@ func (d *Destination) lookAgain(ctx context.Context, l *lane, looks []filesync.L
 		if look.Err != nil || look.Entry.Mode.Type() != fs.ModeIrregular {
 			continue
 		}
-		dir, err := d.isDir(ctx, l, d.path(look.Entry.Name))
-		if err != nil {
-			return err
+		dir := false
+		if !d.cfg.Direct { // else handles are kept open until this is answered
+			var err error
+			if dir, err = d.isDir(ctx, l, d.path(look.Entry.Name)); err != nil {
+				return err
+			}
 		}
 		look.Entry.Mode &^= fs.ModeType
 		if dir {

@@ -16,9 +16,13 @@ import (
 func (p *pendingFile) openAsTaken(ctx context.Context, l *lane, flags uint32) (wire.Handle, error) {
 	exclusive := &p.d.limits.exclusive
 	var refusal error
+	if p.made && flags&wire.Exclusive != 0 {
+		return p.open(ctx, l, wire.Create|wire.Truncate)
+	}
 	if flags&wire.Exclusive == 0 || !exclusive.absent() {
 		h, err := p.open(ctx, l, flags)
-		if err == nil && flags&wire.Exclusive != 0 {
+		if flags&wire.Exclusive != 0 && (err == nil || worthless(err)) {
+			p.made = true
 			exclusive.refused(nil)
 		}
 		if !isAnswer(err) || flags == 0 || isFull(err) {

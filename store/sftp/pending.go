@@ -27,6 +27,7 @@ type pendingFile struct {
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
 	resumed  bool               // it was begun by an earlier pass
+	made     bool               // it was made by an OPEN of ours that would not have overwritten another
 
 	confirmed bool            // the server told its size when it was written whole
 	told      *filesync.Entry // what the server says since it has its name
@@ -132,6 +133,9 @@ func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id strin
 func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (filesync.Pending, error) {
 	if !d.cfg.Direct && d.limits.renames.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
 		return nil, d.failed(ctx, "create", p.entry.Name, noRename(errLeft))
+	}
+	if d.cfg.Direct {
+		d.tryHandles(ctx)
 	}
 	dir := parentOf(p.entry.Name)
 	for again := false; ; again = true {

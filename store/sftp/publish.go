@@ -91,7 +91,7 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 		}
 		if err := waitAll(ctx, calls[i]); err != nil {
 			f.fail(ctx, fmt.Errorf("close it: %w", err)) // which asks for room, before there is some again
-			if isAnswer(err) {
+			if isAnswer(err) || worthless(err) {
 				f.takeBack(ctx)
 			}
 			continue

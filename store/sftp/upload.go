@@ -20,6 +20,9 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 	})
 	if err != nil {
 		p.d.pool.give(l, use)
+		if p.made { // and there is no handle of it that can be relied on
+			_ = p.remove(ctx)
+		}
 		return err
 	}
 	p.d.limits.wrote.Store(true)
