@@ -226,7 +226,7 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		err = p.remove(ctx)
 	}
 	cerr := p.closeAll(ctx)
-	if cerr != nil && !isAnswer(cerr) {
+	if cerr != nil && !isAnswer(cerr) && !worthless(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.remove(ctx)
