@@ -44,13 +44,24 @@ type buffers struct {
 	limits  *Limits
 	budget  *semaphore.Weighted
 	classes [len(bufferSizes)]sync.Pool // of *[]byte
+	answers *semaphore.Weighted         // of READDIRs beside the first of each listing
 }
+
+// moreAnswers is how many READDIRs may be under way beside the first of each
+// listing. Each answer may have 256 KiB.
+const moreAnswers = 80
+
+// takeAnswer reports whether there is room for the answer to one READDIR more.
+func (b *buffers) takeAnswer() bool { return b.answers.TryAcquire(1) }
+
+// giveAnswers gives the room of n answers back.
+func (b *buffers) giveAnswers(n int) { b.answers.Release(int64(n)) }
 
 // bufferSizes are what is lent: most files are small.
 var bufferSizes = [...]int{4 << 10, 32 << 10, 256 << 10}
 
 func newBuffers(l *Limits) *buffers {
-	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory)}
+	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory), answers: semaphore.NewWeighted(moreAnswers)}
 	for i, n := range bufferSizes {
 		b.classes[i].New = func() any { s := make([]byte, n); return &s }
 	}

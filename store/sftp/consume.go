@@ -8,8 +8,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/pkg/sftp"
-
 	filesync "sftpconnector/sync"
 )
 
@@ -27,8 +25,7 @@ func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	if err := s.still(ctx, e); err != nil {
 		return filesync.Untouched(s.consumed("remove", e.Name, err))
 	}
-	// Client.Remove tries RMDIR after REMOVE; still has seen that it is no directory.
-	err := s.control.exec(ctx, func(c *sftp.Client) error { return c.Remove(s.path(e.Name)) })
+	err := s.control.remove(ctx, s.path(e.Name))
 	return s.consumed("remove", e.Name, err)
 }
 
@@ -85,7 +82,7 @@ func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Rename(s.path(e.Name), name) })
+		err = s.control.rename(ctx, s.path(e.Name), name)
 		if err == nil || !isFailure(err) {
 			return err
 		}
@@ -133,7 +130,7 @@ func (s *Source) makeDirs(ctx context.Context, dir string) error {
 	if err := s.makeDirs(ctx, path.Dir(dir)); err != nil {
 		return err
 	}
-	err = s.control.exec(ctx, func(c *sftp.Client) error { return c.Mkdir(dir) })
+	err = s.control.mkdir(ctx, dir)
 	if err != nil {
 		// Another move may have made it.
 		if a, again := s.control.statPath(ctx, dir); again == nil && a.mode.IsDir() {

@@ -89,43 +89,6 @@ func (s *session) open(ctx context.Context, p port, path string) (f file, err er
 	return f, err
 }
 
-// admit has a file opened when the gate lets it in. A server that fails for no
-// reason while other files are open gets another chance without them: if that
-// helps, it is remembered how many it can take. explained, which may be nil,
-// reports whether there is another reason for the failure. After an error the
-// file is counted out.
-func (s *session) admit(ctx context.Context, open func() error, explained func() bool) error {
-	if err := s.gate.enter(ctx); err != nil {
-		return err
-	}
-	before, in := s.gate.turn()
-	err := open()
-	if err == nil {
-		s.gate.succeed()
-		return nil
-	}
-	opened, _ := s.gate.count()
-	after, _ := s.gate.turn()
-	s.gate.fail()
-	if !isFailure(err) || in == 1 && before == after { // nobody else was in meanwhile
-		return err
-	}
-	if explained != nil && explained() {
-		return err
-	}
-	if err := s.gate.enterAlone(ctx); err != nil {
-		return err
-	}
-	if err = open(); err != nil {
-		s.gate.fail()
-		return err
-	}
-	s.limits.limitOpenFiles(max(1, opened))
-	s.gate.succeed()
-	s.gate.share()
-	return nil
-}
-
 // lookAtOpen asks the open handle, and the path where the server cannot do that.
 func (s *Source) lookAtOpen(ctx context.Context, p port, f file, path string) (attrs, error) {
 	if !s.limits.noFstat.Load() {
@@ -166,7 +129,7 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 			return s.widenTo(widening, lanes, t, b, func(more *lane) {
 				g.Go(func() error {
 					defer s.pool.give(more, 1)
-					return s.copyBeside(ctx, more, e, b, w, telling)
+					return s.copyBeside(ctx, widening, more, e, b, w, telling)
 				})
 			})
 		})
@@ -176,13 +139,14 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 }
 
 // copyBeside helps with a copy over another channel, if the server lets it
-// open the file once more and is telling what handles are open on. What it opens may be another file that was given
-// the name meanwhile, so that the version counts after the last byte.
-func (s *Source) copyBeside(ctx context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, telling func() bool) error {
+// open the file once more, while widening stands, and is telling what handles are
+// open on. What it opens may be another file that was given the name meanwhile, so
+// that the version counts after the last byte.
+func (s *Source) copyBeside(ctx, widening context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, telling func() bool) error {
 	if !s.gate.tryEnter() {
 		return nil
 	}
-	f, err := p.open(ctx, s.path(e.Name))
+	f, err := p.open(widening, s.path(e.Name)) // which may have to wait for a handle
 	if err != nil {
 		s.gate.fail()
 		return nil

@@ -5,36 +5,67 @@ import (
 	"sync"
 )
 
-// gate counts the files that are open, for servers that allow only so many: a
-// further OPEN fails there with nothing but SSH_FX_FAILURE.
+// gate decides when one more file or directory may be opened on a connection. Many
+// servers allow only so many, and refuse a further OPEN with whatever status. (What
+// a single channel bears is kept to by its wire.Session.)
+//
+// A listing whose reader takes its time holds its handle for as long, and what the
+// reader waits for may be a file that needs it. Such a listing is a stream: its
+// handle is taken back when there is need for it, and it is listed anew.
 type gate struct {
 	limits *Limits
 	most   int // files at once, whatever the server takes; 0: any number
 
 	mu      sync.Mutex
-	open    int           // files that are open, being opened, or being closed
+	open    int           // handles that are open, being opened, or being closed
+	dirs    int           // those of them of directories
 	opened  int           // those of them that the server has opened
+	begun   int           // how many it ever has
 	entered int           // how many ever have
 	alone   bool          // the one that is in wants nobody beside it
 	queued  int           // how many wait to be alone; they go first
 	changed chan struct{} // closed and replaced when somebody has left
+	streams map[*openDir]struct{}
 }
 
-func newGate(l *Limits) *gate { return &gate{limits: l, changed: make(chan struct{})} }
+func newGate(l *Limits) *gate {
+	return &gate{limits: l, changed: make(chan struct{}), streams: map[*openDir]struct{}{}}
+}
 
 // enter waits until one more file may be opened.
 func (g *gate) enter(ctx context.Context) error {
-	return g.await(ctx, func() bool {
-		limit := int(g.limits.openFiles.Load())
-		return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit) && (g.most == 0 || g.open < g.most)
+	return g.await(ctx, false, func() bool {
+		return g.free() && (g.most == 0 || g.open-g.dirs < g.most)
 	})
 }
 
-// tryEnter enters only if that is possible now.
+// enterDir waits until one more directory may be opened. At most half of what may
+// be open are directories, for the files that their readers wait for.
+func (g *gate) enterDir(ctx context.Context) error {
+	return g.await(ctx, false, func() bool {
+		limit := g.limits.handles()
+		if !g.free() || limit > 1 && g.dirs >= limit/2 {
+			return false
+		}
+		g.dirs++
+		return true
+	})
+}
+
+// free reports whether one more handle may be open. The caller holds g.mu.
+func (g *gate) free() bool {
+	limit := g.limits.openFiles.most()
+	return !g.alone && g.queued == 0 && (limit == 0 || g.open < limit)
+}
+
+// tryEnter enters only if that is possible now, for a handle that can be done
+// without: where they are limited, half of them are left to others, and where each
+// channel is limited, all.
 func (g *gate) tryEnter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.alone || g.queued > 0 || g.limits.openFiles.Load() > 0 {
+	limit := g.limits.openFiles.most()
+	if !g.free() || limit > 0 && g.open >= limit/2 || g.limits.channelHandles.Load() > 0 {
 		return false
 	}
 	g.open++
@@ -42,22 +73,35 @@ func (g *gate) tryEnter() bool {
 	return true
 }
 
-// enterAlone waits until no file is open, and keeps all others out.
-func (g *gate) enterAlone(ctx context.Context) error {
+// enterAlone waits until nothing is open, and keeps all others out. It gives up
+// that wish, and enters nowhere, when enough becomes true.
+func (g *gate) enterAlone(ctx context.Context, dir bool, enough func() bool) (alone bool, err error) {
 	g.mu.Lock()
 	g.queued++
 	g.mu.Unlock()
-	err := g.await(ctx, func() bool { return g.open == 0 })
+	err = g.await(ctx, true, func() bool { return enough() || g.open == 0 && !g.alone })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.queued--
-	g.alone = err == nil
+	alone = err == nil && g.open == 1 && !enough()
+	switch {
+	case alone:
+		g.alone = true
+		if dir {
+			g.dirs++
+		}
+	case err == nil:
+		g.open--
+		g.entered--
+	}
 	g.signal()
-	return err
+	return alone, err
 }
 
-// await waits until allowed, which is asked under the lock, and counts one in.
-func (g *gate) await(ctx context.Context, allowed func() bool) error {
+// await waits until allowed, which is asked under the lock, and counts one in. One
+// that would be alone, and any one where a single handle is all there is, takes
+// the handles of streams back.
+func (g *gate) await(ctx context.Context, alone bool, allowed func() bool) error {
 	for {
 		g.mu.Lock()
 		if allowed() {
@@ -68,6 +112,9 @@ func (g *gate) await(ctx context.Context, allowed func() bool) error {
 		}
 		changed := g.changed
 		g.mu.Unlock()
+		if alone || g.limits.oneHandle() {
+			g.revoke()
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -84,40 +131,85 @@ func (g *gate) share() {
 	g.signal()
 }
 
-// succeed notes that the file of one who entered is open.
+// succeed notes that what one who entered wanted to open is open.
 func (g *gate) succeed() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.opened++
+	g.begun++
+	g.limits.openFiles.passed(g.opened)
+	g.limits.refusals.opened(g.opened)
 }
 
 // leave counts one out whose file is closed.
-func (g *gate) leave() {
-	g.mu.Lock()
-	g.opened--
-	g.mu.Unlock()
-	g.fail()
-}
+func (g *gate) leave() { g.left(false, true) }
 
 // fail counts one out whose file was never open.
-func (g *gate) fail() {
+func (g *gate) fail() { g.left(false, false) }
+
+// leaveDir counts one out whose directory is closed.
+func (g *gate) leaveDir() { g.left(true, true) }
+
+// failDir counts one out whose directory was never open.
+func (g *gate) failDir() { g.left(true, false) }
+
+func (g *gate) left(dir, opened bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
+	if dir {
+		g.dirs--
+	}
+	if opened {
+		g.opened--
+	}
 	if g.open == 0 {
 		g.alone = false
 	}
 	g.signal()
 }
 
-// turn is how many have entered so far, and how many are in.
-func (g *gate) turn() (entered, in int) {
+// stream lets a directory be taken back. That is done at once where a single handle
+// is all there is.
+func (g *gate) stream(d *openDir) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.entered, g.open
+	g.streams[d] = struct{}{}
+	wanted := g.queued > 0 || g.limits.oneHandle()
+	g.mu.Unlock()
+	if wanted {
+		g.revoke()
+	}
 }
 
-// count is how many files are open for sure, and how many are in.
+// endStream: the directory is closed.
+func (g *gate) endStream(d *openDir) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.streams, d)
+}
+
+// revoke takes the handles of all streams back.
+func (g *gate) revoke() {
+	g.mu.Lock()
+	streams := g.streams
+	g.streams = map[*openDir]struct{}{}
+	g.mu.Unlock()
+	for d := range streams {
+		d.revoke()
+	}
+}
+
+// turn is what had happened at the gate at some time.
+type turn struct{ entered, in, begun, opened, limit int }
+
+// now gives the turn.
+func (g *gate) now() turn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return turn{g.entered, g.open, g.begun, g.opened, g.limits.openFiles.most()}
+}
+
+// count is how many handles are open for sure, and how many are in.
 func (g *gate) count() (opened, in int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

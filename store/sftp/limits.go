@@ -14,14 +14,19 @@ import (
 type Limits struct {
 	channels   atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
 	dropped    atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
-	openFiles  atomic.Int32 // files open at once; 0: unknown
+	openFiles  handleLimit  // files and directories open at once
+	refusals   refusals     // of what was to be opened
 	readSize   atomic.Int32 // bytes that a READ is answered with; 0: unknown
 	noFstat    atomic.Bool  // FSTAT is not supported
 	oneReaddir atomic.Bool  // a READDIR fails while another is under way
 	outOfOrder atomic.Bool  // requests are answered in another order than they were sent
 	oneByOne   atomic.Bool  // two channels opened at once gave trouble
-	offered    atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
-	roundTrip  atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
+	// channelHandles is how many handles one channel bears: past that its session
+	// dies, or it gives one handle out twice. 0: unknown.
+	channelHandles atomic.Int32
+	lostBusy       atomic.Int32 // how often in a row the connection was lost while many handles were open
+	offered        atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
+	roundTrip      atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 
 	// For uploads.
 	oneWriter    atomic.Bool // there was no answer any more while files were written on several channels
@@ -99,9 +104,6 @@ func (l *Limits) dataChannels() (n int, ok bool) {
 
 // setDataChannels remembers that the server takes no more than n.
 func (l *Limits) setDataChannels(n int) { l.channels.Store(int32(n) + 1) }
-
-// limitOpenFiles remembers that an OPEN failed while n files were open.
-func (l *Limits) limitOpenFiles(n int) { lower(&l.openFiles, n) }
 
 // shrinkReads remembers that the server answered a READ with n bytes where
 // more were there.

@@ -65,6 +65,10 @@ func (s *Source) root(ctx context.Context) (string, error) {
 		return s.realRoot, nil
 	}
 	root, err := s.control.realPath(ctx, s.path(""))
+	if isAnswer(err) { // its own name must do, which is enough for what lies below it
+		s.realRoot = path.Clean(s.path(""))
+		return s.realRoot, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -89,8 +93,12 @@ func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bo
 			name, inside = below(root, path.Join(real, rest))
 			return name, inside, nil
 		}
-		if _, refused := errors.AsType[*wire.StatusError](err); !refused && !errors.Is(err, fs.ErrNotExist) || at == "/" || at == "." {
+		if !isAnswer(err) {
 			return "", false, s.failure("resolve", dir, err)
+		}
+		if at == "/" || at == "." { // REALPATH is refused: the names have to do
+			name, inside = below(root, path.Join(at, rest))
+			return name, inside, nil
 		}
 		rest, at = path.Join(path.Base(at), rest), path.Dir(at)
 	}
@@ -148,10 +156,13 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 	return a, end, err
 }
 
-// below gives an absolute path's part below the root, "" for the root itself.
+// below gives a path's part below the root, "" for the root itself.
 func below(root, p string) (rest string, inside bool) {
 	if p == root {
 		return "", true
+	}
+	if root == "." { // where the login leads to: no server has told its name
+		return p, fs.ValidPath(p)
 	}
 	return strings.CutPrefix(p, slash(root))
 }

@@ -9,8 +9,6 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-var errEmptyAnswers = errors.New("the server goes on answering without a name")
-
 // List streams the entries of a directory below the root, "" for the root
 // itself. Names are as the server sent them, "." and ".." left out. What a
 // listing leaves out (type, size, time) is asked for; what the server still
@@ -22,7 +20,7 @@ func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry
 		defer s.pool.give(l, 1)
 		seen, stopped := 0, false
 		var failed error
-		err := l.list(ctx, s.path(dir), func(batch []item) bool {
+		err := s.list(ctx, l, s.path(dir), func(batch []item) bool {
 			if failed = complete(ctx, l, batch); failed != nil {
 				return false
 			}

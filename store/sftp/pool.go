@@ -125,14 +125,27 @@ func (p *pool) mayGrow() bool {
 func (p *pool) grow(ctx context.Context) (*lane, error) {
 	l, err := p.dial(ctx)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.opening--
-	if err == nil {
-		p.limits.dropped.Store(0)
-		p.lanes = append(p.lanes, l)
-		return l, nil
-	}
+	p.mu.Unlock()
+	p.settle(ctx, dialled{l, err})
+	return l, err
+}
+
+// dialled is what came of opening a lane.
+type dialled struct {
+	l   *lane
+	err error
+}
+
+// settle takes a lane that was opened, or learns from why it was not.
+func (p *pool) settle(ctx context.Context, d dialled) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := d.err
 	switch {
+	case err == nil:
+		p.limits.dropped.Store(0)
+		p.lanes = append(p.lanes, d.l)
 	case ctx.Err() != nil:
 	case errors.Is(err, errDropped) && p.lost: // and counted
 	case errors.Is(err, errDropped), errors.Is(err, context.DeadlineExceeded):
@@ -144,5 +157,4 @@ func (p *pool) grow(ctx context.Context) (*lane, error) {
 	default:
 		p.limits.setDataChannels(max(0, len(p.lanes)+p.opening-p.alone))
 	}
-	return nil, err
 }

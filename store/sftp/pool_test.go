@@ -170,13 +170,14 @@ func TestGate(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	if err := g.enterAlone(short); !errors.Is(err, context.DeadlineExceeded) {
+	never := func() bool { return false }
+	if _, err := g.enterAlone(short, false, never); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("alone beside others: %v", err)
 	}
 	var alone sync.WaitGroup
 	alone.Go(func() {
-		if err := g.enterAlone(ctx); err != nil {
-			t.Error(err)
+		if in, err := g.enterAlone(ctx, false, never); !in || err != nil {
+			t.Error(in, err)
 		}
 	})
 	waitFor(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.queued == 1 })
@@ -191,7 +192,7 @@ func TestGate(t *testing.T) {
 		t.Error("it is not alone")
 	}
 	g.share()
-	limits.openFiles.Store(2)
+	limits.openFiles.lower(2)
 	if err := g.enter(ctx); err != nil {
 		t.Error(err)
 	}

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// port is one channel on which directories are listed and files are read: a
-// session of package wire, or the control channel where the server allows no
-// other. Its methods may be called concurrently. Errors are those of package
+// port is one channel on which directories are listed and files are read. Its
+// methods may be called concurrently. Errors are those of package
 // wire, or the context's, or what a writer answered.
 type port interface {
 	// list gives the entries of a directory in batches, until got says no.

@@ -1,11 +1,14 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"sftpconnector/status"
@@ -24,13 +27,18 @@ type session struct {
 	pool    *pool
 	gate    *gate
 	buffers *buffers
+	// gathering has room for one: the listing that may gather more than a little.
+	gathering chan struct{}
 	// beside are the channels beside those of the pool that are watched, too, and
 	// extension tells what the server knows.
 	beside    []*lane
 	extension func(name string) bool
 
-	maxEntries int // in one directory
+	oneChannel bool // at the start; another one may come late
+	maxEntries int  // in one directory
 	copies     copies
+	busyLoss   sync.Once       // of the connection, while many handles were open
+	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
 
@@ -84,7 +92,8 @@ func startSession(ctx context.Context, conn *Connection, cfg Config, start func(
 	life, end := context.WithCancel(context.Background())
 	s := &session{
 		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, end: end,
+		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
+		gathering: make(chan struct{}, 1),
 	}
 	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
 	if cfg.Connections > 0 {
@@ -113,7 +122,11 @@ func (s *session) startError(ctx context.Context, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
 	}
-	return &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+	e := &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+	if _, other := errors.AsType[*wire.VersionError](err); other {
+		e.Hint = "SFTP version 3 is what nearly all servers speak. Have the server's administrator allow it for this user."
+	}
+	return e
 }
 
 // dialLane opens one more data channel.
@@ -125,10 +138,13 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 		m := newMeter(ch)
 		var session *wire.Session
 		if session, err = wire.New(ctx, m); err == nil {
+			if n := s.limits.channelHandles.Load(); n > 0 {
+				session.LimitHandles(int(n))
+			}
 			go s.outlive(session)
 			return &lane{meter: m, port: &wirePort{
 				session: session, limits: s.limits, buffers: s.buffers,
-				ordered: strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH"),
+				ordered: s.isOpenSSH() && hasOpenSSH(session.Extensions()),
 			}}, nil
 		}
 	}
@@ -136,6 +152,22 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
+}
+
+// isOpenSSH reports whether the server says that it is OpenSSH.
+func (s *session) isOpenSSH() bool {
+	return strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH")
+}
+
+// hasOpenSSH reports whether the extensions are those of OpenSSH's sftp-server: its
+// sshd may well run another one.
+func hasOpenSSH(extensions map[string]string) bool {
+	for name := range extensions {
+		if strings.HasSuffix(name, "@openssh.com") {
+			return true
+		}
+	}
+	return false
 }
 
 // gone reports whether the connection is. Its channels end before it is known
@@ -153,6 +185,15 @@ func (s *session) gone() bool {
 // once is not to be relied on.
 func (s *session) outlive(session *wire.Session) {
 	<-session.Done()
+	n := handlesOf(session)
+	switch {
+	case !s.gone():
+		if errors.Is(session.Err(), io.ErrUnexpectedEOF) {
+			s.limits.diedWith(n)
+		}
+	case n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
+		s.busyLoss.Do(func() { s.limits.lostWith(n) })
+	}
 	_ = s.lost(session.Err())
 }
 
@@ -197,6 +238,9 @@ func (s *session) watch(life context.Context) {
 
 // Close ends the connection. It does not wait for the server.
 func (s *session) Close() error {
+	if s.conn.Err() == nil {
+		s.limits.lostBusy.Store(0)
+	}
 	s.end()
 	return s.conn.Close()
 }
@@ -213,7 +257,7 @@ func (s *session) describe() string {
 	if len(known) > 0 {
 		detail = "version 3, " + strings.Join(known, ", ")
 	}
-	if s.pool.max == 0 {
+	if s.oneChannel {
 		detail += "; one channel only"
 	}
 	return detail
@@ -256,6 +300,13 @@ func (s *session) failure(op, name string, err error) error {
 	}
 	if _, ok := errors.AsType[*wire.EndError](err); ok {
 		return s.lost(err)
+	}
+	if errors.Is(err, wire.ErrHandleReused) {
+		s.reused()
+		return fmt.Errorf("%s %s: %w: %w", op, shown(cmp.Or(name, s.path(""))), filesync.ErrBeginAnew, err)
+	}
+	if s.losesHandles(err) {
+		return fmt.Errorf("%s %s: %w: %w", op, shown(name), filesync.ErrBeginAnew, err)
 	}
 	_, refused := errors.AsType[*wire.StatusError](err)
 	ours := errors.Is(err, filesync.ErrChanged) || errors.Is(err, filesync.ErrLimit) || errors.Is(err, filesync.ErrOutside)

@@ -1,12 +1,12 @@
 package sftp
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
@@ -60,15 +60,18 @@ func (s *Source) start(ctx context.Context, on *session) error {
 	if err != nil {
 		return err
 	}
-	own := &lane{port: controlPort{s.control}, meter: s.control.meter}
+	own := s.control.lane()
 	s.beside = []*lane{own}
+	known := s.control.session.Extensions()
 	s.extension = func(name string) bool {
-		_, ok := s.control.client.HasExtension(name)
+		_, ok := known[name]
 		return ok
 	}
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
 	if len(s.pool.lanes) == 0 {
 		s.pool.lanes = []*lane{own}
-		s.pool.max = 0
+		s.oneChannel = true
 	}
 	return nil
 }
@@ -85,42 +88,89 @@ func (s *Source) startInTurn(ctx context.Context) error {
 	return nil
 }
 
-// startTogether opens both at once, which saves round trips.
+// startTogether opens both at once, which saves round trips. Which of them the
+// server answers first is the control channel.
 func (s *Source) startTogether(ctx context.Context) error {
-	known := s.limits.channels.Load()
-	grown := make(chan error, 1)
-	s.pool.opening++
-	go func() {
-		_, err := s.pool.grow(ctx)
-		grown <- err
-	}()
-	err := s.startControl(ctx)
-	data := <-grown
+	life, cancel := context.WithCancel(s.life)
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
+	came := make(chan dialled, 2)
+	began := time.Now()
+	for range 2 {
+		go func() {
+			l, err := s.dialLane(life)
+			came <- dialled{l, err}
+		}()
+	}
+	first := <-came
+	if first.err == nil {
+		s.setControl(first.l)
+		return s.startBeside(ctx, came, max(secondChannel, 2*time.Since(began)))
+	}
+	second := <-came
 	switch {
 	case ctx.Err() != nil:
-		return s.startError(ctx, cmp.Or(err, data))
-	case errors.Is(data, errDropped), err != nil && data == nil:
-		s.limits.oneByOne.Store(true)
-		return fmt.Errorf("%w: %w", errTogether, cmp.Or(err, data))
-	case err != nil:
-		s.limits.channels.Store(known) // it was no channel too many that failed
+		return s.startError(ctx, first.err)
+	case second.err == nil && errors.Is(first.err, ErrNoChannel):
+		s.setControl(second.l)
+		s.pool.settle(ctx, first)
+		return nil
+	case second.err == nil, errors.Is(first.err, errDropped), errors.Is(second.err, errDropped):
+		return s.notTogether(ctx, first)
 	}
-	return err
+	return s.startError(ctx, second.err)
+}
+
+// notTogether remembers that two channels opened at once gave trouble.
+func (s *Source) notTogether(ctx context.Context, failed dialled) error {
+	s.limits.oneByOne.Store(true)
+	if errors.Is(failed.err, errDropped) {
+		s.pool.settle(ctx, failed)
+	}
+	return fmt.Errorf("%w: %w", errTogether, failed.err)
+}
+
+// secondChannel is how long the start waits, at least, for the channel beside the
+// first: some servers never answer there.
+const secondChannel = 2 * time.Second
+
+// startBeside waits for the first data channel, and goes on without it if it does
+// not come within patience. It joins if it comes later.
+func (s *Source) startBeside(ctx context.Context, came <-chan dialled, patience time.Duration) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case data := <-came:
+		if errors.Is(data.err, errDropped) {
+			return s.notTogether(ctx, data)
+		}
+		s.pool.settle(ctx, data)
+	case <-timer.C:
+		known := s.limits.channels.Load()
+		s.limits.setDataChannels(0)
+		go func() {
+			if data := <-came; data.err == nil {
+				s.limits.channels.Store(known)
+				s.pool.settle(s.life, data)
+			}
+		}()
+	case <-ctx.Done():
+		return s.startError(ctx, context.Cause(ctx))
+	}
+	return nil
 }
 
 // startControl opens the control channel.
 func (s *Source) startControl(ctx context.Context) error {
-	ch, err := s.conn.OpenSFTP(ctx)
+	l, err := s.dialLane(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
-	timed, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
-	defer cancel()
-	if s.control, err = newControl(timed, ch); err != nil {
-		return s.startError(ctx, err)
-	}
+	s.setControl(l)
 	return nil
 }
+
+func (s *Source) setControl(l *lane) { s.control = &control{wirePort: l.wire(), meter: l.meter} }
 
 // Probe opens the root directory and reads the beginning of it. The error is a
 // *status.Error: SourceDirectoryNotFound, PermissionDenied, or one of the connection.

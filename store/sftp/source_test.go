@@ -308,7 +308,7 @@ func TestStartsInTurn(t *testing.T) {
 	srv = faulty(t, sftptest.Faults{MaxChannels: 1})
 	for range 20 {
 		s := openSource(t, keyLogin(srv.Endpoint))
-		if _, one := s.pool.lanes[0].port.(controlPort); !one || s.control == nil {
+		if s.control == nil || s.pool.lanes[0].wire() != s.control.wirePort {
 			t.Fatal("the only channel is not the one for control")
 		}
 	}

@@ -199,7 +199,7 @@ func descendants(pid int) []int {
 // user's PATH does not look.
 func lookProgram(tb testing.TB, name, pkg string) string {
 	tb.Helper()
-	for _, p := range []string{"/usr/sbin/" + name, "/usr/lib/openssh/" + name} {
+	for _, p := range []string{"/usr/sbin/" + name, "/usr/lib/openssh/" + name, "/usr/libexec/" + name} {
 		if _, err := os.Stat(p); err == nil {
 			return p
 		}

@@ -19,6 +19,16 @@ const (
 	SilentAfterLogin          // nothing at all is answered, keepalives included
 )
 
+// EndOfListing is how the end of a directory is told.
+type EndOfListing int
+
+// The ways in which servers do that.
+const (
+	EndEOF   EndOfListing = iota // as the draft has it
+	EndOK                        // a STATUS with OK
+	EndEmpty                     // a NAME without names, however often it is asked for
+)
+
 // Faults are the switches of a Faulty server. The zero value is a server
 // without faults. Fields with zero are off. Those of the connection, the login
 // and the channels hold for what is opened after they are set; all others at once.
@@ -37,17 +47,30 @@ type Faults struct {
 
 	// Of the channels.
 	MaxChannels  int  // session channels for each connection; further ones are refused
+	IgnoreFrom   int  // this and further channels of a connection are never answered
 	DieAtChannel int  // so many open session channels are the end of the connection
 	NoSFTP       bool // the sftp subsystem is refused
 
 	// Of the protocol.
-	NoExtensions    bool
-	MaxRead         int  // bytes: an answer to READ is never longer
-	RefuseReadOver  int  // bytes: a longer READ fails
-	MaxOpenFiles    int  // for each connection; one more OPEN fails
+	NoExtensions   bool
+	MaxRead        int    // bytes: an answer to READ is never longer
+	RefuseReadOver int    // bytes: a longer READ fails
+	MaxOpenFiles   int    // for each connection; one more OPEN fails
+	MaxHandles     int    // the same, with directories
+	DieAtHandles   int    // so many open files and directories of a channel are the end of that channel
+	ConnectionDies bool   // with that channel
+	OpenStatus     Status // of an OPEN or OPENDIR past a limit; StatusOK: StatusFailure
+	// ReuseHandle reports whether a handle that is open is given out once more, where
+	// open are on the channel. The older is served again when the newer is closed
+	// (as by Erlang/OTP), or it is gone if ReuseReplaces is set.
+	ReuseHandle     func(open int) bool
+	ReuseReplaces   bool
 	ShuffleReads    bool // answers to READs that are under way together come in another order
 	NoAttributes    bool // READDIR gives names alone
-	LexicalRealpath bool // REALPATH does not look at the disk
+	FullPaths       bool // READDIR gives names with the path of their directory
+	EndOfListing    EndOfListing
+	Version         uint32 // of the protocol; 0: 3
+	LexicalRealpath bool   // REALPATH does not look at the disk
 
 	// Of uploads.
 	Without         []string // extensions that are not offered

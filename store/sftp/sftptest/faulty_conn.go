@@ -23,11 +23,12 @@ type conn struct {
 	mu     sync.Mutex
 	frozen chan struct{} // closed by thaw; nil when not frozen
 
-	requests  atomic.Int64 // of SFTP
-	sent      atomic.Int64 // bytes of file data
-	writes    atomic.Int64 // of SFTP
-	openFiles atomic.Int64
-	channels  atomic.Int64
+	requests    atomic.Int64 // of SFTP
+	sent        atomic.Int64 // bytes of file data
+	writes      atomic.Int64 // of SFTP
+	openFiles   atomic.Int64
+	openHandles atomic.Int64 // the same, with directories
+	channels    atomic.Int64
 }
 
 func newConn(s *Faulty, nc net.Conn) *conn {
@@ -133,6 +134,9 @@ func (c *conn) serve() {
 			continue
 		}
 		open := int(c.channels.Add(1))
+		if f.IgnoreFrom > 0 && open >= f.IgnoreFrom {
+			continue
+		}
 		if f.DieAtChannel > 0 && open >= f.DieAtChannel && c.die(f) {
 			_ = nc.Reject(ssh.ConnectionFailed, "")
 			break

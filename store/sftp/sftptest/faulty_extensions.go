@@ -20,7 +20,7 @@ func (s *session) extended(f *Faults, id uint32, in *fields) Status {
 		}
 		return statusOf(renamed(f, os.Rename, from, to))
 	case name == "fsync@openssh.com":
-		h := s.handles[in.string()]
+		h := s.lookup(in.string())
 		if h == nil || h.file == nil {
 			return StatusFailure
 		}

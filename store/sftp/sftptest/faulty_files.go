@@ -35,33 +35,10 @@ type listed struct {
 // batch is how many names OpenSSH answers to one READDIR.
 const batch = 100
 
-func (s *session) newHandle(h *handle) string {
-	s.opened++
-	h.id = fmt.Sprintf("h%d", s.opened)
-	s.handles[h.id] = h
-	return h.id
-}
-
-func (s *session) close(h *handle) {
-	delete(s.handles, h.id)
-	if h.stop != nil {
-		h.stop()
-	}
-	if !h.dir {
-		s.openFiles.Add(-1)
-	}
-	if h.file != nil {
-		h.file.Close()
-	}
-	if h.writing {
-		s.srv.writing(h.path, -1)
-	}
-}
-
 // onHandle answers a request on a handle, and gives the number of bytes of
 // file data in the answer.
 func (s *session) onHandle(f *Faults, op Op, id uint32, in *fields) int {
-	h := s.handles[in.string()]
+	h := s.lookup(in.string())
 	if h == nil || in.err != nil {
 		s.status(id, StatusFailure)
 		return 0
@@ -195,13 +172,16 @@ func (s *session) readdir(f *Faults, id uint32, h *handle) {
 		names = append(names, l)
 		size += 2*len(l.name) + 100
 	}
-	if len(names) == 0 {
-		s.status(id, StatusEOF)
+	if len(names) == 0 && f.EndOfListing != EndEmpty {
+		s.status(id, map[EndOfListing]Status{EndEOF: StatusEOF, EndOK: StatusOK}[f.EndOfListing])
 		return
 	}
 	s.head(answerName, id)
 	s.answer = appendUint32(s.answer, uint32(len(names)))
 	for _, l := range names {
+		if f.FullPaths {
+			l.name = h.path + "/" + l.name
+		}
 		s.name(l, !f.NoAttributes)
 	}
 }
@@ -308,12 +288,10 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 		s.status(id, StatusFailure)
 		return
 	}
-	n := s.openFiles.Add(1)
-	if f.MaxOpenFiles > 0 && n > int64(f.MaxOpenFiles) {
-		s.openFiles.Add(-1)
-		s.status(id, StatusFailure)
+	if s.pastLimit(f, id, true) {
 		return
 	}
+	n := s.openFiles.Load()
 	h := &handle{path: p, writing: writing}
 	if f.TruncatesAtOpen && writing {
 		flags |= openTruncate
@@ -325,7 +303,7 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	if v, ok := f.virtual(p); ok && !v.Dir {
 		h.content, h.info = v.Content, v.info()
 	} else if err := h.openOnDisk(flags); err != nil {
-		s.openFiles.Add(-1)
+		s.uncount(true)
 		s.statusOf(id, err)
 		return
 	}
@@ -334,7 +312,7 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	}
 	s.srv.count(func(c *Counts) { c.PeakOpenFiles = max(c.PeakOpenFiles, int(n)) })
 	s.head(answerHandle, id)
-	s.answer = appendString(s.answer, s.newHandle(h))
+	s.answer = appendString(s.answer, s.newHandle(f, h))
 }
 
 func (h *handle) openOnDisk(flags uint32) error {
@@ -365,11 +343,15 @@ func (h *handle) openOnDisk(flags uint32) error {
 }
 
 func (s *session) opendir(f *Faults, id uint32, p string) {
+	if s.pastLimit(f, id, false) {
+		return
+	}
 	var dir *os.File
 	clean := path.Clean(p)
 	if v, ok := f.virtual(p); !ok || !v.Dir {
 		var err error
 		if dir, err = openDir(p); err != nil {
+			s.uncount(false)
 			s.statusOf(id, err)
 			return
 		}
@@ -390,7 +372,7 @@ func (s *session) opendir(f *Faults, id uint32, p string) {
 		}
 	})
 	s.head(answerHandle, id)
-	s.answer = appendString(s.answer, s.newHandle(h))
+	s.answer = appendString(s.answer, s.newHandle(f, h))
 }
 
 func openDir(p string) (*os.File, error) {

@@ -3,6 +3,7 @@ package sftptest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,14 +30,15 @@ type session struct {
 	*conn
 	ch      ssh.Channel
 	out     *bufio.Writer
-	handles map[string]*handle
+	handles map[string][]*handle // the newest of each is the last
+	inUse   int                  // of those
 	opened  int
 	answer  []byte   // the answer under construction, its space used again
 	shuffle [][]byte // answers held back
 }
 
 func newSession(c *conn, ch ssh.Channel) *session {
-	return &session{conn: c, ch: ch, out: bufio.NewWriterSize(ch, 64<<10), handles: map[string]*handle{}}
+	return &session{conn: c, ch: ch, out: bufio.NewWriterSize(ch, 64<<10), handles: map[string][]*handle{}}
 }
 
 // serve answers requests until the channel ends.
@@ -61,8 +63,10 @@ func (s *session) serve() {
 		}
 	}()
 	s.loop(requests)
-	for _, h := range s.handles {
-		s.close(h)
+	for _, all := range s.handles {
+		for _, h := range slices.Clone(all) {
+			s.close(h)
+		}
 	}
 	close(done)
 	_, _ = s.ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{0}))
@@ -140,6 +144,12 @@ func (s *session) handle(p []byte) bool {
 	}
 	s.answer = append(s.answer[:0], 0, 0, 0, 0) // the length comes last
 	data := s.dispatch(f, op, id, in)
+	if f.DieAtHandles > 0 && s.inUse >= f.DieAtHandles {
+		if f.ConnectionDies {
+			s.die(f)
+		}
+		return false
+	}
 	n := len(s.answer) - 4
 	copy(s.answer, appendUint32(nil, uint32(n)))
 	if op == OpWrite && f.DieAtWrite > 0 && s.writes.Add(1) >= int64(f.DieAtWrite) && s.die(f) {
@@ -278,7 +288,7 @@ func (st Status) String() string {
 }
 
 func (s *session) version(f *Faults) {
-	s.answer = appendUint32(append(s.answer, answerVersion), 3)
+	s.answer = appendUint32(append(s.answer, answerVersion), cmp.Or(f.Version, 3))
 	if f.NoExtensions {
 		return
 	}

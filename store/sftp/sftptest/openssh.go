@@ -75,6 +75,12 @@ func StartOpenSSH(tb testing.TB, o OpenSSHOptions) *Server {
 	return s
 }
 
+// Gesftpserver is the Green End SFTP server, for OpenSSHOptions.Subsystem.
+func Gesftpserver(tb testing.TB) string {
+	tb.Helper()
+	return lookProgram(tb, "gesftpserver", "gesftpserver")
+}
+
 // startOnFreePort starts a daemon for the first time; configure writes its
 // configuration for s.Port.
 func (s *Server) startOnFreePort(configure func() error) {

@@ -19,6 +19,7 @@ const (
 	kindNames
 	kindText // a NAME packet with one name in it
 	kindStatus
+	kindClose // a kindStatus after which the handle is free
 	kindLimits
 	kindStatvfs
 )
@@ -43,7 +44,7 @@ type Call struct {
 	// to come, and must not wait for anything. If it is nil, Buf is the place.
 	Room func(n int) []byte
 
-	Err    error  // a *StatusError, io.EOF for the server's EOF, or the end of the session
+	Err    error  // a *StatusError, io.EOF for the end of a file or listing, ErrHandleReused, or the end of the session
 	Buf    []byte // a READ: the place of its data
 	N      int    // a READ: how many bytes came
 	Handle Handle // OPEN and OPENDIR
@@ -53,6 +54,7 @@ type Call struct {
 
 	asked  int // a READ: bytes
 	kind   kind
+	on     Handle // what the request was about, if that is open
 	sent   time.Time
 	names  []byte
 	limits limits
@@ -91,11 +93,11 @@ func (s *Session) Read(c *Call, h Handle, off int64, n int) {
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
 	binary.BigEndian.PutUint32(tail[8:], uint32(n))
-	s.request(c, kindRead, typeRead, string(h), tail[:])
+	s.onHandle(c, kindRead, typeRead, h, tail[:])
 }
 
 // Fstat asks for the attributes of an open file: c.Attr.
-func (s *Session) Fstat(c *Call, h Handle) { s.request(c, kindAttrs, typeFstat, string(h), nil) }
+func (s *Session) Fstat(c *Call, h Handle) { s.onHandle(c, kindAttrs, typeFstat, h, nil) }
 
 // Stat asks for the attributes of what a path leads to: c.Attr.
 func (s *Session) Stat(c *Call, path string) { s.request(c, kindAttrs, typeStat, path, nil) }
@@ -110,7 +112,7 @@ func (s *Session) OpenDir(c *Call, path string) {
 
 // ReadDir asks for more names of a directory: c.Names. After the last, c.Err is io.EOF.
 func (s *Session) ReadDir(c *Call, h Handle) {
-	s.request(c, kindNames, typeReaddir, string(h), nil)
+	s.onHandle(c, kindNames, typeReaddir, h, nil)
 }
 
 // ReadLink asks for the target of a symbolic link: c.Text.
@@ -177,8 +179,9 @@ func (c *Call) parse(typ byte, payload []byte) error {
 	case typ == typeAttrs && c.kind == kindAttrs:
 		c.Attr = r.attr()
 	case typ == typeName && c.kind == kindText:
-		if n := r.uint32(); n != 1 {
-			return &ProtocolError{fmt.Sprintf("%d names where one was asked for", n)}
+		if n := r.uint32(); n == 0 && !r.bad {
+			c.Err = &StatusError{Code: CodeFailure, Message: "no name where one was asked for"}
+			return nil
 		}
 		c.Text = string(r.text())
 		_ = r.text()
@@ -213,12 +216,12 @@ func (c *Call) parseStatus(r *reader) error {
 	}
 	message := printable(r.text())
 	switch {
-	case code == statusOK && c.kind != kindStatus:
-		return &ProtocolError{"OK instead of an answer"}
-	case code == statusOK:
-	case code == statusEOF:
+	case code == statusOK && (c.kind == kindStatus || c.kind == kindClose):
+	case code == statusOK && c.kind == kindNames: // as some servers put the end of a listing
 		c.Err = io.EOF
-	default:
+	case code == statusEOF && (c.kind == kindRead || c.kind == kindNames):
+		c.Err = io.EOF
+	default: // OK too, where more than that was asked for
 		c.Err = &StatusError{Code: code, Message: message}
 	}
 	return nil

@@ -22,10 +22,26 @@ const (
 	CodeUnsupported      = 8
 
 	// Of later drafts; some servers send them whatever version is spoken.
-	CodeExists  = 11
-	CodeNoSpace = 14
-	CodeQuota   = 15
+	CodeInvalidHandle = 9
+	CodeNoSuchPath    = 10
+	CodeExists        = 11
+	CodeWriteProtect  = 12
+	CodeNoSpace       = 14
+	CodeQuota         = 15
 )
+
+// statusNames are the names of the codes, the later ones from
+// draft-ietf-secsh-filexfer-13, section 9.1.
+var statusNames = [...]string{
+	"OK instead of an answer", "end of file", "no such file", "permission denied", "failure",
+	"bad message", "no connection", "connection lost", "operation unsupported",
+	"invalid handle", "no such path", "file already exists", "write protected", "no media",
+	"no space on the file system", "quota exceeded", "unknown principal", "lock conflict",
+	"directory not empty", "not a directory", "invalid file name", "link loop",
+	"cannot delete", "invalid parameter", "is a directory", "byte range lock conflict",
+	"byte range lock refused", "delete pending", "file corrupt", "invalid owner",
+	"invalid group", "no matching byte range lock",
+}
 
 // maxMessage bounds what is kept of a server's message, in bytes.
 const maxMessage = 200
@@ -39,41 +55,34 @@ type StatusError struct {
 	Message string // the server's, printable and at most 200 bytes
 }
 
-// NewStatusError makes one of a message that comes from a server.
-func NewStatusError(code uint32, message string) *StatusError {
-	return &StatusError{Code: code, Message: printable([]byte(message))}
-}
-
 func (e *StatusError) Error() string {
-	name := ""
-	switch e.Code {
-	case CodeNoSuchFile:
-		return "no such file"
-	case CodePermissionDenied:
-		return "permission denied"
-	case CodeFailure:
-		name = "failure"
-	case CodeBadMessage:
-		name = "bad message"
-	case CodeNoConnection:
-		name = "no connection"
-	case CodeConnectionLost:
-		name = "connection lost"
-	case CodeUnsupported:
-		name = "operation unsupported"
-	default:
-		name = fmt.Sprintf("SFTP status %d", e.Code)
+	name := fmt.Sprintf("SFTP status %d", e.Code)
+	if int(e.Code) < len(statusNames) {
+		name = statusNames[e.Code]
 	}
-	if e.Message == "" || strings.EqualFold(e.Message, name) {
-		return "the server answered: " + name
+	message := e.Message
+	if strings.EqualFold(message, name) || e.Code == CodeNoSuchFile && strings.EqualFold(message, "no such file or directory") {
+		message = ""
 	}
-	return "the server answered: " + name + ": " + e.Message
+	// These two say enough by themselves.
+	if e.Code != CodeNoSuchFile && e.Code != CodePermissionDenied {
+		name = "the server answered: " + name
+	}
+	if message == "" {
+		return name
+	}
+	return name + ": " + message
 }
 
 // Is makes a StatusError match the errors of package fs.
 func (e *StatusError) Is(target error) bool {
-	return target == fs.ErrNotExist && e.Code == CodeNoSuchFile ||
-		target == fs.ErrPermission && e.Code == CodePermissionDenied
+	switch target {
+	case fs.ErrNotExist:
+		return e.Code == CodeNoSuchFile || e.Code == CodeNoSuchPath
+	case fs.ErrPermission:
+		return e.Code == CodePermissionDenied || e.Code == CodeWriteProtect
+	}
+	return false
 }
 
 // printable makes a server's text safe for a terminal and a log.

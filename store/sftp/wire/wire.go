@@ -36,6 +36,11 @@ const (
 	// when a packet is longer than the 34000 bytes that they must take.
 	maxText = 32 << 10
 
+	// What is kept of the extensions that a server announces, so that it does not
+	// fill the memory with them: how many, and the bytes of each.
+	maxExtensions = 64
+	maxExtension  = 1 << 10
+
 	// inputBuffer is small, so that the data of a large READ goes past it.
 	inputBuffer = 4 << 10
 )
@@ -47,6 +52,14 @@ var ErrClosed = errors.New("the session is closed")
 type ProtocolError struct{ What string }
 
 func (e *ProtocolError) Error() string { return "SFTP protocol error: " + e.What }
+
+// VersionError is a server that answers with another version of SFTP than the one
+// that was asked for.
+type VersionError struct{ Version uint32 }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("the server speaks SFTP version %d, version %d was asked for", e.Version, version)
+}
 
 // EndError is the error of every call of a session that has ended, and says why it has.
 type EndError struct{ Err error }
@@ -67,6 +80,8 @@ type Session struct {
 	maxWrite   atomic.Int32
 	maxHandles atomic.Int32
 
+	handles handles // of the receiver
+
 	wake chan struct{} // has room for one: there is something in out
 	done chan struct{} // closed when the session has ended
 
@@ -75,7 +90,8 @@ type Session struct {
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
 	out    queue            // requests to be written
 	room   chan struct{}    // closed when some of them are; nil when nobody waits for that
-	err    error            // why the session has ended
+	slots  slots
+	err    error // why the session has ended
 }
 
 // New starts a session on a channel to an SFTP server and learns what the
@@ -83,11 +99,12 @@ type Session struct {
 // The session owns rwc, whose Close must make its Read and Write return.
 func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 	s := &Session{
-		rwc:   rwc,
-		in:    bufio.NewReaderSize(rwc, inputBuffer),
-		wake:  make(chan struct{}, 1),
-		done:  make(chan struct{}),
-		calls: make(map[uint32]*Call),
+		rwc:     rwc,
+		in:      bufio.NewReaderSize(rwc, inputBuffer),
+		handles: newHandles(),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		calls:   make(map[uint32]*Call),
 	}
 	started := make(chan error, 1)
 	go func() { started <- s.negotiate() }()
@@ -128,12 +145,14 @@ func (s *Session) negotiate() error {
 	}
 	r := reader{b: payload}
 	if v := r.uint32(); v != version {
-		return &ProtocolError{fmt.Sprintf("the server speaks SFTP version %d, not %d", v, version)}
+		return &VersionError{v}
 	}
 	s.extensions = make(map[string]string)
 	for len(r.b) > 0 && !r.bad {
-		name := string(r.text())
-		s.extensions[name] = string(r.text())
+		name, data := r.text(), r.text()
+		if len(s.extensions) < maxExtensions && len(name)+len(data) <= maxExtension {
+			s.extensions[string(name)] = string(data)
+		}
 	}
 	if r.bad {
 		return &ProtocolError{"a malformed VERSION packet"}
@@ -192,10 +211,20 @@ func (s *Session) Waiting() (n int, oldest time.Time) {
 	return len(s.calls), oldest
 }
 
-// request queues one request: its type, the next id, a path, handle or name of
-// an extension, and what follows that.
+// request queues one request: its type, the next id, a path or the name of an
+// extension, and what follows that.
 func (s *Session) request(c *Call, k kind, typ byte, name string, tail []byte) {
-	c.kind, c.Err, c.N = k, nil, 0
+	s.requestOn(c, "", k, typ, name, tail)
+}
+
+// onHandle queues one request about an open handle.
+func (s *Session) onHandle(c *Call, k kind, typ byte, h Handle, tail []byte) {
+	s.requestOn(c, h, k, typ, string(h), tail)
+}
+
+// requestOn is request for what is about the handle on, "" for none.
+func (s *Session) requestOn(c *Call, on Handle, k kind, typ byte, name string, tail []byte) {
+	c.kind, c.on, c.Err, c.N = k, on, nil, 0
 	if len(name)+len(tail) > maxText {
 		c.finish(errTooLong)
 		return
@@ -207,7 +236,9 @@ func (s *Session) request(c *Call, k kind, typ byte, name string, tail []byte) {
 		c.finish(err)
 		return
 	}
-	s.enqueue(c, typ, name, tail, nil)
+	if k != kindHandle || s.slots.take(c, typ, name, tail) {
+		s.enqueue(c, typ, name, tail, nil)
+	}
 	s.mu.Unlock()
 	s.wakeUp()
 }
@@ -298,7 +329,7 @@ func (s *Session) receive() {
 			c.finish(s.Err())
 			return
 		}
-		c.finish(c.Err)
+		s.settle(c)
 	}
 }
 
@@ -362,12 +393,15 @@ func (s *Session) fail(err error) {
 		return
 	}
 	s.err = err
-	calls := s.calls
-	s.calls, s.out = nil, queue{}
+	calls, waiting := s.calls, s.slots.waiting
+	s.calls, s.out, s.slots.waiting = nil, queue{}, nil
 	s.mu.Unlock()
 	close(s.done)
 	_ = s.rwc.Close()
 	for _, c := range calls {
 		c.finish(err)
+	}
+	for _, o := range waiting {
+		o.call.finish(err)
 	}
 }

@@ -54,7 +54,7 @@ func (s *Session) Write(ctx context.Context, c *Call, h Handle, off int64, b []b
 	var tail [12]byte
 	binary.BigEndian.PutUint64(tail[:], uint64(off))
 	binary.BigEndian.PutUint32(tail[8:], uint32(len(b)))
-	c.kind, c.Err, c.N = kindStatus, nil, 0
+	c.kind, c.on, c.Err, c.N = kindStatus, h, nil, 0
 	for {
 		s.mu.Lock()
 		if s.calls == nil {
@@ -86,7 +86,7 @@ func (s *Session) Write(ctx context.Context, c *Call, h Handle, off int64, b []b
 // CloseFile gives a handle back. A server may tell only here that what was written
 // before has found no room.
 func (s *Session) CloseFile(c *Call, h Handle) {
-	s.request(c, kindStatus, typeClose, string(h), nil)
+	s.onHandle(c, kindClose, typeClose, h, nil)
 }
 
 // Times reports whether SFTP 3 can say that time: 32 bits of seconds.
@@ -94,7 +94,7 @@ func Times(t time.Time) bool { return t.Unix() >= 0 && t.Unix() <= math.MaxUint3
 
 // FsetTimes sets the times of an open file to t, to the second.
 func (s *Session) FsetTimes(c *Call, h Handle, t time.Time) {
-	s.request(c, kindStatus, typeFsetstat, string(h), timesOf(t))
+	s.onHandle(c, kindStatus, typeFsetstat, h, timesOf(t))
 }
 
 // SetTimes sets the times of a file to t, to the second.
@@ -111,7 +111,7 @@ func timesOf(t time.Time) []byte {
 // FsetSize cuts an open file, or makes it longer, to n bytes.
 func (s *Session) FsetSize(c *Call, h Handle, n int64) {
 	b := binary.BigEndian.AppendUint32(nil, attrSize)
-	s.request(c, kindStatus, typeFsetstat, string(h), binary.BigEndian.AppendUint64(b, uint64(n)))
+	s.onHandle(c, kindStatus, typeFsetstat, h, binary.BigEndian.AppendUint64(b, uint64(n)))
 }
 
 // Remove removes a file, never a directory.
@@ -137,7 +137,7 @@ func (s *Session) PosixRename(c *Call, from, to string) {
 
 // Fsync makes the contents of an open file durable.
 func (s *Session) Fsync(c *Call, h Handle) {
-	s.request(c, kindStatus, typeExtended, FsyncExtension, text(string(h)))
+	s.requestOn(c, h, kindStatus, typeExtended, FsyncExtension, text(string(h)))
 }
 
 // Statvfs asks about the file system of a path: c.Space.

@@ -1,0 +1,227 @@
+package sftp
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sftpconnector/store/sftp/sftptest"
+	filesync "sftpconnector/sync"
+)
+
+// A server that refuses a further OPEN, whatever it says, delivers all files within
+// one pass.
+func TestLimitByRefusal(t *testing.T) {
+	for _, status := range []sftptest.Status{1, 2, 3, 4, 8, 9, 11, 14, 99} {
+		t.Run(fmt.Sprint("status ", uint32(status)), func(t *testing.T) {
+			srv := faulty(t, sftptest.Faults{MaxOpenFiles: 1, OpenStatus: status})
+			want := likeFiles(t, srv.Endpoint, "", 60)
+			d := newDownloader(t, keyLogin(srv.Endpoint))
+			d.pass(nil)
+			wantFiles(t, d.dir, want)
+		})
+	}
+	for name, f := range map[string]sftptest.Faults{
+		"one handle":             {MaxHandles: 1, OpenStatus: 3},
+		"one handle, a channel":  {MaxHandles: 1, OpenStatus: 2, MaxChannels: 1},
+		"two handles":            {MaxHandles: 2, OpenStatus: 4},
+		"twenty open files":      {MaxOpenFiles: 20, OpenStatus: 3},
+		"three with directories": {MaxHandles: 3, OpenStatus: 3, ShuffleReads: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := faulty(t, f)
+			want := map[string]string{}
+			for i := range 8 {
+				for name, text := range likeFiles(t, srv.Endpoint, fmt.Sprintf("d%d/f", i), 25) {
+					want[name] = text
+				}
+			}
+			d := newDownloader(t, keyLogin(srv.Endpoint))
+			d.pass(nil)
+			wantFiles(t, d.dir, want)
+		})
+	}
+}
+
+// A limit that others of the host use up, too, delivers all files.
+func TestSharedLimit(t *testing.T) {
+	const all = 20
+	srv := faulty(t, sftptest.Faults{MaxOpenFiles: all, OpenStatus: sftptest.StatusPermissionDenied})
+	want := likeFiles(t, srv.Endpoint, "", 1000)
+	var opened atomic.Int32
+	srv.Set(func(f *sftptest.Faults) {
+		f.OnOpen = func(string) {
+			if opened.Add(1)%50 == 0 {
+				go srv.Set(func(f *sftptest.Faults) { f.MaxOpenFiles = 1 + (f.MaxOpenFiles+6)%all })
+			}
+		}
+	})
+	d := newDownloader(t, keyLogin(srv.Endpoint))
+	d.pass(nil)
+	wantFiles(t, d.dir, want)
+}
+
+// Files that really cannot be read cost few lone tries, whatever they are beside.
+func TestManyDenied(t *testing.T) {
+	for name, f := range map[string]sftptest.Faults{
+		"all of them":              {},
+		"every second":             {},
+		"every third, and a limit": {MaxOpenFiles: 10, OpenStatus: sftptest.StatusPermissionDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 600
+			every := map[bool]int{strings.Contains(name, "second"): 2, strings.Contains(name, "all"): 1, strings.Contains(name, "third"): 3}[true]
+			srv := faulty(t, f)
+			var entries []filesync.Entry
+			denied := map[string]bool{}
+			for i := range n {
+				entries = append(entries, put(t, srv.Endpoint, fmt.Sprint(i), noise(10)))
+				denied[fmt.Sprintf("%s/%d", srv.Root, i)] = i%every == 0
+			}
+			var opens atomic.Int32
+			srv.Set(func(f *sftptest.Faults) {
+				f.Fail = func(op sftptest.Op, path string) sftptest.Status {
+					if op != sftptest.OpOpen {
+						return sftptest.StatusOK
+					}
+					opens.Add(1)
+					if denied[path] {
+						return sftptest.StatusPermissionDenied
+					}
+					return sftptest.StatusOK
+				}
+			})
+			s := openSource(t, keyLogin(srv.Endpoint))
+			var wg sync.WaitGroup
+			free := make(chan struct{}, 64)
+			for i, e := range entries {
+				free <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-free }()
+					_, err := s.Fetch(t.Context(), e, 0, &memory{})
+					if (i%every == 0) != errors.Is(err, fs.ErrPermission) {
+						t.Errorf("%d: %v", i, err)
+					}
+				})
+			}
+			wg.Wait()
+			if more := int(opens.Load()) - n; more > n/2 {
+				t.Errorf("%d OPENs more than files", more)
+			}
+			if m := s.limits.openFiles.most(); (m != 0) != (f.MaxOpenFiles > 0) {
+				t.Errorf("a limit of %d is remembered", m)
+			}
+		})
+	}
+}
+
+// A server that dies of many open files is met again with a quarter of them, until
+// it bears that.
+func TestDeathByHandles(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, ConnectionDies: whole, MaxChannels: 1, Delay: time.Millisecond})
+		want := likeFiles(t, srv.Endpoint, "", 300)
+		d := newDownloader(t, keyLogin(srv.Endpoint))
+		d.pass(nil)
+		wantFiles(t, d.dir, want)
+		if n := d.cfg.Limits.channelHandles.Load(); n == 0 || n >= 24 {
+			t.Errorf("whole %v: %d handles are remembered", whole, n)
+		}
+	}
+}
+
+// A channel that is never opened holds nobody up, and is not asked for again.
+func TestSecondChannelIsNeverAnswered(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{IgnoreFrom: 2})
+	want := likeFiles(t, srv.Endpoint, "d/", 20)
+	d := newDownloader(t, keyLogin(srv.Endpoint))
+	start := time.Now()
+	d.pass(nil)
+	if took := time.Since(start); took > d.cfg.withDefaults().Timeouts.Operation/2 {
+		t.Errorf("the pass took %v", took)
+	}
+	wantFiles(t, d.dir, want)
+	if n, known := d.cfg.Limits.dataChannels(); !known || n != 0 {
+		t.Errorf("%d data channels are remembered, %v", n, known)
+	}
+	d.pass(nil)
+}
+
+func TestHandleLimit(t *testing.T) {
+	var l handleLimit
+	fill := func(times int) int {
+		for range times {
+			l.passed(l.most())
+		}
+		return l.most()
+	}
+	l.passed(100)
+	l.lower(8)
+	l.lower(9)
+	if l.most() != 8 {
+		t.Errorf("the limit is %d", l.most())
+	}
+	for range raiseAfter {
+		l.passed(7) // is not full
+	}
+	if n := fill(raiseAfter - 1); n != 8 {
+		t.Errorf("the limit is %d too early", n)
+	}
+	if n := fill(1); n != 12 {
+		t.Errorf("the limit is %d, then", n)
+	}
+	l.lower(8) // in vain
+	if n := fill(raiseAfter); n != 8 {
+		t.Errorf("more are tried as soon as the last time: %d", n)
+	}
+	if n := fill(raiseAfter); n != 12 {
+		t.Errorf("the limit is %d, the second time", n)
+	}
+	if n := fill(2 * raiseAfter); n != 18 {
+		t.Errorf("a limit that is higher by now: %d", n)
+	}
+	if n := fill(raiseAfter); n != 27 {
+		t.Errorf("it rises as before after that: %d", n)
+	}
+	if n := fill(8 * raiseAfter); n != 0 {
+		t.Errorf("one past all that is ever open is still known: %d", n)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	var r refusals
+	r.opened(10)
+	looks := 0
+	for range 10_000 {
+		if r.suspect(3, 9) {
+			looks++
+			r.own(3)
+		}
+	}
+	if looks > 30 || looks < 5 {
+		t.Errorf("%d of 10,000 refusals are looked into", looks)
+	}
+	if !r.suspect(3, 10) {
+		t.Error("one with more open than ever before")
+	}
+	for range atThePeak {
+		r.own(3)
+	}
+	if r.suspect(3, 10) {
+		t.Error("that has been the file's own too often")
+	}
+	if !r.suspect(4, 0) || r.byNumber(3) {
+		t.Error("another status")
+	}
+	r.limit(3)
+	if !r.suspect(3, 0) || !r.byNumber(3) {
+		t.Error("one that is known to be a limit")
+	}
+	r.own(1 << 31)
+	r.own(33)
+}

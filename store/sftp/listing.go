@@ -1,0 +1,223 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path"
+
+	"sftpconnector/store/sftp/wire"
+)
+
+const (
+	// OpenSSH answers a READDIR with 100 names, about 20 KiB, so that a window
+	// of 2 MiB holds more than these.
+	maxReaddirs   = 32
+	firstReaddirs = 2
+
+	// manyNames in the first answer mean that more are likely to come. Servers
+	// that send fewer at a time show it by their second.
+	manyNames = 64
+
+	// emptyAnswers is how many READDIRs in a row may be answered with no name at
+	// all until that is the end of the directory, as it is for OpenSSH's client
+	// with the first.
+	emptyAnswers = 8
+
+	// A batch ends with so many items, or bytes of their paths.
+	batchItems = 512
+	batchBytes = 64 << 10
+)
+
+// list gives the entries of a directory in batches, until got says no. Names are
+// paths as given plus "/" and what the server sent. A batch is valid until got
+// returns.
+func (p *wirePort) list(ctx context.Context, dir string, got func([]item) bool) error {
+	h, err := p.openDir(ctx, dir)
+	if err != nil {
+		return err
+	}
+	d := &openDir{port: p, h: h}
+	defer d.close()
+	return newListing(d, dir).run(ctx, got)
+}
+
+// openDir opens a directory.
+func (p *wirePort) openDir(ctx context.Context, dir string) (wire.Handle, error) {
+	c := &wire.Call{Done: make(chan *wire.Call, 1)}
+	p.session.OpenDir(c, dir)
+	return p.handle(ctx, c)
+}
+
+// listing is one directory being read with several READDIRs under way on its
+// handle. Servers answer them in order, or at least each name once.
+type listing struct {
+	dir     *openDir
+	port    *wirePort
+	path    string
+	prefix  string
+	real    string // the directory's path as REALPATH has it, once it was asked for; "-": it is not known
+	answers chan *wire.Call
+	idle    []*wire.Call
+	depth   int  // how many READDIRs to keep under way
+	asked   int  // how many are
+	first   int  // names in the first answer: others as full mean that there is more
+	eager   bool // there is more than fits into one answer
+	empty   int  // answers without a name in a row
+	batch   []item
+	ended   bool
+}
+
+func newListing(d *openDir, path string) *listing {
+	l := &listing{
+		dir: d, port: d.port, path: path, prefix: slash(path),
+		answers: make(chan *wire.Call, maxReaddirs), depth: 1,
+	}
+	if !l.port.limits.oneReaddir.Load() {
+		l.deepen(firstReaddirs)
+	}
+	return l
+}
+
+// deepen keeps so many READDIRs under way, if their answers find room.
+func (l *listing) deepen(depth int) {
+	for ; l.depth < min(depth, maxReaddirs); l.depth++ {
+		if !l.port.buffers.takeAnswer() {
+			return
+		}
+	}
+}
+
+func (l *listing) run(ctx context.Context, got func([]item) bool) error {
+	defer func() { l.port.buffers.giveAnswers(l.depth - 1) }()
+	var failed error
+	for {
+		if !l.ask() {
+			return errTakenBack
+		}
+		if l.asked == 0 {
+			return failed
+		}
+		var c *wire.Call
+		select {
+		case c = <-l.answers:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		l.asked--
+		_, lost := errors.AsType[*wire.EndError](c.Err)
+		switch {
+		case lost, errors.Is(c.Err, wire.ErrHandleReused):
+			return c.Err
+		case errors.Is(c.Err, io.EOF):
+			if l.ended = true; l.port.ordered {
+				return failed // what is still under way was asked behind the end
+			}
+		case l.dir.takenBack():
+			return errTakenBack
+		case c.Err != nil && l.ended:
+			// It was sent before the end was known, and some servers know no
+			// handle any more that is at its end.
+		case c.Err != nil:
+			l.ended, failed = true, c.Err
+			if l.depth > 1 {
+				l.port.limits.oneReaddir.Store(true)
+				failed = &holeError{c.Err}
+			}
+		default:
+			if goOn, err := l.take(ctx, c, got); err != nil || !goOn {
+				return err
+			}
+		}
+		l.idle = append(l.idle, c)
+	}
+}
+
+// ask keeps READDIRs under way until the end of the directory is known. Before
+// it is clear that there is more than the first two give, it waits for both, so
+// that a small directory takes no further round trip. It is false when the handle
+// was taken back.
+func (l *listing) ask() bool {
+	if !l.eager && l.first > 0 && l.asked > 0 {
+		return true
+	}
+	for ; l.asked < l.depth && !l.ended; l.asked++ {
+		c := &wire.Call{Done: l.answers}
+		if n := len(l.idle); n > 0 {
+			c, l.idle = l.idle[n-1], l.idle[:n-1]
+		}
+		if !l.dir.ask(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// take hands an answer over in batches. The next READDIRs are sent before, as that
+// may take its time.
+func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool) (goOn bool, err error) {
+	n := c.CountNames()
+	if n == 0 {
+		l.empty++
+	} else {
+		l.empty = 0
+	}
+	l.ended = l.ended || l.empty >= emptyAnswers
+	l.eager = n >= manyNames || l.first > 0
+	if l.first == 0 {
+		l.first = n
+	}
+	if n >= l.first && l.eager && !l.port.limits.oneReaddir.Load() {
+		l.deepen(2 * l.depth)
+	}
+	if !l.ask() {
+		return false, errTakenBack
+	}
+	l.batch = l.batch[:0]
+	bytes := 0
+	for name, attr := range c.Names() {
+		base := l.base(ctx, string(name.File))
+		if dots(base) {
+			continue
+		}
+		l.batch = append(l.batch, item{l.prefix + base, attrsOf(attr)})
+		if bytes += len(l.prefix) + len(base); len(l.batch) == batchItems || bytes >= batchBytes {
+			if !got(l.batch) {
+				return false, nil
+			}
+			l.batch, bytes = l.batch[:0], 0
+		}
+	}
+	return len(l.batch) == 0 || got(l.batch), nil
+}
+
+// base takes the directory's path off a name: some servers send it with each. Any
+// other name stays as it was sent.
+func (l *listing) base(ctx context.Context, name string) string {
+	dir, base := path.Split(name)
+	if dir == "" || base == "" {
+		return name
+	}
+	dir = path.Clean(dir)
+	if dir == path.Clean(l.path) {
+		return base
+	}
+	if !path.IsAbs(name) {
+		return name
+	}
+	if l.real == "" {
+		l.real = "-"
+		if c, err := l.port.ask(ctx, func(c *wire.Call) { l.port.session.RealPath(c, l.path) }); err == nil {
+			l.real = path.Clean(c.Text)
+		}
+	}
+	if dir == l.real {
+		return base
+	}
+	return name
+}
+
+// holeError is a listing that broke off because several READDIRs were under way.
+type holeError struct{ error }
+
+func (e *holeError) Unwrap() error { return e.error }
