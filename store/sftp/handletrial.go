@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 
 	"sftpconnector/store/sftp/wire"
 )
@@ -29,6 +30,8 @@ func (d *Destination) tryHandles(ctx context.Context) {
 }
 
 // noteReuse remembers that a server gives one handle out for two things.
-//
-// INTEGRATE: if errors.Is(err, wire.ErrHandleReused) { d.reused() }.
-func (d *Destination) noteReuse(error) {}
+func (d *Destination) noteReuse(err error) {
+	if errors.Is(err, wire.ErrHandleReused) {
+		d.reused()
+	}
+}

@@ -96,9 +96,9 @@ func isFull(err error) bool {
 
 // worthless reports whether what was written so far is worth nothing, through no
 // fault of the file's own: the copy is to begin anew.
-//
-// INTEGRATE: errors.Is(err, wire.ErrHandleReused) belongs here.
-func worthless(err error) bool { return errors.Is(err, filesync.ErrBeginAnew) }
+func worthless(err error) bool {
+	return errors.Is(err, filesync.ErrBeginAnew) || errors.Is(err, wire.ErrHandleReused)
+}
 
 func full(op, name string, err error) error {
 	return &status.Error{Word: status.DestinationUnavailable, Op: op, Target: shown(name), Err: fmt.Errorf("%w (%w)", filesync.ErrFull, err)}
