@@ -86,7 +86,14 @@ func (e *Element) checkUpload(ctx context.Context, observe status.Observer) erro
 	if err := e.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error { return dst.Probe(ctx) })
+	return stageTold(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() (string, error) {
+		err := dst.Probe(ctx)
+		d, ok := dst.(interface{ Untried() string })
+		if !ok {
+			return "", err
+		}
+		return d.Untried(), err
+	})
 }
 
 func (e *Element) checkList(ctx context.Context, observe status.Observer, src Source) error {
@@ -95,10 +102,18 @@ func (e *Element) checkList(ctx context.Context, observe status.Observer, src So
 
 // stage does one step and reports it.
 func stage(observe status.Observer, name, detail string, do func() error) error {
+	return stageTold(observe, name, detail, func() (string, error) { return "", do() })
+}
+
+// stageTold is stage of a step that may have more to tell.
+func stageTold(observe status.Observer, name, detail string, do func() (more string, err error)) error {
 	start := time.Now()
-	err := do()
-	if err != nil {
+	more, err := do()
+	switch {
+	case err != nil:
 		detail = err.Error()
+	case more != "":
+		detail += "; " + more
 	}
 	observe.Report(status.Stage{Stage: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Detail: detail})
 	return err

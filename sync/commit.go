@@ -94,6 +94,11 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 	var took []time.Duration
 	for i, f := range batch {
 		if errs[i] == nil {
+			if s, ok := f.pending.(Standing); ok {
+				if now, told := s.Stands(); told {
+					deliveries[i].Target = now
+				}
+			}
 			committed = append(committed, deliveries[i])
 			whole = append(whole, f)
 			took = append(took, deliveries[i].At.Sub(f.started))

@@ -326,9 +326,9 @@ func (p *Pass) judge(j *job, c candidate, standing Look, owner Record) (verdict,
 }
 
 // wrote reports whether the record explains what stands under target: we
-// wrote, or adopted, this very version of it.
+// wrote, or adopted, this very version of it, as far as that is told.
 func wrote(r Record, target string, standing Entry) bool {
-	return r.ID != 0 && r.Delivery.Target.Name == target && standing.Mode.IsRegular() && r.Delivery.Target.SameVersion(standing)
+	return r.ID != 0 && r.Delivery.Target.Name == target && standing.Mode.IsRegular() && r.Delivery.Target.Agrees(standing)
 }
 
 // enqueue hands a job to the copiers.

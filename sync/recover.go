@@ -174,7 +174,7 @@ func (p *Pass) recoverDelivery(ctx context.Context, d Delivery, rec Record, stan
 		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
 		return false, nil
 	}
-	return standing.Err == nil && standing.Entry.SameVersion(d.Target), nil
+	return standing.Err == nil && standing.Entry.Agrees(d.Target), nil
 }
 
 // recoverRemovals looks again at originals whose removal was under way. One

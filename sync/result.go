@@ -208,7 +208,13 @@ const hintName = "Have it renamed at the source."
 
 // hint says what to do about one file's failure.
 func hint(err error) string {
+	own, advised := errors.AsType[interface {
+		error
+		Hint() string
+	}](err)
 	switch {
+	case advised && own.Hint() != "":
+		return own.Hint()
 	case errors.Is(err, fs.ErrPermission):
 		return "Have the server's administrator let this user read it (in direction upload: write it), and see that this machine lets the program do its part."
 	case errors.Is(err, fs.ErrNotExist):

@@ -27,6 +27,18 @@ func (e Entry) SameVersion(o Entry) bool {
 	return e.Size == o.Size && e.ModTime.Unix() == o.ModTime.Unix()
 }
 
+// Agrees reports whether nothing that both entries tell is different: a size or a
+// time that one of them does not have is unknown.
+func (e Entry) Agrees(o Entry) bool {
+	if e.Size < 0 || o.Size < 0 {
+		e.Size, o.Size = 0, 0
+	}
+	if e.ModTime.IsZero() || o.ModTime.IsZero() {
+		e.ModTime, o.ModTime = time.Time{}, time.Time{}
+	}
+	return e.SameVersion(o)
+}
+
 // Lister streams the entries of one directory, in no given order, without "."
 // and "..". An error is the last thing that it yields. The names it yields are
 // paths below the root, and are as the far side sent them: the caller checks them.
@@ -161,6 +173,15 @@ type Pending interface {
 	Abort(ctx context.Context) error
 	// Keep closes the pending file and leaves it for a later Begin with its Checkpoint.
 	Keep() error
+}
+
+// Standing is a Pending of a destination that may tell other things of a file than
+// Finish expected, once it has its name: a time of its own, or none at all.
+type Standing interface {
+	// Stands is what the destination says of the file since Publish gave it its
+	// name, as later looks will find it. ok is false where it did not say, or the
+	// file was taken away at once.
+	Stands() (e Entry, ok bool)
 }
 
 // Checkpoint names an interrupted copy and the prefix of it that is durable.

@@ -68,6 +68,7 @@ func (s stores) server(ctx context.Context, c *config.Connector, observe status.
 	var d *sftp.Destination
 	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
 		cfg.Owner, cfg.Direct = ownerOf(s.owner, c.Name), c.Files.UploadName == config.UploadDirect
+		cfg.Overwrite = c.Files.OnConflict == config.OverwriteOnConflict
 		d, err = sftp.OpenDestination(ctx, cfg, observe)
 		return err
 	})

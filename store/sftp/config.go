@@ -51,6 +51,9 @@ type Config struct {
 
 	Owner  string // of a Destination: marks our pending files, 8 hexadecimal digits
 	Direct bool   // of a Destination: files are written under their own names
+	// Overwrite, of a Destination: where the server does not let us see what stands
+	// under a name, that may be overwritten.
+	Overwrite bool
 
 	Timeouts Timeouts
 

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"sftpconnector/status"
 	"sftpconnector/store/pending"
@@ -37,13 +38,17 @@ import (
 // leaves half a file under its name.
 type Destination struct {
 	*session
-	dirs *directories
+	dirs  *directories
+	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
+
+	untried atomic.Pointer[string] // why the last Probe wrote nothing
 }
 
 var (
 	_ filesync.Destination = (*Destination)(nil)
 	_ filesync.Replacer    = (*Destination)(nil)
 	_ filesync.Lister      = (*Destination)(nil)
+	_ filesync.Standing    = (*pendingFile)(nil)
 )
 
 // OpenDestination connects to the server and starts SFTP. It reports the stages
@@ -55,7 +60,7 @@ func OpenDestination(ctx context.Context, cfg Config, observe status.Observer) (
 	if err != nil {
 		return nil, err
 	}
-	return &Destination{session: s, dirs: newDirectories(s)}, nil
+	return &Destination{session: s, dirs: newDirectories(s), trial: semaphore.NewWeighted(1)}, nil
 }
 
 // startWriting opens the first channel. There is none for control: all of them
@@ -158,50 +163,6 @@ func (d *Destination) findAll(ctx context.Context, dirs map[string]error) error 
 	return nil
 }
 
-// lookAt looks at names without following links. ProFTPD's LSTAT follows them,
-// so that only OpenSSH is believed without a READLINK.
-func (d *Destination) lookAt(ctx context.Context, names []string) ([]filesync.Look, error) {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
-	each := 2
-	if l.wire().ordered {
-		each = 1
-	}
-	looks := make([]filesync.Look, len(names))
-	err := l.wire().askAll(ctx, each*len(names), func(i int, c *wire.Call) {
-		if path := d.path(names[i/each]); i%each == 0 {
-			l.wire().session.Lstat(c, path)
-		} else {
-			l.wire().session.ReadLink(c, path)
-		}
-	}, func(i int, c *wire.Call) {
-		look := &looks[i/each]
-		switch {
-		case i%each == 1 && c.Err == nil:
-			look.Entry.Mode = fs.ModeSymlink
-			look.Err = nil
-		case i%each == 1, look.Entry.Mode&fs.ModeSymlink != 0: // LSTAT may come last
-		case c.Err != nil:
-			look.Err = c.Err
-		default:
-			look.Entry = entry("", attrsOf(c.Attr))
-		}
-	})
-	for i, name := range names {
-		looks[i].Entry.Name = name
-	}
-	return looks, err
-}
-
-// lookAtOne is lookAt for one name.
-func (d *Destination) lookAtOne(ctx context.Context, name string) (filesync.Entry, error) {
-	looks, err := d.lookAt(ctx, []string{name})
-	if err != nil {
-		return filesync.Entry{}, err
-	}
-	return looks[0].Entry, looks[0].Err
-}
-
 // Persist implements sync.Destination, with fsync@openssh.com where the server
 // has it. Else, and with Direct, where opening a file may be what its receiver
 // waits for, it only looks whether the files stand.
@@ -250,80 +211,6 @@ func (d *Destination) persist(ctx context.Context, name string) error {
 // has reports whether the server announces an extension, and has not refused it yet.
 func (d *Destination) has(f *feature, extension string) bool {
 	return !f.absent() && d.extension(extension)
-}
-
-// Probe implements sync.Destination: it makes the directory if only that is
-// missing, writes a small pending file and removes it. Every error is a
-// *status.Error. A server that lets us write and not remove is remembered, so
-// that no more than one such file is left there.
-func (d *Destination) Probe(ctx context.Context) error {
-	err := d.dirs.find(ctx, "", true)
-	if err == nil && !d.limits.remove.absent() {
-		err = d.tryToWrite(ctx)
-	}
-	if err == nil {
-		return nil
-	}
-	err = d.failed(ctx, "write to", "", err)
-	if _, ok := errors.AsType[*status.Error](err); ok {
-		return err
-	}
-	word := status.DestinationUnavailable
-	if ctx.Err() != nil {
-		word = status.ConnectionTimedOut
-	}
-	return &status.Error{Word: word, Op: "write to", Target: shown(d.path("")), Err: unnamed(err)}
-}
-
-// unnamed takes the operation and path off an error of failed.
-func unnamed(err error) error {
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner
-	}
-	return err
-}
-
-// tryToWrite writes a file of one byte. A failure without a reason may be that
-// there is no room.
-func (d *Destination) tryToWrite(ctx context.Context) error {
-	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
-	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
-	err := p.try(ctx)
-	if _, told := errors.AsType[*status.Error](err); !told && isFailure(err) && p.noRoom(ctx) {
-		return full("write to", d.path(""), err)
-	}
-	return err
-}
-
-// try writes the one byte of a file that is not to stay.
-func (p *pendingFile) try(ctx context.Context) error {
-	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
-		return err
-	}
-	_, err := p.WriteAt([]byte("x"), 0)
-	if err == nil {
-		err = p.drain(ctx)
-	}
-	if cerr := p.closeAll(ctx); err == nil {
-		err = cerr
-	}
-	if err == nil && !p.d.cfg.Direct {
-		err = p.tryToRename(ctx)
-	}
-	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
-		err = rerr
-	}
-	return err
-}
-
-// tryToRename gives the file another hidden name, as publishing gives one its own.
-func (p *pendingFile) tryToRename(ctx context.Context) error {
-	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
-	if err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, p.path, to) }); err != nil {
-		return fmt.Errorf("rename a file: %w; if this server does not let files be renamed, set files.upload_name: direct", err)
-	}
-	p.path = to
-	return nil
 }
 
 // parentOf is the directory of a name, "" for the root.

@@ -25,6 +25,7 @@ type directories struct {
 	known    map[string]bool
 	searches map[search]*searching
 	real     string // the root's path with its links resolved, once it is known
+	unseen   error  // why the root could not be looked at; nil: it was
 }
 
 // search is what several may look for at a time.
@@ -36,6 +37,7 @@ type search struct {
 // searching is a search under way.
 type searching struct {
 	done chan struct{}
+	sure bool // that it stands, or that it was tried to make it
 	err  error
 }
 
@@ -61,7 +63,7 @@ func (t *directories) find(ctx context.Context, dir string, making bool) error {
 			mine := &searching{done: make(chan struct{})}
 			t.searches[what] = mine
 			t.mu.Unlock()
-			mine.err = t.look(ctx, dir, making)
+			mine.sure, mine.err = t.look(ctx, dir, making)
 			t.finish(what, mine)
 			return mine.err
 		}
@@ -83,7 +85,7 @@ func (t *directories) finish(what search, s *searching) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.searches, what)
-	if s.err == nil {
+	if s.err == nil && s.sure {
 		if len(t.known) >= maxKnown {
 			clear(t.known)
 		}
@@ -102,29 +104,52 @@ func (t *directories) forget(dir string) {
 	delete(t.known, "")
 }
 
-func (t *directories) look(ctx context.Context, dir string, making bool) error {
+func (t *directories) look(ctx context.Context, dir string, making bool) (sure bool, err error) {
 	if dir == "" {
-		return t.lookAtRoot(ctx, making)
+		err := t.lookAtRoot(ctx, making)
+		return making || !t.rootUnseen(), err
 	}
 	if err := t.find(ctx, parentOf(dir), making); err != nil {
-		return err
+		return false, err
 	}
 	p := t.s.path(dir)
-	a, real, err := t.s.where(ctx, p, false)
+	a, real, err := t.where(ctx, p, false)
 	if making && errors.Is(err, fs.ErrNotExist) {
-		if merr := t.s.makeDir(ctx, p); merr != nil {
+		merr := t.s.makeDir(ctx, p)
+		if merr != nil && !isAnswer(merr) {
+			return false, merr
+		}
+		if merr != nil && !isUnseen(err) {
 			// Somebody else may have made it meanwhile.
-			if a, real, err = t.s.where(ctx, p, false); err != nil {
-				return hideMissing(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
+			if a, real, err = t.where(ctx, p, false); err != nil {
+				return false, hideMissing(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
 			}
-		} else {
+		} else if merr == nil {
 			a, err = attrs{mode: fs.ModeDir, typed: true}, nil
 		}
 	}
-	if err != nil {
-		return err
+	if err != nil && !isUnseen(err) {
+		return false, err
 	}
-	return t.judge(ctx, dir, a, real)
+	return making || err == nil, t.judge(ctx, dir, a, real)
+}
+
+// where looks at a path, with STAT if follow is set and else with LSTAT, and with
+// the other one where that is refused. What neither tells is unseen, and may stand.
+func (t *directories) where(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
+	a, real, err = t.s.where(ctx, path, follow)
+	if !refusedLook(err) {
+		return a, real, err
+	}
+	refused := err
+	a, _, err = t.s.where(ctx, path, !follow)
+	if follow && a.mode&fs.ModeSymlink != 0 {
+		a.mode, a.typed = 0, false
+	}
+	if refusedLook(err) {
+		return attrs{size: -1}, real, &unseen{refused}
+	}
+	return a, real, err
 }
 
 // judge decides whether files may be written to what stands where a directory
@@ -157,12 +182,16 @@ func (t *directories) judge(ctx context.Context, dir string, a attrs, real strin
 // lookAtRoot follows links: where the root lies is the configuration's business.
 func (t *directories) lookAtRoot(ctx context.Context, making bool) error {
 	p := t.s.path("")
-	a, real, err := t.s.where(ctx, p, true)
+	a, real, err := t.where(ctx, p, true)
 	if making && errors.Is(err, fs.ErrNotExist) {
 		merr := t.s.makeDir(ctx, p)
-		if a, real, err = t.s.where(ctx, p, true); err != nil && merr != nil {
+		if a, real, err = t.where(ctx, p, true); err != nil && merr != nil && !isUnseen(err) {
 			return t.noRoot(merr)
 		}
+	}
+	hidden := err
+	if isUnseen(err) { // it may stand
+		err = nil
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !making:
@@ -177,11 +206,21 @@ func (t *directories) lookAtRoot(ctx context.Context, making bool) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.real = ""
+	t.unseen, t.real = nil, ""
+	if isUnseen(hidden) {
+		t.unseen = hidden
+	}
 	if path.IsAbs(real) {
 		t.real = path.Clean(real)
 	}
 	return nil
+}
+
+// rootUnseen reports whether the server did not let us look at the root.
+func (t *directories) rootUnseen() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unseen != nil
 }
 
 // noRoot is the error of a destination directory that cannot be had. With more

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	}
 	e, err := p.finish(ctx)
 	if err != nil {
-		return filesync.Entry{}, p.failed(ctx, "finish", err)
+		return filesync.Entry{}, p.failedToWrite(ctx, "finish", err)
 	}
 	return e, nil
 }
@@ -39,6 +40,9 @@ func (p *pendingFile) advance(from, to pendingState) bool {
 }
 
 func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
+	if err := p.opened(); err != nil {
+		return filesync.Entry{}, err
+	}
 	main := p.lanes[0]
 	wide, ordered := len(p.lanes) > 1, main.wire().ordered
 	if wide || !ordered {
@@ -50,9 +54,16 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if err := waitAll(ctx, p.sendCloses(p.lanes[1:])); err != nil {
 		return filesync.Entry{}, err
 	}
+	verified := make(chan error, 1)
+	if wide && ordered {
+		go func() { verified <- p.verify(ctx) }() // the server has all of it
+	}
 	a, err := p.settle(ctx, main)
 	if err == nil {
 		err = p.drain(ctx)
+	}
+	if wide && ordered {
+		err = cmp.Or(err, <-verified)
 	}
 	if there := p.there(); err == nil && there != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
@@ -60,8 +71,11 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if err == nil && wide && !ordered {
 		a, err = p.statByName(ctx) // what the handles together have made of it
 	}
-	if err == nil && a.size >= 0 && a.size != p.entry.Size {
-		err = fmt.Errorf("the server has %d bytes of it, not %d", a.size, p.entry.Size)
+	if err == nil {
+		a, err = p.settleSize(ctx, a)
+	}
+	if err == nil && wide && !ordered {
+		err = p.verify(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err
@@ -189,7 +203,9 @@ func (p *pendingFile) closeAll(ctx context.Context) error {
 
 // remove removes the file from where it is written.
 func (p *pendingFile) remove(ctx context.Context) error {
-	return p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
+	err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
+	p.d.limits.remove.refused(err)
+	return err
 }
 
 // Abort implements sync.Pending. With Direct the file goes before it is closed,
@@ -210,7 +226,7 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		err = p.remove(ctx)
 	}
 	cerr := p.closeAll(ctx)
-	if cerr != nil && !isAnswer(cerr) {
+	if cerr != nil && !isAnswer(cerr) && !worthless(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.remove(ctx)

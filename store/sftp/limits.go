@@ -32,14 +32,23 @@ type Limits struct {
 	roundTrip      atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 
 	// For uploads.
-	oneWriter   atomic.Bool // there was no answer any more while files were written on several channels
-	handleTimes feature     // FSETSTAT of times
-	pathTimes   feature     // SETSTAT of times
-	cut         feature     // FSETSTAT of the size
-	fsync       feature
-	posixRename feature
-	statvfs     feature
-	remove      feature
+	oneWriter    atomic.Bool // there was no answer any more while files were written on several channels
+	beside       feature     // a file that is written through several handles, in any order
+	reopen       feature     // OPEN of a file that was begun, to go on with it
+	exclusive    feature     // OPEN with EXCL
+	wrote        atomic.Bool // a file was opened for writing
+	handlesTried atomic.Bool // several handles at once
+	takes        atomic.Bool // a receiver takes files before they have their own names
+	renames      feature     // RENAME
+	sizes        feature     // the size of a file that shows late
+	keeps        feature     // a RENAME that keeps what stands under the name
+	handleTimes  feature     // FSETSTAT of times
+	pathTimes    feature     // SETSTAT of times
+	cut          feature     // FSETSTAT of the size
+	fsync        feature
+	posixRename  feature
+	statvfs      feature
+	remove       feature
 }
 
 // feature is what was learnt about something that servers may do or not.
@@ -64,6 +73,9 @@ func (f *feature) learn(works bool) {
 	}
 	f.state.CompareAndSwap(0, state)
 }
+
+// works reports whether the server is known to do it.
+func (f *feature) works() bool { return f.state.Load() == featureWorks }
 
 // refused learns from an answer, nil for success, and reports whether it says
 // that this is not to be had here. A refusal without a reason says so only

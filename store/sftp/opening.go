@@ -31,8 +31,6 @@ func (e *startError) Hint() string { return e.hint }
 const (
 	// versionPacket is the length of a VERSION packet without extensions.
 	versionPacket = 9
-	typeVersion   = 2 // SSH_FXP_VERSION
-	sftpVersion   = 3
 	// longestVersion bounds a VERSION packet, in bytes: four letters are more.
 	longestVersion = 1 << 20
 	// maxShellText is how much text is read in place of it, in bytes, and
@@ -95,9 +93,6 @@ func (o *opening) begin() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if version := binary.BigEndian.Uint32(buf[5:]); buf[4] == typeVersion && version != sftpVersion {
-		return nil, otherVersion(version)
-	}
 	return buf[:n], nil
 }
 
@@ -134,13 +129,6 @@ func (o *opening) ended() error {
 		e.hint = "The login works but the server's SFTP program does not start for this user: have its administrator look at the sftp subsystem and the user's shell."
 	}
 	return e
-}
-
-func otherVersion(version uint32) error {
-	return &startError{
-		text: fmt.Sprintf("the server answers with version %d of SFTP, where version %d was asked for", version, sftpVersion),
-		hint: "This program speaks version 3 of SFTP, as OpenSSH does: have the server's administrator allow that version.",
-	}
 }
 
 // oneLine puts lines behind each other.

@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,11 @@ type pendingFile struct {
 	widening context.CancelFunc // ends what opens more lanes; nil when nothing does
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
+	resumed  bool               // it was begun by an earlier pass
+	made     bool               // it was made by an OPEN of ours that would not have overwritten another
+
+	confirmed bool            // the server told its size when it was written whole
+	told      *filesync.Entry // what the server says since it has its name
 
 	durable atomic.Int64 // the prefix that was flushed last
 	mu      sync.Mutex
@@ -53,6 +59,8 @@ type writing struct {
 	h       wire.Handle
 	unacked int // bytes of WRITEs without an answer
 	closed  bool
+	first   sample // of what was written through it
+	last    sample
 }
 
 // write is one WRITE under way.
@@ -103,6 +111,15 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 	return d.begin(ctx, p, flags)
 }
 
+// refusedCreate is why a file could not be made. Where nothing is seen of the root,
+// and no file was ever made there, all files are concerned.
+func (d *Destination) refusedCreate(err error) error {
+	if isAnswer(err) && !isFull(err) && d.dirs.rootUnseen() && !d.limits.wrote.Load() {
+		return d.dirs.noRoot(err)
+	}
+	return d.refusedName(hideMissing(err))
+}
+
 func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id string) *pendingFile {
 	p := &pendingFile{d: d, ctx: ctx, entry: e, id: id}
 	p.path = d.hidden(e.Name, id)
@@ -114,6 +131,12 @@ func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id strin
 
 // begin makes the file, and its directory where that is missing.
 func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (filesync.Pending, error) {
+	if !d.cfg.Direct && d.limits.renames.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
+		return nil, d.failed(ctx, "create", p.entry.Name, noRename(errLeft))
+	}
+	if d.cfg.Direct {
+		d.tryHandles(ctx)
+	}
 	dir := parentOf(p.entry.Name)
 	for again := false; ; again = true {
 		if err := d.dirs.find(ctx, dir, true); err != nil {
@@ -124,7 +147,7 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 			break
 		}
 		if again || !errors.Is(err, fs.ErrNotExist) {
-			return nil, d.failed(ctx, "create", p.entry.Name, hideMissing(err))
+			return nil, d.failed(ctx, "create", p.entry.Name, d.refusedCreate(err))
 		}
 		// Somebody has taken the directory away, or the file that was to be replaced.
 		d.dirs.forget(dir)
@@ -135,6 +158,9 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 	p.widen(0)
 	return p, nil
 }
+
+// errLeft is a file that is not begun.
+var errLeft = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
 
 // main is the lane on which the file was opened first.
 func (p *pendingFile) main() *writing {
@@ -161,7 +187,7 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	for {
 		to, n, err := p.laneFor(len(b) - done)
 		if err != nil {
-			return done, p.failed(p.ctx, "write", err)
+			return done, p.failedToWrite(p.ctx, "write", err)
 		}
 		if n == 0 {
 			return done, nil
@@ -174,9 +200,17 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 		}
 		if p.progress != nil {
 			p.progress.next.Add(int64(n))
+			p.note(to, b[done:done+n], w.from)
 		}
 		done += n
 	}
+}
+
+// note remembers samples of what is written to a file that several lanes may share.
+func (p *pendingFile) note(to *writing, b []byte, off int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	to.note(b, off)
 }
 
 // laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts
@@ -188,9 +222,9 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 			p.mu.Unlock()
 			return nil, 0, fs.ErrClosed
 		}
-		if p.err != nil || n == 0 {
+		if p.err != nil || n == 0 || len(p.lanes) == 0 {
 			defer p.mu.Unlock()
-			return nil, 0, p.err
+			return nil, 0, cmp.Or(p.err, p.opened())
 		}
 		for _, l := range p.lanes {
 			if to == nil || l.unacked < to.unacked {
@@ -211,6 +245,14 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 			return nil, 0, context.Cause(p.ctx)
 		}
 	}
+}
+
+// opened is nil if the file is open. The caller holds p.mu, or is the only one.
+func (p *pendingFile) opened() error {
+	if len(p.lanes) == 0 {
+		return fmt.Errorf("%w: %w", filesync.ErrBeginAnew, errNoReopen)
+	}
+	return nil
 }
 
 // write gives a write that is not under way.
@@ -304,6 +346,9 @@ func (p *pendingFile) drain(ctx context.Context) error {
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
 	if p.now() != pendingOpen {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", shown(p.entry.Name), fs.ErrClosed)
+	}
+	if err := p.opened(); err != nil {
+		return filesync.Checkpoint{}, p.failed(ctx, "checkpoint", err)
 	}
 	there := p.acknowledged(ctx, prefix)
 	if p.d.has(&p.d.limits.fsync, wire.FsyncExtension) {

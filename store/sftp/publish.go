@@ -23,8 +23,8 @@ func (d *Destination) Sync(ctx context.Context, batch []filesync.Pending) []erro
 }
 
 // Publish implements sync.Destination. SFTP has nothing that makes a name
-// durable: when the server says that it is there, that has to do. Nothing is
-// looked at afterwards: a receiver may take a file as soon as it has its name.
+// durable: when the server says that it is there, that has to do. What stands then
+// is looked at, for Stands; that a receiver has taken a file meanwhile is no failure.
 //
 // Where nothing may stand under the name, OpenSSH's RENAME keeps what does, at
 // whatever moment it comes (it links and unlinks). Other servers are asked
@@ -47,6 +47,7 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	} else {
 		d.renameThem(ctx, files)
 	}
+	d.lookAfter(ctx, files)
 	errs := make([]error, len(batch))
 	for i, f := range files {
 		if errs[i] = f.failure; errs[i] == nil {
@@ -61,7 +62,11 @@ type publication struct {
 	*pendingFile
 	replaces *filesync.Entry
 	done     bool  // it has its name
+	unseen   bool  // the server does not let us look what stands under it
 	failure  error // why it has not
+	refusal  error // the server's answer to RENAME
+
+	after *filesync.Entry // what stood under it right behind the RENAME
 }
 
 func (f *publication) fail(ctx context.Context, err error) {
@@ -86,10 +91,12 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 		}
 		if err := waitAll(ctx, calls[i]); err != nil {
 			f.fail(ctx, fmt.Errorf("close it: %w", err)) // which asks for room, before there is some again
-			if isAnswer(err) {
+			if isAnswer(err) || worthless(err) {
 				f.takeBack(ctx)
 			}
+			continue
 		}
+		f.done = true
 	}
 }
 
@@ -99,70 +106,6 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 func (f *publication) takeBack(ctx context.Context) {
 	if err := f.remove(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.failure = fmt.Errorf("%v; it stands there, as it cannot be removed: %v", f.failure, err)
-	}
-}
-
-// renameThem publishes pending files.
-func (d *Destination) renameThem(ctx context.Context, files []*publication) {
-	ordered := d.pool.first().wire().ordered
-	d.lookBefore(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered })
-	posix := d.has(&d.limits.posixRename, wire.PosixRenameExtension)
-	if posix {
-		d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
-			s.PosixRename(c, f.path, d.path(f.entry.Name))
-		}, func(f *publication, err error) {
-			f.done = err == nil
-			if !d.limits.posixRename.refused(err) && err != nil { // else in two steps
-				f.fail(ctx, err)
-			}
-		})
-	}
-	d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
-		s.Remove(c, d.path(f.entry.Name))
-	}, func(f *publication, err error) {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.fail(ctx, fmt.Errorf("remove what it replaces: %w", err))
-		}
-	})
-	var refused []*publication
-	d.each(ctx, files, (*publication).open, func(s *wire.Session, c *wire.Call, f *publication) {
-		s.Rename(c, f.path, d.path(f.entry.Name))
-	}, func(f *publication, err error) {
-		if f.done = err == nil; !f.done {
-			f.fail(ctx, err)
-			refused = append(refused, f)
-		}
-	})
-	d.explain(ctx, refused)
-}
-
-// replacing reports whether something stands under the name that goes now.
-func (f *publication) replacing() bool { return f.open() && f.replaces != nil }
-
-// lookBefore looks at the names of files, and fails those whose name is taken.
-func (d *Destination) lookBefore(ctx context.Context, files []*publication, which func(*publication) bool) {
-	var names []string
-	var asked []*publication
-	for _, f := range files {
-		if f.open() && which(f) {
-			names, asked = append(names, f.entry.Name), append(asked, f)
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	looks, err := d.lookAt(ctx, names)
-	for i, f := range asked {
-		switch {
-		case err != nil:
-			f.fail(ctx, err)
-		case errors.Is(looks[i].Err, fs.ErrNotExist):
-			f.replaces = nil // its reader took it meanwhile
-		case looks[i].Err != nil:
-			f.fail(ctx, looks[i].Err)
-		case f.replaces == nil || !looks[i].Entry.Mode.IsRegular() || !looks[i].Entry.SameVersion(*f.replaces):
-			f.fail(ctx, filesync.ErrConflict)
-		}
 	}
 }
 
@@ -185,31 +128,6 @@ func (d *Destination) each(ctx context.Context, files []*publication, wants func
 	for i, f := range asked {
 		if !answered[i] {
 			f.fail(ctx, err)
-		}
-	}
-}
-
-// explain finds out why files could not be renamed: servers mostly do not say.
-func (d *Destination) explain(ctx context.Context, files []*publication) {
-	var names []string
-	for _, f := range files {
-		names = append(names, f.entry.Name)
-	}
-	if len(names) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
-		return
-	}
-	looks, err := d.lookAt(ctx, names)
-	if err != nil {
-		return
-	}
-	for i, f := range files {
-		_, whole := errors.AsType[*statusError](f.failure)
-		switch {
-		case looks[i].Err == nil:
-			f.fail(ctx, filesync.ErrConflict)
-		case whole, errors.Is(f.failure, fs.ErrNotExist):
-		default:
-			f.failure = fmt.Errorf("%w; if this server does not let files be renamed, set files.upload_name: direct", f.failure)
 		}
 	}
 }

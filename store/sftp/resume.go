@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -18,17 +19,50 @@ func (d *Destination) resume(ctx context.Context, e filesync.Entry, from filesyn
 		err = d.halfFile(ctx, e, from)
 	}
 	p := d.newPending(ctx, e, from.ID)
-	if err == nil {
-		err = p.create(ctx, 0)
+	if err != nil {
+		return nil, p.failed(ctx, "resume", err)
 	}
-	if err == nil {
+	err = errNoReopen
+	if !d.limits.reopen.absent() {
+		err = p.create(ctx, 0)
+		d.limits.reopen.refused(err)
+	}
+	switch {
+	case err == nil:
 		err = p.cutTo(ctx, from.Prefix)
+	case errors.Is(err, errNoReopen), isAnswer(err) && !errors.Is(err, fs.ErrNotExist) && !isFull(err):
+		err = p.drop(ctx, from.Prefix, err)
 	}
 	if err != nil {
 		return nil, p.failed(ctx, "resume", err)
 	}
+	if len(p.lanes) == 0 {
+		return p, nil
+	}
 	p.widen(from.Prefix)
 	return p, nil
+}
+
+// errNoReopen is a server that does not let a file be opened again to go on with it.
+var errNoReopen = errors.New("the server does not let a file be gone on with")
+
+// drop gives up what is there of an interrupted file, as the server does not let it
+// be opened again. At prefix 0 there is nothing to go on with: the answer only says
+// whether the file was pending still, and writing to it fails.
+func (p *pendingFile) drop(ctx context.Context, prefix int64, refused error) error {
+	err := p.remove(ctx)
+	switch {
+	case err == nil && prefix == 0:
+		return nil
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, refused)
+	case !isAnswer(err):
+		return err
+	}
+	if _, lerr := p.d.statAt(ctx, p.path); errors.Is(lerr, fs.ErrNotExist) || prefix > 0 && !p.d.cfg.Direct {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, refused) // what cannot be removed is left
+	}
+	return refused
 }
 
 // halfFile makes sure that what stands under the name may be the file that was
@@ -66,10 +100,11 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 	if a.size < 0 {
 		a, err = p.statByName(ctx)
 	}
-	if err == nil && a.size < prefix { // or nobody tells how long it is
-		if !p.d.cfg.Direct {
-			_ = p.Abort(ctx)
+	if err == nil && a.size < prefix { // or nobody tells how long it is, or OPEN has cut it
+		if p.d.cfg.Direct {
+			p.d.limits.reopen.state.Store(featureAbsent) // it was as long when it was looked at
 		}
+		_ = p.Abort(ctx)
 		err = fmt.Errorf("%d bytes are there and not %d: %w", a.size, prefix, fs.ErrNotExist)
 	}
 	if err == nil && prefix > 0 && a.size > prefix && !p.d.limits.cut.absent() {
@@ -83,5 +118,6 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 		return err
 	}
 	p.acked.add(0, prefix)
+	p.resumed = true
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 
-	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
 
@@ -57,23 +56,11 @@ func (f *standingFile) ReadAt(b []byte, off int64) (int, error) {
 
 // short reads what there is before the end of the file.
 func (f *standingFile) short(b []byte, off int64) (int, error) {
-	n := 0
-	for n < len(b) {
-		c := &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, min(len(b)-n, f.file.readSize()))}
-		f.file.session.Read(c, f.file.h, off+int64(n), len(c.Buf))
-		err := c.Wait(f.ctx)
-		if err == nil && c.N == 0 {
-			err = io.EOF
-		}
-		if errors.Is(err, io.EOF) {
-			return n, io.EOF
-		}
-		if err != nil {
-			return n, f.d.failed(f.ctx, "read", f.name, err)
-		}
-		n += copy(b[n:], c.Buf[:c.N])
+	n, err := f.file.readFull(f.ctx, b, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = f.d.failed(f.ctx, "read", f.name, err)
 	}
-	return n, nil
+	return n, err
 }
 
 // Close implements io.Closer.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"sftpconnector/store/sftp/wire"
-	filesync "sftpconnector/sync"
 )
 
 // create opens the file for writing.
@@ -14,20 +13,19 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 	l := p.d.pool.take(use)
 	var h wire.Handle
 	err := p.d.admit(ctx, func() (err error) {
-		h, err = p.open(ctx, l, flags)
-		if isAnswer(err) && flags&wire.Exclusive != 0 && p.d.cfg.Direct {
-			if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); lerr == nil {
-				err = filesync.ErrConflict
-			}
-		}
+		h, err = p.openAsTaken(ctx, l, flags)
 		return err
 	}, func() bool { // OpenSSH has handles for more files than are open here
 		return l.wire().ordered || p.noRoom(ctx)
 	})
 	if err != nil {
 		p.d.pool.give(l, use)
+		if p.made { // and there is no handle of it that can be relied on
+			_ = p.remove(ctx)
+		}
 		return err
 	}
+	p.d.limits.wrote.Store(true)
 	p.lanes = append(p.lanes, &writing{lane: l, uses: use, h: h})
 	return nil
 }
@@ -53,7 +51,7 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 				s.Remove(new(wire.Call), p.path) // before its receiver hears of it
 			}
 			s.CloseHandle(c.Handle, nil)
-			if flags&wire.Exclusive != 0 && !p.d.cfg.Direct {
+			if flags&wire.Create != 0 && !p.d.cfg.Direct {
 				s.Remove(new(wire.Call), p.path)
 			}
 		}()
@@ -62,10 +60,10 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 }
 
 // widen has a large file written over more lanes as long as that makes it
-// faster, as a large one is read. With Direct it is not: closing any handle may
-// be what the receiver waits for.
+// faster, as a large one is read, if the server has shown that it bears that. With
+// Direct it is not: closing any handle may be what the receiver waits for.
 func (p *pendingFile) widen(from int64) {
-	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() {
+	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() || p.d.limits.beside.absent() {
 		return
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
@@ -76,12 +74,16 @@ func (p *pendingFile) widen(from int64) {
 		defer cancel()
 		p.d.copies.n.Add(1)
 		defer p.d.copies.n.Add(-1)
-		if !p.begun(ctx) {
-			return
-		}
-		t := &team{lanes: []*lane{p.main().lane}}
+		main := p.main().lane
+		t := &team{lanes: []*lane{main}}
 		p.d.widen(ctx, p.progress, func(lanes int) (joined int) {
-			return p.d.widenTo(ctx, lanes, t, p.progress, func(l *lane) { p.join(ctx, l) })
+			return p.d.widenTo(ctx, lanes, t, p.progress, func(l *lane) {
+				if p.d.writesBeside(ctx, p.entry, main, l) && p.begun(ctx) {
+					p.join(ctx, l)
+				} else {
+					p.d.pool.give(l, 1)
+				}
+			})
 		})
 	}()
 }
@@ -131,6 +133,9 @@ func (p *pendingFile) join(ctx context.Context, l *lane) {
 	s := l.wire().session
 	c, err := l.wire().ask(ctx, func(c *wire.Call) { s.Fstat(c, h) })
 	if err != nil || there == 0 || c.Attr.Size() < there {
+		if err == nil && there > 0 {
+			p.d.limits.beside.state.Store(featureAbsent)
+		}
 		s.CloseHandle(h, p.d.gate.leave)
 		p.d.pool.give(l, 1)
 		return

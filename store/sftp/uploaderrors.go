@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"sftpconnector/status"
@@ -31,6 +32,11 @@ func (d *Destination) failed(ctx context.Context, op, name string, err error) er
 		return disconnected(d.lost(err))
 	case whole || ctx.Err() != nil:
 		return err
+	case worthless(err) && !errors.Is(err, filesync.ErrBeginAnew):
+		err = fmt.Errorf("%w: %w", filesync.ErrBeginAnew, err)
+	}
+	if worthless(err) {
+		return fmt.Errorf("%s %s: %w", op, shown(name), err)
 	}
 	if e, ok := errors.AsType[*wire.StatusError](err); ok {
 		switch {
@@ -50,6 +56,48 @@ func (p *pendingFile) failed(ctx context.Context, op string, err error) error {
 		return full(op, p.entry.Name, err)
 	}
 	return p.d.failed(ctx, op, p.entry.Name, err)
+}
+
+// failedToWrite is failed for what was being written. Where that may be the fault
+// of how it was written, through several handles or on top of what an earlier pass
+// has left, this is not done again on this server, and the copy begins anew.
+func (p *pendingFile) failedToWrite(ctx context.Context, op string, err error) error {
+	_, size := errors.AsType[*sizeError](err)
+	if !isAnswer(err) && !size || errors.Is(err, fs.ErrPermission) || isFull(err) || isFailure(err) && p.noRoom(ctx) {
+		return p.failed(ctx, op, err)
+	}
+	p.mu.Lock()
+	wide := len(p.lanes) > 1
+	p.mu.Unlock()
+	switch {
+	case wide:
+		p.d.limits.beside.state.Store(featureAbsent)
+	case p.resumed && isAnswer(err):
+		p.d.limits.reopen.state.Store(featureAbsent)
+	case !p.resumed:
+		return p.failed(ctx, op, err)
+	}
+	return p.failed(ctx, op, fmt.Errorf("%w: %w", filesync.ErrBeginAnew, err))
+}
+
+// sizeError is a file of which the server has another number of bytes than were
+// written.
+type sizeError struct{ has, want int64 }
+
+func (e *sizeError) Error() string {
+	return fmt.Sprintf("the server has %d bytes of it, not %d", e.has, e.want)
+}
+
+// isFull reports whether a server says that there is no room.
+func isFull(err error) bool {
+	e, ok := errors.AsType[*wire.StatusError](err)
+	return ok && saysFull(e)
+}
+
+// worthless reports whether what was written so far is worth nothing, through no
+// fault of the file's own: the copy is to begin anew.
+func worthless(err error) bool {
+	return errors.Is(err, filesync.ErrBeginAnew) || errors.Is(err, wire.ErrHandleReused)
 }
 
 func full(op, name string, err error) error {

@@ -73,14 +73,16 @@ type Faults struct {
 	LexicalRealpath bool   // REALPATH does not look at the disk
 
 	// Of uploads.
-	Without        []string // extensions that are not offered
-	MaxWrite       int      // bytes: a longer WRITE fails, and limits@openssh.com says so
-	ShuffleWrites  bool     // answers to WRITEs that are under way together come in another order
-	NoReadWrite    bool     // an OPEN for reading and writing is refused
-	OneWriter      bool     // an OPEN for writing fails while the file is open for that already
-	OwnCopies      bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
-	RenameReplaces bool     // RENAME overwrites what stands there
-	Room           int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
+	Without         []string // extensions that are not offered
+	MaxWrite        int      // bytes: a longer WRITE fails, and limits@openssh.com says so
+	ShuffleWrites   bool     // answers to WRITEs that are under way together come in another order
+	NoReadWrite     bool     // an OPEN for reading and writing is refused
+	OneWriter       bool     // an OPEN for writing fails while the file is open for that already
+	OwnCopies       bool     // each OPEN for writing without TRUNC begins an empty file of its own, under no name
+	TruncatesAtOpen bool     // each OPEN for writing truncates the file, whatever its flags
+	InSequence      bool     // a WRITE that does not follow the bytes before it fails
+	RenameReplaces  bool     // RENAME overwrites what stands there
+	Room            int64    // bytes that may be written, over all connections; then WRITEs fail; 0: any number
 
 	// Of time. Delay is slept before each answer on a channel, so that requests
 	// queue up behind it; for latency without that, see package relay.
@@ -106,6 +108,8 @@ type Faults struct {
 	// absolute, as the client wrote it; for requests on a handle, the one opened.
 	// A CLOSE that fails closes all the same.
 	Fail func(op Op, path string) Status
+	// FailOpen does the same for an OPEN, by its flags.
+	FailOpen func(path string, flags uint32) Status
 
 	// Attributes changes what READDIR, STAT, LSTAT and FSTAT say of a file; nil: nothing.
 	// path is as for Fail; for READDIR that of the entry.
@@ -121,8 +125,18 @@ type Faults struct {
 type Attributes struct {
 	Size    int64
 	ModTime time.Time
+	Dir     bool // it is of a directory
 	// NoMode leaves out permissions and type, NoType only the type.
 	NoSize, NoTime, NoMode, NoType bool
+}
+
+// OfFiles makes a Faults.Attributes that changes what STAT, LSTAT and FSTAT say of files.
+func OfFiles(change func(op Op, path string, a *Attributes)) func(Op, string, *Attributes) {
+	return func(op Op, path string, a *Attributes) {
+		if op != OpReaddir && !a.Dir {
+			change(op, path, a)
+		}
+	}
 }
 
 // Injected is a file or directory that a listing claims to hold, under any name

@@ -21,6 +21,7 @@ type handle struct {
 	info    info     // of an injected file or directory
 	dir     bool
 	writing bool
+	next    int64                 // the end of the last WRITE
 	pull    func() (listed, bool) // the next name of a directory
 	stop    func()
 }
@@ -87,6 +88,10 @@ func (s *session) write(f *Faults, h *handle, at int64, data []byte) Status {
 	case h.file == nil, !h.writing, f.MaxWrite > 0 && len(data) > f.MaxWrite, f.Room > 0 && stored > f.Room:
 		return StatusFailure
 	}
+	if f.InSequence && at != h.next {
+		return StatusFailure
+	}
+	h.next = at + int64(len(data))
 	_, err := h.file.WriteAt(data, at)
 	return statusOf(err)
 }
@@ -187,7 +192,7 @@ func (f *Faults) said(op Op, path string, i info) info {
 	if f.Attributes == nil {
 		return i
 	}
-	a := Attributes{Size: i.size, ModTime: i.mtime}
+	a := Attributes{Size: i.size, ModTime: i.mtime, Dir: i.mode.IsDir()}
 	f.Attributes(op, path, &a)
 	i.size, i.mtime, i.untyped = a.Size, a.ModTime, a.NoType
 	for flag, left := range map[uint32]bool{hasSize: a.NoSize, hasTimes: a.NoTime, hasPermissions: a.NoMode} {
@@ -261,6 +266,12 @@ const (
 	openCreate    = 8
 	openTruncate  = 16
 	openExclusive = 32
+
+	// For Faults.FailOpen.
+	OpenWrite     = openWrite
+	OpenCreate    = openCreate
+	OpenTruncate  = openTruncate
+	OpenExclusive = openExclusive
 )
 
 func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
@@ -268,6 +279,12 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 		f.OnOpen(p)
 	}
 	writing := flags&openWrite != 0
+	if f.FailOpen != nil {
+		if st := f.FailOpen(p, flags); st != StatusOK {
+			s.status(id, st)
+			return
+		}
+	}
 	if f.NoReadWrite && writing && flags&openRead != 0 {
 		s.status(id, StatusPermissionDenied)
 		return
@@ -281,6 +298,9 @@ func (s *session) open(f *Faults, id uint32, p string, flags uint32) {
 	}
 	n := s.openFiles.Load()
 	h := &handle{path: p, writing: writing}
+	if f.TruncatesAtOpen && writing {
+		flags |= openTruncate
+	}
 	if f.OwnCopies && writing && flags&(openCreate|openTruncate) == 0 {
 		h.path += "~" // what is written is never seen
 		flags |= openCreate | openTruncate

@@ -1,0 +1,37 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+
+	"sftpconnector/store/sftp/wire"
+)
+
+// tryHandles opens the root as a directory some times at once, on a server that is
+// not known to give each handle out once. With Direct, files stay open when they are
+// whole: it has to be known before that they share no handle.
+func (d *Destination) tryHandles(ctx context.Context) {
+	l := d.pool.first().wire()
+	if l.ordered || d.limits.handlesTried.Load() || d.trial.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer d.trial.Release(1)
+	if d.limits.handlesTried.Load() {
+		return
+	}
+	const handles = 4
+	err := l.askAll(ctx, handles, func(_ int, c *wire.Call) { l.session.OpenDir(c, d.path("")) }, func(_ int, c *wire.Call) {
+		if c.Err == nil {
+			l.session.CloseHandle(c.Handle, nil)
+		}
+		d.noteReuse(c.Err)
+	})
+	d.limits.handlesTried.Store(err == nil)
+}
+
+// noteReuse remembers that a server gives one handle out for two things.
+func (d *Destination) noteReuse(err error) {
+	if errors.Is(err, wire.ErrHandleReused) {
+		d.reused()
+	}
+}

@@ -1,0 +1,263 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"sftpconnector/store/pending"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// renameThem publishes pending files.
+func (d *Destination) renameThem(ctx context.Context, files []*publication) {
+	ordered := d.pool.first().wire().ordered
+	d.lookBefore(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered || d.cfg.Overwrite })
+	d.makeRoom(ctx, files)
+	refused := d.rename(ctx, files)
+	for _, wait := range renameAgain {
+		refused = d.explain(ctx, refused)
+		if len(refused) == 0 || d.limits.renames.absent() || !pause(ctx, wait) {
+			break
+		}
+		for _, f := range refused {
+			f.failure = nil
+		}
+		refused = d.rename(ctx, refused)
+	}
+	for _, f := range d.explain(ctx, refused) {
+		d.limits.renames.refused(f.refusal)
+		f.failure = noRename(f.failure)
+	}
+}
+
+// renameAgain is how long it is waited before a refused RENAME is asked for again:
+// some servers are at a file for a moment after it was closed.
+var renameAgain = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second}
+
+// pause waits. It is false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// makeRoom replaces what stands under the names by posix-rename@openssh.com, or
+// removes it.
+func (d *Destination) makeRoom(ctx context.Context, files []*publication) {
+	if d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
+		d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+			s.PosixRename(c, f.path, d.path(f.entry.Name))
+		}, func(f *publication, err error) {
+			f.done = err == nil
+			if !d.limits.posixRename.refused(err) && err != nil { // else in two steps
+				f.fail(ctx, err)
+			}
+		})
+	}
+	d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+		s.Remove(c, d.path(f.entry.Name))
+	}, func(f *publication, err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(f.unseen && isAnswer(err)) { // there may be nothing
+			f.fail(ctx, fmt.Errorf("remove what it replaces: %w", err))
+		}
+	})
+}
+
+// rename gives files their names, and answers with those that the server refused.
+// One that answers in order is asked at once what stands then.
+func (d *Destination) rename(ctx context.Context, files []*publication) (refused []*publication) {
+	var asked []*publication
+	for _, f := range files {
+		if f.open() {
+			f.after = nil
+			asked = append(asked, f)
+		}
+	}
+	l := d.pool.first().wire()
+	each := 1
+	if l.ordered {
+		each = 2
+	}
+	err := l.askAll(ctx, each*len(asked), func(i int, c *wire.Call) {
+		f := asked[i/each]
+		if i%each == 0 {
+			l.session.Rename(c, f.path, d.path(f.entry.Name))
+		} else {
+			l.session.Lstat(c, d.path(f.entry.Name))
+		}
+	}, func(i int, c *wire.Call) {
+		f := asked[i/each]
+		switch {
+		case i%each == 1 && c.Err == nil:
+			now := entry(f.entry.Name, attrsOf(c.Attr))
+			f.after = &now
+		case i%each == 1:
+		case c.Err == nil:
+			f.done = true
+			d.limits.renames.refused(nil)
+		default:
+			f.refusal = c.Err
+			f.fail(ctx, c.Err)
+			refused = append(refused, f)
+		}
+	})
+	for _, f := range asked {
+		if f.open() { // not answered
+			f.fail(ctx, err)
+		}
+	}
+	return refused
+}
+
+// replacing reports whether something stands under the name that goes now.
+func (f *publication) replacing() bool { return f.open() && f.replaces != nil }
+
+// lookBefore looks at the names of files, and fails those whose name is taken.
+func (d *Destination) lookBefore(ctx context.Context, files []*publication, which func(*publication) bool) {
+	var asked []*publication
+	for _, f := range files {
+		if f.open() && which(f) {
+			asked = append(asked, f)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	looks, err := d.lookAt(ctx, namesOf(asked))
+	for i, f := range asked {
+		switch {
+		case err != nil:
+			f.fail(ctx, err)
+		case isUnseen(looks[i].Err):
+			f.unseen = true
+			d.mayRename(ctx, f, looks[i].Err)
+		case errors.Is(looks[i].Err, fs.ErrNotExist):
+			f.replaces = nil // its reader took it meanwhile
+		case looks[i].Err != nil:
+			f.fail(ctx, looks[i].Err)
+		case f.replaces == nil || !looks[i].Entry.Mode.IsRegular() || !looks[i].Entry.SameVersion(*f.replaces):
+			f.fail(ctx, filesync.ErrConflict)
+		}
+	}
+}
+
+// mayRename decides about a file where nothing is seen of what stands under its name.
+func (d *Destination) mayRename(ctx context.Context, f *publication, why error) {
+	f.replaces = nil
+	switch {
+	case d.cfg.Overwrite:
+		f.replaces = new(filesync.Entry) // whatever it is
+	case !d.keepsAtRename(ctx, f.entry.Name):
+		f.fail(ctx, &advised{
+			fmt.Errorf("a rename would overwrite what stands under the name, and %v", why),
+			"If what stands there may be overwritten, set files.on_conflict: overwrite.",
+		})
+	}
+}
+
+func namesOf(files []*publication) []string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.entry.Name
+	}
+	return names
+}
+
+// explain finds out why files could not be renamed: servers mostly do not say. It
+// answers with those for which that is not known. Where nothing stands under the
+// name, posix-rename@openssh.com may be allowed.
+func (d *Destination) explain(ctx context.Context, files []*publication) (left []*publication) {
+	if len(files) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
+		return nil
+	}
+	looks, err := d.lookAt(ctx, namesOf(files))
+	if err != nil {
+		return nil
+	}
+	for i, f := range files {
+		_, whole := errors.AsType[*statusError](f.failure)
+		missing := errors.Is(looks[i].Err, fs.ErrNotExist) && !isUnseen(looks[i].Err)
+		switch {
+		case looks[i].Err == nil:
+			f.fail(ctx, filesync.ErrConflict)
+		case whole, worthless(f.failure):
+		case errors.Is(f.refusal, fs.ErrNotExist) && d.isGone(ctx, f.path):
+			d.limits.takes.Store(true)
+			f.fail(ctx, &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."})
+		case missing && d.has(&d.limits.posixRename, wire.PosixRenameExtension) && d.posixRename(ctx, f.path, d.path(f.entry.Name)) == nil:
+			f.done, f.failure = true, nil
+		default:
+			left = append(left, f)
+		}
+	}
+	return left
+}
+
+// isGone reports whether the server says that nothing stands under a path.
+func (d *Destination) isGone(ctx context.Context, path string) bool {
+	_, err := d.statAt(ctx, path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (d *Destination) posixRename(ctx context.Context, from, to string) error {
+	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.PosixRename(c, from, to) })
+	d.limits.posixRename.refused(err)
+	return err
+}
+
+// renameNow renames one file of ours to a name under which nothing stands.
+func (d *Destination) renameNow(ctx context.Context, from, to string) error {
+	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, from, to) })
+	if !isAnswer(err) || errors.Is(err, fs.ErrNotExist) || !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
+		return err
+	}
+	if perr := d.posixRename(ctx, from, to); perr == nil || errors.Is(perr, fs.ErrNotExist) {
+		return perr
+	}
+	return err
+}
+
+// keepsAtRename reports whether RENAME keeps what stands under the new name, as the
+// draft asks for. It is tried with two files of our own, if these can be removed;
+// else the draft is believed.
+func (d *Destination) keepsAtRename(ctx context.Context, name string) bool {
+	if state := d.limits.keeps.state.Load(); state != 0 {
+		return state == featureWorks
+	}
+	if !d.mayRemove(ctx, d.pool.first()) {
+		return true
+	}
+	var paths []string
+	defer func() {
+		for _, path := range paths {
+			_ = d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
+		}
+	}()
+	for range 2 {
+		p := &pendingFile{d: d, ctx: ctx, path: d.hidden(name, pending.NewID(d.cfg.Owner))}
+		if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
+			return true
+		}
+		paths = append(paths, p.path)
+		if err := p.closeAll(ctx); err != nil {
+			return true
+		}
+	}
+	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, paths[0], paths[1]) })
+	switch {
+	case err == nil:
+		d.limits.keeps.state.Store(featureAbsent)
+	case isAnswer(err):
+		d.limits.keeps.state.Store(featureWorks)
+	}
+	return err != nil
+}

@@ -1,0 +1,149 @@
+package sftp
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	filesync "sftpconnector/sync"
+)
+
+// What a server tells of a file may change when it is closed and when it is renamed:
+// some set its time then, some know its size only later. A later look is compared
+// with what is told after both.
+
+// firstPause and longestPause are between looks at a file whose size is to show.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// lookAfter looks at files that have their names.
+func (d *Destination) lookAfter(ctx context.Context, files []*publication) {
+	var late errgroup.Group
+	late.SetLimit(underWay)
+	var ask []*publication
+	check := func(f *publication, now filesync.Entry) {
+		if f.tells(now); now.Size >= 0 && now.Size != f.entry.Size && (now.Size < f.entry.Size || !f.confirmed) {
+			late.Go(func() error {
+				f.awaitSize(ctx)
+				return nil
+			})
+		}
+	}
+	for _, f := range files {
+		switch {
+		case !f.done:
+		case f.after != nil && f.after.Mode.IsRegular():
+			check(f, *f.after)
+		default:
+			ask = append(ask, f)
+		}
+	}
+	if len(ask) > 0 && d.conn.Err() == nil && ctx.Err() == nil {
+		looks, err := d.lookAt(ctx, namesOf(ask))
+		for i, f := range ask {
+			// Else its receiver took it, or the server does not let us look.
+			if err == nil && looks[i].Err == nil && looks[i].Entry.Mode.IsRegular() {
+				check(f, looks[i].Entry)
+			}
+		}
+	}
+	_ = late.Wait()
+}
+
+// awaitSize waits until a file that has its name shows its size. One that was seen
+// whole before is believed to be whole; any other that shows another size is taken
+// back.
+func (f *publication) awaitSize(ctx context.Context) {
+	now, err := f.d.sizeShows(ctx, f.entry.Size, func() (attrs, error) {
+		e, err := f.d.lookAtOne(ctx, f.entry.Name)
+		return attrs{size: e.Size, modTime: e.ModTime}, err
+	})
+	switch {
+	case err != nil: // it was taken meanwhile, or the connection is lost: the name was given
+	case now.size == f.entry.Size:
+		e := f.entry
+		e.ModTime = now.modTime
+		f.tells(e)
+	case f.confirmed:
+		f.tells(f.entry)
+	default:
+		f.done = false
+		f.fail(ctx, &sizeError{has: now.size, want: f.entry.Size})
+		f.takeBack(ctx)
+	}
+}
+
+// sizeShows asks for a file's size until it is the one that it is to have, or as
+// long as half of what an answer may take.
+func (d *Destination) sizeShows(ctx context.Context, size int64, ask func() (attrs, error)) (attrs, error) {
+	patience := d.cfg.Timeouts.Operation / 2
+	if d.limits.sizes.absent() {
+		patience = min(patience, longestPause)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	wait := firstPause
+	a, err := ask()
+	for err == nil && a.size >= 0 && a.size < size && pause(ctx, wait) {
+		next, nerr := ask()
+		if nerr != nil && ctx.Err() != nil {
+			break
+		}
+		a, err = next, nerr
+		wait = min(2*wait, longestPause)
+	}
+	switch {
+	case err == nil && a.size == size:
+		d.limits.sizes.state.Store(featureWorks)
+	case err == nil && a.size < size && ctx.Err() != nil:
+		d.limits.sizes.state.CompareAndSwap(0, featureAbsent)
+	}
+	return a, err
+}
+
+// tells notes what a server says of the file since it has its name.
+func (p *pendingFile) tells(e filesync.Entry) {
+	e.Name = p.entry.Name
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = &e
+}
+
+// Stands implements sync.Standing.
+func (p *pendingFile) Stands() (filesync.Entry, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told == nil {
+		return filesync.Entry{}, false
+	}
+	return *p.told, true
+}
+
+// settleSize decides about the size that the server tells of a file that was written
+// whole. One that is too small may show late: not before the file is closed.
+func (p *pendingFile) settleSize(ctx context.Context, a attrs) (attrs, error) {
+	size := p.entry.Size
+	if a.size >= 0 && a.size < size {
+		if p.d.cfg.Direct {
+			a.size = -1
+			return a, nil // Publish closes it, and looks
+		}
+		again, err := p.d.sizeShows(ctx, size, func() (attrs, error) { return p.d.statAt(ctx, p.path) })
+		switch {
+		case err == nil:
+			a = again
+		case !isAnswer(err):
+			return a, err
+		default:
+			a.size = -1 // Publish finds out
+		}
+	}
+	if a.size >= 0 && a.size != size {
+		return a, &sizeError{has: a.size, want: size}
+	}
+	p.confirmed = a.size == size
+	return a, nil
+}

@@ -1,0 +1,171 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"sftpconnector/status"
+	"sftpconnector/store/pending"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// Probe implements sync.Destination: it makes the directory if only that is
+// missing, writes a small pending file, gives it another hidden name and removes
+// it. Every error is a *status.Error.
+//
+// No file is written for a receiver that may take it away: with Direct, or where
+// one was taken before. Nor is one where it could not be removed. Untried tells.
+func (d *Destination) Probe(ctx context.Context) error {
+	err := d.dirs.find(ctx, "", true)
+	if err == nil {
+		err = d.tryToWrite(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	err = d.failed(ctx, "write to", "", err)
+	if _, ok := errors.AsType[*status.Error](err); ok {
+		return err
+	}
+	word := status.DestinationUnavailable
+	if ctx.Err() != nil {
+		word = status.ConnectionTimedOut
+	}
+	e := &status.Error{Word: word, Op: "write to", Target: shown(d.path("")), Err: unnamed(err)}
+	if own, ok := errors.AsType[*advised](err); ok {
+		e.Hint = own.hint
+	}
+	return e
+}
+
+// unnamed takes the operation and path off an error of failed.
+func unnamed(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// Untried is why the last Probe wrote no file; "" if it did.
+func (d *Destination) Untried() string {
+	if why := d.untried.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+// tryToWrite writes a file of one byte. A failure without a reason may be that
+// there is no room.
+func (d *Destination) tryToWrite(ctx context.Context) error {
+	why := ""
+	switch {
+	case d.cfg.Direct:
+		why = "writing was not tried: with upload_name direct, a receiver may take every file"
+	case d.limits.takes.Load():
+		why = "writing was not tried: a receiver took the last file that was written to try it"
+	case !d.mayRemove(ctx, d.pool.first()):
+		why = "writing was not tried: the server does not let files be removed"
+	}
+	d.untried.Store(&why)
+	if why != "" {
+		return d.askOnly(ctx)
+	}
+	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
+	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
+	err := p.try(ctx)
+	if _, told := errors.AsType[*status.Error](err); !told && isFailure(err) && p.noRoom(ctx) {
+		return full("write to", d.path(""), err)
+	}
+	return err
+}
+
+// askOnly asks for what is needed where no file may be written: to open a file that
+// is missing, and to rename it. A server that says of such a one that it is missing,
+// and still denies these requests, will deny them for any file.
+func (d *Destination) askOnly(ctx context.Context) error {
+	if err := d.conn.Err(); err != nil || d.cfg.Direct {
+		return err
+	}
+	name := func() string { return pending.Name("probe", pending.NewID(d.cfg.Owner)) }
+	if _, err := d.lookAtOne(ctx, name()); !errors.Is(err, fs.ErrNotExist) || isUnseen(err) {
+		return nil // it tells nothing
+	}
+	p := &pendingFile{d: d, ctx: ctx, path: d.path(name())}
+	l := d.pool.first()
+	h, err := p.open(ctx, l, 0)
+	if err == nil { // it made one
+		l.wire().session.CloseHandle(h, nil)
+	}
+	if denied(err) {
+		return d.refusedName(fmt.Errorf("write a file: %w", err))
+	}
+	if err := d.renameNow(ctx, p.path, d.path(name())); denied(err) {
+		return noRename(fmt.Errorf("rename a file: %w", err))
+	}
+	d.limits.renames.state.CompareAndSwap(featureAbsent, 0)
+	return nil
+}
+
+// denied reports whether a server does not do what it was asked for, for us.
+func denied(err error) bool { return errors.Is(err, fs.ErrPermission) || isUnsupported(err) }
+
+// try writes the one byte of a file that is not to stay.
+func (p *pendingFile) try(ctx context.Context) error {
+	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
+		return p.d.refusedName(err)
+	}
+	_, err := p.WriteAt([]byte("x"), 0)
+	if err == nil {
+		err = p.drain(ctx)
+	}
+	if cerr := p.closeAll(ctx); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = p.tryToRename(ctx)
+	}
+	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
+		err = rerr
+	}
+	return err
+}
+
+// tryToRename gives the file another hidden name, as publishing gives one its own.
+func (p *pendingFile) tryToRename(ctx context.Context) error {
+	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
+	err := p.d.renameNow(ctx, p.path, to)
+	if err == nil {
+		p.path = to
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); errors.Is(lerr, fs.ErrNotExist) && !isUnseen(lerr) {
+			p.d.limits.takes.Store(true)
+			return &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."}
+		}
+	}
+	return noRename(fmt.Errorf("rename a file: %w", err))
+}
+
+// errTaken is a receiver that does not wait for a file's own name.
+var errTaken = errors.New("a file was gone as soon as it was written, under its temporary name: something takes files away as they come")
+
+// noRename is the failure of a RENAME, with what would help.
+func noRename(err error) error {
+	return &advised{
+		fmt.Errorf("%w; if this server does not let files be renamed, set files.upload_name: direct", err),
+		"If this server does not let files be renamed, set files.upload_name: direct.",
+	}
+}
+
+// refusedName says what would help where a temporary file is refused.
+func (d *Destination) refusedName(err error) error {
+	if d.cfg.Direct || isFull(err) || !errors.Is(err, fs.ErrPermission) && !isFailure(err) {
+		return err
+	}
+	return &advised{err, "Have the server's administrator let this user write here. If the server takes files of certain names only, " +
+		"or none that begin with a dot, set files.upload_name: direct."}
+}
