@@ -42,7 +42,7 @@ func agentSigners(ctx context.Context, cfg Config) (signers []ssh.Signer, hangUp
 	}
 	switch {
 	case err != nil:
-		err = fmt.Errorf("the SSH agent does not give its keys: %w", err)
+		err = fmt.Errorf("the SSH agent does not give its keys: %w", cmp.Or(context.Cause(ctx), err)) // a closed socket is what its end looks like
 	case len(signers) == 0:
 		err = &loginError{text: "the SSH agent has no key", hint: "Load the key with ssh-add."}
 	}

@@ -115,9 +115,10 @@ func TestDirectResume(t *testing.T) {
 	if u.must(err); k.Prefix != 6000 || k.ID != p.ID() {
 		t.Errorf("%+v", k)
 	}
+	closes := s.Counts().Ops[sftptest.OpClose]
 	u.must(p.Keep())
+	waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpClose] == closes+1 })
 	again := uploadTo(t, s.Endpoint, direct)
-	waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpClose] == 1 })
 	p, err = again.Begin(t.Context(), e, &filesync.Checkpoint{ID: k.ID, Prefix: 4000})
 	u.must(err)
 	if p.ID() != k.ID {

@@ -32,7 +32,7 @@ func TestTextInsteadOfSFTP(t *testing.T) {
 		"no such program":        {"/nonexistent/sftp-server", "with status 127 (no such command)", "does not start"},
 		"a silent end":           {"exit 7", "with status 7", "does not start"},
 		"another version":        {"cat " + packet(4) + "; exec cat >/dev/null", "speaks SFTP version 4, version 3 was asked for", "SFTP version 3"},
-		"an older version":       {"cat " + packet(2) + "; exec cat >/dev/null", "answers with version 2 of SFTP", "version 3"},
+		"an older version":       {"cat " + packet(2) + "; exec cat >/dev/null", "speaks SFTP version 2, version 3 was asked for", "SFTP version 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
