@@ -24,8 +24,9 @@ type directories struct {
 	mu       sync.Mutex
 	known    map[string]bool
 	searches map[search]*searching
-	real     string // the root's path with its links resolved, once it is known
-	unseen   error  // why the root could not be looked at; nil: it was
+	real     string           // the root's path with its links resolved, once it is known
+	unseen   error            // why the root could not be looked at; nil: it was
+	unmade   map[string]error // why directories that cannot be seen could not be made
 }
 
 // search is what several may look for at a time.
@@ -119,6 +120,9 @@ func (t *directories) look(ctx context.Context, dir string, making bool) (sure b
 		if merr != nil && !isAnswer(merr) {
 			return false, merr
 		}
+		if merr != nil {
+			t.noteUnmade(dir, merr)
+		}
 		if merr != nil && !isUnseen(err) {
 			// Somebody else may have made it meanwhile.
 			if a, real, err = t.where(ctx, p, false); err != nil {
@@ -132,6 +136,30 @@ func (t *directories) look(ctx context.Context, dir string, making bool) (sure b
 		return false, err
 	}
 	return making || err == nil, t.judge(ctx, dir, a, real)
+}
+
+// noteUnmade remembers why a directory could not be made.
+func (t *directories) noteUnmade(dir string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unmade == nil || len(t.unmade) >= maxUnmade {
+		t.unmade = map[string]error{}
+	}
+	t.unmade[dir] = err
+}
+
+// maxUnmade bounds the directories of which it is known why they could not be made.
+const maxUnmade = 1000
+
+// explain gives an error of a file in dir, or that its directory could not be made.
+func (t *directories) explain(dir string, err error) error {
+	t.mu.Lock()
+	why := t.unmade[dir]
+	t.mu.Unlock()
+	if why == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("make the directory %s: %w", shown(dir), why)
 }
 
 // where looks at a path, with STAT if follow is set and else with LSTAT, and with

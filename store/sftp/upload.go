@@ -23,7 +23,7 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 		if p.made { // and there is no handle of it that can be relied on
 			_ = p.remove(ctx)
 		}
-		return err
+		return p.d.dirs.explain(parentOf(p.entry.Name), err)
 	}
 	p.d.limits.wrote.Store(true)
 	p.lanes = append(p.lanes, &writing{lane: l, uses: use, h: h})

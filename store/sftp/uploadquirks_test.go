@@ -166,6 +166,16 @@ func TestUploadsToRestrictedOpenSSH(t *testing.T) {
 	}
 }
 
+// Where a directory can neither be seen nor made, a file's failure says so.
+func TestDirectoryThatCannotBeMade(t *testing.T) {
+	s := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{ForceCommand: "internal-sftp -p open,close,write,realpath"})
+	u := uploadTo(t, s.Endpoint, direct)
+	_, err := u.deliver("sub/a", []byte("x"))
+	if err == nil || !strings.Contains(err.Error(), "make the directory sub: permission denied") || !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}
+
 // A server that may overwrite, and does not let us look first, gets nothing under a
 // name that may be another's, unless the user says so.
 func TestNothingUnseenIsOverwritten(t *testing.T) {
