@@ -9,7 +9,7 @@ build:
 test:
 	scripts/install-test-tools
 	scripts/check
-	scripts/test -timeout 9m
+	scripts/test -timeout 30m
 	scripts/cross-build
 
 soak:

@@ -90,7 +90,7 @@ func TestJSON(t *testing.T) {
 			Credentials: []credentials.Info{{ID: "k1", Created: at}, {ID: "k2", Created: at, LastUsed: at, Expires: at}},
 		}, connector.Report{Name: "spaces/us_1", Health: connector.Health{Status: status.NotChecked, Since: at}, Config: &config.Connector{Files: config.Files{DestinationDirectoryPath: "/srv"}}}),
 			`{"id":"us_1","connection_status":"Not Checked","since":"2026-01-02T03:04:05Z","hint":"","error":"","destination_directory_path":"/srv",` +
-				`"inbox":{"bytes":3,"files":2,"quota_bytes":200,"maximum_file_size_bytes":100},"importing":null,"last_import":null,` +
+				`"inbox":{"bytes":3,"files":2,"entries":0,"maximum_entries":0,"full":"","quota_bytes":200,"maximum_file_size_bytes":100},"importing":null,"last_import":null,` +
 				`"sessions":[{"address":"192.0.2.1","client":"SSH-2.0-x","since":"2026-01-02T03:04:05Z","bytes":5}],` +
 				`"credentials":[{"id":"k1","created":"2026-01-02T03:04:05Z","by":"","last_used":null,"expires":null},{"id":"k2","created":"2026-01-02T03:04:05Z","by":"","last_used":"2026-01-02T03:04:05Z","expires":"2026-01-02T03:04:05Z"}],` +
 				`"public_host":"","public_port":0,"host_keys":[]}`},

@@ -131,7 +131,10 @@ func TestSubscriptions(t *testing.T) {
 	r.mend(true)
 	w.src.Put("c.csv", "1", old)
 	w.ended(w.accept(interapp.Request{}).ID)
-	w.until("it is pending", func() bool { sub, _ = w.service.Subscription(t.Context(), owner, "c", sub.ID); return sub.Pending == 1 })
+	w.until("it is pending, and no posting of it under way", func() bool {
+		sub, err = w.service.Subscription(t.Context(), owner, "c", sub.ID)
+		return err == nil && sub.Pending == 1 && sub.Posting != nil && sub.Posting.Tries > 0
+	})
 	if err := w.service.DropPending(t.Context(), owner, "c", sub.ID); err != nil {
 		t.Fatal(err)
 	}
