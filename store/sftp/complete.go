@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -23,18 +24,25 @@ func (s *session) complete(ctx context.Context, p port, batch []item) error {
 	return nil
 }
 
-// maxUntyped bounds the items of a directory that are tried by OPENDIR, to about 20 MB.
-// Those beyond it are taken for files.
-const maxUntyped = 100_000
+const (
+	// maxUntyped bounds the items that are kept to be tried by OPENDIR, in bytes for a
+	// session. Those beyond it are taken for files.
+	maxUntyped = 8 << 20
+	// longestTried is the longest path that is tried: longer ones are refused anyway.
+	longestTried = 4096
+)
 
 // splitUntyped takes the items without a type out of a batch and adds them to others.
-func splitUntyped(batch, untyped []item) (typed, all []item) {
+// kept counts their bytes.
+func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item) {
 	typed = batch[:0]
 	for _, it := range batch {
+		size := bytesOf(it)
 		switch {
 		case it.typed:
 			typed = append(typed, it)
-		case len(untyped) < maxUntyped:
+		case len(it.path) <= longestTried && kept.Load()+size <= maxUntyped:
+			kept.Add(size)
 			untyped = append(untyped, it)
 		default:
 			it.mode, it.typed = it.mode&fs.ModePerm, true
@@ -43,6 +51,9 @@ func splitUntyped(batch, untyped []item) (typed, all []item) {
 	}
 	return typed, untyped
 }
+
+// bytesOf is about what an item takes in memory.
+func bytesOf(it item) int64 { return int64(len(it.path) + itemBytes) }
 
 // askLeftOut looks at the items by their paths that lack something. When that adds
 // nothing to any of them, it is not done again.

@@ -58,8 +58,7 @@ func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int6
 			return s.fetchAgain(ctx, l, e, from, w)
 		}
 	}
-	defer f.close(left)
-	return s.fetchOpen(ctx, l, f, e, from, w)
+	return s.fetchOpen(ctx, l, f, e, from, w, left)
 }
 
 // fetchAgain opens a file once more that did not come as a whole.
@@ -68,24 +67,40 @@ func (s *Source) fetchAgain(ctx context.Context, l *lane, e filesync.Entry, from
 	if err != nil {
 		return filesync.Entry{}, err
 	}
-	defer f.close(s.gate.leave)
-	return s.fetchOpen(ctx, l, f, e, from, w)
+	return s.fetchOpen(ctx, l, f, e, from, w, s.gate.leave)
 }
 
 // fetchOpen reads a file that is open.
-func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
+	var before attrs
+	if s.limits.statDiffers.Load() { // then a listing alone tells, unless handles do
+		before, _ = f.stat(ctx)
+	}
+	handle, herr, err := s.readOpen(ctx, l, f, e, from, w)
+	f.close(left) // before anything else is opened: handles may be few
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	if herr == nil && unchanged(before, handle) && handle.size == e.Size {
+		return e, nil
+	}
+	return s.confirm(ctx, e, handle, herr)
+}
+
+// readOpen reads a file that is open, and asks the handle then. herr is why that did
+// not answer.
+func (s *Source) readOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt) (handle attrs, herr, err error) {
 	b := newBlocks(from, e.Size)
-	var err error
 	if e.Size-from < largeFile || s.limits.noFstat.Load() || !s.bearsSecondOpen() {
 		err = f.copy(ctx, b, w)
 	} else {
 		err = s.copyWide(ctx, l, f, e, b, w)
 	}
 	if err != nil {
-		return filesync.Entry{}, err
+		return attrs{}, nil, err
 	}
-	handle, err := s.askHandle(ctx, f)
-	return s.confirm(ctx, e, handle, err)
+	handle, herr = s.askHandle(ctx, f)
+	return handle, herr, nil
 }
 
 // open opens a file for reading.

@@ -18,6 +18,7 @@ type Limits struct {
 	refusals    refusals     // of what was to be opened
 	readSize    atomic.Int32 // bytes that a READ is answered with; 0: unknown
 	noFstat     atomic.Bool  // FSTAT is refused
+	fstatFailed atomic.Int32 // how often in a row it was, without saying that it always is
 	statDiffers atomic.Bool  // STAT tells other times than a listing
 	statAdds    feature      // STAT tells what a listing leaves out
 	stands      feature      // a file stands when it was read and closed, and may be opened again
@@ -61,6 +62,16 @@ const (
 
 // absent reports whether the server is known not to do it.
 func (f *feature) absent() bool { return f.state.Load() == featureAbsent }
+
+// fstatRefused learns from an FSTAT that was refused of a file that is all right. One
+// that fails for a reason of its own is not the server's way until it is the third.
+func (l *Limits) fstatRefused(err error) {
+	e, _ := errors.AsType[*wire.StatusError](err)
+	always := e != nil && (e.Code == wire.CodeUnsupported || e.Code == wire.CodePermissionDenied)
+	if always || l.fstatFailed.Add(1) >= 3 {
+		l.noFstat.Store(true)
+	}
+}
 
 // known reports whether anything was learnt.
 func (f *feature) known() bool { return f.state.Load() != 0 }

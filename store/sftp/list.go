@@ -38,6 +38,11 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 	defer s.pool.give(l, 1)
 	seen, more := 0, true
 	var untyped []item
+	defer func() {
+		for _, it := range untyped {
+			s.untyped.Add(-bytesOf(it))
+		}
+	}()
 	var failed error
 	err := s.list(ctx, l, s.path(dir), func(batch []item) bool {
 		if seen += len(batch); seen > s.maxEntries {
@@ -47,7 +52,7 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 		if failed = s.complete(ctx, l, batch); failed != nil {
 			return false
 		}
-		batch, untyped = splitUntyped(batch, untyped)
+		batch, untyped = splitUntyped(batch, untyped, &s.untyped)
 		more = len(batch) == 0 || got(batch)
 		return more
 	})
@@ -58,6 +63,9 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 		n := min(len(untyped), batchItems)
 		if err = s.tryAsDirectories(ctx, l, untyped[:n]); err == nil {
 			more = got(untyped[:n])
+		}
+		for _, it := range untyped[:n] {
+			s.untyped.Add(-bytesOf(it))
 		}
 		untyped = untyped[n:]
 	}

@@ -82,6 +82,9 @@ func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 			}
 			return len(l.found) < len(l.wanted)
 		})
+		if l.err != nil && s.life.Err() != nil {
+			l.err = s.lost(l.err) // it says why
+		}
 		close(l.done)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sftpconnector/status"
@@ -34,8 +35,9 @@ type session struct {
 	beside    []*lane
 	extension func(name string) bool
 
-	oneChannel bool // at the start; another one may come late
-	maxEntries int  // in one directory
+	oneChannel bool         // at the start; another one may come late
+	maxEntries int          // in one directory
+	untyped    atomic.Int64 // bytes of items that are kept to be tried by OPENDIR
 	copies     copies
 	busyLoss   sync.Once       // of the connection, while many handles were open
 	life       context.Context // ends with the session

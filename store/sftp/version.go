@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
@@ -38,6 +41,12 @@ func judge(e filesync.Entry, a attrs) answer {
 	return doubtful
 }
 
+// unchanged reports whether a handle told at both times that it is open on the same
+// version. A time of 1970 is none.
+func unchanged(before, after attrs) bool {
+	return sameHandles(before, after) && after.size >= 0 && !after.modTime.IsZero() && after.modTime.Unix() != 0
+}
+
 // sameHandles reports whether two open handles tell of the same version.
 func sameHandles(a, b attrs) bool {
 	return a.size == b.size && a.modTime.Equal(b.modTime)
@@ -68,7 +77,7 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 	}
 	if looks[0].Entry.SameVersion(e) {
 		if handleErr != nil {
-			s.limits.noFstat.Store(true)
+			s.limits.fstatRefused(handleErr)
 		}
 		return e, nil
 	}
@@ -80,7 +89,11 @@ func (s *Source) askHandle(ctx context.Context, f file) (attrs, error) {
 	if s.limits.noFstat.Load() {
 		return attrs{}, &wire.StatusError{Code: wire.CodeUnsupported}
 	}
-	return f.stat(ctx)
+	a, err := f.stat(ctx)
+	if err == nil {
+		s.limits.fstatFailed.Store(0)
+	}
+	return a, err
 }
 
 // bearsSecondOpen reports whether a file may be opened again while it is there to
@@ -107,7 +120,7 @@ func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, cl
 	}
 	a, err := statByPath(ctx, p, s.path(e.Name))
 	switch {
-	case err == nil && a.size == e.Size:
+	case err == nil && (a.size == e.Size || a.size < 0):
 		s.limits.stands.learn(true)
 	case isAnswer(err):
 		s.limits.stands.learn(false)
@@ -120,21 +133,30 @@ func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, cl
 // Where that tells other times than the listing did, the directory is listed.
 func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.Look, error) {
 	looks := make([]filesync.Look, len(entries))
+	var mu sync.Mutex
 	var ask, list []int // indices of entries
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(directoriesAtATime)
 	for dir, at := range byDirectory(entries) {
-		if s.limits.statDiffers.Load() {
+		switch {
+		case s.limits.statDiffers.Load():
 			list = append(list, at...)
-			continue
-		}
-		if len(at) < fewStats {
+		case len(at) < fewStats:
+			mu.Lock()
 			ask = append(ask, at...)
-			continue
+			mu.Unlock()
+		default:
+			g.Go(func() error {
+				rest, err := s.listSome(gctx, dir, entries, at, looks)
+				mu.Lock()
+				defer mu.Unlock()
+				ask = append(ask, rest...)
+				return err
+			})
 		}
-		rest, err := s.listSome(ctx, dir, entries, at, looks)
-		if err != nil {
-			return nil, err
-		}
-		ask = append(ask, rest...)
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	doubts, err := s.statSome(ctx, entries, ask, looks)
 	if err != nil {
@@ -143,8 +165,12 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 	return looks, s.listDoubtful(ctx, entries, append(list, doubts...), looks)
 }
 
-// fewStats of a directory are asked for without a listing of it.
-const fewStats = 8
+const (
+	// fewStats of a directory are asked for without a listing of it.
+	fewStats = 32
+	// directoriesAtATime are looked at side by side.
+	directoriesAtATime = 16
+)
 
 // byDirectory gives the indices of entries by the directory that holds them.
 func byDirectory(entries []filesync.Entry) map[string][]int {
@@ -159,28 +185,30 @@ func byDirectory(entries []filesync.Entry) map[string][]int {
 // listSome looks for entries in the first answers of a listing, as many as there are
 // entries. It gives those that it did not come across, links among them.
 func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.Entry, at []int, looks []filesync.Look) (rest []int, err error) {
-	wanted := make(map[string]int, len(at))
+	wanted := make(map[string][]int, len(at)) // a name may be asked for twice
 	for _, i := range at {
-		wanted[entries[i].Name] = i
+		wanted[entries[i].Name] = append(wanted[entries[i].Name], i)
 	}
-	answers, stopped := 0, false
+	answers := 0
 	err = s.listBatches(ctx, dir, func(batch []item) bool {
 		answers++
 		for _, it := range batch {
 			e := s.entryOf(it)
-			if i, ok := wanted[e.Name]; ok && e.Mode&fs.ModeSymlink == 0 {
-				looks[i].Entry = e
-				delete(wanted, e.Name)
+			if e.Mode&fs.ModeSymlink != 0 {
+				continue
 			}
+			for _, i := range wanted[e.Name] {
+				looks[i].Entry = e
+			}
+			delete(wanted, e.Name)
 		}
-		stopped = answers >= len(at) || len(wanted) == 0
-		return !stopped
+		return answers < len(at) && len(wanted) > 0
 	})
 	if err != nil && !isListed(err) {
 		return nil, err
 	}
-	for _, i := range wanted {
-		rest = append(rest, i)
+	for _, some := range wanted {
+		rest = append(rest, some...)
 	}
 	return rest, nil
 }
@@ -202,9 +230,17 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 		k := stats[i]
 		looks[index] = k
 		refused := k.Err != nil && !errors.Is(k.Err, fs.ErrNotExist)
-		told := attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}
-		if refused || k.Err == nil && judge(entries[index], told) == doubtful {
+		if refused {
 			doubts = append(doubts, index)
+		}
+		if k.Err != nil {
+			continue
+		}
+		switch judge(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
+		case doubtful:
+			doubts = append(doubts, index)
+		case same: // as it was listed, though STAT may not tell all of it
+			looks[index].Entry.Size, looks[index].Entry.ModTime = entries[index].Size, entries[index].ModTime
 		}
 	}
 	return doubts, nil
@@ -217,38 +253,56 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 	for i, index := range at {
 		names[i] = entries[index].Name
 	}
+	var mu sync.Mutex
 	var links []int
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(directoriesAtATime)
 	for dir, some := range byDirectory(pick(entries, at)) {
-		wanted := make([]string, len(some))
-		for i, j := range some {
-			wanted[i] = names[j]
-		}
-		found, err := s.relisting.find(ctx, s.session, dir, wanted)
-		if err != nil && !isListed(err) {
-			return err
-		}
-		for _, j := range some {
-			index := at[j]
-			e, ok := found[names[j]]
-			switch {
-			case ok && e.Mode&fs.ModeSymlink != 0 && looks[index].Entry.Name == "" && looks[index].Err == nil:
-				links = append(links, index)
-			case ok && e.Mode&fs.ModeSymlink != 0:
-			case ok:
-				told := looks[index].Entry
-				if looks[index].Err == nil && told.Name != "" && e.SameVersion(entries[index]) {
-					s.limits.statDiffers.Store(true)
-				}
-				looks[index] = filesync.Look{Entry: e}
-			case err == nil && looks[index].Entry.Name == "" && looks[index].Err == nil:
-				looks[index].Err = s.failure("look at", names[j], &wire.StatusError{Code: wire.CodeNoSuchFile})
-			case err != nil && looks[index].Entry.Name == "" && looks[index].Err == nil:
-				looks[index].Err = err
+		g.Go(func() error {
+			wanted := make([]string, len(some))
+			for i, j := range some {
+				wanted[i] = names[j]
 			}
-		}
+			found, err := s.relisting.find(gctx, s.session, dir, wanted)
+			if err != nil && !isListed(err) {
+				return err
+			}
+			for _, j := range some {
+				e, ok := found[names[j]]
+				if s.relisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
+					mu.Lock()
+					links = append(links, at[j])
+					mu.Unlock()
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	_, err := s.statSome(ctx, entries, links, looks)
 	return err
+}
+
+// relisted takes what a listing told of an entry into its look: listed, if it was there,
+// or err. It reports whether the entry is a link that is to be asked for by its path.
+func (s *Source) relisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
+	asked := look.Err != nil || look.Entry.Name != ""
+	switch {
+	case there && listed.Mode&fs.ModeSymlink != 0:
+		return !asked
+	case there:
+		if look.Err == nil && asked && listed.SameVersion(e) {
+			s.limits.statDiffers.Store(true)
+		}
+		*look = filesync.Look{Entry: listed}
+	case err != nil && !asked:
+		look.Err = err
+	case !asked:
+		look.Err = s.failure("look at", e.Name, &wire.StatusError{Code: wire.CodeNoSuchFile})
+	}
+	return false
 }
 
 // pick gives the entries at some indices.

@@ -1,0 +1,201 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sftpconnector/store/sftp/sftptest"
+	"sftpconnector/store/sftp/wire"
+	filesync "sftpconnector/sync"
+)
+
+// minutes tells of times in listings without their seconds.
+func minutes(op sftptest.Op, _ string, a *sftptest.Attributes) {
+	if op == sftptest.OpReaddir {
+		a.ModTime = a.ModTime.Truncate(time.Minute)
+	}
+}
+
+// soon bounds what would otherwise wait for ever.
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// No file is open while a listing is asked whether it is still the listed version:
+// there may be no further handle.
+func TestConfirmTakesNoSecondHandle(t *testing.T) {
+	for name, f := range map[string]sftptest.Faults{
+		"one handle":     {MaxHandles: 1, NoExtensions: true, Attributes: minutes},
+		"listing denied": {NoExtensions: true, Attributes: minutes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, srv, e, _ := listedAs(t, f)
+			if name == "listing denied" {
+				srv.Set(func(f *sftptest.Faults) { f.Fail = answers(sftptest.StatusPermissionDenied, sftptest.OpOpendir)(true) })
+			}
+			if _, err := s.Fetch(soon(t), e, 0, &memory{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// As many files as there are handles are confirmed at a time, and all come through.
+func TestConfirmWithFewHandles(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{MaxHandles: 10, NoExtensions: true, Attributes: minutes})
+	for i := range 40 {
+		name := fmt.Sprintf("d/f%d", i)
+		put(t, srv.Endpoint, name, noise(1000))
+		if err := os.Chtimes(filepath.Join(srv.Root, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openSource(t, keyLogin(srv.Endpoint))
+	ctx := soon(t)
+	var g sync.WaitGroup
+	for _, e := range allOf(t, s, "d") {
+		g.Go(func() {
+			if v, err := s.Fetch(ctx, e, 0, &memory{}); err != nil || !v.SameVersion(e) {
+				t.Errorf("%s: %+v, %v", e.Name, v, err)
+			}
+		})
+	}
+	g.Wait()
+	if !s.limits.statDiffers.Load() {
+		t.Error("nothing was learnt")
+	}
+	// Handles that tell the same twice need no listing.
+	srv.ResetCounts()
+	e := allOf(t, s, "d")["d/f0"]
+	if v, err := s.Fetch(ctx, e, 0, &memory{}); err != nil || !v.SameVersion(e) || srv.Counts().Ops[sftptest.OpOpendir] != 1 {
+		t.Errorf("%+v, %v after %d listings", v, err, srv.Counts().Ops[sftptest.OpOpendir])
+	}
+}
+
+// One name may be asked for twice: a listing under change may hold it so.
+func TestRelistOfOneNameTwice(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{})
+	var entries []filesync.Entry
+	for i := range 2 * fewStats {
+		name := fmt.Sprintf("d/f%d", i)
+		put(t, srv.Endpoint, name, noise(1000))
+		if err := os.Chtimes(filepath.Join(srv.Root, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, filesync.Entry{Name: name, Size: 1000, ModTime: old})
+	}
+	entries = append(entries, entries[0])
+	s := openSource(t, keyLogin(srv.Endpoint))
+	looks, err := s.Relist(t.Context(), entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range looks {
+		if k.Err != nil || !k.Entry.SameVersion(entries[i]) {
+			t.Errorf("%d %s: %+v", i, entries[i].Name, k)
+		}
+	}
+}
+
+// A size that only listings have is not another size.
+func TestSizesInListingsAlone(t *testing.T) {
+	s, srv, e, _ := listedAs(t, sftptest.Faults{Attributes: sftptest.OfFiles(func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoSize = true })})
+	for _, denied := range []bool{false, true} {
+		if denied {
+			srv.Set(func(f *sftptest.Faults) { f.Fail = answers(sftptest.StatusPermissionDenied, sftptest.OpFstat)(true) })
+		}
+		looks, err := s.Relist(t.Context(), []filesync.Entry{e})
+		if err != nil || looks[0].Err != nil || !looks[0].Entry.SameVersion(e) {
+			t.Errorf("%+v, %v; listed as %+v", looks, err, e)
+		}
+		if v, err := s.Fetch(t.Context(), e, 0, &memory{}); err != nil || !v.SameVersion(e) {
+			t.Errorf("FSTAT denied %v: %+v, %v", denied, v, err)
+		}
+	}
+}
+
+// Items that wait to be tried as directories are bounded in bytes.
+func TestUntypedItemsAreBounded(t *testing.T) {
+	var kept atomic.Int64
+	var untyped []item
+	dir := strings.Repeat(strings.Repeat("n", 200)+"/", 19)
+	for i := range 30_000 {
+		_, untyped = splitUntyped([]item{{path: dir + fmt.Sprint(i)}}, untyped, &kept)
+	}
+	bytes := int64(0)
+	for _, it := range untyped {
+		bytes += bytesOf(it)
+	}
+	if bytes > maxUntyped || bytes != kept.Load() || len(untyped) == 0 {
+		t.Errorf("%d items of %d bytes, %d counted", len(untyped), bytes, kept.Load())
+	}
+	typed, all := splitUntyped([]item{{path: strings.Repeat("x", longestTried+1)}}, nil, new(atomic.Int64))
+	if len(typed) != 1 || len(all) != 0 || !typed[0].mode.IsRegular() {
+		t.Errorf("a path that is too long: %v, %v", typed, all)
+	}
+}
+
+// One FSTAT that fails is not the server's way.
+func TestOneFSTATThatFails(t *testing.T) {
+	var l Limits
+	l.fstatRefused(&wire.StatusError{Code: wire.CodeFailure})
+	if l.noFstat.Load() {
+		t.Error("one failure was taken for all")
+	}
+	for range 2 {
+		l.fstatRefused(&wire.StatusError{Code: wire.CodeNoSuchFile})
+	}
+	if !l.noFstat.Load() {
+		t.Error("three in a row were not")
+	}
+	var denied Limits
+	if denied.fstatRefused(&wire.StatusError{Code: wire.CodePermissionDenied}); !denied.noFstat.Load() {
+		t.Error("a refusal was not believed")
+	}
+}
+
+// The second look at many directories takes them side by side.
+func TestSecondLookAtManyDirectories(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{})
+	var entries []filesync.Entry
+	for d := range 4 {
+		for i := range fewStats {
+			put(t, srv.Endpoint, fmt.Sprintf("d%d/f%d", d, i), []byte("x"))
+		}
+	}
+	s := openSource(t, keyLogin(srv.Endpoint))
+	for d := range 4 {
+		for _, e := range allOf(t, s, fmt.Sprintf("d%d", d)) {
+			entries = append(entries, e)
+		}
+	}
+	gone := slices.IndexFunc(entries, func(e filesync.Entry) bool { return e.Name == "d2/f7" })
+	if err := os.Remove(filepath.Join(srv.Root, "d2/f7")); err != nil {
+		t.Fatal(err)
+	}
+	looks, err := s.Relist(t.Context(), entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range looks {
+		switch {
+		case i == gone && !errors.Is(k.Err, fs.ErrNotExist):
+			t.Errorf("the removed one: %+v", k)
+		case i != gone && (k.Err != nil || !k.Entry.SameVersion(entries[i])):
+			t.Errorf("%s: %+v", entries[i].Name, k)
+		}
+	}
+}
