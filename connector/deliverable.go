@@ -20,8 +20,9 @@ func (e *Element) deliverable(ctx context.Context, mode filesync.Mode, r filesyn
 		return r, e.statusOf(r)
 	}
 	inRow, err := e.memory.CountFruitless(ctx, r.Fruitless)
-	if err != nil {
+	if err != nil { // the status stays what it is
 		e.log.Warn("passes that delivered nothing are not counted", "error", err)
+		return r, e.health.word()
 	}
 	if inRow < fruitlessPasses && (r.Stuck == 0 || r.Files.Copied > 0) {
 		e.health.report(nil)

@@ -101,6 +101,11 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 		}
 		if !ready && await && wait > 0 {
 			p.second.add(e, wait)
+			p.looks.await(e.Name)
+			return c, false
+		}
+		if !ready && p.looks.restless(e.Name) >= MaxDiscards {
+			p.restless(e)
 			return c, false
 		}
 		if !ready {

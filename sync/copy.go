@@ -191,10 +191,12 @@ func (p *Pass) fill(ctx context.Context, e Entry, w *extents) (confirmed bool, e
 	}
 	stop := w.checkpoints(ctx)
 	defer stop()
+	pieces := w.restart() > 0 // that were read through more than one handle
 	for {
 		got, err := p.src.Fetch(ctx, e, w.restart(), to)
 		switch {
 		case errors.Is(err, errReopened):
+			pieces = pieces || w.restart() > 0
 			continue
 		case errors.Is(err, ErrChanged):
 			return false, p.explain(ctx, e, err)
@@ -204,6 +206,8 @@ func (p *Pass) fill(ctx context.Context, e Entry, w *extents) (confirmed bool, e
 			return false, fmt.Errorf("%w: it was %s, and is %s", ErrChanged, describe(e), describe(got))
 		case w.whole() != e.Size:
 			return false, fmt.Errorf("only %d of %d bytes arrived", w.whole(), e.Size)
+		case got == (Entry{}) && pieces:
+			return false, fmt.Errorf("%w: it was read in pieces, and the server does not tell whether they are of one version", ErrBeginAnew)
 		}
 		p.src.arrived()
 		return got != (Entry{}), nil

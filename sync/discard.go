@@ -47,3 +47,13 @@ func (p *Pass) discard(ctx context.Context, e Entry, cause error) error {
 	p.o.Log.Warn("file failed", "file", e.Name, "error", text)
 	return nil
 }
+
+// restless counts a file that had another time in each of several passes, at the same
+// size: waiting for it to stand still would change nothing.
+func (p *Pass) restless(e Entry) {
+	text := fmt.Sprintf("it has another time at each look, %d passes in a row, and the same size", p.looks.restless(e.Name))
+	p.failed.Add(1)
+	p.stuck.Add(1)
+	p.list(e.Name, text, hintDiscards)
+	p.decide(e, StateFailed, text)
+}

@@ -1,11 +1,16 @@
 package sync_test
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
 
@@ -110,5 +115,63 @@ func TestFruitlessPass(t *testing.T) {
 				t.Errorf("%s: fruitless %v: %+v", name, r.Fruitless, r.Files)
 			}
 		}
+	}
+}
+
+// What is read in pieces, and confirmed by nobody, is not put together.
+func TestPiecesOfTwoVersions(t *testing.T) {
+	b := newBench(t)
+	b.src.Block = 64 << 10
+	b.src.Says = func(filesync.Entry) filesync.Entry { return filesync.Entry{} }
+	const size = 4 << 20
+	b.src.Put("x", strings.Repeat("A", size), old)
+	once := false
+	b.src.OnFetch = func(_ filesync.Entry, off int64) error {
+		if off < size/2 || once {
+			return nil
+		}
+		once = true
+		b.src.Put("x", strings.Repeat("B", size), old.Add(time.Hour))
+		return &status.Error{Word: status.ConnectionLost, Op: "read", Err: errors.New("gone")}
+	}
+	b.want(b.pass(filesync.Apply), filesync.Succeeded, "copied=1")
+	data, err := os.ReadFile(filepath.Join(b.dir, "x"))
+	if err != nil || strings.Trim(string(data), "B") != "" || len(data) != size {
+		t.Errorf("%d bytes, %q…, %v", len(data), data[:min(4, len(data))], err)
+	}
+}
+
+// A file whose time is another one at each look never stands still, which is told.
+func TestRestlessFileFails(t *testing.T) {
+	b := newBench(t)
+	settle := func(o *filesync.Options) { o.Settle = time.Hour }
+	for pass := range 5 {
+		b.src.Put("x", "same", old.Add(time.Duration(pass)*time.Minute))
+		want, outcome := "waiting=1", filesync.Succeeded
+		if pass >= filesync.MaxDiscards {
+			want, outcome = "failed=1", filesync.Partial
+		}
+		b.want(b.pass(filesync.Automatic, settle), outcome, want)
+	}
+	b.src.Put("x", "it grew", old.Add(time.Hour))
+	b.want(b.pass(filesync.Automatic, settle), filesync.Succeeded, "waiting=1")
+}
+
+// A directory that its parent names in each listing, and that cannot be opened, has
+// not gone.
+func TestListedDirectoryThatIsNotThere(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("d/x", "data", old)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	b.src.OnList = func(dir string) error {
+		if dir == "d" {
+			return fs.ErrNotExist
+		}
+		return nil
+	}
+	r := b.pass(filesync.Automatic)
+	b.want(r, filesync.Partial, "failed=1")
+	if recs, err := b.memory.Find(t.Context(), []string{"d/x"}); err != nil || recs[0].Gone || !r.Incomplete {
+		t.Errorf("%+v, %v", recs, err)
 	}
 }

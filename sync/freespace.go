@@ -130,7 +130,7 @@ func (m *room) take(r *reservation, told roomOf) (left int64, ok bool) {
 	if left = told.most - m.begun; r.need > left {
 		return max(0, left), false
 	}
-	if told.known() {
+	if told.known() && told.reserve() > 0 { // else there is nothing that others could take of it
 		r.step = min(max(told.reserve()/32, 64<<10), 2<<20)
 	}
 	if m.writing == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,4 +224,28 @@ func TestFullDestinationThatCannotTell(t *testing.T) {
 		r, _ = b.run(t.Context(), filesync.Automatic, nil)
 		b.want(r, filesync.Succeeded, "copied=1 present=4")
 	})
+}
+
+// farRoom is a destination on another machine.
+type farRoom struct {
+	*counting
+	asked atomic.Int64
+}
+
+func (d *farRoom) Room(context.Context, string) (filesync.Room, error) {
+	d.asked.Add(1)
+	return filesync.Room{Free: 1 << 40, Total: 1 << 41, Remote: true}, nil
+}
+
+// The room of another machine has no reserve: it is asked for once, not as a file grows.
+func TestRoomOfAnotherMachineIsAskedOnce(t *testing.T) {
+	b := newBench(t)
+	d := &farRoom{counting: b.little(1 << 40)}
+	b.to = d
+	b.src.Block = 32 << 10
+	b.src.Put("large", strings.Repeat("x", 16<<20), old)
+	b.want(b.pass(filesync.Apply), filesync.Succeeded, "copied=1")
+	if n := d.asked.Load(); n > 2 {
+		t.Errorf("asked %d times for 16 MiB", n)
+	}
 }

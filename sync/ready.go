@@ -3,6 +3,7 @@ package sync
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 )
@@ -23,20 +24,22 @@ type Looks struct {
 	mu   sync.Mutex
 	seen map[uint64]look // by the hash of the name
 	max  int             // 0: maxLooks
-	gen  uint32
+	gen  uint16
 }
 
 // look is one file as it was seen first in a version. It is small, as a first pass
 // over a million files has a million of them.
 type look struct {
-	version uint64 // the hash of size and time
-	at      uint32 // in steps of lookStep since Looks.start, rounded up
-	gen     uint32 // of the pass that saw it last
+	size     uint32 // its hash
+	modTime  uint32 // unix seconds, as SFTP 3 has them
+	at       uint32 // in steps of lookStep since Looks.start, rounded up
+	gen      uint16 // of the pass that saw it last
+	restless uint8  // passes in a row that found another time at the same size
+	awaited  bool   // a second look is due in this pass
 }
 
 // lookStep is how exactly the time of a look is kept: a file waits so much longer
-// at the most. 32 bits of it are 497 days, after which a file that still waits is
-// taken for one that was just seen.
+// at the most. Half of 32 bits of it are 248 days.
 const lookStep = 10 * time.Millisecond
 
 func newLooks() *Looks {
@@ -72,13 +75,37 @@ func (l *Looks) forget(name string) {
 	delete(l.seen, key)
 }
 
-// waits reports whether a file was seen and not forgotten since.
-func (l *Looks) waits(name string) bool {
+// await notes that a pass takes a second look at a file; awaited reports that, once.
+func (l *Looks) await(name string) {
 	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, known := l.seen[key]
-	return known
+	if k, known := l.seen[key]; known {
+		k.awaited = true
+		l.seen[key] = k
+	}
+}
+
+func (l *Looks) awaited(name string) bool {
+	key := maphash.String(l.seed, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, known := l.seen[key]
+	if !known || !k.awaited {
+		return false
+	}
+	k.awaited = false
+	l.seen[key] = k
+	return true
+}
+
+// restless reports in how many passes in a row a file had another time than before at
+// the same size: some servers give a file the time at which they are asked.
+func (l *Looks) restless(name string) int {
+	key := maphash.String(l.seed, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.seen[key].restless)
 }
 
 // ready takes one look at e and reports whether it stood still for settle; if
@@ -88,13 +115,13 @@ func (l *Looks) ready(e Entry, settle time.Duration) (ok bool, wait time.Duratio
 		return true, 0, ""
 	}
 	key := maphash.String(l.seed, e.Name)
-	version := maphash.Comparable(l.seed, [2]int64{e.Size, e.ModTime.Unix()})
+	size, modTime := uint32(maphash.Comparable(l.seed, e.Size)), uint32(e.ModTime.Unix())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Since(l.start)
 	k, known := l.seen[key]
-	if known && k.version == version {
-		k.gen = l.gen
+	if known && k.size == size && k.modTime == modTime {
+		k.gen, k.awaited = l.gen, false
 		l.seen[key] = k
 		if wait := k.left(now, settle); wait > 0 {
 			return false, wait, fmt.Sprintf("has to stand still for %s, and for %s more", settle, wait.Round(time.Millisecond))
@@ -104,7 +131,13 @@ func (l *Looks) ready(e Entry, settle time.Duration) (ok bool, wait time.Duratio
 	if !known && len(l.seen) >= l.max {
 		return false, 0, fmt.Sprintf("%d other files wait before it", len(l.seen))
 	}
-	k = look{version: version, at: lookSteps(now), gen: l.gen}
+	restless := uint8(0)
+	if known && k.size == size {
+		if restless = k.restless; k.gen != l.gen && restless < math.MaxUint8 {
+			restless++
+		}
+	}
+	k = look{size: size, modTime: modTime, at: lookSteps(now), gen: l.gen, restless: restless}
 	l.seen[key] = k
 	if known {
 		return false, k.left(now, settle), fmt.Sprintf("it is changing; has to stand still for %s", settle)
@@ -115,6 +148,9 @@ func (l *Looks) ready(e Entry, settle time.Duration) (ok bool, wait time.Duratio
 // left is for how long from now a file has to be left alone.
 func (k look) left(now, settle time.Duration) time.Duration {
 	left := int32(k.at + lookSteps(settle) - uint32(now/lookStep))
+	if left > int32(lookSteps(settle)+1) {
+		return 0 // it has stood still for longer than the steps can tell
+	}
 	return time.Duration(left)*lookStep - now%lookStep
 }
 

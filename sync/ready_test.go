@@ -82,6 +82,11 @@ func TestLooksOutliveTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLooks()
 		e := Entry{Name: "a"}
+		l.ready(Entry{Name: "b"}, time.Minute)
+		time.Sleep(250 * 24 * time.Hour)
+		if ready, wait, _ := l.ready(Entry{Name: "b"}, time.Minute); !ready {
+			t.Errorf("one that stood still for 250 days waits %v", wait)
+		}
 		for _, after := range []time.Duration{0, 300 * 24 * time.Hour, 3 * 365 * 24 * time.Hour} {
 			time.Sleep(after)
 			l.forget("a")

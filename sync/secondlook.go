@@ -73,7 +73,7 @@ func (p *Pass) secondLook(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(wait):
+	case <-time.After(min(wait, p.o.Settle+lookStep)):
 	}
 	p.second.asleep.Store(false)
 	if entries == nil {
@@ -96,7 +96,7 @@ func (p *Pass) listAgain(ctx context.Context, files int64) error {
 
 // wantsAgain reports whether a file of the second listing waits for that.
 func (p *Pass) wantsAgain(e Entry) bool {
-	if !p.looks.waits(e.Name) {
+	if !p.looks.awaited(e.Name) {
 		return false
 	}
 	p.relisted.Add(1)

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,5 +58,34 @@ func TestSecondLookByListing(t *testing.T) {
 	b.want(r, filesync.Partial, fmt.Sprintf("copied=%d waiting=1 excluded=2 unsafe=2", files-1))
 	if r.Files.Seen != files+4 || lists != 2 {
 		t.Errorf("%d seen in %d listings", r.Files.Seen, lists)
+	}
+}
+
+// The second listing is about the files that wait, and not about what was decided.
+func TestSecondListingCountsOnce(t *testing.T) {
+	b := newBench(t)
+	settle := func(o *filesync.Options) { o.Settle, o.AwaitSettle = 50*time.Millisecond, true }
+	b.src.Put("conflict", "ours", old)
+	b.src.Put("bad", "x", old)
+	tries := 0
+	b.src.OnFetch = func(e filesync.Entry, _ int64) error {
+		if e.Name == "bad" {
+			tries++
+			return errors.New("no luck")
+		}
+		return nil
+	}
+	if err := errors.Join(os.MkdirAll(b.dir, 0o755), os.WriteFile(filepath.Join(b.dir, "conflict"), []byte("theirs"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.pass(filesync.Apply, settle), filesync.Partial, "failed=1 conflict=1")
+	for i := range 300 {
+		b.src.Put(fmt.Sprintf("f%d", i), "x", old)
+	}
+	b.limit = func(p *filesync.Pass) { p.LimitWaiting(100) }
+	r := b.pass(filesync.Apply, settle)
+	b.want(r, filesync.Partial, "copied=300 failed=1 conflict=1")
+	if tries != 2 || len(r.Failures) != 2 {
+		t.Errorf("%d tries, %v", tries, r.Failures)
 	}
 }

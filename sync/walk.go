@@ -72,12 +72,26 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 		case errors.Is(err, fs.ErrNotExist) && p.o.Selection != nil && d.name == p.o.Selection.start:
 			t.push(directory{}) // the root tells whether the source is there at all
 			return nil
-		case errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, Entry{Name: d.name}):
+		case errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, Entry{Name: d.name}) && !p.stillListed(ctx, d.name):
 			return nil // it went away since its parent was listed
 		}
 		p.unreadable(d.name, err)
 		return nil
 	}
+}
+
+// stillListed reports whether the directory above one still names it, though it can
+// neither be opened nor looked at: then what it holds is not known.
+func (p *Pass) stillListed(ctx context.Context, name string) bool {
+	for e, err := range p.src.List(ctx, name[:max(0, strings.LastIndexByte(name, '/'))]) {
+		if err != nil {
+			return !errors.Is(err, fs.ErrNotExist)
+		}
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // rootError gives the status of a source directory that cannot be listed.
