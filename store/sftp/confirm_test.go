@@ -199,3 +199,72 @@ func TestSecondLookAtManyDirectories(t *testing.T) {
 		}
 	}
 }
+
+// Sizes that are told too small do not make half a file: what goes on behind its end is
+// not the file that was listed.
+func TestSizesToldTooSmall(t *testing.T) {
+	for name, size := range map[string]int64{"zero": 0, "less": 900} {
+		for _, server := range []struct {
+			name string
+			path string
+		}{{"small", ""}, {"as OpenSSH", "sftp"}} {
+			t.Run(name+"/"+server.name, func(t *testing.T) {
+				s, _, e, _ := listedAs(t, sftptest.Faults{Attributes: func(_ sftptest.Op, _ string, a *sftptest.Attributes) {
+					if !a.Dir {
+						a.Size = size
+					}
+				}})
+				s.pool.first().wire().ordered = server.path != ""
+				if _, err := s.Fetch(t.Context(), e, 0, &memory{}); !errors.Is(err, filesync.ErrChanged) {
+					t.Errorf("%d bytes were listed: %v", e.Size, err)
+				}
+			})
+		}
+	}
+	// A size that is right, and at the length of a READ.
+	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
+	s := openSource(t, keyLogin(srv.Endpoint))
+	read := s.pool.first().wire().readSize()
+	for _, n := range []int{0, 1, read - 1, read, read + 1, 2 * read, 9 << 20} {
+		data := noise(n)
+		e := put(t, srv.Endpoint, fmt.Sprint(n), data)
+		var got memory
+		if v, err := s.Fetch(t.Context(), e, 0, &got); err != nil || !v.SameVersion(e) || string(got.b) != string(data) {
+			t.Errorf("%d bytes: %+v, %v", n, v, err)
+		}
+	}
+}
+
+// Files of /proc have no size, and something in them.
+func TestFilesWithoutASize(t *testing.T) {
+	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
+	cfg := keyLogin(srv.Endpoint)
+	cfg.Root = "/proc/sys/kernel/random"
+	s := openSource(t, cfg)
+	e := allOf(t, s, "")["boot_id"]
+	if _, err := s.Fetch(t.Context(), e, 0, &memory{}); e.Name == "" || !errors.Is(err, filesync.ErrChanged) {
+		t.Errorf("%+v: %v", e, err)
+	}
+}
+
+// One kind of question that is never answered costs its own time, and not the file.
+func TestLookThatIsNeverAnswered(t *testing.T) {
+	for name, ops := range map[string][]sftptest.Op{
+		"FSTAT": {sftptest.OpFstat}, "FSTAT and listings": {sftptest.OpFstat, sftptest.OpReaddir},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := faulty(t, sftptest.Faults{})
+			data := noise(1000)
+			e := put(t, srv.Endpoint, "f", data)
+			cfg := keyLogin(srv.Endpoint)
+			cfg.Timeouts.Operation, cfg.Timeouts.Keepalive = 8*time.Second, time.Second // which STAT answers
+			s := openSource(t, cfg)
+			srv.Set(func(f *sftptest.Faults) { f.Unanswered = ops })
+			var got memory
+			v, err := s.Fetch(soon(t), e, 0, &got)
+			if err != nil || v != (filesync.Entry{}) && !v.SameVersion(e) || string(got.b) != string(data) {
+				t.Errorf("%+v, %v", v, err)
+			}
+		})
+	}
+}

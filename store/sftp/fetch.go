@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
 
@@ -74,7 +75,9 @@ func (s *Source) fetchAgain(ctx context.Context, l *lane, e filesync.Entry, from
 func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
 	var before attrs
 	if s.limits.statDiffers.Load() { // then a listing alone tells, unless handles do
-		before, _ = f.stat(ctx)
+		look, cancel := s.lookTime(ctx)
+		before, _ = f.stat(look)
+		cancel()
 	}
 	handle, herr, err := s.readOpen(ctx, l, f, e, from, w)
 	f.close(left) // before anything else is opened: handles may be few
@@ -99,8 +102,19 @@ func (s *Source) readOpen(ctx context.Context, l *lane, f file, e filesync.Entry
 	if err != nil {
 		return attrs{}, nil, err
 	}
-	handle, herr = s.askHandle(ctx, f)
-	return handle, herr, nil
+	look, cancel := s.lookTime(ctx)
+	defer cancel()
+	h, err := f.tail(look, e.Size, !s.limits.noFstat.Load())
+	switch {
+	case err != nil && !unanswered(ctx, err):
+		return attrs{}, nil, err
+	case unanswered(ctx, h.err):
+		s.limits.noFstat.Store(true)
+		return attrs{}, &wire.StatusError{Code: wire.CodeUnsupported, Message: "no answer"}, nil
+	case h.err == nil:
+		s.limits.fstatFailed.Store(0)
+	}
+	return h.attrs, h.err, nil
 }
 
 // open opens a file for reading.

@@ -168,7 +168,7 @@ func (l *Limits) oneHandle() bool { return l.handles() == 1 }
 func (l *Limits) fewHandles() bool { return l.handles() > 0 }
 
 // manyHandles are so many that the end of a session may be due to them.
-const manyHandles = 8
+const manyHandles = 2
 
 // handlesOf is how many handles are open on a session, or were when it ended. Those
 // that are being opened count if hardly another is: the answers may have been lost.
@@ -184,7 +184,7 @@ func handlesOf(s *wire.Session) int {
 // and left the connection alone: what it dies of is met again with a quarter.
 func (l *Limits) diedWith(n int) {
 	if n >= manyHandles {
-		l.limitChannel(n / 4)
+		l.limitChannel(max(1, n/4))
 	}
 }
 

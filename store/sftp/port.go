@@ -34,6 +34,9 @@ type file interface {
 	// last reads n bytes at off, asks the open handle for its attributes and
 	// closes it, all at once. The error is one of the connection, the context or w.
 	last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error)
+	// tail reads at the end that was listed, where nothing may come, and asks the open
+	// handle beside that, if ask is set.
+	tail(ctx context.Context, end int64, ask bool) (handleAttrs, error)
 	// close gives the handle back and waits for nothing. then is called when
 	// the server has done so, or never will.
 	close(then func())

@@ -56,8 +56,8 @@ var errDropped = errors.New("the connection was lost while one more channel was 
 var errTogether = errors.New("the first two channels could not be opened together")
 
 // openSession connects to the server and has start open the first channels. It
-// reports the stages up to and with "sftp". A start that fails with errTogether
-// has another one, on a new connection.
+// reports the stages up to and with "sftp". A start that fails as more than one channel
+// was opened has another one, on a new connection.
 func openSession(ctx context.Context, cfg Config, observe status.Observer, start func(context.Context, *session) error) (*session, error) {
 	cfg = cfg.withDefaults()
 	if cfg.Limits == nil {
@@ -69,7 +69,15 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 	}
 	began := time.Now()
 	s, err := startSession(ctx, conn, cfg, start)
-	if errors.Is(err, errTogether) {
+	// Two channels at once may be too much, and then two at all.
+	for range 2 {
+		together, dropped := errors.Is(err, errTogether), errors.Is(err, errDropped)
+		if !together && !dropped {
+			break
+		}
+		if !together {
+			cfg.Limits.setDataChannels(0)
+		}
 		_ = conn.Close()
 		if conn, err = Connect(ctx, cfg, nil); err == nil {
 			s, err = startSession(ctx, conn, cfg, start)

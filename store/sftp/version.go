@@ -68,7 +68,12 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 			return entry(e.Name, handle), nil
 		}
 	}
-	looks, err := s.Relist(ctx, []filesync.Entry{e})
+	look, cancel := s.lookTime(ctx)
+	defer cancel()
+	looks, err := s.Relist(look, []filesync.Entry{e})
+	if unanswered(ctx, err) {
+		return filesync.Entry{}, nil
+	}
 	if err != nil {
 		return filesync.Entry{}, err
 	}
@@ -84,16 +89,17 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 	return looks[0].Entry, nil
 }
 
-// askHandle asks an open file for its attributes, where the server is not known to refuse.
-func (s *Source) askHandle(ctx context.Context, f file) (attrs, error) {
-	if s.limits.noFstat.Load() {
-		return attrs{}, &wire.StatusError{Code: wire.CodeUnsupported}
-	}
-	a, err := f.stat(ctx)
-	if err == nil {
-		s.limits.fstatFailed.Store(0)
-	}
-	return a, err
+// lookTime bounds a look at a file: some servers leave one kind of question unanswered
+// and go on with all others, so that the connection is not dead.
+func (s *session) lookTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.cfg.Timeouts.Operation/4, errUnanswered)
+}
+
+var errUnanswered = errors.New("the server does not answer the look at a file")
+
+// unanswered reports whether a look has ended by its own time, and not by its caller's.
+func unanswered(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && errors.Is(err, errUnanswered)
 }
 
 // bearsSecondOpen reports whether a file may be opened again while it is there to
@@ -113,9 +119,12 @@ func (s *session) bearsSecondOpen() bool {
 // learnStanding looks once, when a file was read whole and closed, whether it still
 // stands. By then its bytes are ours, so that looking costs nothing.
 func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, closed <-chan struct{}) {
+	ctx, cancel := s.lookTime(ctx)
+	defer cancel()
 	select {
 	case <-closed:
 	case <-ctx.Done():
+		s.limits.stands.learn(false)
 		return
 	}
 	a, err := statByPath(ctx, p, s.path(e.Name))
@@ -237,7 +246,7 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 			continue
 		}
 		switch judge(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
-		case doubtful:
+		case doubtful, different: // it may tell sizes in another way, too
 			doubts = append(doubts, index)
 		case same: // as it was listed, though STAT may not tell all of it
 			looks[index].Entry.Size, looks[index].Entry.ModTime = entries[index].Size, entries[index].ModTime

@@ -3,6 +3,7 @@ package sftp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	filesync "sftpconnector/sync"
@@ -40,10 +41,12 @@ func (f *wireFile) stat(ctx context.Context) (attrs, error) {
 // last takes the second of a small file's two round trips. It relies on a
 // server that works through a channel's requests in their order.
 func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error) {
-	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n > f.readSize() {
+	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n >= f.readSize() {
 		return a, lastNotTried, nil
 	}
-	reserved, _, err := f.buffers.reserve(ctx, n, true)
+	// One byte more is asked for than was listed: a file that has it is another one, or
+	// its server tells sizes that are none.
+	reserved, _, err := f.buffers.reserve(ctx, n+1, true)
 	if err != nil {
 		return a, lastNotTried, err
 	}
@@ -55,14 +58,10 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 	answers := make(chan *wire.Call, 2)
 	read := &wire.Call{Done: answers, Room: place.lend}
 	look := &wire.Call{Done: answers}
-	asked := 1
-	if n > 0 {
-		f.session.Read(read, f.h, off, n)
-		asked = 2
-	}
+	f.session.Read(read, f.h, off, n+1)
 	f.session.Fstat(look, f.h)
 	f.session.CloseHandle(f.h, then)
-	for left := asked; left > 0; left-- {
+	for left := 2; left > 0; left-- {
 		select {
 		case c := <-answers:
 			if c == look && left == 2 {
@@ -88,8 +87,11 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 	if read.N < n || f.limits.outOfOrder.Load() {
 		return a, lastIncomplete, nil
 	}
+	if read.N > n {
+		return a, lastIncomplete, errLonger
+	}
 	if n > 0 {
-		if _, err := w.WriteAt(read.Buf, off); err != nil {
+		if _, err := w.WriteAt(read.Buf[:n], off); err != nil {
 			return a, lastIncomplete, err
 		}
 	}
@@ -97,6 +99,33 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 		return handleAttrs{err: look.Err}, lastDone, nil
 	}
 	return handleAttrs{attrs: attrsOf(look.Attr)}, lastDone, nil
+}
+
+// errLonger is a file that goes on behind the size that was listed, errShorter one that
+// ends before.
+var (
+	errLonger  = fmt.Errorf("it goes on behind them: %w", filesync.ErrChanged)
+	errShorter = fmt.Errorf("it ends before them: %w", filesync.ErrChanged)
+)
+
+// tail reads at the end that was listed, where nothing may come, and asks the handle
+// for its attributes beside that, unless it is known to refuse. What the server answers
+// to the READ but data, tells nothing.
+func (f *wireFile) tail(ctx context.Context, end int64, ask bool) (handle handleAttrs, err error) {
+	read := &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, 1)}
+	f.session.Read(read, f.h, end, 1)
+	handle.err = &wire.StatusError{Code: wire.CodeUnsupported}
+	if ask {
+		handle.attrs, handle.err = f.stat(ctx)
+	}
+	err = read.Wait(ctx)
+	switch {
+	case err == nil && read.N > 0:
+		return handle, errLonger
+	case err != nil && !errors.Is(err, io.EOF) && !isAnswer(err):
+		return handle, err
+	}
+	return handle, nil
 }
 
 // part is one READ under way and what of its range is still to come.
@@ -202,7 +231,7 @@ func (c *copying) take(p *part) error {
 		}
 		c.putBack(p)
 		if err == nil || errors.Is(err, io.EOF) {
-			return filesync.ErrChanged // the file ends before the size that was listed
+			return errShorter
 		}
 		return err
 	}

@@ -91,6 +91,7 @@ type Faults struct {
 
 	// The nth SFTP request of a connection, counted from 1, and the end of it.
 	SilentAtRequest int   // it and all later ones are never answered; SSH itself goes on
+	Unanswered      []Op  // these kinds of request are never answered
 	FreezeAtRequest int   // the whole connection freezes, keepalives included
 	DieAtRequest    int   // the TCP connection is closed instead of an answer
 	DieAfterBytes   int64 // ... as soon as so many bytes of file data were sent

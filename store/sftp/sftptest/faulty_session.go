@@ -131,7 +131,7 @@ func (s *session) handle(p []byte) bool {
 			s.freeze()
 			<-s.closed
 			return false
-		case f.SilentAtRequest > 0 && n >= f.SilentAtRequest:
+		case f.SilentAtRequest > 0 && n >= f.SilentAtRequest, slices.Contains(f.Unanswered, op):
 			return true
 		}
 	}
