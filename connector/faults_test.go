@@ -78,7 +78,7 @@ func TestTruncatedByTheServer(t *testing.T) {
 	p := r.apply()
 	r.want(p, filesync.Partial, "copied=1 failed=2")
 	for _, f := range p.Result.Failures {
-		if !strings.Contains(f.Error, "early") {
+		if !strings.Contains(f.Error, "it ends before them") {
 			t.Errorf("%s: the failure does not say what is wrong: %s", f.Name, f.Error)
 		}
 	}

@@ -231,7 +231,7 @@ func (p *Pass) explain(ctx context.Context, e Entry, err error) error {
 	}
 	looks, serr := p.src.Relist(ctx, []Entry{e})
 	if serr == nil && looks[0].Err == nil && looks[0].Entry.SameVersion(e) {
-		return fmt.Errorf("the server says that it has %d bytes, then and now (%v)", e.Size, err)
+		return fmt.Errorf("the server still says that it has %d bytes (%v)", e.Size, err)
 	}
 	return err
 }
