@@ -118,6 +118,9 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		if err != nil {
 			return err
 		}
+		if named && !d.confirmedBy(standing[i].Entry) {
+			d.After = AfterUnverified
+		}
 		if named {
 			published = append(published, d)
 			stand = append(stand, d.Target.Name)
@@ -139,6 +142,9 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		if p.o.ID != "" && d.Pass == p.o.ID { // an earlier run of this very pass was cut off
 			p.copied.Add(1)
 			p.bytes.Add(d.Source.Size)
+			if d.After == AfterUnverified {
+				p.unverified.Add(1)
+			}
 		}
 		if p.o.OnDelivered != nil {
 			p.o.OnDelivered(Delivered{Delivery: d})
@@ -174,7 +180,19 @@ func (p *Pass) recoverDelivery(ctx context.Context, d Delivery, rec Record, stan
 		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
 		return false, nil
 	}
-	return standing.Err == nil && standing.Entry.Agrees(d.Target), nil
+	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
+		return false, nil
+	}
+	return d.confirmedBy(standing.Entry) || !p.o.Overwrite && !d.inPlace(), nil
+}
+
+// confirmedBy reports whether the size that is told of what stands is the file's.
+// Where no size is told, a file that is pending no more may have its name, or
+// something else stands there: one that was to be replaced, or half of a file that
+// was written in place. Those are written anew. Where nothing stood under the name,
+// the delivery is recorded, and the original is left.
+func (d Delivery) confirmedBy(standing Entry) bool {
+	return standing.Size >= 0 && standing.Size == d.Target.Size
 }
 
 // recoverRemovals looks again at originals whose removal was under way. One

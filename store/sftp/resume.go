@@ -82,7 +82,8 @@ func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from files
 
 // cutTo leaves the prefix of an interrupted copy. Where the server does not cut
 // files, the rest is written over: it is no longer than the file is to be, and
-// where it is, Finish finds out. A file that is shorter is not the one that was kept.
+// where it is, Finish finds out. A file that is shorter is not the one that was kept,
+// and one whose length is not told may be shorter than any prefix but 0.
 //
 // At prefix 0 nothing is cut, as the file may have its name already: OpenSSH's
 // RENAME links and unlinks, so that a kill between the two leaves one file under
@@ -100,7 +101,8 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 	if a.size < 0 {
 		a, err = p.statByName(ctx)
 	}
-	if err == nil && a.size < prefix { // or nobody tells how long it is, or OPEN has cut it
+	unknown := a.size < 0
+	if err == nil && a.size < prefix && !(unknown && prefix == 0) { // or OPEN has cut it
 		if p.d.cfg.Direct {
 			p.d.limits.reopen.state.Store(featureAbsent) // it was as long when it was looked at
 		}
