@@ -202,9 +202,11 @@ func (p *pendingFile) closeAll(ctx context.Context) error {
 }
 
 // remove removes the file from where it is written.
-func (p *pendingFile) remove(ctx context.Context) error {
-	err := p.d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, p.path) })
-	p.d.limits.remove.refused(err)
+func (p *pendingFile) remove(ctx context.Context) error { return p.d.remove(ctx, p.path) }
+
+func (d *Destination) remove(ctx context.Context, path string) error {
+	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
+	d.limits.remove.refused(err)
 	return err
 }
 

@@ -100,11 +100,11 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 	}
 }
 
-// takeBack removes a file that has its name and is not whole. Where that cannot be
+// takeBack removes a file that has its own name and is not whole. Where that cannot be
 // done, the failure is this file's alone, as one of the whole destination would
 // leave it to a later pass to find out what became of it.
 func (f *publication) takeBack(ctx context.Context) {
-	if err := f.remove(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.d.remove(ctx, f.d.path(f.entry.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.failure = fmt.Errorf("%v; it stands there, as it cannot be removed: %v", f.failure, err)
 	}
 }
