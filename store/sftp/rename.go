@@ -158,8 +158,8 @@ func (d *Destination) mayRename(ctx context.Context, f *publication, why error) 
 		f.replaces = new(filesync.Entry) // whatever it is
 	case !d.keepsAtRename(ctx, f.entry.Name):
 		f.fail(ctx, &advised{
-			fmt.Errorf("a rename would overwrite what stands under the name, and %v", why),
-			"If what stands there may be overwritten, set files.on_conflict: overwrite.",
+			fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
+			"If what stands there may be overwritten, set files.on_conflict: overwrite. Else set files.upload_name: direct.",
 		})
 	}
 }
@@ -226,38 +226,53 @@ func (d *Destination) renameNow(ctx context.Context, from, to string) error {
 	return err
 }
 
-// keepsAtRename reports whether RENAME keeps what stands under the new name, as the
-// draft asks for. It is tried with two files of our own, if these can be removed;
-// else the draft is believed.
+// keepsAtRename reports whether RENAME is known to keep what stands under the new
+// name, as the draft asks for. OpenSSH's does. Any other is tried with two files of
+// our own, if these can be removed.
 func (d *Destination) keepsAtRename(ctx context.Context, name string) bool {
 	if state := d.limits.keeps.state.Load(); state != 0 {
 		return state == featureWorks
 	}
-	if !d.mayRemove(ctx, d.pool.first()) {
+	if d.pool.first().wire().ordered {
 		return true
 	}
+	if !d.mayRemove(ctx, d.pool.first()) {
+		return false
+	}
+	keeps, known := d.tryRenames(ctx, name)
+	if known {
+		d.limits.keeps.learn(keeps)
+	}
+	return known && keeps
+}
+
+// tryRenames renames a file of ours to another one. That this is refused says only
+// that what stands is kept if a RENAME to the same name is done once it is free, and
+// one to what stands there then is refused again.
+func (d *Destination) tryRenames(ctx context.Context, name string) (keeps, known bool) {
 	var paths []string
 	defer func() {
 		for _, path := range paths {
-			_ = d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
+			_ = d.remove(ctx, path)
 		}
 	}()
-	for range 2 {
+	for range 3 {
 		p := &pendingFile{d: d, ctx: ctx, path: d.hidden(name, pending.NewID(d.cfg.Owner))}
 		if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
-			return true
+			return false, false
 		}
 		paths = append(paths, p.path)
 		if err := p.closeAll(ctx); err != nil {
-			return true
+			return false, false
 		}
 	}
-	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, paths[0], paths[1]) })
-	switch {
-	case err == nil:
-		d.limits.keeps.state.Store(featureAbsent)
-	case isAnswer(err):
-		d.limits.keeps.state.Store(featureWorks)
+	rename := func(from int) error {
+		return d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, paths[from], paths[2]) })
 	}
-	return err != nil
+	err := rename(0)
+	if isAnswer(err) && d.remove(ctx, paths[2]) == nil && rename(0) == nil {
+		err = rename(1)
+		return isAnswer(err), err == nil || isAnswer(err)
+	}
+	return false, err == nil
 }

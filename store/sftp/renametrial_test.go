@@ -1,0 +1,86 @@
+package sftp
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"sftpconnector/store/sftp/sftptest"
+	"sftpconnector/store/sftp/wire"
+)
+
+// wantAdvice checks that an error comes with a hint.
+func wantAdvice(t *testing.T, err error, hint string) {
+	t.Helper()
+	own, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err)
+	if !ok || !strings.Contains(own.Hint(), hint) {
+		t.Errorf("got %v, want a hint with %q", err, hint)
+	}
+}
+
+// A letter box may let RENAME overwrite what it does not show: nothing gets a name
+// there that may be another's, unless the user says so.
+func TestLetterBoxThatOverwrites(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: letterBox(), RenameReplaces: true, Without: []string{wire.PosixRenameExtension}}, nil)
+	put(t, s.Endpoint, "theirs", []byte("theirs"))
+	for _, name := range []string{"theirs", "free"} { // which looks the same
+		p, _, err := u.write(name, []byte("ours"))
+		u.must(err)
+		wantAdvice(t, u.publish(p, nil), "files.on_conflict: overwrite")
+	}
+	u.want("theirs", []byte("theirs"))
+	may := uploadTo(t, s.Endpoint, func(c *Config) { c.Overwrite = true })
+	_, err := may.deliver("theirs", []byte("ours"))
+	u.must(err)
+	u.want("theirs", []byte("ours"))
+}
+
+// A RENAME that is refused for another reason shows nothing of what it does with
+// what stands there, and is tried again with the next file.
+func TestRenameTrialThatIsRefused(t *testing.T) {
+	unseen := sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpStat, sftptest.OpLstat, sftptest.OpReadlink)
+	for name, test := range map[string]struct {
+		replaces bool
+		refused  int32 // RENAMEs, the first of a trial or both
+	}{
+		"overwrites, once":  {true, 1},
+		"overwrites, twice": {true, 2},
+		"keeps, twice":      {false, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var renames atomic.Int32
+			u, s := uploadFaulty(t, sftptest.Faults{RenameReplaces: test.replaces, Without: []string{wire.PosixRenameExtension},
+				Fail: func(op sftptest.Op, path string) sftptest.Status {
+					if op == sftptest.OpRename && renames.Add(1) <= test.refused {
+						return sftptest.StatusFailure
+					}
+					return unseen(op, path)
+				}}, nil)
+			put(t, s.Endpoint, "theirs", []byte("theirs"))
+			for range 2 {
+				p, _, err := u.write("theirs", []byte("ours"))
+				u.must(err)
+				if u.publish(p, nil) == nil {
+					t.Error("written over another's file")
+				}
+				u.must(p.Abort(t.Context()))
+				u.want("theirs", []byte("theirs"))
+			}
+			p, _, err := u.write("free", []byte("ours"))
+			u.must(err)
+			err = u.publish(p, nil)
+			if test.replaces {
+				wantAdvice(t, err, "files.on_conflict: overwrite")
+				u.must(p.Abort(t.Context()))
+				u.wantFiles("theirs")
+			} else {
+				u.must(err)
+				u.wantFiles("free", "theirs")
+			}
+		})
+	}
+}
