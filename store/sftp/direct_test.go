@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
 )
@@ -64,6 +65,21 @@ func TestDirectConflict(t *testing.T) {
 			u.want("d/x", nil)
 		})
 	}
+}
+
+// A name that may be another's is left alone, and the other files arrive.
+func TestTakenNameConcernsOneFile(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: letterBox(sftptest.OpRename, sftptest.OpExtended)}, direct)
+	put(t, s.Endpoint, "theirs", []byte("theirs"))
+	_, _, err := u.write("theirs", []byte("ours"))
+	if status.Is(err, status.DestinationUnavailable) {
+		t.Errorf("a failure of the whole destination: %v", err)
+	}
+	wantAdvice(t, err, "files.on_conflict: overwrite")
+	u.want("theirs", []byte("theirs"))
+	_, err = u.deliver("x", []byte("ours"))
+	u.must(err)
+	u.want("x", []byte("ours"))
 }
 
 // Nobody is told of half a file that is given up: it goes before it is closed.

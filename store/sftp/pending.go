@@ -112,8 +112,16 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 }
 
 // refusedCreate is why a file could not be made. Where nothing is seen of the root,
-// and no file was ever made there, all files are concerned.
+// and no file was ever made there, all files are concerned, but for a refusal that is
+// of the one name.
 func (d *Destination) refusedCreate(err error) error {
+	own, ok := errors.AsType[*advised](err)
+	switch {
+	case ok:
+		return &advised{hideMissing(err), own.hint}
+	case errors.Is(err, filesync.ErrConflict):
+		return err
+	}
 	if isAnswer(err) && !isFull(err) && d.dirs.rootUnseen() && !d.limits.wrote.Load() {
 		return d.dirs.noRoot(err)
 	}
