@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -80,6 +81,59 @@ func TestTakenNameConcernsOneFile(t *testing.T) {
 	_, err = u.deliver("x", []byte("ours"))
 	u.must(err)
 	u.want("x", []byte("ours"))
+}
+
+// What was made for a caller who has gone is removed before it is closed, also where
+// the server makes no file in such a way that it is known to be ours.
+func TestDirectLeavesNoEmptyFile(t *testing.T) {
+	for name, refused := range map[string]bool{"EXCL": false, "no EXCL": true} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+			if refused {
+				s.Set(func(f *sftptest.Faults) { f.FailOpen = refuseOpen(sftptest.StatusFailure, withExclusive) })
+			}
+			_, err := u.deliver("a", []byte("a"))
+			u.must(err)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			made, closed := make(chan struct{}), make(chan int64, 1)
+			gone := make(chan struct{})
+			s.Set(func(f *sftptest.Faults) {
+				open := f.FailOpen
+				f.FailOpen = func(path string, flags uint32) sftptest.Status {
+					if open != nil {
+						if status := open(path, flags); status != sftptest.StatusOK {
+							return status
+						}
+					}
+					close(made) // or about to be
+					<-gone
+					return sftptest.StatusOK
+				}
+				f.OnWritten = func(path string) {
+					if info, err := os.Stat(path); err == nil {
+						closed <- info.Size()
+					} else {
+						closed <- -1
+					}
+				}
+			})
+			begun := make(chan error, 1)
+			go func() {
+				_, err := u.Begin(ctx, uploadEntry("x", []byte("data")), nil)
+				begun <- err
+			}()
+			<-made
+			cancel()
+			if err := <-begun; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			close(gone)
+			if size := <-closed; size >= 0 {
+				t.Errorf("its receiver is told of a file of %d bytes", size)
+			}
+		})
+	}
 }
 
 // Nobody is told of half a file that is given up: it goes before it is closed.

@@ -59,6 +59,7 @@ func (p *pendingFile) mayTruncate(ctx context.Context, refusal error) error {
 		return &advised{fmt.Errorf("%w, and what stands under the name is not seen (%v)", refusal, err),
 			"Another file may stand there, and is not overwritten: set files.on_conflict: overwrite if it may be, or files.upload_name: pending."}
 	case errors.Is(err, fs.ErrNotExist):
+		p.missing = !isUnseen(err)
 		return nil
 	}
 	return err

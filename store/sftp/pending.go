@@ -29,6 +29,8 @@ type pendingFile struct {
 	resumed  bool               // it was begun by an earlier pass
 	made     bool               // it was made by an OPEN of ours that would not have overwritten another
 
+	missing bool // nothing was seen under its own name, so that what an OPEN makes is ours
+
 	confirmed bool            // the server told its size when it was written whole
 	told      *filesync.Entry // what the server says since it has its name
 

@@ -35,6 +35,7 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 	s := l.wire().session
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
 	start := time.Now()
+	ours := flags&wire.Exclusive != 0 || p.missing && flags&wire.Create != 0
 	s.OpenWrite(c, p.path, flags)
 	select {
 	case <-c.Done:
@@ -47,7 +48,7 @@ func (p *pendingFile) open(ctx context.Context, l *lane, flags uint32) (wire.Han
 			if <-c.Done; c.Err != nil {
 				return
 			}
-			if flags&wire.Exclusive != 0 && p.d.cfg.Direct {
+			if ours && p.d.cfg.Direct {
 				s.Remove(new(wire.Call), p.path) // before its receiver hears of it
 			}
 			s.CloseHandle(c.Handle, nil)
