@@ -52,6 +52,9 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	for i, f := range files {
 		if errs[i] = f.failure; errs[i] == nil {
 			f.advance(pendingFinished, pendingPublished)
+			if !d.cfg.Direct {
+				d.limits.takes.Store(false) // it was left until it had its name
+			}
 		}
 	}
 	return errs

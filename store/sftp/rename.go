@@ -191,8 +191,7 @@ func (d *Destination) explain(ctx context.Context, files []*publication) (left [
 			f.fail(ctx, filesync.ErrConflict)
 		case whole, worthless(f.failure):
 		case errors.Is(f.refusal, fs.ErrNotExist) && d.isGone(ctx, f.path):
-			d.limits.takes.Store(true)
-			f.fail(ctx, &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."})
+			f.fail(ctx, d.whyGone(ctx, parentOf(f.entry.Name), f.refusal))
 		case missing && d.has(&d.limits.posixRename, wire.PosixRenameExtension) && d.posixRename(ctx, f.path, d.path(f.entry.Name)) == nil:
 			f.done, f.failure = true, nil
 		default:
@@ -200,6 +199,17 @@ func (d *Destination) explain(ctx context.Context, files []*publication) (left [
 		}
 	}
 	return left
+}
+
+// whyGone is why a pending file is gone from a directory: somebody took it, or that
+// is gone, too.
+func (d *Destination) whyGone(ctx context.Context, dir string, refused error) error {
+	if d.isGone(ctx, d.path(dir)) {
+		d.dirs.forget(dir)
+		return hideMissing(fmt.Errorf("its directory is gone: %w", refused))
+	}
+	d.limits.takes.Store(true)
+	return &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."}
 }
 
 // isGone reports whether the server says that nothing stands under a path.

@@ -42,3 +42,34 @@ func TestHalfFileIsTakenBackFromItsName(t *testing.T) {
 		})
 	}
 }
+
+// A directory that is removed while a file is pending in it is no receiver that takes
+// files as they come, and one that has left a file alone since is none either.
+func TestRemovedDirectoryTakesNothing(t *testing.T) {
+	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
+	p, _, err := u.write("d/x", []byte("a"))
+	u.must(err)
+	u.must(os.RemoveAll(u.at("d")))
+	if err := u.publish(p, nil); err == nil || !strings.Contains(err.Error(), "its directory is gone") {
+		t.Errorf("got %v", err)
+	}
+	if u.limits.takes.Load() {
+		t.Error("a removed directory is taken for a receiver")
+	}
+	_, err = u.deliver("d/x", []byte("a"))
+	u.must(err)
+	u.want("d/x", []byte("a"))
+
+	p, _, err = u.write("d/y", []byte("a"))
+	u.must(err)
+	u.must(os.Remove(p.(*pendingFile).path))
+	if err := u.publish(p, nil); err == nil || !strings.Contains(err.Error(), "takes files away") {
+		t.Errorf("got %v", err)
+	}
+	_, err = u.deliver("ok", []byte("a"))
+	u.must(err)
+	u.must(u.Probe(t.Context()))
+	if why := u.Untried(); why != "" {
+		t.Errorf("not tried, though the last file was left alone: %s", why)
+	}
+}

@@ -143,8 +143,7 @@ func (p *pendingFile) tryToRename(ctx context.Context) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); errors.Is(lerr, fs.ErrNotExist) && !isUnseen(lerr) {
-			p.d.limits.takes.Store(true)
-			return &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."}
+			return p.d.whyGone(ctx, "", err)
 		}
 	}
 	return noRename(fmt.Errorf("rename a file: %w", err))
