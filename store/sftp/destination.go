@@ -41,7 +41,8 @@ type Destination struct {
 	dirs  *directories
 	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
 
-	untried atomic.Pointer[string] // why the last Probe wrote nothing
+	handlesAsked atomic.Bool            // whether several handles can be open was tried, and may not be known
+	untried      atomic.Pointer[string] // why the last Probe wrote nothing
 }
 
 var (

@@ -275,3 +275,29 @@ func TestDirectOpensNoMoreThanItMay(t *testing.T) {
 		})
 	}
 }
+
+// A server that opens no directory has not shown that it gives each handle out once:
+// that is tried again on the next connection, and once on each.
+func TestHandlesThatCouldNotBeTried(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpOpendir)}, direct)
+	for _, name := range []string{"a", "b", "c"} {
+		_, err := u.deliver(name, []byte(name))
+		u.must(err)
+	}
+	if n := s.Counts().Ops[sftptest.OpOpendir]; n > 4 || u.limits.handlesTried.Load() {
+		t.Errorf("%d directories were asked for; known: %v", n, u.limits.handlesTried.Load())
+	}
+	s.Set(func(f *sftptest.Faults) {
+		f.Fail, f.ReuseHandle = nil, func(open int) bool { return open > 0 }
+	})
+	again := uploadTo(t, s.Endpoint, func(c *Config) { c.Direct, c.Limits = true, u.limits })
+	data := noise(5000)
+	entries := []filesync.Entry{uploadEntry("d", data), uploadEntry("e", data), uploadEntry("f", data)}
+	u.must(uploadAll(t.Context(), again.Destination, entries, data))
+	for _, e := range entries {
+		again.want(e.Name, data)
+	}
+	if !u.limits.handlesTried.Load() || u.limits.channelHandles.Load() != 1 {
+		t.Errorf("known: %v; handles on a channel: %d", u.limits.handlesTried.Load(), u.limits.channelHandles.Load())
+	}
+}

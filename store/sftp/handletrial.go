@@ -9,24 +9,31 @@ import (
 
 // tryHandles opens the root as a directory some times at once, on a server that is
 // not known to give each handle out once. With Direct, files stay open when they are
-// whole: it has to be known before that they share no handle.
+// whole: it has to be known before that they share no handle. A server that opens no
+// two of them has shown nothing: the next Destination tries again.
 func (d *Destination) tryHandles(ctx context.Context) {
 	l := d.pool.first().wire()
-	if l.ordered || d.limits.handlesTried.Load() || d.trial.Acquire(ctx, 1) != nil {
+	done := func() bool { return d.handlesAsked.Load() || d.limits.handlesTried.Load() }
+	if l.ordered || d.limits.channelHandles.Load() == 1 || done() || d.trial.Acquire(ctx, 1) != nil {
 		return
 	}
 	defer d.trial.Release(1)
-	if d.limits.handlesTried.Load() {
+	if done() {
 		return
 	}
 	const handles = 4
+	opened := 0
 	err := l.askAll(ctx, handles, func(_ int, c *wire.Call) { l.session.OpenDir(c, d.path("")) }, func(_ int, c *wire.Call) {
 		if c.Err == nil {
 			l.session.CloseHandle(c.Handle, nil)
 		}
+		if c.Err == nil || errors.Is(c.Err, wire.ErrHandleReused) {
+			opened++
+		}
 		d.noteReuse(c.Err)
 	})
-	d.limits.handlesTried.Store(err == nil)
+	d.handlesAsked.Store(err == nil)
+	d.limits.handlesTried.Store(err == nil && opened > 1)
 }
 
 // noteReuse remembers that a server gives one handle out for two things.
