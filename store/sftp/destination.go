@@ -41,6 +41,7 @@ type Destination struct {
 	dirs  *directories
 	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
 
+	waitedInVain atomic.Bool            // for a RENAME that was refused
 	handlesAsked atomic.Bool            // whether several handles can be open was tried, and may not be known
 	untried      atomic.Pointer[string] // why the last Probe wrote nothing
 }

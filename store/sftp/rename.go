@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"sftpconnector/store/pending"
@@ -17,21 +18,33 @@ func (d *Destination) renameThem(ctx context.Context, files []*publication) {
 	ordered := d.pool.first().wire().ordered
 	d.lookBefore(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered || d.cfg.Overwrite })
 	d.makeRoom(ctx, files)
-	refused := d.rename(ctx, files)
-	for _, wait := range renameAgain {
-		refused = d.explain(ctx, refused)
-		if len(refused) == 0 || d.limits.renames.absent() || !pause(ctx, wait) {
-			break
-		}
-		for _, f := range refused {
-			f.failure = nil
-		}
-		refused = d.rename(ctx, refused)
-	}
-	for _, f := range d.explain(ctx, refused) {
+	refused := d.explain(ctx, d.rename(ctx, files))
+	for _, f := range d.renameLater(ctx, refused) {
 		d.limits.renames.refused(f.refusal)
 		f.failure = noRename(f.failure)
 	}
+}
+
+// renameLater asks again for refused RENAMEs, and answers with those that are refused
+// still. A server that denies one will deny it later, too; and where waiting was in
+// vain once, there is no more of it on this connection.
+func (d *Destination) renameLater(ctx context.Context, refused []*publication) (still []*publication) {
+	later := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
+	still = slices.DeleteFunc(refused, func(f *publication) bool { return !denied(f.refusal) })
+	if d.waitedInVain.Load() || d.limits.renames.absent() {
+		return append(still, later...)
+	}
+	for _, wait := range renameAgain {
+		if len(later) == 0 || !pause(ctx, wait) {
+			break
+		}
+		for _, f := range later {
+			f.failure = nil
+		}
+		later = d.explain(ctx, d.rename(ctx, later))
+	}
+	d.waitedInVain.Store(len(later) > 0)
+	return append(still, later...)
 }
 
 // renameAgain is how long it is waited before a refused RENAME is asked for again:

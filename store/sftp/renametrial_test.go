@@ -84,3 +84,37 @@ func TestRenameTrialThatIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A RENAME that is refused is waited for once a connection, and not at all where the
+// server denies it: other files wait behind it.
+func TestRefusedRenameIsWaitedForOnce(t *testing.T) {
+	for refusal, want := range map[sftptest.Status]int{
+		sftptest.StatusFailure:          1 + len(renameAgain) + 1,
+		sftptest.StatusPermissionDenied: 2,
+		sftptest.StatusOpUnsupported:    2,
+	} {
+		t.Run(refusal.String(), func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{Without: []string{wire.PosixRenameExtension}, Fail: func(op sftptest.Op, path string) sftptest.Status {
+				if op == sftptest.OpRename && strings.Contains(path, "refused") {
+					return refusal
+				}
+				return sftptest.StatusOK
+			}}, nil)
+			_, err := u.deliver("good", []byte("data"))
+			u.must(err)
+			s.ResetCounts()
+			for _, name := range []string{"refused1", "refused2"} {
+				p, _, err := u.write(name, []byte("data"))
+				u.must(err)
+				if err := u.publish(p, nil); err == nil || !strings.Contains(err.Error(), strings.ToLower(refusal.String())) {
+					t.Errorf("got %v", err)
+				}
+				u.must(p.Abort(t.Context()))
+			}
+			if got := s.Counts().Ops[sftptest.OpRename]; got != want {
+				t.Errorf("%d RENAMEs for two files, want %d", got, want)
+			}
+			u.wantFiles("good")
+		})
+	}
+}
