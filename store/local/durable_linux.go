@@ -25,15 +25,18 @@ func (f *file) syncDevice() bool { return syncFileSystem(f.fd) }
 
 func syncFileSystem(fd int) bool {
 	var s unix.Statfs_t
-	if !kernelTells() || unix.Fstatfs(fd, &s) != nil {
-		return false
-	}
-	switch uint32(s.Type) {
+	return kernelTells() && unix.Fstatfs(fd, &s) == nil && syncfsWaits(uint32(s.Type)) && unix.Syncfs(fd) == nil
+}
+
+// syncfsWaits reports whether syncfs(2) on a file system of this magic number waits
+// for the disk, and tells of each write that failed.
+func syncfsWaits(magic uint32) bool {
+	switch magic {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC,
-		unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
-		return unix.Syncfs(fd) == nil
+		unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return true
 	}
-	return false
+	return false // on overlayfs, write errors are noted at the file system below it
 }
 
 // kernelTells reports whether syncfs(2) of this kernel tells of writes that failed.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 )
@@ -126,6 +128,20 @@ func TestKernelsWhoseSyncfsTells(t *testing.T) {
 	} {
 		if got := local.SyncfsTells(release); got != tells {
 			t.Errorf("%q: %v", release, got)
+		}
+	}
+}
+
+// syncfs is gone by only where it waits for the disk and tells of errors itself:
+// overlayfs has another file system below it that the errors are noted at.
+func TestFileSystemsWhoseSyncfsWaits(t *testing.T) {
+	t.Parallel()
+	for magic, waits := range map[uint32]bool{
+		unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true,
+		unix.F2FS_SUPER_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: false, unix.NFS_SUPER_MAGIC: false, unix.FUSE_SUPER_MAGIC: false, 0: false,
+	} {
+		if got := local.SyncfsWaits(magic); got != waits {
+			t.Errorf("%#x: %v", magic, got)
 		}
 	}
 }
