@@ -26,7 +26,8 @@ type FilterOptions struct {
 }
 
 // NewFilter compiles the patterns. A glob without a slash matches the base
-// name, with one the path below the source; "regex:" matches the path. An absolute
+// name, with one the path below the source; one that ends in a slash matches what is
+// under the directories that it names; "regex:" matches the path. An absolute
 // path below Root means the same as the path below the source. Names are compared
 // in Unicode's form NFC.
 func NewFilter(o FilterOptions) (*Filter, error) {

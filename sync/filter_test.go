@@ -28,6 +28,10 @@ func TestFilter(t *testing.T) {
 		{"", "*.bak", 0, "a|b.bak/c", "a.bak|d/e.bak"},
 		{"*.csv", "*.csv", 0, "", "a.csv"},
 		{"", "old/**|regex:secret", 0, "a|x/old/a", "old/a|old/b/c|d/secret.txt"},
+		{"", "tmp/", 0, "a|tmp|d/tmp|tmp2/a", "tmp/a|d/tmp/a|d/tmp/e/a"},
+		{"", "d/tmp/|lo*/", 0, "a|tmp/a|e/d/tmp/a|log", "d/tmp/a|logs/a|e/logs/a"},
+		{"/in/|out/", "", 0, "in/a|in/d/a|out/a|x/out/a", "a|in|x/in/a"},
+		{"*/", "", 0, "in/a|in/d/a", "a"},
 		{"", "", 5, "a|12345", ""},
 	} {
 		split := func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == '|' }) }
@@ -55,6 +59,21 @@ func TestFilter(t *testing.T) {
 		}
 		if _, err := filesync.NewFilter(filesync.FilterOptions{Exclude: []string{bad}}); err == nil {
 			t.Errorf("%s to be excluded is taken", bad)
+		}
+	}
+}
+
+// A directory whose pattern ends in a slash is not entered, as without it.
+func TestPatternWithATrailingSlashPrunes(t *testing.T) {
+	f, err := filesync.NewFilter(filesync.FilterOptions{Exclude: []string{"tmp/", "/a/b/", "/data/in/old/", "*.d/"}, Root: "/data/in"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]bool{
+		"tmp": true, "x/tmp": true, "tmpx": false, "a": false, "a/b": true, "x/a/b": false, "old": true, "x/old": false, "conf.d": true,
+	} {
+		if got := f.Prunes(dir) != ""; got != want {
+			t.Errorf("%s is not entered: %v, want %v", dir, got, want)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type pattern struct {
 	base  bool   // match the base name, not the path
 	all   bool
 	dirs  bool // a glob that may name a directory
+	under bool // a glob that ends in a slash: it means what lies under the directories that it matches
 	regex *regexp.Regexp
 	below *regexp.Regexp // matches what regex matches with whatever behind it
 }
@@ -96,14 +97,15 @@ func compileText(text string) (pattern, error) {
 	if !doublestar.ValidatePattern(text) {
 		return pattern{}, fmt.Errorf("pattern %q: %w", text, doublestar.ErrBadPattern)
 	}
-	glob := composed(text)
+	glob, under := strings.CutSuffix(composed(text), "/")
 	return pattern{
-		text: text,
-		glob: strings.TrimPrefix(glob, "/"),
-		end:  glob[strings.LastIndexAny(glob, `*?[]{}\/`)+1:],
-		base: !strings.Contains(glob, "/"),
-		all:  glob == "**",
-		dirs: namesDirectories(glob),
+		text:  text,
+		glob:  strings.TrimPrefix(glob, "/"),
+		end:   glob[strings.LastIndexAny(glob, `*?[]{}\/`)+1:],
+		base:  !strings.Contains(glob, "/"),
+		all:   glob == "**" && !under,
+		dirs:  under || namesDirectories(glob),
+		under: under,
 	}, nil
 }
 
@@ -135,7 +137,7 @@ func matchDirectory(ps []pattern, name string) string {
 	base := name[strings.LastIndexByte(name, '/')+1:]
 	for i := range ps {
 		p := &ps[i]
-		if p.below != nil && p.below.MatchString(name+"/") || p.dirs && p.matches(name, base) {
+		if p.below != nil && p.below.MatchString(name+"/") || p.dirs && p.matchesGlob(name, base) {
 			return p.text
 		}
 	}
@@ -148,6 +150,30 @@ func (p *pattern) matches(name, base string) bool {
 		return true
 	case p.regex != nil:
 		return p.regex.MatchString(name)
+	case p.under:
+		return p.matchesAbove(name)
+	}
+	return p.matchesGlob(name, base)
+}
+
+// matchesAbove reports whether the glob matches a directory above name.
+func (p *pattern) matchesAbove(name string) bool {
+	for i, base := 0, 0; i < len(name); i++ {
+		if name[i] != '/' {
+			continue
+		}
+		if p.matchesGlob(name[:i], name[base:i]) {
+			return true
+		}
+		base = i + 1
+	}
+	return false
+}
+
+func (p *pattern) matchesGlob(name, base string) bool {
+	switch {
+	case p.all:
+		return true
 	case !strings.HasSuffix(base, p.end):
 		return false
 	case p.base:
