@@ -17,9 +17,11 @@ const (
 	// go by it.
 	steadyFor = 24 * time.Hour
 	// maxJump is how much further than expected a clock may be that is still
-	// taken for steady: the program was not running. For a short retention it is
-	// a quarter of that.
+	// taken for steady: the program was not running. For a shorter retention it is
+	// a quarter of that, but not less than minJump: a program that is run once a
+	// day has to come to forget, too.
 	maxJump = 8 * 24 * time.Hour
+	minJump = 2 * 24 * time.Hour
 	// maxBack is how far a steady clock may be set back, to correct it.
 	maxBack = time.Minute
 )
@@ -29,7 +31,7 @@ const (
 // steady only from here on.
 func observe(k ledger.Clock, now time.Time, elapsed, retention time.Duration) ledger.Clock {
 	jump := now.Sub(k.Seen) - elapsed
-	if k.Seen.IsZero() || jump < -maxBack || jump > min(retention/4, maxJump) {
+	if k.Seen.IsZero() || jump < -maxBack || jump > min(max(retention/4, minJump), maxJump) {
 		return ledger.Clock{Since: now, Seen: now}
 	}
 	return ledger.Clock{Since: k.Since, Seen: now}

@@ -46,7 +46,8 @@ func TestRetentionGoesByASteadyClock(t *testing.T) {
 		{"set forward by years and back", 90 * days, join(old, hours(1, true), []look{{5 * years, hour, false}}, hours(5, false), []look{{-5 * years, hour, false}}, old, hours(1, true))},
 		{"starts in another year, and is put right", 90 * days, join(old, hours(1, true), []look{{-50 * years, 0, false}, {50 * years, hour, false}}, old, hours(1, true))},
 		{"again and again", 90 * days, []look{{years, 0, false}, {years, 0, false}, {-years, 0, false}, {years, hour, false}}},
-		{"a short retention, a jump of hours", hour, join(old, hours(1, true), []look{{3 * hour, hour, false}})},
+		{"a short retention, apply once a day", 2 * days, []look{{25 * hour, 0, true}, {24 * hour, 0, true}}},
+		{"a short retention, a jump of days", hour, join(old, hours(1, true), []look{{3 * days, hour, false}})},
 		{"a short retention, a late pass", hour, join(old, hours(1, true), []look{{3 * hour, 3 * hour, true}})},
 		{"corrected by seconds", 90 * days, join(old, hours(1, true), []look{{hour - 20*time.Second, hour, true}, {-30 * time.Second, 0, true}})},
 	} {
