@@ -17,6 +17,7 @@ type prompts struct {
 	cfg      Config
 	patterns []string // of Config.Answers, the longest first
 	answered bool     // the password went out, in an earlier round
+	matched  bool     // a pattern has answered a question for a password
 	given    map[string]bool
 	rounds   int
 	empty    string // a question that got an empty answer
@@ -64,10 +65,11 @@ func (p *prompts) one(question string, echo, alone bool) (answer string, passwor
 	switch pattern, ok := p.pattern(question); {
 	case p.given[question]:
 		return "", false, asked("the server asks %q again: the password or another answer is wrong")
+	case kind == promptNew, kind == promptOld && (p.answered || p.matched):
+		return "", false, errExpired(p.cfg) // an answer by a pattern would become the account's new password
 	case ok:
+		p.matched = p.matched || kind == promptPassword
 		return p.cfg.Answers[pattern], false, nil
-	case kind == promptNew, kind == promptOld && p.answered:
-		return "", false, errExpired(p.cfg)
 	case kind == promptUser:
 		return p.cfg.Username, false, nil
 	case kind == promptOther && echo:
@@ -139,7 +141,8 @@ func kindOf(question string, echo bool) promptKind {
 		"senha", "palavra-passe", "wachtwoord", "lösenord", "passord", "adgangskode", "salasana", "hasło", "heslo",
 		"jelszó", "parola", "пароль", "パスワード", "密码", "密碼", "비밀번호", "암호")
 	switch {
-	case password && has("new", "retype", "neues", "neue", "nouveau", "nueva", "nova", "nuova", "nieuw", "nytt"):
+	case password && (contains("新", "새") || has("new", "retype", "neues", "neue", "nouveau", "nueva", "nova", "nuova", "nieuw",
+		"nytt", "nya", "nyt", "ny", "uusi", "nowe", "nové", "új", "yeni", "новый")):
 		return promptNew
 	case password && has("current", "old", "aktuelles", "altes", "actuel", "ancien", "actual", "attuale", "huidig"):
 		return promptOld
