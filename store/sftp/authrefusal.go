@@ -2,8 +2,8 @@ package sftp
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -23,25 +23,27 @@ func (e *loginError) Hint() string { return e.hint }
 const maxSaid = 200
 
 // hear keeps what the server says in words: its banner, and the instructions of
-// keyboard-interactive.
+// keyboard-interactive. Secrets are taken out before the text is changed in any way.
 func (a *authenticator) hear(text string) {
+	text = a.cfg.hide(text)
 	text = strings.Join(strings.Fields(text[:min(len(text), 8*maxSaid)]), " ")
 	if text != "" && len(a.said) < 8 && !slices.Contains(a.said, text) {
 		a.said = append(a.said, text)
 	}
 }
 
-// quote makes what the server sent fit for an error: a server may repeat a
-// secret that it was given.
-func (a *authenticator) quote(text string) string {
-	return fmt.Sprintf("%q", printable([]byte(a.hide(text))))
+// quote makes what the server sent in the login fit for an error: a server may
+// repeat a secret that it was given.
+func (c Config) quote(text string) string {
+	return fmt.Sprintf("%q", printable([]byte(c.hide(text))))
 }
 
-func (a *authenticator) hide(text string) string {
-	secrets := []string{a.cfg.Password, a.cfg.KeyPassphrase}
-	for _, answer := range a.cfg.Answers {
-		secrets = append(secrets, answer)
-	}
+// hide takes the secrets out of a text as the server sent it: one that was cut or
+// quoted may hold them in another form. The longest goes first, as it may hold
+// another one.
+func (c Config) hide(text string) string {
+	secrets := slices.AppendSeq([]string{c.Password, c.KeyPassphrase}, maps.Values(c.Answers))
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, secret := range secrets {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "[redacted]")
@@ -59,7 +61,7 @@ func (a *authenticator) withWords(err error) error {
 	if len(a.said) == 0 {
 		return err
 	}
-	return &wordsError{err, "the server says " + a.quote(strings.Join(a.said, " "))}
+	return &wordsError{err, "the server says " + a.cfg.quote(strings.Join(a.said, " "))}
 }
 
 // wordsError is an error with what the server said beside it.
@@ -81,7 +83,7 @@ func (a *authenticator) closed() error {
 func (a *authenticator) reason(err error) error {
 	switch {
 	case a.err != nil:
-		return a.ofPrompts(a.err)
+		return a.err
 	case strings.Contains(err.Error(), "unexpected message type 60 "): // SSH_MSG_USERAUTH_PASSWD_CHANGEREQ
 		return errExpired(a.cfg)
 	case a.acceptedSteps() != "":
@@ -89,7 +91,7 @@ func (a *authenticator) reason(err error) error {
 	case a.tried():
 		text := fmt.Sprintf("the server refuses %s for user %q", a.refusedSteps(), a.cfg.Username)
 		if a.prompts.empty != "" {
-			text += fmt.Sprintf("; it asked %s, which %s does not answer", a.quote(a.prompts.empty), a.cfg.setting("interactive_answers"))
+			text += fmt.Sprintf("; it asked %s, which %s does not answer", a.cfg.quote(a.prompts.empty), a.cfg.setting("interactive_answers"))
 		}
 		return &loginError{text: text, hint: a.refusedHint()}
 	case len(a.wanted()) == 0:
@@ -108,17 +110,8 @@ func (a *authenticator) reason(err error) error {
 	return err
 }
 
-// ofPrompts takes secrets out of a prompt that an error repeats.
-func (a *authenticator) ofPrompts(err error) error {
-	e, ok := errors.AsType[*loginError](err)
-	if !ok {
-		return err
-	}
-	return &loginError{text: a.hide(e.text), hint: e.hint}
-}
-
 func (a *authenticator) quoteMethods() string {
-	return printable([]byte(strings.Join(a.offered, ", ")))
+	return printable([]byte(a.cfg.hide(strings.Join(a.offered, ", "))))
 }
 
 // halfWay is a server that wants more than the steps that it accepted.
@@ -170,7 +163,7 @@ func (a *authenticator) otherMethodHint() string {
 	case takes(methodInteractive):
 		return "This server asks questions: answer them in sftp.interactive_answers."
 	}
-	return "Ask the server's administrator for a login by password or key: " + strings.Join(a.offered, ", ") + " is not supported."
+	return "Ask the server's administrator for a login by password or key: " + a.quoteMethods() + " is not supported."
 }
 
 // refusedHint is for methods that were refused.

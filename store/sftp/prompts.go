@@ -59,12 +59,12 @@ func (p *prompts) answer(questions []string, echos []bool) ([]string, error) {
 // one answers one question; password says that the answer is the password.
 func (p *prompts) one(question string, echo, alone bool) (answer string, password bool, err error) {
 	asked := func(format string) error {
-		return &loginError{text: fmt.Sprintf(format, printable([]byte(question)))}
+		return &loginError{text: fmt.Sprintf(format, p.cfg.quote(question))}
 	}
 	kind := kindOf(question, echo)
 	switch pattern, ok := p.pattern(question); {
 	case p.given[question]:
-		return "", false, asked("the server asks %q again: the password or another answer is wrong")
+		return "", false, asked("the server asks %s again: the password or another answer is wrong")
 	case kind == promptNew, kind == promptOld && (p.answered || p.matched):
 		return "", false, errExpired(p.cfg) // an answer by a pattern would become the account's new password
 	case ok:
@@ -76,7 +76,7 @@ func (p *prompts) one(question string, echo, alone bool) (answer string, passwor
 		p.empty = question // many are "press Enter", or may be left out
 		return "", false, nil
 	case kind == promptPassword && p.answered:
-		return "", false, asked("the server asks %q after the password: the password is wrong")
+		return "", false, asked("the server asks %s after the password: the password is wrong")
 	case kind == promptCode, kind == promptPIN && !alone, p.answered, p.cfg.Password == "":
 		return "", false, p.unanswered(question)
 	}
@@ -85,7 +85,7 @@ func (p *prompts) one(question string, echo, alone bool) (answer string, passwor
 
 // unanswered is a question that nothing is configured for.
 func (p *prompts) unanswered(question string) error {
-	text := fmt.Sprintf("the server asks %q, which there is no answer for", printable([]byte(question)))
+	text := fmt.Sprintf("the server asks %s, which there is no answer for", p.cfg.quote(question))
 	if p.cfg.hop {
 		return &loginError{text: text, hint: "Ask for a login at sftp.proxy_jump by password or key alone."}
 	}
