@@ -3,20 +3,22 @@ package sftp
 import (
 	"crypto/sha512"
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	//lint:ignore SA1019 the format of OpenSSH's keys is made with it
 	"golang.org/x/crypto/blowfish"
 )
 
-// maxBcryptRounds bounds what a key file may ask for; ssh-keygen's default is 24.
-const maxBcryptRounds = 4096
+// maxBcryptRounds bounds what a key file may ask for: these take some seconds, which
+// nothing can cut short. ssh-keygen's default is 24.
+const maxBcryptRounds = 512
 
 // bcryptKey is bcrypt_pbkdf(3), from which OpenSSH takes the key and the IV of
 // an encrypted private key. x/crypto has it for its own use only.
 func bcryptKey(passphrase, salt []byte, rounds uint32, length int) ([]byte, error) {
 	if rounds > maxBcryptRounds {
-		return nil, errors.New("its passphrase is hashed at an unreasonable cost: save it again with 'ssh-keygen -p -f FILE'")
+		return nil, fmt.Errorf("its passphrase is hashed in %d rounds, and %d are the most that are taken: save it again with 'ssh-keygen -p -a 24 -f FILE'",
+			rounds, maxBcryptRounds)
 	}
 	if rounds == 0 || len(salt) == 0 {
 		return nil, errDamaged

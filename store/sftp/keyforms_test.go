@@ -302,6 +302,20 @@ func TestDamagedEncryptedKeys(t *testing.T) {
 	}
 }
 
+// A key file cannot have the program hash for minutes.
+func TestCostlyPassphrase(t *testing.T) {
+	key := sftptest.NewKey(t, sftptest.Ed25519)
+	for rounds, want := range map[uint32]string{513: "513 rounds, and 512 are", 1<<32 - 1: "ssh-keygen -p -a 24", 1: errPassphraseWrong.Error()} {
+		text := opensshFile(opensshKey{Cipher: "aes256-ctr", KDF: "bcrypt", Options: ssh.Marshal(struct {
+			Salt   string
+			Rounds uint32
+		}{"salt", rounds}), Keys: 1, Public: key.Signer.PublicKey().Marshal(), Private: make([]byte, 64)})
+		if _, err := parseKey([]byte(text), []byte("sesame")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d rounds: %v", rounds, err)
+		}
+	}
+}
+
 func FuzzKeyText(f *testing.F) {
 	key := sftptest.NewKey(f, sftptest.Ed25519)
 	f.Add(key.PEM)
