@@ -14,6 +14,10 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
+// maxAgentKeys is how many keys of an agent are offered: each is a failed login for
+// the server, which takes six as a rule and may lock the user out.
+const maxAgentKeys = 16
+
 // agentSigners gives the keys of the SSH agent at SSH_AUTH_SOCK. They sign until
 // hangUp is called, ctx ends, or the time for a handshake is over: an agent may
 // ask its user.
@@ -35,9 +39,8 @@ func agentSigners(ctx context.Context, cfg Config) (signers []ssh.Signer, hangUp
 	}
 	keys, err := agent.NewClient(conn).Signers()
 	for _, key := range keys {
-		modern, merr := modernSigners(key, cfg.LegacyAlgorithms)
-		if merr == nil {
-			signers = append(signers, modern...)
+		if modern, merr := modernSigner(key, cfg.LegacyAlgorithms); merr == nil {
+			signers = append(signers, modern)
 		}
 	}
 	switch {

@@ -156,7 +156,7 @@ func (a *authenticator) signers() ([]ssh.Signer, error) {
 		return nil, err
 	}
 	a.steps[len(a.steps)-1].shown = methodKey + ", " + shown
-	return signers, nil
+	return offers(signers), nil
 }
 
 func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
@@ -166,6 +166,9 @@ func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 			return nil, "", err
 		}
 		a.closings = append(a.closings, hangUp)
+		if n := len(signers); n > maxAgentKeys {
+			return signers[:maxAgentKeys], fmt.Sprintf("the first %d of the %d keys of the agent", maxAgentKeys, n), nil
+		}
 		return signers, "the keys of the agent", nil
 	}
 	signers, err := loadSigners(a.cfg.KeyPath, a.cfg.KeyPassphrase, a.cfg.LegacyAlgorithms)

@@ -16,7 +16,6 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // bothLogin is a login with a key and a password.
@@ -350,46 +349,17 @@ func TestSilentAgent(t *testing.T) {
 // The keys of the agent log in.
 func TestAgent(t *testing.T) {
 	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
-	keyring := agent.NewKeyring()
-	socket := filepath.Join(t.TempDir(), "agent")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				agent.ServeAgent(keyring, c)
-			}()
-		}
-	}()
-	cfg := keyLogin(server.Endpoint)
-	cfg.KeyPairs, cfg.Agent, cfg.KeyPath = false, true, ""
+	cfg := agentLogin(server.Endpoint)
 	t.Setenv("SSH_AUTH_SOCK", "")
 	hintOf(t, cfg, "SSH_AUTH_SOCK is not set")
-	t.Setenv("SSH_AUTH_SOCK", socket)
+	serveAgent(t)
 	hintOf(t, cfg, "the SSH agent has no key")
-	for _, kind := range []sftptest.KeyType{sftptest.RSA, sftptest.Ed25519} {
-		if err := keyring.Add(agent.AddedKey{PrivateKey: sftptest.NewKey(t, kind).Crypto}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	keys := slices.Concat(newKeys(t, sftptest.RSA, 1), newKeys(t, sftptest.Ed25519, 1))
+	serveAgent(t, keys...)
 	if hint := hintOf(t, cfg, "refuses publickey, the keys of the agent"); !strings.Contains(hint, "ssh-add -l") {
 		t.Errorf("the hint is %q", hint)
 	}
-	key, err := ssh.ParseRawPrivateKey([]byte(readText(t, server.PrivateKeyPath)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := keyring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
-		t.Fatal(err)
-	}
+	serveAgent(t, append(keys, privateKeyOf(t, server.Endpoint))...)
 	c, stages, err := connectTo(t, cfg)
 	if err != nil {
 		t.Fatal(err)

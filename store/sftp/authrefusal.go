@@ -172,7 +172,8 @@ func (a *authenticator) refusedHint() string {
 	case a.prompts.empty != "":
 		return fmt.Sprintf("If the question that the server asks wants an answer, give it in %s.", a.cfg.setting("interactive_answers"))
 	case a.cfg.Agent:
-		return "Verify sftp.username, and that 'ssh-add -l' shows a key that this user is authorised with; the server does not say which of them is wrong."
+		return "Verify sftp.username, and that 'ssh-add -l' shows a key that this user is authorised with, among the first ones: " +
+			"servers take few tries. The server does not say which of them is wrong."
 	}
 	return ""
 }

@@ -41,15 +41,17 @@ func loadSigners(path, passphrase string, legacy bool) ([]ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
-	signers, err := modernSigners(signer, legacy)
-	if err != nil {
+	if signer, err = modernSigner(signer, legacy); err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
-	certSigner, err := certificateSigner(path, data, signers[0])
-	if certSigner == nil || err != nil {
-		return signers, err
+	certSigner, err := certificateSigner(path, data, signer)
+	switch {
+	case err != nil:
+		return nil, err
+	case certSigner == nil:
+		return []ssh.Signer{signer}, nil
 	}
-	return append([]ssh.Signer{certSigner}, signers...), nil
+	return []ssh.Signer{certSigner, signer}, nil
 }
 
 // certificateSigner makes a signer that shows the key's certificate; nil: there is none.
@@ -139,40 +141,22 @@ func parseKey(data, passphrase []byte) (signer ssh.Signer, err error) {
 	return signer, nil
 }
 
-// modernSigners lets an RSA key sign with SHA-2 (RFC 8332), and with SHA-1 only
-// when legacy algorithms are allowed.
-func modernSigners(signer ssh.Signer, legacy bool) ([]ssh.Signer, error) {
+// modernSigner lets an RSA key sign with SHA-2 (RFC 8332), and with SHA-1 only when
+// legacy algorithms are allowed.
+func modernSigner(signer ssh.Signer, legacy bool) (ssh.Signer, error) {
 	if signer.PublicKey().Type() == typeDSA && !legacy {
 		return nil, errDSA
 	}
 	free, ok := signer.(ssh.AlgorithmSigner)
-	if !ok || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return []ssh.Signer{signer}, nil
+	if !ok || sha512Name(signer.PublicKey()) == "" {
+		return signer, nil
 	}
 	algorithms := []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 	if legacy {
 		algorithms = append(algorithms, ssh.KeyAlgoRSA)
 	}
-	restricted, err := ssh.NewSignerWithAlgorithms(free, algorithms)
-	if err != nil {
-		return nil, err
-	}
-	return []ssh.Signer{restricted, unannounced{restricted}}, nil
+	return ssh.NewSignerWithAlgorithms(free, algorithms)
 }
-
-// unannounced is the same RSA key for a server that takes SHA-2 signatures but
-// does not announce it (RFC 8308): x/crypto would fall back to SHA-1, OpenSSH's
-// client signs with SHA-512. It is tried when the first form does not go through.
-type unannounced struct{ ssh.MultiAlgorithmSigner }
-
-// PublicKey is the key under the name of its signature algorithm.
-func (s unannounced) PublicKey() ssh.PublicKey {
-	return sha512Key{s.MultiAlgorithmSigner.PublicKey()}
-}
-
-type sha512Key struct{ ssh.PublicKey }
-
-func (sha512Key) Type() string { return ssh.KeyAlgoRSASHA512 }
 
 // withCertificate makes a signer that shows the certificate.
 func withCertificate(data []byte, signer ssh.Signer) (ssh.Signer, error) {

@@ -285,23 +285,6 @@ func takingOnly(t *testing.T, algorithm string) (addr string) {
 	return l.Addr().String()
 }
 
-// The second form of an RSA key is the same key under the name of its algorithm.
-func TestUnannouncedRSA(t *testing.T) {
-	key := sftptest.NewKey(t, sftptest.RSA)
-	signers, err := modernSigners(key.Signer, false)
-	if err != nil || len(signers) != 2 {
-		t.Fatalf("%d signers, %v", len(signers), err)
-	}
-	second := signers[1].(ssh.MultiAlgorithmSigner)
-	if got := second.PublicKey().Type(); got != ssh.KeyAlgoRSASHA512 {
-		t.Errorf("its type is %s", got)
-	}
-	sig, err := second.SignWithAlgorithm(rand.Reader, []byte("data"), ssh.KeyAlgoRSASHA512)
-	if err != nil || key.Signer.PublicKey().Verify([]byte("data"), sig) != nil {
-		t.Errorf("its signature does not verify: %v", err)
-	}
-}
-
 func FuzzParseKey(f *testing.F) {
 	key := sftptest.NewKey(f, sftptest.ECDSA)
 	f.Add(key.PEM)

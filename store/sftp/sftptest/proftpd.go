@@ -17,8 +17,9 @@ import (
 // ProFTPDOptions say how ProFTPD's mod_sftp is configured. The zero value is a
 // plain server with password and key login.
 type ProFTPDOptions struct {
-	HostKeys []Key    // default: HostKeys(tb)
-	Extra    []string // further lines of proftpd.conf
+	HostKeys   []Key           // default: HostKeys(tb)
+	Authorized []ssh.PublicKey // further keys that may log in
+	Extra      []string        // further lines of proftpd.conf
 }
 
 // StartProFTPD starts Debian's ProFTPD with mod_sftp on a free port of
@@ -45,7 +46,11 @@ func StartProFTPD(tb testing.TB, o ProFTPDOptions) *Server {
 	passwd := fmt.Sprintf("%s:%s:%d:%d::%s:/bin/sh\n", s.User, hash, os.Getuid(), os.Getgid(), s.Root)
 	must(tb, os.WriteFile(filepath.Join(dir, "passwd"), []byte(passwd), 0o600))
 	must(tb, os.WriteFile(filepath.Join(dir, "group"), fmt.Appendf(nil, "collector:x:%d:\n", os.Getgid()), 0o600))
-	must(tb, os.WriteFile(filepath.Join(dir, "authorized_keys"), rfc4716(s.ClientKey.PublicKey()), 0o600))
+	authorized := rfc4716(s.ClientKey.PublicKey())
+	for _, key := range o.Authorized {
+		authorized = append(authorized, rfc4716(key)...)
+	}
+	must(tb, os.WriteFile(filepath.Join(dir, "authorized_keys"), authorized, 0o600))
 
 	config := filepath.Join(dir, "proftpd.conf")
 	s.argv = []string{proftpd, "--nodaemon", "--quiet", "--config", config}
