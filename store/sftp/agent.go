@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -37,7 +38,7 @@ func agentSigners(ctx context.Context, cfg Config) (signers []ssh.Signer, hangUp
 		cancel()
 		_ = conn.Close()
 	}
-	keys, err := agent.NewClient(conn).Signers()
+	keys, err := agent.NewClient(&endedBy{ctx, conn}).Signers()
 	for _, key := range keys {
 		if modern, merr := modernSigner(key, cfg.LegacyAlgorithms); merr == nil {
 			signers = append(signers, modern)
@@ -56,12 +57,50 @@ func agentSigners(ctx context.Context, cfg Config) (signers []ssh.Signer, hangUp
 	return signers, hangUp, nil
 }
 
-// windowsAgent is where the agent of Windows is.
-const windowsAgent = `\\.\pipe\openssh-ssh-agent`
+// endedBy is a stream whose reads and writes end with ctx, also where closing it does
+// not end them: the pipe of an agent on Windows need not.
+type endedBy struct {
+	ctx context.Context
+	io.ReadWriter
+}
+
+func (e *endedBy) Read(p []byte) (int, error) {
+	buf := make([]byte, len(p)) // p is the caller's again when ctx ends
+	n, err := e.await(func() (int, error) { return e.ReadWriter.Read(buf) })
+	return copy(p, buf[:n]), err
+}
+
+func (e *endedBy) Write(p []byte) (int, error) {
+	buf := bytes.Clone(p)
+	return e.await(func() (int, error) { return e.ReadWriter.Write(buf) })
+}
+
+func (e *endedBy) await(do func() (int, error)) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := do()
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-e.ctx.Done():
+		return 0, context.Cause(e.ctx)
+	}
+}
+
+const (
+	windowsAgent = `\\.\pipe\openssh-ssh-agent` // where the agent of Windows is
+	overlapped   = 0x40000000                   // FILE_FLAG_OVERLAPPED: closing the pipe ends a read
+)
 
 func dialAgent(ctx context.Context, path string) (io.ReadWriteCloser, error) {
 	if windows := os.PathSeparator == '\\'; windows && (path == "" || strings.HasPrefix(path, `\\.\pipe\`)) {
-		return os.OpenFile(cmp.Or(path, windowsAgent), os.O_RDWR, 0)
+		return os.OpenFile(cmp.Or(path, windowsAgent), os.O_RDWR|overlapped, 0)
 	}
 	if path == "" {
 		return nil, errors.New("SSH_AUTH_SOCK is not set")

@@ -1,9 +1,11 @@
 package sftp
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
@@ -177,5 +179,35 @@ func TestRSACertificateOfAnAgent(t *testing.T) {
 	cfg.KeyPairs, cfg.Agent, cfg.KeyPath = false, true, ""
 	if _, _, err := connectTo(t, cfg); err == nil || r.count() != 2 {
 		t.Errorf("%d tries: %v, %q", r.count(), err, r.keys)
+	}
+}
+
+// deaf is a pipe whose reads and writes do not end when it is closed.
+type deaf struct{ asked, over chan struct{} }
+
+func (d *deaf) Read([]byte) (int, error) {
+	close(d.asked)
+	<-d.over
+	return 0, io.EOF
+}
+
+func (d *deaf) Write([]byte) (int, error) { return d.Read(nil) }
+
+// What an agent is asked ends with the login, whatever its pipe does.
+func TestAgentsPipeEndsWithTheLogin(t *testing.T) {
+	for name, ask := range map[string]func(io.ReadWriter) (int, error){
+		"read":  func(s io.ReadWriter) (int, error) { return s.Read(make([]byte, 4)) },
+		"write": func(s io.ReadWriter) (int, error) { return s.Write(make([]byte, 4)) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		pipe := &deaf{make(chan struct{}), make(chan struct{})}
+		go func() {
+			<-pipe.asked
+			cancel()
+		}()
+		if n, err := ask(&endedBy{ctx, pipe}); n != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		close(pipe.over)
 	}
 }
