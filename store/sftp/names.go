@@ -28,6 +28,9 @@ const (
 // longest is the longest packet that is looked into; the sessions take no longer ones.
 const longest = 1 << 20
 
+// namesGrow is how many times as long a name may be in UTF-8.
+const namesGrow = 3
+
 // namesChannel is a channel to a server whose names are not UTF-8. It translates the
 // names in the packets that pass, so that everybody on this side of it has UTF-8. A
 // name that is not in the server's encoding arrives as no UTF-8 (package charset).

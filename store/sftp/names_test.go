@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"strings"
 	"testing"
 
 	"sftpconnector/charset"
+	"sftpconnector/store/sftp/sftptest"
 )
 
 // stream is a channel that reads from one buffer and writes to another, some bytes
@@ -96,6 +98,28 @@ func TestNamesInPackets(t *testing.T) {
 			if err != nil || !bytes.Equal(got, append(bytes.Clone(test.want), after...)) {
 				t.Errorf("%s: arrives as %q, want %q, %v", name, got, test.want, err)
 			}
+		}
+	}
+}
+
+// A packet of names may be longer in UTF-8 than a server may send one: the other
+// names of the directory are listed.
+func TestNamesThatGrow(t *testing.T) {
+	thai, err := charset.Find("windows-874")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := sftptest.StartFaulty(t, sftptest.Faults{})
+	put(t, server.Endpoint, "plain", nil)
+	server.Set(func(f *sftptest.Faults) {
+		f.Inject = map[string][]sftptest.Injected{server.Root: sftptest.InjectNames("before", strings.Repeat("\xa1", 90_000), "after")}
+	})
+	cfg := keyLogin(server.Endpoint)
+	cfg.NameEncoding = thai
+	found := allOf(t, openSource(t, cfg), "")
+	for _, name := range []string{"plain", "before", "after"} {
+		if _, ok := found[name]; !ok {
+			t.Errorf("%s is not listed", name)
 		}
 	}
 }

@@ -160,6 +160,9 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 			if n := s.limits.channelHandles.Load(); n > 0 {
 				session.LimitHandles(int(n))
 			}
+			if s.cfg.NameEncoding != nil {
+				session.GrowNames(namesGrow)
+			}
 			go s.outlive(session)
 			return &lane{meter: m, port: &wirePort{
 				session: session, limits: s.limits, buffers: s.buffers,

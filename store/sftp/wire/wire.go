@@ -81,6 +81,7 @@ type Session struct {
 	rwc        io.ReadWriteCloser
 	in         *bufio.Reader
 	extensions map[string]string
+	maxNames   atomic.Uint32 // the longest NAME packet that is taken
 	maxRead    atomic.Int32
 	maxWrite   atomic.Int32
 	maxHandles atomic.Int32
@@ -123,6 +124,7 @@ func New(ctx context.Context, rwc io.ReadWriteCloser) (*Session, error) {
 		_ = rwc.Close()
 		return nil, context.Cause(ctx)
 	}
+	s.maxNames.Store(maxPacket)
 	s.maxRead.Store(DefaultRead)
 	s.maxWrite.Store(DefaultWrite)
 	go s.receive()
@@ -300,6 +302,10 @@ func (s *Session) transmit() {
 	}
 }
 
+// GrowNames says that names become up to so many times as long on their way here:
+// the bound of a NAME packet is as much higher from now on.
+func (s *Session) GrowNames(times uint32) { s.maxNames.Store(times * maxPacket) }
+
 // receive reads answers until the session ends.
 func (s *Session) receive() {
 	head := make([]byte, 9) // length, type, id
@@ -311,7 +317,7 @@ func (s *Session) receive() {
 		}
 		length := binary.BigEndian.Uint32(head)
 		typ, id := head[4], binary.BigEndian.Uint32(head[5:])
-		if length < 5 || length > maxPacket {
+		if length < 5 || length > maxPacket && (typ != typeName || length > s.maxNames.Load()) {
 			s.fail(&ProtocolError{fmt.Sprintf("a packet of %d bytes", length)})
 			return
 		}
