@@ -120,11 +120,12 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 // aimAt gives a candidate its name at the destination.
 func (p *Pass) aimAt(c *candidate, target string) {
 	c.target, c.key = target, ""
-	if p.o.Flat || p.dst.FoldsCase() {
+	folds := p.dst.FoldsCase(p.o.Mode != Survey)
+	if p.o.Flat || folds {
 		c.key = c.target
-		if p.dst.FoldsCase() {
-			c.key = FoldName(c.key)
-		}
+	}
+	if folds {
+		c.key = FoldName(c.key)
 	}
 }
 

@@ -2,9 +2,11 @@ package sync_test
 
 import (
 	"maps"
+	"os"
 	"testing"
 	"time"
 
+	"sftpconnector/store/local"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 )
@@ -79,6 +81,24 @@ func TestCopyStaysWhateverItsCase(t *testing.T) {
 	b.src.Put("a.csv", "other", old)
 	b.want(b.pass(filesync.Automatic, overwriting), filesync.Succeeded, "copied=1")
 	wantFolding(t, d, map[string]string{"A.csv": "other"})
+}
+
+// A survey makes no file at the destination, to see whether names fold or else.
+func TestSurveyWritesNothing(t *testing.T) {
+	b, dir := newBench(t), t.TempDir()
+	d, err := local.Open(dir, "0badcafe") // the pass closes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.to = d
+	b.src.Put("a.csv", "first", old)
+	if err := os.Chtimes(dir, old, old); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(filesync.Survey)
+	if info, err := os.Stat(dir); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("the destination was written to: %v", err)
+	}
 }
 
 func TestFoldName(t *testing.T) {

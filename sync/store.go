@@ -136,7 +136,8 @@ type Destination interface {
 	// Probe checks that files can be written here, and leaves nothing behind.
 	Probe(ctx context.Context) error
 	// FoldsCase reports whether names that differ only in case are one file here.
-	FoldsCase() bool
+	// It may try with a file of its own if mayWrite is set.
+	FoldsCase(mayWrite bool) bool
 	Close() error
 }
 

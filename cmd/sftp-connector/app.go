@@ -19,6 +19,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/space"
+	"sftpconnector/store/local"
 	"sftpconnector/sync/ledger"
 )
 
@@ -149,7 +150,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	if err != nil {
 		return nil, failed(err)
 	}
-	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt, spaces: spaces}
+	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
 	if parts.Source == nil {
 		parts.Source = s.source
 	}

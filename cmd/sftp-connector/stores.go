@@ -25,6 +25,8 @@ type stores struct {
 	known  *known
 	prompt prompt        // nil: unknown keys are refused
 	spaces *space.Spaces // nil: there are none
+
+	foldings *local.Foldings // of destinations
 }
 
 func (s stores) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
@@ -56,7 +58,7 @@ func (s stores) destination(ctx context.Context, c *config.Connector, observe st
 	if config.Share(c.Files.DestinationDirectoryPath, c.Files.SystemUsername) {
 		return s.share(ctx, c)
 	}
-	d, err := local.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
+	d, err := s.foldings.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
 	if err != nil {
 		return nil, err
 	}

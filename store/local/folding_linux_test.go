@@ -60,7 +60,7 @@ func TestFoldsCaseIsFoundByTrying(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.FoldsCase() != test.want {
+		if d.FoldsCase(true) != test.want {
 			t.Errorf("%s folds case: %v", name, !test.want)
 		}
 		if left, err := os.ReadDir(test.dir); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return filepath.Ext(e.Name()) == ".part" }) {
@@ -69,6 +69,26 @@ func TestFoldsCaseIsFoundByTrying(t *testing.T) {
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A name that is there under another case, too, tells that names fold.
+func TestFoldingIsSeenByNames(t *testing.T) {
+	dir := folding(t)
+	if dir == "" {
+		t.Log("no file system can be mounted here by FUSE")
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Report.csv"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := openAt(t, new(local.Foldings), dir)
+	if !untouched(t, dir, func() {
+		if !d.FoldsCase(false) {
+			t.Error("names do not fold")
+		}
+	}) {
+		t.Error("it was written to")
 	}
 }
 
@@ -83,7 +103,7 @@ func TestFoldsCaseWithoutTrying(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if d.FoldsCase() {
+	if d.FoldsCase(true) {
 		t.Error("names fold on Linux")
 	}
 }

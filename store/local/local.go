@@ -15,7 +15,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"sftpconnector/status"
@@ -32,15 +31,18 @@ type Destination struct {
 	owner string
 	dirs  *directories
 
-	foldsOnce sync.Once
-	folds     bool
+	foldings *Foldings
+	folding  folding
 }
 
 var _ filesync.Destination = (*Destination)(nil)
 
 // Open opens the directory path, and makes it if its parent exists. owner
 // marks our pending files among those of other programs: 8 hexadecimal digits.
-func Open(path, owner string) (*Destination, error) {
+func Open(path, owner string) (*Destination, error) { return new(Foldings).Open(path, owner) }
+
+// Open is Open with what f knows.
+func (f *Foldings) Open(path, owner string) (*Destination, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		// Only the last directory: with the rest missing, a disk or a share is
 		// not mounted, and what stands in its place must not be filled.
@@ -58,7 +60,8 @@ func Open(path, owner string) (*Destination, error) {
 		root.Close()
 		return nil, unavailable("open destination directory", path, err)
 	}
-	return &Destination{path: path, owner: owner, dirs: dirs}, nil
+	at := place{dirs.open["."].device, path}
+	return &Destination{path: path, owner: owner, dirs: dirs, foldings: f, folding: folding{at: at}}, nil
 }
 
 func unavailable(op, target string, err error) error {

@@ -97,7 +97,7 @@ func (l *lane) wire() *wirePort { return l.port.(*wirePort) }
 
 // FoldsCase implements sync.Destination. SFTP does not tell; servers on Windows
 // do, and refuse there what they take for the same.
-func (d *Destination) FoldsCase() bool { return false }
+func (d *Destination) FoldsCase(bool) bool { return false }
 
 // Stat implements sync.Destination. Symbolic links are not followed.
 func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {

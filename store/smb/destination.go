@@ -67,7 +67,7 @@ func (d *Destination) path(name string) string {
 }
 
 // FoldsCase implements sync.Destination.
-func (d *Destination) FoldsCase() bool { return true }
+func (d *Destination) FoldsCase(bool) bool { return true }
 
 // Close implements sync.Destination.
 func (d *Destination) Close() error { return d.s.close() }

@@ -318,7 +318,7 @@ func (d *destination) writesAfterEnd() {
 
 // foldsCase: what the destination says of itself is so.
 func (d *destination) foldsCase() {
-	if d.dst.FoldsCase() {
+	if d.dst.FoldsCase(true) {
 		if d.place.FoldsCase {
 			d.folds()
 			d.foldsAlike()

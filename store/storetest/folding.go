@@ -62,7 +62,7 @@ func (d *Folding) Files() map[string]string {
 }
 
 // FoldsCase implements sync.Destination.
-func (d *Folding) FoldsCase() bool { return true }
+func (d *Folding) FoldsCase(bool) bool { return true }
 
 // Stat implements sync.Destination.
 func (d *Folding) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
