@@ -2,8 +2,20 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 )
+
+const (
+	// loneWait bounds how long others are kept out for one that would be alone, and
+	// loneRest is how long they are not, after that was in vain.
+	loneWait = 2 * time.Second
+	loneRest = 30 * loneWait
+)
+
+// errBusy: what is open stays so for too long for anyone to be alone.
+var errBusy = errors.New("others stay open")
 
 // gate decides when one more file or directory may be opened on a connection. Many
 // servers allow only so many, and refuse a further OPEN with whatever status. (What
@@ -17,19 +29,22 @@ type gate struct {
 	most   int // files at once, whatever the server takes; 0: any number
 
 	mu      sync.Mutex
-	open    int           // handles that are open, being opened, or being closed
-	dirs    int           // those of them of directories
-	opened  int           // those of them that the server has opened
-	begun   int           // how many it ever has
-	entered int           // how many ever have
-	alone   bool          // the one that is in wants nobody beside it
-	queued  int           // how many wait to be alone; they go first
+	open    int       // handles that are open, being opened, or being closed
+	dirs    int       // those of them of directories
+	opened  int       // those of them that the server has opened
+	files   int       // those of them of files
+	begun   int       // how many it ever has
+	entered int       // how many ever have
+	alone   bool      // the one that is in wants nobody beside it
+	queued  int       // how many wait to be alone; they go first
+	rest    time.Time // nobody waits to be alone until then
+	waiting map[*waiter]struct{}
 	changed chan struct{} // closed and replaced when somebody has left
 	streams map[*openDir]struct{}
 }
 
 func newGate(l *Limits) *gate {
-	return &gate{limits: l, changed: make(chan struct{}), streams: map[*openDir]struct{}{}}
+	return &gate{limits: l, changed: make(chan struct{}), waiting: map[*waiter]struct{}{}, streams: map[*openDir]struct{}{}}
 }
 
 // enter waits until one more file may be opened.
@@ -74,12 +89,22 @@ func (g *gate) tryEnter() bool {
 }
 
 // enterAlone waits until nothing is open, and keeps all others out. It gives up
-// that wish, and enters nowhere, when enough becomes true.
+// that wish, and enters nowhere, when enough becomes true. When that takes too long,
+// or did a short while ago, it fails with errBusy.
 func (g *gate) enterAlone(ctx context.Context, dir bool, enough func() bool) (alone bool, err error) {
 	g.mu.Lock()
+	if g.open > 0 && time.Now().Before(g.rest) {
+		g.mu.Unlock()
+		return false, errBusy
+	}
 	g.queued++
 	g.mu.Unlock()
-	err = g.await(ctx, true, func() bool { return enough() || g.open == 0 && !g.alone })
+	soon, cancel := context.WithTimeoutCause(ctx, loneWait, errBusy)
+	defer cancel()
+	err = g.await(soon, true, func() bool { return enough() || g.open == 0 && !g.alone })
+	if errors.Is(err, errBusy) {
+		g.restFrom(time.Now())
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.queued--
@@ -96,6 +121,43 @@ func (g *gate) enterAlone(ctx context.Context, dir bool, enough func() bool) (al
 	}
 	g.signal()
 	return alone, err
+}
+
+// restFrom keeps nobody out for a while.
+func (g *gate) restFrom(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rest = now.Add(loneRest)
+}
+
+// waiter waits for less to be open.
+type waiter struct {
+	after   refused
+	refuted bool
+}
+
+// awaitRoom waits until less is open for sure than at a refusal, or enough becomes
+// true, or the refusal is refuted.
+func (g *gate) awaitRoom(ctx context.Context, after refused, enough func() bool) (refuted bool, err error) {
+	w := &waiter{after: after}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting[w] = struct{}{}
+	defer delete(g.waiting, w)
+	for !w.refuted && !enough() && g.opened >= max(1, after.beside.opened) && g.files >= after.beside.files {
+		changed := g.changed
+		g.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		g.mu.Lock()
+		if err != nil {
+			return false, err
+		}
+	}
+	return w.refuted, nil
 }
 
 // await waits until allowed, which is asked under the lock, and counts one in. One
@@ -131,14 +193,27 @@ func (g *gate) share() {
 	g.signal()
 }
 
-// succeed notes that what one who entered wanted to open is open.
-func (g *gate) succeed() {
+// succeed notes that the file that one who entered wanted to open is open.
+func (g *gate) succeed() { g.begin(false) }
+
+// begin is succeed for a file or a directory. It gives what is open beside it.
+func (g *gate) begin(dir bool) (beside turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	beside = g.turn()
 	g.opened++
 	g.begun++
+	if !dir {
+		g.files++
+	}
 	g.limits.openFiles.passed(g.opened)
-	g.limits.refusals.opened(g.opened)
+	g.limits.refusals.opened(beside, dir)
+	for w := range g.waiting {
+		if w.refuted = w.refuted || w.after.refuted(beside, dir); w.refuted {
+			g.signal()
+		}
+	}
+	return beside
 }
 
 // leave counts one out whose file is closed.
@@ -162,6 +237,9 @@ func (g *gate) left(dir, opened bool) {
 	}
 	if opened {
 		g.opened--
+	}
+	if opened && !dir {
+		g.files--
 	}
 	if g.open == 0 {
 		g.alone = false
@@ -200,13 +278,17 @@ func (g *gate) revoke() {
 }
 
 // turn is what had happened at the gate at some time.
-type turn struct{ entered, in, begun, opened, limit int }
+type turn struct{ entered, in, begun, opened, files, limit, noted int }
 
 // now gives the turn.
 func (g *gate) now() turn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return turn{g.entered, g.open, g.begun, g.opened, g.limits.openFiles.most()}
+	return g.turn()
+}
+
+func (g *gate) turn() turn {
+	return turn{g.entered, g.open, g.begun, g.opened, g.files, g.limits.openFiles.most(), g.limits.refusals.noted()}
 }
 
 // count is how many handles are open for sure, and how many are in.

@@ -65,16 +65,19 @@ func (l *handleLimit) passed(open int) {
 
 // refusals is what was learnt of each status with which an OPEN was refused.
 type refusals struct {
-	peak atomic.Int32 // the most handles that ever were open
+	news atomic.Int32 // how often something was noted of a status being a limit's
 
-	mu sync.Mutex
-	by [33]refusal // by the status; the last for all that no draft knows
+	mu   sync.Mutex
+	peak int         // the most handles that ever were open
+	by   [33]refusal // by the status; the last for all that no draft knows
 }
 
 type refusal struct {
 	limiting bool // an OPEN was refused with it for the number of handles
-	owned    int  // how often in a row it turned out to be the file's own
-	skip     int  // how many are taken for that unseen
+	once     int  // the news that one may have been; 0: none
+	first    refused
+	owned    int // how often in a row it turned out to be the file's own
+	skip     int // how many are taken for that unseen
 }
 
 const (
@@ -89,12 +92,17 @@ const (
 
 func (r *refusals) of(code uint32) *refusal { return &r.by[min(int(code), len(r.by)-1)] }
 
-// opened notes how many handles are open.
-func (r *refusals) opened(n int) {
-	for {
-		peak := r.peak.Load()
-		if int(peak) >= n || r.peak.CompareAndSwap(peak, int32(n)) {
-			return
+// noted is how often something was noted of a status being a limit's.
+func (r *refusals) noted() int { return int(r.news.Load()) }
+
+// opened notes what is open beside one more.
+func (r *refusals) opened(beside turn, dir bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.peak = max(r.peak, beside.opened+1)
+	for i := range r.by {
+		if s := &r.by[i]; s.once > 0 && s.first.refuted(beside, dir) {
+			s.once = 0
 		}
 	}
 }
@@ -122,7 +130,7 @@ func (r *refusals) suspect(code uint32, open int) bool {
 	defer r.mu.Unlock()
 	s := r.of(code)
 	switch {
-	case s.owned == 0, s.owned < atThePeak && open >= int(r.peak.Load()):
+	case s.owned == 0, s.owned < atThePeak && open >= r.peak:
 		return true
 	case s.skip > 0:
 		s.skip--
@@ -141,11 +149,33 @@ func (r *refusals) own(code uint32) {
 	s.skip = 1 << min(s.owned, maxSkip)
 }
 
-// limit notes that a refusal was one of too many handles.
-func (r *refusals) limit(code uint32) {
+// limit notes that what was refused works with less open, and reports whether it was
+// for the number of handles. Something else that is over by now would look the same:
+// that is believed when it happens again to an OPEN that was sent later.
+func (r *refusals) limit(was refused) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	*r.of(code) = refusal{limiting: true}
+	s := r.of(was.code)
+	switch {
+	case s.limiting:
+		*s = refusal{limiting: true}
+		return true
+	case s.once == 0:
+		*s = refusal{once: int(r.news.Add(1)), first: was}
+		return false
+	case was.noted < s.once:
+		return false
+	}
+	r.news.Add(1)
+	*s = refusal{limiting: true}
+	return true
+}
+
+// limited notes that what was refused works with less open.
+func (l *Limits) limited(was refused) {
+	if l.refusals.limit(was) {
+		l.openFiles.lower(max(1, was.beside.opened))
+	}
 }
 
 // limitChannel remembers how many handles may be open on one channel.

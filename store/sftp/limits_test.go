@@ -195,7 +195,7 @@ func TestHandleLimit(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	var r refusals
-	r.opened(10)
+	r.opened(turn{opened: 9}, false)
 	looks := 0
 	for range 10_000 {
 		if r.suspect(3, 9) {
@@ -218,7 +218,21 @@ func TestRefusals(t *testing.T) {
 	if !r.suspect(4, 0) || r.byNumber(3) {
 		t.Error("another status")
 	}
-	r.limit(3)
+	was := refused{code: 3, beside: turn{opened: 9, files: 9}}
+	if r.limit(was) || r.limit(was) || r.byNumber(3) {
+		t.Error("it is believed at once")
+	}
+	was.noted = r.noted()
+	r.opened(turn{opened: 9, files: 9}, false)
+	if r.limit(was) || r.byNumber(3) {
+		t.Error("another one was opened beside as many")
+	}
+	was.noted = r.noted()
+	r.opened(turn{opened: 9, files: 9}, true)  // a directory
+	r.opened(turn{opened: 9, files: 8}, false) // fewer
+	if !r.limit(was) {
+		t.Error("it is not believed the second time")
+	}
 	if !r.suspect(3, 0) || !r.byNumber(3) {
 		t.Error("one that is known to be a limit")
 	}
