@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,7 @@ type gate struct {
 	waiting map[*waiter]struct{}
 	changed chan struct{} // closed and replaced when somebody has left
 	streams map[*openDir]struct{}
+	handed  atomic.Int64 // bytes that listings keep for when they begin anew
 }
 
 func newGate(l *Limits) *gate {

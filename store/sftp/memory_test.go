@@ -83,6 +83,7 @@ func TestMemoryOfGatheredListing(t *testing.T) {
 	cfg.Limits = new(Limits)
 	cfg.Limits.limitChannel(1)
 	s := openSource(t, cfg)
+	s.gate.handed.Store(maxHanded) // else it would be listed in parts up to that
 	before := heap()
 	err := ended(s.List(t.Context(), "endless"))
 	if held := heap() - before; held > 32<<20 {

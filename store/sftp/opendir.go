@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
@@ -63,19 +65,21 @@ const (
 	// maxAnew is how often a listing begins anew that the server has spoiled.
 	maxAnew = 8
 	// gatheredFreely is how many bytes a listing may gather beside others, and
-	// gatheredMost one by itself.
+	// gatheredMost one by itself, at a time.
 	gatheredFreely = 256 << 10
 	gatheredMost   = 20 << 20
 	// itemBytes is what an item takes beside its path, about.
 	itemBytes = 96
 )
 
-// list gives the entries of a directory, each once, in batches, until got says no.
+// list gives the entries of a directory in batches, until got says no: each once, or
+// again where more begin anew than handedOn has room for.
 // A listing that is spoiled, or whose handle is needed elsewhere, begins anew. Where
 // a single handle is all there is, it is read to its end and closed before got is
 // called, so that got may wait for files to be read.
 func (s *session) list(ctx context.Context, l *lane, dir string, got func([]item) bool) error {
-	r := &lister{s: s, port: l.wire(), dir: dir, got: got}
+	r := &lister{s: s, port: l.wire(), dir: dir, got: got, handed: handedOn{used: &s.gate.handed}}
+	defer r.handed.release()
 	// OpenSSH has handles for more directories than are open here.
 	r.counted = !r.port.ordered || s.limits.fewHandles()
 	for spoiled := 0; ; {
@@ -144,36 +148,59 @@ func (r *lister) open(ctx context.Context) (*openDir, error) {
 	})
 }
 
-// errLarge is a listing that is larger than what may be gathered beside others.
+// errLarge is a listing that is larger than what may be gathered at a time.
 var errLarge = errors.New("a large listing")
 
 // gather reads the whole directory, closes it and hands it over then.
 func (r *lister) gather(ctx context.Context) error {
 	items, err := r.gatherUpTo(ctx, gatheredFreely)
 	if errors.Is(err, errLarge) {
-		select {
-		case r.s.gathering <- struct{}{}:
-			defer func() { <-r.s.gathering }()
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if items, err = r.gatherUpTo(ctx, gatheredMost); errors.Is(err, errLarge) {
-			err = filesync.ErrLimit
-		}
+		return r.gatherParts(ctx)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		r.handOver(items)
 	}
+	return err
+}
+
+// gatherParts is gather for a large directory: it hands over what it may hold, and
+// lists the directory anew for what comes behind that.
+func (r *lister) gatherParts(ctx context.Context) error {
+	select {
+	case r.s.gathering <- struct{}{}:
+		defer func() { <-r.s.gathering }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for {
+		items, err := r.gatherUpTo(ctx, gatheredMost)
+		large := errors.Is(err, errLarge)
+		switch {
+		case err != nil && !large:
+			return err
+		case !r.handOver(items) || !large:
+			return nil
+		case r.handed.full || len(items) == 0: // there would be no end
+			return filesync.ErrLimit
+		}
+		r.handed.again()
+	}
+}
+
+// handOver hands over what was gathered. It is false when got says no.
+func (r *lister) handOver(items []item) bool {
 	for len(items) > 0 {
 		n := min(len(items), batchItems)
 		if !r.got(r.handed.rest(items[:n])) {
-			return nil
+			return false
 		}
 		items = items[n:]
 	}
-	return nil
+	return true
 }
 
+// gatherUpTo reads what was not handed on of the directory. When it fails with
+// errLarge, items are a part of that.
 func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err error) {
 	d, err := r.open(ctx)
 	if err != nil {
@@ -183,12 +210,14 @@ func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err e
 	bytes := 0
 	err = newListing(d, r.dir).run(ctx, func(batch []item) bool {
 		for _, it := range batch {
-			bytes += itemBytes + len(it.path)
+			if r.handed.known(it.path) {
+				continue
+			}
+			if bytes += itemBytes + len(it.path); bytes > limit {
+				return false
+			}
+			items = append(items, it)
 		}
-		if bytes > limit {
-			return false
-		}
-		items = append(items, batch...)
 		return true
 	})
 	if err == nil && bytes > limit {
@@ -197,23 +226,33 @@ func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err e
 	return items, err
 }
 
+// maxHanded bounds the hashes that all listings of a session keep, in bytes.
+const maxHanded = 8 << 20
+
 // handedOn are the items of a directory that were handed on already, by the hashes
-// of their paths, for when its listing begins anew.
+// of their paths, for when its listing begins anew. Of more items than there is room
+// for, it knows the first ones: the others are handed on again, which sync bears.
 type handedOn struct {
+	used   *atomic.Int64 // bytes, by all listings of the session
 	seed   maphash.Seed
 	hashes []uint64
-	before map[uint64]struct{} // of the listings that broke off
+	before int  // so many are of listings that broke off, and sorted
+	full   bool // there was no room for some
 }
 
 // again: the listing begins anew.
 func (h *handedOn) again() {
-	if h.before == nil {
-		h.before = make(map[uint64]struct{}, len(h.hashes))
+	slices.Sort(h.hashes)
+	h.before = len(h.hashes)
+}
+
+// known reports whether an item was handed on by a listing that broke off.
+func (h *handedOn) known(path string) bool {
+	if h.before == 0 {
+		return false
 	}
-	for _, sum := range h.hashes {
-		h.before[sum] = struct{}{}
-	}
-	h.hashes = h.hashes[:0]
+	_, known := slices.BinarySearch(h.hashes[:h.before], maphash.String(h.seed, path))
+	return known
 }
 
 // rest notes the items of a batch and gives those that are new. The batch is used
@@ -224,12 +263,26 @@ func (h *handedOn) rest(batch []item) []item {
 	}
 	rest := batch[:0]
 	for _, it := range batch {
-		sum := maphash.String(h.seed, it.path)
-		if _, was := h.before[sum]; was {
+		if h.known(it.path) {
 			continue
 		}
-		h.hashes = append(h.hashes, sum)
+		h.note(it.path)
 		rest = append(rest, it)
 	}
 	return rest
+}
+
+func (h *handedOn) note(path string) {
+	if h.used.Add(8) > maxHanded {
+		h.used.Add(-8)
+		h.full = true
+		return
+	}
+	h.hashes = append(h.hashes, maphash.String(h.seed, path))
+}
+
+// release gives the room back.
+func (h *handedOn) release() {
+	h.used.Add(-8 * int64(len(h.hashes)))
+	h.hashes, h.before = nil, 0
 }
