@@ -97,6 +97,9 @@ func (p *Pass) commit(ctx context.Context, batch []*finished) error {
 			if s, ok := f.pending.(Standing); ok {
 				if now, told := s.Stands(); told {
 					deliveries[i].Target = now
+					if now.Size >= 0 && now.Size != f.e.Size { // it is not what was sent
+						deliveries[i].After = AfterUnverified
+					}
 				}
 			}
 			committed = append(committed, deliveries[i])

@@ -1,16 +1,19 @@
 package sync_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"sftpconnector/status"
+	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 )
 
@@ -173,5 +176,57 @@ func TestListedDirectoryThatIsNotThere(t *testing.T) {
 	b.want(r, filesync.Partial, "failed=1")
 	if recs, err := b.memory.Find(t.Context(), []string{"d/x"}); err != nil || recs[0].Gone || !r.Incomplete {
 		t.Errorf("%+v, %v", recs, err)
+	}
+}
+
+// longer is a destination that tells more of each file than was sent.
+type longer struct{ filesync.Destination }
+
+type longerPending struct {
+	filesync.Pending
+	e filesync.Entry
+}
+
+func (d longer) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
+	p, err := d.Destination.Begin(ctx, e, resume)
+	return longerPending{p, e}, err
+}
+
+func (d longer) Sync(ctx context.Context, batch []filesync.Pending) []error {
+	inner := make([]filesync.Pending, len(batch))
+	for i, p := range batch {
+		inner[i] = p.(longerPending).Pending
+	}
+	return d.Destination.Sync(ctx, inner)
+}
+
+func (d longer) Publish(ctx context.Context, batch []filesync.Publication) []error {
+	inner := slices.Clone(batch)
+	for i := range inner {
+		inner[i].Pending = inner[i].Pending.(longerPending).Pending
+	}
+	return d.Destination.Publish(ctx, inner)
+}
+
+func (p longerPending) Stands() (filesync.Entry, bool) {
+	e := p.e
+	e.Size += 3
+	return e, true
+}
+
+// What stands at the destination with another size than was sent is unverified, and
+// its original stays.
+func TestOtherSizeStands(t *testing.T) {
+	b := newBench(t)
+	dst, err := local.Open(b.dir, b.ledger.Owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.to = longer{dst}
+	b.src.Put("x", "data", old)
+	r := b.pass(filesync.Automatic, func(o *filesync.Options) { o.AfterCopy.Remove = true })
+	b.want(r, filesync.Succeeded, "copied=1")
+	if r.Files.Unverified != 1 || !b.src.Has("x") {
+		t.Errorf("%d unverified, the original is there: %v", r.Files.Unverified, b.src.Has("x"))
 	}
 }

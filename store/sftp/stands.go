@@ -54,8 +54,8 @@ func (d *Destination) lookAfter(ctx context.Context, files []*publication) {
 }
 
 // awaitSize waits until a file that has its name shows its size. One that was seen
-// whole before is believed to be whole; any other that shows another size is taken
-// back.
+// whole before may show none, or more than was sent, which is what will be told of it;
+// one that was cut, and any other that shows another size, is taken back.
 func (f *publication) awaitSize(ctx context.Context) {
 	now, err := f.d.sizeShows(ctx, f.entry.Size, func() (attrs, error) {
 		e, err := f.d.lookAtOne(ctx, f.entry.Name)
@@ -67,8 +67,10 @@ func (f *publication) awaitSize(ctx context.Context) {
 		e := f.entry
 		e.ModTime = now.modTime
 		f.tells(e)
-	case f.confirmed:
-		f.tells(f.entry)
+	case f.confirmed && (now.size == 0 || now.size > f.entry.Size):
+		e := f.entry
+		e.Size = now.size
+		f.tells(e)
 	default:
 		f.done = false
 		f.fail(ctx, &sizeError{has: now.size, want: f.entry.Size})

@@ -455,3 +455,38 @@ func TestSizeThatShowsLate(t *testing.T) {
 		}
 	}
 }
+
+// A server that cuts a file when it is closed has not taken it. One that tells more than
+// was sent has, but does not confirm it.
+func TestSizeThatIsAnotherAfterClose(t *testing.T) {
+	for way, change := range map[string]func(*Config){"pending": func(*Config) {}, "direct": direct} {
+		for name, more := range map[string]int64{"cut": -2, "longer": 3} {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				u, _ := uploadFaulty(t, sftptest.Faults{Attributes: func(op sftptest.Op, path string, told *sftptest.Attributes) {
+					if op != sftptest.OpFstat && !told.Dir {
+						told.Size += more
+					}
+				}}, func(c *Config) {
+					change(c)
+					c.Timeouts.Operation = time.Second
+				})
+				data := []byte("0123456789")
+				p, _, err := u.write("x", data)
+				u.must(err)
+				err = u.publish(p, nil)
+				if more < 0 {
+					if err == nil || !strings.Contains(err.Error(), "the server has 8 bytes of it, not 10") {
+						t.Errorf("got %v", err)
+					}
+					u.wantFiles()
+					return
+				}
+				u.must(err)
+				if e, told := p.(filesync.Standing).Stands(); !told || e.Size != 13 {
+					t.Errorf("it stands as %+v, %v", e, told)
+				}
+				u.want("x", data)
+			})
+		}
+	}
+}
