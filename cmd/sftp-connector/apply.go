@@ -90,7 +90,11 @@ func (a *app) printDelivered(name string, d filesync.Delivered) {
 	if d.Delivery.Adopted {
 		verb = "present"
 	}
-	fmt.Fprintf(a.stdout, "%s: %s %s (%s)\n", name, verb, shown(d.Delivery.Source.Name), bytes(d.Delivery.Source.Size))
+	note := ""
+	if d.Delivery.After == filesync.AfterUnverified {
+		note = ", unverified"
+	}
+	fmt.Fprintf(a.stdout, "%s: %s %s (%s)%s\n", name, verb, shown(d.Delivery.Source.Name), bytes(d.Delivery.Source.Size), note)
 }
 
 // here applies in this process.
@@ -198,8 +202,11 @@ func (a *app) printPasses(asked int, passes []interapp.Pass) error {
 	return nil
 }
 
-// printTrouble says why a pass failed, and which files did.
+// printTrouble says why a pass failed, which files did, and how many were not confirmed.
 func (a *app) printTrouble(p interapp.Pass) {
+	if n := p.Files.Unverified; n > 0 {
+		fmt.Fprintf(a.stdout, "%s: %d of the copied files are unverified: the server did not confirm that what was read is what it listed; their originals are left\n", p.Connector, n)
+	}
 	if p.Error != "" {
 		fmt.Fprintf(a.stdout, "%s: %s\n", p.Connector, shown(p.Error))
 		if p.Hint != "" {

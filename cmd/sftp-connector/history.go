@@ -65,7 +65,11 @@ func (a *app) history(ctx context.Context, name string, passes, files int) error
 		if f.Error != "" {
 			note += "  (" + f.Error + ")"
 		}
-		t.row(stampOf(f.DeliveredAt), f.Pass, f.State, bytes(f.Size), note)
+		state := f.State
+		if f.Unverified {
+			state += ", unverified"
+		}
+		t.row(stampOf(f.DeliveredAt), f.Pass, state, bytes(f.Size), note)
 	}
 	t.flush()
 	return nil
