@@ -133,7 +133,7 @@ func (p *Pass) aimAt(c *candidate, target string) {
 func (p *Pass) decideDelivered(c candidate) {
 	reason := "delivered " + c.rec.Delivery.At.UTC().Format(time.RFC3339)
 	if c.rec.Unverified() {
-		reason += "; the server did not confirm what was read, so its original is left"
+		reason += "; the server did not confirm the copy, so its original is left"
 	}
 	if p.o.AfterCopy.any() && (c.rec.After == AfterOwed || c.rec.After == AfterTrying || c.rec.After == AfterCompare) {
 		reason += "; its original could not be removed or moved yet"
