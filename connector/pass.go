@@ -148,10 +148,11 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	e.mu.Lock()
 	r.id = id
 	e.mu.Unlock()
-	result, word := e.deliverable(ctx, r.Mode, e.connectAndRun(ctx, r, id, unclean))
-	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
+	result := e.connectAndRun(ctx, r, id, unclean)
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	result, word := e.deliverable(late, r.Mode, result)
+	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
 	if err := e.memory.FinishPass(late, id, result, p.Status); err != nil {
 		e.log.Error("pass not recorded", "pass", id, "error", err)
 	}
