@@ -85,8 +85,12 @@ func (s *Source) startInTurn(ctx context.Context) error {
 		return err
 	}
 	s.pool.opening++
-	if _, err := s.pool.grow(ctx); ctx.Err() != nil || errors.Is(err, errDropped) {
+	_, err := s.pool.grow(ctx)
+	switch {
+	case ctx.Err() != nil:
 		return s.startError(ctx, err)
+	case errors.Is(err, errDropped):
+		return fmt.Errorf("%w: %w", errDropped, s.startError(ctx, err))
 	}
 	return nil
 }

@@ -134,3 +134,19 @@ func TestGesftpserver(t *testing.T) {
 	d.pass(nil)
 	wantFiles(t, d.dir, want)
 }
+
+// A server that ends the connection at the second channel is served through one, also
+// the first time.
+func TestSecondChannelIsTheEnd(t *testing.T) {
+	srv := faulty(t, sftptest.Faults{DieAtChannel: 2})
+	data := noise(1000)
+	e := put(t, srv.Endpoint, "f", data)
+	cfg := keyLogin(srv.Endpoint)
+	for range 2 {
+		s := openSource(t, cfg)
+		var got memory
+		if v, err := s.Fetch(t.Context(), e, 0, &got); err != nil || !v.SameVersion(e) || string(got.b) != string(data) {
+			t.Errorf("%+v, %v", v, err)
+		}
+	}
+}
