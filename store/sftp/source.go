@@ -39,11 +39,9 @@ var (
 // is a *status.Error. ctx has no hold on the Source afterwards.
 func Open(ctx context.Context, cfg Config, observe status.Observer) (*Source, error) {
 	s := new(Source)
-	session, err := openSession(ctx, cfg, observe, s.start)
-	if err != nil {
+	if _, err := openSession(ctx, cfg, observe, s.start); err != nil { // start keeps it
 		return nil, err
 	}
-	s.session = session
 	return s, nil
 }
 
@@ -103,9 +101,10 @@ func (s *Source) startTogether(ctx context.Context) error {
 	defer stop()
 	came := make(chan dialled, 2)
 	began := time.Now()
+	on := s.session // another start may replace it while these go on
 	for range 2 {
 		go func() {
-			l, err := s.dialLane(life)
+			l, err := on.dialLane(life)
 			came <- dialled{l, err}
 		}()
 	}
@@ -153,12 +152,13 @@ func (s *Source) startBeside(ctx context.Context, came <-chan dialled, patience 
 		}
 		s.pool.settle(ctx, data)
 	case <-timer.C:
-		known := s.limits.channels.Load()
-		s.limits.setDataChannels(0)
+		on := s.session
+		known := on.limits.channels.Load()
+		on.limits.setDataChannels(0)
 		go func() {
 			if data := <-came; data.err == nil {
-				s.limits.channels.Store(known)
-				s.pool.settle(s.life, data)
+				on.limits.channels.Store(known)
+				on.pool.settle(on.life, data)
 			}
 		}()
 	case <-ctx.Done():
