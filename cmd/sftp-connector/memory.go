@@ -11,9 +11,11 @@ import (
 // The garbage collector's usual rule, a heap of twice what lives, makes it run
 // hundreds of times in a pass over small files, whose heap is tiny, and lets
 // large files take more than the 64 MiB that a small machine has to spare. So
-// the heap may grow freely up to baseMemory, and from there on by that rule.
+// the heap may grow freely up to baseMemory, and from there on by that rule, but by
+// no more than mostGarbage: a million files that wait to stand still live in 70 MB.
 const (
 	baseMemory   = 36 << 20 // bytes
+	mostGarbage  = 32 << 20 // bytes
 	freePercent  = 400
 	tuneInterval = 250 * time.Millisecond
 )
@@ -38,7 +40,8 @@ func tuneMemory(ctx context.Context) {
 			return
 		case <-tick.C:
 			metrics.Read(live)
-			debug.SetMemoryLimit(max(baseMemory, 2*int64(live[0].Value.Uint64())))
+			lives := int64(live[0].Value.Uint64())
+			debug.SetMemoryLimit(max(baseMemory, lives+min(lives, mostGarbage)))
 		}
 	}
 }
