@@ -69,6 +69,10 @@ func arrows() map[string]arrow {
 		"store/smb/smbtest":      {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
+
+		// The fault suite knows the product only from outside.
+		"faults/port":  {nil, []string{"golang.org/x/sys"}},
+		"faults/relay": {[]string{"faults/port"}, none},
 	}
 }
 

@@ -1,0 +1,46 @@
+// Package port keeps a TCP port for a server that goes away and comes back.
+//
+// While the server is away, connecting to the port is refused, and the system
+// gives the port to nobody else. Without that, a port of loopback is soon the
+// source port of some connection, and a client that tries it often enough even
+// connects to itself.
+package port
+
+import (
+	"context"
+	"fmt"
+	"net"
+)
+
+// Port is a port that is kept. Its methods may be called from any goroutine.
+type Port struct {
+	addr    string
+	release func() error
+}
+
+// Hold takes the port of addr, host:port; port 0 takes a free one. Nobody
+// listens there until Listen.
+func Hold(ctx context.Context, addr string) (*Port, error) {
+	l, err := listenConfig().Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("hold %s: %w", addr, err)
+	}
+	defer l.Close()
+	taken := l.Addr().(*net.TCPAddr)
+	release, err := bind(taken)
+	if err != nil {
+		return nil, fmt.Errorf("hold %s: %w", taken, err)
+	}
+	return &Port{addr: taken.String(), release: release}, nil
+}
+
+// Addr is the address with its port.
+func (p *Port) Addr() string { return p.addr }
+
+// Listen listens at the port. Closing the listener does not give the port back.
+func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
+	return listenConfig().Listen(ctx, "tcp", p.addr)
+}
+
+// Close gives the port back.
+func (p *Port) Close() error { return p.release() }
