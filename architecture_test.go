@@ -73,6 +73,7 @@ func arrows() map[string]arrow {
 		// The fault suite knows the product only from outside.
 		"faults/port":  {nil, []string{"golang.org/x/sys"}},
 		"faults/relay": {[]string{"faults/port"}, none},
+		"faults/sftpd": {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
 	}
 }
 

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sftpd
+
+import "errors"
+
+func (s *session) statVFS(request) (packet, error) { return nil, errors.ErrUnsupported }
