@@ -14,7 +14,9 @@ type Kind string
 // and a kind fits every operation.
 const (
 	// Fail answers Fault.Status with Fault.Text. The operation is carried out
-	// only if Fault.Done says so.
+	// only if Fault.Done says so. StatusOK is a lie, then; WRITE is not answered
+	// so, as a hole in a file is what nobody could tell. That READDIR or READ ends
+	// too early (StatusEOF) can only be told from the size of a file.
 	Fail Kind = "fail"
 	// Hang never answers. The operation is carried out only if Fault.Done says so.
 	Hang Kind = "hang"
@@ -108,6 +110,9 @@ func (k Kind) fits(op Op) bool {
 }
 
 func (f *Fault) fits(op Op, paths []string) bool {
+	if f.Kind == Fail && op == Write && f.Status == StatusOK && !f.Done {
+		return false
+	}
 	if !f.Kind.fits(op) || len(f.Ops) > 0 && !slices.Contains(f.Ops, op) {
 		return false
 	}

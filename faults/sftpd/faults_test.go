@@ -232,6 +232,21 @@ func TestWhereAndHowOftenFaultsCome(t *testing.T) {
 	}
 }
 
+// Contents are never falsified: no WRITE is said to be done that was not.
+func TestNoWriteIsAnsweredAsDoneThatWasNot(t *testing.T) {
+	t.Parallel()
+	s, root := files(t)
+	r := rawClient(t, s)
+	s.Inject(sftpd.Fault{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Write}})
+	h := r.open("/in/a", 2)
+	if got := r.status(pktWrite, h, uint64(0), "x"); got != 0 {
+		t.Errorf("WRITE: %d", got)
+	}
+	if data, err := os.ReadFile(filepath.Join(root, "in", "a")); err != nil || string(data) != "x"+content[1:] {
+		t.Errorf("the file has %q, %v", data, err)
+	}
+}
+
 // A fault that cannot be done is not counted, and comes later.
 func TestAFaultWaitsUntilItCanBeDone(t *testing.T) {
 	t.Parallel()
