@@ -15,10 +15,12 @@ type calls struct {
 	unsupported
 }
 
-type unsupported struct{ defaults }
+// unsupported puts its methods one deeper than those that go before them.
+type unsupported struct{ fuse.RawFileSystem }
 
-// defaults is embedded one deeper than the calls that go before it.
-type defaults struct{ fuse.RawFileSystem }
+func newCalls(f *FS) *calls {
+	return &calls{nameCalls{f}, fileCalls{f}, unsupported{fuse.NewDefaultRawFileSystem()}}
+}
 
 func (c *calls) String() string { return "powerfs" }
 

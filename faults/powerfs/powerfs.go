@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"log"
 	"math/rand"
 	"os"
@@ -71,7 +72,7 @@ func Mount(dir string) (*FS, error) {
 	f.nodes[fuse.FUSE_ROOT_ID] = f.root
 
 	asRoot := os.Geteuid() == 0
-	server, err := fuse.NewServer(&calls{nameCalls: nameCalls{f}, fileCalls: fileCalls{f}}, dir, &fuse.MountOptions{
+	server, err := fuse.NewServer(newCalls(f), dir, &fuse.MountOptions{
 		FsName:             "powerfs",
 		Name:               "powerfs",
 		DirectMountStrict:  asRoot,
