@@ -231,9 +231,9 @@ func (c *content) settle() {
 	c.dirty, c.older, c.sizes = nil, nil, nil
 }
 
-// cut forgets what was not durable, but for each sector and for the size with the
-// given chance.
-func (c *content) cut(r *rand.Rand, chance float64) Lost {
+// cut forgets what was not durable, but for each sector and for the size with a
+// chance.
+func (c *content) cut(r *rand.Rand, ofSector, ofSize float64) Lost {
 	var lost Lost
 	kept := maps.Clone(c.stable)
 	if kept == nil {
@@ -248,7 +248,7 @@ func (c *content) cut(r *rand.Rand, chance float64) Lost {
 			n := bits.TrailingZeros64(set)
 			versions := c.older[index*64+int64(n)]
 			var survivor []byte
-			if r.Float64() < chance {
+			if r.Float64() < ofSector {
 				survivor = c.chunks[index].sector(n)
 			} else {
 				lost.Writes++
@@ -263,7 +263,7 @@ func (c *content) cut(r *rand.Rand, chance float64) Lost {
 		}
 		kept[index] = out
 	}
-	size := c.cutSize(r, chance)
+	size := c.cutSize(r, ofSize)
 	if size != c.size {
 		lost.Truncations++
 	}

@@ -173,15 +173,15 @@ func (f *FS) forgetUnsynced(r *rand.Rand) Lost {
 	f.used = 0
 	for _, i := range f.reach() {
 		i.opens = 0
-		ofFile := data
-		if ofFile > 0 && ofFile < 1 {
-			ofFile = chance(r)
+		ofSector, ofSize, ofAttributes := data, data, data
+		if data > 0 && data < 1 {
+			ofSector, ofSize, ofAttributes = chance(r), chance(r), chance(r)
 		}
-		gone := i.data.cut(r, ofFile)
+		gone := i.data.cut(r, ofSector, ofSize)
 		lost.Writes += gone.Writes
 		lost.Truncations += gone.Truncations
 		f.used += i.data.allocated
-		if i.attributes != i.stable && r.Float64() >= ofFile {
+		if i.attributes != i.stable && r.Float64() >= ofAttributes {
 			i.attributes = i.stable
 		}
 		i.stable = i.attributes

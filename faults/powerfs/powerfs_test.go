@@ -17,14 +17,20 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(sqliteDirectory); dir != "" {
-		if err := useSQLite(dir, os.Getenv(sqliteSynchronous)); err != nil {
-			fmt.Println("failed", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	var err error
+	switch {
+	case os.Getenv(sqliteDirectory) != "":
+		err = useSQLite(os.Getenv(sqliteDirectory), os.Getenv(sqliteSynchronous))
+	case os.Getenv(mappedFile) != "":
+		err = useMapping(os.Getenv(mappedFile), os.Getenv(mappedSync) != "")
+	default:
+		goleak.VerifyTestMain(m)
+		return
 	}
-	goleak.VerifyTestMain(m)
+	if err != nil {
+		fmt.Println("failed", err)
+		os.Exit(1)
+	}
 }
 
 // mounted mounts a file system for the time of the test, and gives its directory.
