@@ -83,7 +83,7 @@ func (f *FS) find(node uint64) (*inode, fuse.Status) {
 	if f.dead {
 		return nil, fuse.EIO
 	}
-	if i := f.nodes[node]; i != nil {
+	if i := f.inodes.byNode[node]; i != nil {
 		return i, fuse.OK
 	}
 	return nil, eSTALE
@@ -96,7 +96,7 @@ func (f *FS) paths(c call, i *inode) []string {
 		return []string{path}
 	}
 	paths := []string{join(path, c.name)}
-	if to := f.nodes[c.toDir]; to != nil {
+	if to := f.inodes.byNode[c.toDir]; to != nil {
 		paths = append(paths, join(to.path(), c.toName))
 	}
 	return paths

@@ -75,9 +75,7 @@ func (c fileCalls) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse
 
 // resize truncates or lengthens a file.
 func (f *FS) resize(i *inode, size int64) {
-	f.used -= i.data.allocated
-	i.data.truncate(size)
-	f.used += i.data.allocated
+	f.room.change(&i.data, func() { i.data.truncate(size) })
 	i.touch()
 	f.watch.tell(OpTruncate, func() (string, string) { return i.path(), "" })
 }
@@ -95,7 +93,7 @@ func (c fileCalls) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string
 	i := dir.dir.entries[name]
 	switch {
 	case i == nil:
-		i = f.newInode(in.Mode&^syscall.S_IFMT|syscall.S_IFREG, in.Caller)
+		i = f.inodes.add(in.Mode&^syscall.S_IFMT|syscall.S_IFREG, in.Caller)
 		if status := f.add(dir, name, i, &out.EntryOut); !status.Ok() {
 			return status
 		}
@@ -108,7 +106,7 @@ func (c fileCalls) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string
 		if in.Flags&syscall.O_TRUNC != 0 {
 			f.resize(i, 0)
 		}
-		f.enter(i, &out.EntryOut)
+		f.inodes.enter(i, &out.EntryOut)
 	}
 	out.Fh = f.open(i)
 	return fuse.OK
@@ -145,7 +143,7 @@ func (c fileCalls) close(fh uint64) {
 	if h := c.f.handles[fh]; h != nil {
 		delete(c.f.handles, fh)
 		h.i.opens--
-		c.f.discard(h.i)
+		c.f.room.discard(h.i)
 	}
 }
 
@@ -184,31 +182,17 @@ func (c fileCalls) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) 
 	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 {
 		off = i.data.size
 	}
-	n := f.fits(&i.data, off, len(data))
+	n := f.room.fits(&i.data, off, len(data))
 	if n == 0 && len(data) > 0 {
 		return 0, eNOSPC
 	}
-	f.used -= i.data.allocated
-	i.data.write(data[:n], off)
-	f.used += i.data.allocated
+	f.room.change(&i.data, func() { i.data.write(data[:n], off) })
 	i.touch()
 	if in.Flags&syscall.O_DSYNC != 0 && !f.noFsync {
 		i.data.sync()
 	}
 	f.watch.tell(OpWrite, func() (string, string) { return i.path(), "" })
 	return uint32(n), fuse.OK
-}
-
-// fits tells how many of n bytes there is room for at off.
-func (f *FS) fits(data *content, off int64, n int) int {
-	if f.limit < 0 {
-		return n
-	}
-	for n > 0 && data.growth(off, n) > f.free() {
-		// Down to the end of the last but one block.
-		n = int(max(0, roundUp(off+int64(n), blockSize)-blockSize-off))
-	}
-	return n
 }
 
 func (c fileCalls) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
@@ -219,17 +203,15 @@ func (c fileCalls) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.
 	}
 	defer f.mu.Unlock()
 	data, from, to := &h.i.data, int64(in.Offset), int64(in.Offset+in.Length)
-	f.used -= data.allocated
-	defer func() { f.used += data.allocated }()
 	switch in.Mode {
 	case fallocPunchHole | fallocKeepSize:
-		data.zero(from, min(to, data.size))
+		f.room.change(data, func() { data.zero(from, min(to, data.size)) })
 	case fallocKeepSize:
 		return fuse.OK
 	case 0:
 		// No room is set aside: the next writer may find none.
 		if to > data.size {
-			if f.limit >= 0 && to-data.size > f.limit-f.used-data.allocated {
+			if to-data.size > f.room.free() {
 				return eNOSPC
 			}
 			data.resize(to)
@@ -272,7 +254,7 @@ func (c fileCalls) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Statu
 	}
 	defer c.f.mu.Unlock()
 	if !c.f.noFsync {
-		c.f.syncNames(h.i.dir)
+		c.f.names.sync(h.i.dir)
 		h.i.stable = h.i.attributes
 	}
 	return fuse.OK
@@ -330,11 +312,11 @@ func (c fileCalls) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.St
 		return status
 	}
 	defer f.mu.Unlock()
-	free := f.free()
+	free := f.room.free()
 	out.Bsize, out.Frsize, out.NameLen = blockSize, blockSize, 255
 	out.Bfree = uint64(free / blockSize)
 	out.Bavail = out.Bfree
-	out.Blocks = uint64((f.used + free) / blockSize)
-	out.Files, out.Ffree = 1<<30, 1<<30-f.lastIno
+	out.Blocks = uint64((f.room.used + free) / blockSize)
+	out.Files, out.Ffree = 1<<30, 1<<30-f.inodes.lastIno
 	return fuse.OK
 }

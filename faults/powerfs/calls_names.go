@@ -25,14 +25,14 @@ func (n nameCalls) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string,
 	if i == nil {
 		return fuse.ENOENT
 	}
-	n.f.enter(i, out)
+	n.f.inodes.enter(i, out)
 	return fuse.OK
 }
 
 func (n nameCalls) Forget(node, times uint64) {
 	n.f.mu.Lock()
 	defer n.f.mu.Unlock()
-	n.f.forget(node, times)
+	n.f.inodes.forget(node, times)
 }
 
 // add gives a new inode a name, with mu held.
@@ -50,14 +50,14 @@ func (f *FS) add(dir *inode, name string, i *inode, out *fuse.EntryOut) fuse.Sta
 	i.nlink++
 	i.parent, i.name = dir, name
 	i.ctime = time.Now()
-	logged := f.log([]edit{{dir.dir, name, i}}, nil, false)
+	logged := f.names.log([]edit{{dir.dir, name, i}}, nil, false)
 	if i.isDir() {
 		i.nlink = 2
 		dir.nlink++
 		logged.makes, i.dir.made = i.dir, logged
 	}
 	dir.touch()
-	f.enter(i, out)
+	f.inodes.enter(i, out)
 	return fuse.OK
 }
 
@@ -92,10 +92,10 @@ func (n nameCalls) make(c call, mode uint32, target string, out *fuse.EntryOut) 
 		return status
 	}
 	defer n.f.mu.Unlock()
-	if c.op == OpMkdir && n.f.free() < blockSize {
+	if c.op == OpMkdir && n.f.room.free() < blockSize {
 		return eNOSPC
 	}
-	i := n.f.newInode(mode, c.header.Caller)
+	i := n.f.inodes.add(mode, c.header.Caller)
 	i.target = target
 	status = n.f.add(dir, c.name, i, out)
 	if status.Ok() {
@@ -166,7 +166,7 @@ func (n nameCalls) remove(c call) fuse.Status {
 	case i.isDir() && len(i.dir.entries) > 0:
 		return eNOTEMPTY
 	}
-	f.log([]edit{{dir.dir, c.name, nil}}, emptied(i), false)
+	f.names.log([]edit{{dir.dir, c.name, nil}}, emptied(i), false)
 	f.dropped(dir, i)
 	dir.touch()
 	f.watch.tell(c.op, func() (string, string) { return join(dir.path(), c.name), "" })
@@ -190,7 +190,7 @@ func (f *FS) dropped(dir, i *inode) {
 		return
 	}
 	i.nlink--
-	f.discard(i)
+	f.room.discard(i)
 }
 
 func (n nameCalls) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
@@ -230,7 +230,7 @@ func (n nameCalls) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, ne
 	case over != nil && over.isDir() && len(over.dir.entries) > 0:
 		return eNOTEMPTY
 	}
-	f.log([]edit{{from.dir, oldName, nil}, {to.dir, newName, i}}, emptied(over), i.isDir())
+	f.names.log([]edit{{from.dir, oldName, nil}, {to.dir, newName, i}}, emptied(over), i.isDir())
 	if over != nil {
 		f.dropped(to, over)
 	}
@@ -245,7 +245,7 @@ func (f *FS) exchange(from, to *inode, oldName, newName string) fuse.Status {
 	if other == nil {
 		return fuse.ENOENT
 	}
-	f.log([]edit{{from.dir, oldName, other}, {to.dir, newName, i}}, nil, i.isDir() || other.isDir())
+	f.names.log([]edit{{from.dir, oldName, other}, {to.dir, newName, i}}, nil, i.isDir() || other.isDir())
 	f.moved(i, from, to, newName)
 	f.moved(other, to, from, oldName)
 	f.watch.tell(OpRename, func() (string, string) { return other.path(), i.path() })

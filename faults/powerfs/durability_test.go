@@ -79,59 +79,100 @@ func listing(t *testing.T, want string) func(dir string) string {
 	}
 }
 
-func TestNamesAndContentsSurviveApart(t *testing.T) {
-	text := strings.Repeat("text ", 2000)
-	at := filepath.Join
-	for _, c := range []struct {
-		name  string
-		scene func(t *testing.T, dir string)
-		want  []string
-	}{
+// scene is what is done before a power cut, and what may be left of it.
+type scene struct {
+	name string
+	do   func(t *testing.T, dir string)
+	want []string // each is seen with some seed, and nothing else
+}
+
+func test(t *testing.T, scenes []scene) {
+	t.Helper()
+	for _, c := range scenes {
+		t.Run(c.name, func(t *testing.T) {
+			wantOutcomes(t, survivors(t, func(dir string) { c.do(t, dir) }, listing(t, text())), c.want...)
+		})
+	}
+}
+
+func text() string { return strings.Repeat("text ", 2000) }
+
+func at(names ...string) string { return filepath.Join(names...) }
+
+func TestContentsSurviveApart(t *testing.T) {
+	test(t, []scene{
 		{"all is synced", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
+			write(t, at(dir, "a"), []byte(text()), true)
 			syncDir(t, dir)
 		}, []string{"a whole"}},
-		{"the name is not", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
-		}, []string{"", "a whole"}},
 		{"the contents are not", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), false)
+			write(t, at(dir, "a"), []byte(text()), false)
 			syncDir(t, dir)
 		}, []string{"a empty", "a zeros", "a half", "a whole"}},
 		{"renamed with the contents synced", func(t *testing.T, dir string) {
-			write(t, at(dir, "tmp"), []byte(text), true)
+			write(t, at(dir, "tmp"), []byte(text()), true)
 			must(t, os.Rename(at(dir, "tmp"), at(dir, "a")))
 			syncDir(t, dir)
 		}, []string{"a whole"}},
 		{"renamed before the contents are synced", func(t *testing.T, dir string) {
-			write(t, at(dir, "tmp"), []byte(text), false)
+			write(t, at(dir, "tmp"), []byte(text()), false)
 			must(t, os.Rename(at(dir, "tmp"), at(dir, "a")))
 			syncDir(t, dir)
 		}, []string{"a empty", "a zeros", "a half", "a whole"}},
+		{"truncated", func(t *testing.T, dir string) {
+			write(t, at(dir, "a"), []byte(text()), true)
+			syncDir(t, dir)
+			must(t, os.Truncate(at(dir, "a"), 0))
+		}, []string{"a empty", "a whole", "a half", "a zeros"}},
+		{"written with O_SYNC", func(t *testing.T, dir string) {
+			file, err := os.OpenFile(at(dir, "a"), os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
+			must(t, err)
+			_, err = file.WriteString(text())
+			must(t, err)
+			must(t, file.Close())
+			syncDir(t, dir)
+		}, []string{"a whole"}},
+		{"written with fdatasync", func(t *testing.T, dir string) {
+			file, err := os.Create(at(dir, "a"))
+			must(t, err)
+			_, err = file.WriteString(text())
+			must(t, err)
+			must(t, syscall.Fdatasync(int(file.Fd())))
+			must(t, file.Close())
+			syncDir(t, dir)
+		}, []string{"a whole"}},
+	})
+}
+
+func TestNamesSurviveApart(t *testing.T) {
+	test(t, []scene{
+		{"the name is not", func(t *testing.T, dir string) {
+			write(t, at(dir, "a"), []byte(text()), true)
+		}, []string{"", "a whole"}},
 		{"the rename is not synced", func(t *testing.T, dir string) {
-			write(t, at(dir, "tmp"), []byte(text), true)
+			write(t, at(dir, "tmp"), []byte(text()), true)
 			syncDir(t, dir)
 			must(t, os.Rename(at(dir, "tmp"), at(dir, "a")))
 		}, []string{"tmp whole", "a whole"}},
 		{"replaced", func(t *testing.T, dir string) {
 			write(t, at(dir, "a"), []byte("other"), true)
-			write(t, at(dir, "b"), []byte(text), true)
+			write(t, at(dir, "b"), []byte(text()), true)
 			syncDir(t, dir)
 			must(t, os.Rename(at(dir, "b"), at(dir, "a")))
 		}, []string{"a half, b whole", "a whole"}},
 		{"removed", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
+			write(t, at(dir, "a"), []byte(text()), true)
 			syncDir(t, dir)
 			must(t, os.Remove(at(dir, "a")))
 		}, []string{"", "a whole"}},
 		{"removed for good", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
+			write(t, at(dir, "a"), []byte(text()), true)
 			syncDir(t, dir)
 			must(t, os.Remove(at(dir, "a")))
 			syncDir(t, dir)
 		}, []string{""}},
 		{"moved into a new directory", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
+			write(t, at(dir, "a"), []byte(text()), true)
 			syncDir(t, dir)
 			must(t, os.Mkdir(at(dir, "d"), 0o755))
 			must(t, os.Rename(at(dir, "a"), at(dir, "d", "a")))
@@ -139,7 +180,7 @@ func TestNamesAndContentsSurviveApart(t *testing.T) {
 		}, []string{"a whole", "d/, d/a whole"}},
 		{"moved out of a removed directory", func(t *testing.T, dir string) {
 			must(t, os.Mkdir(at(dir, "d"), 0o755))
-			write(t, at(dir, "d", "a"), []byte(text), true)
+			write(t, at(dir, "d", "a"), []byte(text()), true)
 			syncDir(t, at(dir, "d"))
 			syncDir(t, dir)
 			must(t, os.Rename(at(dir, "d", "a"), at(dir, "a")))
@@ -149,39 +190,13 @@ func TestNamesAndContentsSurviveApart(t *testing.T) {
 			file, err := os.Create(at(dir, "a"))
 			must(t, err)
 			must(t, os.Remove(at(dir, "a")))
-			_, err = file.WriteString(text)
+			_, err = file.WriteString(text())
 			must(t, err)
 			must(t, file.Sync())
 			must(t, file.Close())
 			syncDir(t, dir)
 		}, []string{""}},
-		{"truncated", func(t *testing.T, dir string) {
-			write(t, at(dir, "a"), []byte(text), true)
-			syncDir(t, dir)
-			must(t, os.Truncate(at(dir, "a"), 0))
-		}, []string{"a empty", "a whole", "a half", "a zeros"}},
-		{"written with O_SYNC", func(t *testing.T, dir string) {
-			file, err := os.OpenFile(at(dir, "a"), os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
-			must(t, err)
-			_, err = file.WriteString(text)
-			must(t, err)
-			must(t, file.Close())
-			syncDir(t, dir)
-		}, []string{"a whole"}},
-		{"written with fdatasync", func(t *testing.T, dir string) {
-			file, err := os.Create(at(dir, "a"))
-			must(t, err)
-			_, err = file.WriteString(text)
-			must(t, err)
-			must(t, syscall.Fdatasync(int(file.Fd())))
-			must(t, file.Close())
-			syncDir(t, dir)
-		}, []string{"a whole"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			wantOutcomes(t, survivors(t, func(dir string) { c.scene(t, dir) }, listing(t, text)), c.want...)
-		})
-	}
+	})
 }
 
 // A write may survive in half, and the sectors of it in any order.

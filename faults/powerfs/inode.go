@@ -72,11 +72,19 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// newInode makes a node without a name.
-func (f *FS) newInode(mode uint32, caller fuse.Caller) *inode {
-	f.lastIno++
+// inodes are those that have a name, or that the kernel knows.
+type inodes struct {
+	root   *inode
+	byNode map[uint64]*inode // by the kernel's name
+
+	lastIno, lastNode uint64 // the last that were given away
+}
+
+// add makes an inode without a name.
+func (t *inodes) add(mode uint32, caller fuse.Caller) *inode {
+	t.lastIno++
 	now := time.Now()
-	i := &inode{ino: f.lastIno, attributes: attributes{mode, caller.Uid, caller.Gid, now, now, now}}
+	i := &inode{ino: t.lastIno, attributes: attributes{mode, caller.Uid, caller.Gid, now, now, now}}
 	i.stable = i.attributes
 	if i.kind() == syscall.S_IFDIR {
 		i.dir = newDirectory()
@@ -104,11 +112,11 @@ func (i *inode) fill(out *fuse.Attr) {
 }
 
 // enter tells the kernel of i. All timeouts are 0: it asks again each time.
-func (f *FS) enter(i *inode, out *fuse.EntryOut) {
+func (t *inodes) enter(i *inode, out *fuse.EntryOut) {
 	if i.node == 0 {
-		f.lastNode++
-		i.node = f.lastNode
-		f.nodes[i.node] = i
+		t.lastNode++
+		i.node = t.lastNode
+		t.byNode[i.node] = i
 	}
 	i.lookups++
 	out.NodeId = i.node
@@ -116,30 +124,32 @@ func (f *FS) enter(i *inode, out *fuse.EntryOut) {
 }
 
 // forget takes back n times that the kernel was told of a node.
-func (f *FS) forget(node, n uint64) {
-	i := f.nodes[node]
-	if i == nil || i == f.root {
+func (t *inodes) forget(node, n uint64) {
+	i := t.byNode[node]
+	if i == nil || i == t.root {
 		return
 	}
 	i.lookups -= min(n, i.lookups)
 	if i.lookups == 0 {
-		delete(f.nodes, node)
+		delete(t.byNode, node)
 		i.node = 0
 	}
 }
 
-// discard gives back the room of a node that has no name and no handle.
-func (f *FS) discard(i *inode) {
-	if i.nlink == 0 && i.opens == 0 {
-		f.used -= i.data.allocated
-		i.data.allocated = 0
+// forgetAll takes back all that the kernel was told.
+func (t *inodes) forgetAll() {
+	for _, i := range t.byNode {
+		i.node, i.lookups = 0, 0
 	}
+	clear(t.byNode)
+	t.root.node = fuse.FUSE_ROOT_ID
+	t.byNode[fuse.FUSE_ROOT_ID] = t.root
 }
 
-// regularNodes are the nodes whose contents the kernel may hold in its cache.
-func (f *FS) regularNodes() []uint64 {
+// cached are the nodes whose contents the kernel may hold in its cache.
+func (t *inodes) cached() []uint64 {
 	var nodes []uint64
-	for node, i := range f.nodes {
+	for node, i := range t.byNode {
 		if i.kind() == syscall.S_IFREG {
 			nodes = append(nodes, node)
 		}
@@ -149,7 +159,7 @@ func (f *FS) regularNodes() []uint64 {
 
 // reach walks all that names lead to after a power cut, counts links and room anew,
 // and gives the inodes in the order of their numbers.
-func (f *FS) reach() []*inode {
+func (t *inodes) reach() []*inode {
 	found := map[*inode]bool{}
 	var walk func(i *inode)
 	walk = func(i *inode) {
@@ -173,7 +183,7 @@ func (f *FS) reach() []*inode {
 			}
 		}
 	}
-	f.root.nlink = 0
-	walk(f.root)
+	t.root.nlink = 0
+	walk(t.root)
 	return slices.SortedFunc(maps.Keys(found), func(a, b *inode) int { return cmp.Compare(a.ino, b.ino) })
 }

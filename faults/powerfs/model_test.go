@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -111,79 +112,91 @@ func summary(data []byte) string {
 
 var names = rapid.SampledFrom([]string{"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "e"})
 
-func (w *twin) actions() map[string]func(*rapid.T) {
-	fill := byte(0)
-	bytes := func(n int) []byte {
-		fill++
-		return []byte(strings.Repeat(string(rune('a'+fill%26)), n))
-	}
-	offset, length := rapid.OneOf(rapid.IntRange(0, 5000), rapid.IntRange(0, 100_000)), rapid.OneOf(rapid.IntRange(0, 700), rapid.IntRange(0, 70_000))
-	name := func(t *rapid.T) string { return names.Draw(t, "name") }
-	flags := rapid.SampledFrom([]int{os.O_RDWR | os.O_CREATE, os.O_RDWR | os.O_CREATE | os.O_EXCL, os.O_RDWR | os.O_CREATE | os.O_TRUNC,
+var (
+	offsets = rapid.OneOf(rapid.IntRange(0, 5000), rapid.IntRange(0, 100_000))
+	lengths = rapid.OneOf(rapid.IntRange(0, 700), rapid.IntRange(0, 70_000))
+	flags   = rapid.SampledFrom([]int{os.O_RDWR | os.O_CREATE, os.O_RDWR | os.O_CREATE | os.O_EXCL, os.O_RDWR | os.O_CREATE | os.O_TRUNC,
 		os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_CREATE | os.O_SYNC})
-	simple := func(what string, do func(name string) error) func(*rapid.T) {
+)
+
+func (w *twin) actions() map[string]func(*rapid.T) {
+	actions := w.actionsOnNames()
+	maps.Copy(actions, w.actionsOnFiles())
+	actions[""] = w.compare
+	return actions
+}
+
+func (w *twin) compare(t *rapid.T) {
+	w.both(t, "all", func(side int, _ func(string) string) (string, error) { return tree(w.dirs[side]) })
+}
+
+// actionsOnFiles open files, and use those that are open.
+func (w *twin) actionsOnFiles() map[string]func(*rapid.T) {
+	fill := byte(0)
+	opened := func(what string, do func(file *os.File, off int64, size int) (string, error)) func(*rapid.T) {
 		return func(t *rapid.T) {
-			n := name(t)
-			w.both(t, what+" "+n, func(_ int, at func(string) string) (string, error) { return "", do(at(n)) })
+			if len(w.open[0]) == 0 {
+				return
+			}
+			n := rapid.IntRange(0, len(w.open[0])-1).Draw(t, "file")
+			off, size := int64(offsets.Draw(t, "offset")), lengths.Draw(t, "length")
+			fill++
+			w.both(t, what, func(side int, _ func(string) string) (string, error) {
+				return do(w.open[side][n], off, size)
+			})
 		}
 	}
-	pair := func(what string, do func(from, to string) error) func(*rapid.T) {
-		return func(t *rapid.T) {
-			from, to := name(t), name(t)
-			w.both(t, what+" "+from+" "+to, func(_ int, at func(string) string) (string, error) { return "", do(at(from), at(to)) })
-		}
-	}
-	return map[string]func(*rapid.T){
+	actions := map[string]func(*rapid.T){
 		"open": func(t *rapid.T) {
-			n, how := name(t), flags.Draw(t, "flags")
-			w.both(t, "open "+n, func(side int, at func(string) string) (string, error) {
-				file, err := os.OpenFile(at(n), how, 0o640)
+			name, how := names.Draw(t, "name"), flags.Draw(t, "flags")
+			w.both(t, "open "+name, func(side int, at func(string) string) (string, error) {
+				file, err := os.OpenFile(at(name), how, 0o640)
 				if err == nil {
 					w.open[side] = append(w.open[side], file)
 				}
 				return "", err
 			})
 		},
-		"close": func(t *rapid.T) {
-			w.closeAll()
-		},
-		"write": func(t *rapid.T) {
-			if len(w.open[0]) == 0 {
-				return
+		"close": func(t *rapid.T) { w.closeAll() },
+		"write": opened("write", func(file *os.File, off int64, size int) (string, error) {
+			if _, err := file.Seek(off, io.SeekStart); err != nil {
+				return "", err
 			}
-			n, off, data := rapid.IntRange(0, len(w.open[0])-1).Draw(t, "file"), int64(offset.Draw(t, "offset")), bytes(length.Draw(t, "length"))
-			w.both(t, "write", func(side int, _ func(string) string) (string, error) {
-				if _, err := w.open[side][n].Seek(off, io.SeekStart); err != nil {
-					return "", err
-				}
-				n, err := w.open[side][n].Write(data)
-				return fmt.Sprint(n), err
-			})
-		},
-		"read": func(t *rapid.T) {
-			if len(w.open[0]) == 0 {
-				return
-			}
-			n, off, size := rapid.IntRange(0, len(w.open[0])-1).Draw(t, "file"), int64(offset.Draw(t, "offset")), length.Draw(t, "length")
-			w.both(t, "read", func(side int, _ func(string) string) (string, error) {
-				data := make([]byte, size)
-				n, err := w.open[side][n].ReadAt(data, off)
-				return summary(data[:n]), err
-			})
-		},
-		"fallocate": func(t *rapid.T) {
-			if len(w.open[0]) == 0 {
-				return
-			}
-			n, off, size := rapid.IntRange(0, len(w.open[0])-1).Draw(t, "file"), int64(offset.Draw(t, "offset")), int64(length.Draw(t, "length"))
-			mode := rapid.SampledFrom([]uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE}).Draw(t, "mode")
-			w.both(t, "fallocate", func(side int, _ func(string) string) (string, error) {
-				return "", unix.Fallocate(int(w.open[side][n].Fd()), mode, off, size)
-			})
-		},
+			n, err := file.Write([]byte(strings.Repeat(string(rune('a'+fill%26)), size)))
+			return fmt.Sprint(n), err
+		}),
+		"read": opened("read", func(file *os.File, off int64, size int) (string, error) {
+			data := make([]byte, size)
+			n, err := file.ReadAt(data, off)
+			return summary(data[:n]), err
+		}),
+	}
+	for _, mode := range []uint32{0, unix.FALLOC_FL_KEEP_SIZE, unix.FALLOC_FL_KEEP_SIZE | unix.FALLOC_FL_PUNCH_HOLE} {
+		actions[fmt.Sprint("fallocate ", mode)] = opened("fallocate", func(file *os.File, off int64, size int) (string, error) {
+			return "", unix.Fallocate(int(file.Fd()), mode, off, int64(size))
+		})
+	}
+	return actions
+}
+
+// actionsOnNames take one path, or two.
+func (w *twin) actionsOnNames() map[string]func(*rapid.T) {
+	simple := func(what string, do func(name string) error) func(*rapid.T) {
+		return func(t *rapid.T) {
+			name := names.Draw(t, "name")
+			w.both(t, what+" "+name, func(_ int, at func(string) string) (string, error) { return "", do(at(name)) })
+		}
+	}
+	pair := func(what string, do func(from, to string) error) func(*rapid.T) {
+		return func(t *rapid.T) {
+			from, to := names.Draw(t, "from"), names.Draw(t, "to")
+			w.both(t, what+" "+from+" "+to, func(_ int, at func(string) string) (string, error) { return "", do(at(from), at(to)) })
+		}
+	}
+	return map[string]func(*rapid.T){
 		"truncate": func(t *rapid.T) {
-			n, size := name(t), int64(offset.Draw(t, "size"))
-			w.both(t, "truncate "+n, func(_ int, at func(string) string) (string, error) { return "", os.Truncate(at(n), size) })
+			size := int64(offsets.Draw(t, "size"))
+			simple("truncate", func(name string) error { return os.Truncate(name, size) })(t)
 		},
 		"mkdir":  simple("mkdir", func(name string) error { return syscall.Mkdir(name, 0o755) }),
 		"rmdir":  simple("rmdir", syscall.Rmdir),
@@ -199,9 +212,6 @@ func (w *twin) actions() map[string]func(*rapid.T) {
 		"link":     pair("link", syscall.Link),
 		"swap":     pair("swap", func(from, to string) error { return renameat2(from, to, unix.RENAME_EXCHANGE) }),
 		"move new": pair("move new", func(from, to string) error { return renameat2(from, to, unix.RENAME_NOREPLACE) }),
-		"": func(t *rapid.T) {
-			w.both(t, "all", func(side int, _ func(string) string) (string, error) { return tree(w.dirs[side]) })
-		},
 	}
 }
 
@@ -228,7 +238,7 @@ func TestItIsLikeARealFileSystem(t *testing.T) {
 		if lost := f.Restore(rand.New(rand.NewSource(int64(run)))); lost != (Lost{}) {
 			t.Fatalf("after a sync there was lost: %+v", lost)
 		}
-		w.actions()[""](t)
+		w.compare(t)
 		if err := os.RemoveAll(w.dirs[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +247,7 @@ func TestItIsLikeARealFileSystem(t *testing.T) {
 	must(t, waitFor(func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return f.used == 0 && len(f.handles) == 0 && len(f.nodes) == 1
+		return f.room.used == 0 && len(f.handles) == 0 && len(f.inodes.byNode) == 1
 	}))
 }
 

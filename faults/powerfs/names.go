@@ -45,11 +45,18 @@ type nameOp struct {
 	done   bool // it is durable
 }
 
+// journal has the operations on names that are not durable.
+type journal struct {
+	ops      map[*nameOp]bool
+	lastMove *nameOp // the last rename of a directory
+	last     uint64  // the number of the last operation
+}
+
 // log carries out edits of names. emptied are the directories that it removes;
 // moves says that it renames a directory.
-func (f *FS) log(edits []edit, emptied []*directory, moves bool) *nameOp {
-	f.lastOp++
-	op := &nameOp{number: f.lastOp, edits: edits}
+func (j *journal) log(edits []edit, emptied []*directory, moves bool) *nameOp {
+	j.last++
+	op := &nameOp{number: j.last, edits: edits}
 	for _, e := range edits {
 		if before := e.dir.last[e.name]; before != nil {
 			op.after = append(op.after, before)
@@ -62,10 +69,10 @@ func (f *FS) log(edits []edit, emptied []*directory, moves bool) *nameOp {
 		op.after = append(op.after, dir.pending...)
 	}
 	if moves {
-		if f.lastMove != nil && !f.lastMove.done {
-			op.after = append(op.after, f.lastMove)
+		if j.lastMove != nil && !j.lastMove.done {
+			op.after = append(op.after, j.lastMove)
 		}
-		f.lastMove = op
+		j.lastMove = op
 	}
 	for n, e := range edits {
 		if e.to == nil {
@@ -78,12 +85,12 @@ func (f *FS) log(edits []edit, emptied []*directory, moves bool) *nameOp {
 			e.dir.pending = append(e.dir.pending, op)
 		}
 	}
-	f.ops[op] = true
+	j.ops[op] = true
 	return op
 }
 
-// syncNames makes the names of a directory durable.
-func (f *FS) syncNames(dir *directory) {
+// sync makes the names of a directory durable.
+func (j *journal) sync(dir *directory) {
 	synced := slices.Clone(dir.pending)
 	for _, op := range synced {
 		op.synced = true
@@ -99,7 +106,7 @@ func (f *FS) syncNames(dir *directory) {
 	slices.SortFunc(synced, byNumber)
 	touched := map[*directory]bool{}
 	for _, op := range synced {
-		f.commit(op, touched)
+		j.commit(op, touched)
 	}
 	for dir := range touched {
 		dir.pending = slices.DeleteFunc(dir.pending, func(op *nameOp) bool { return op.done })
@@ -110,13 +117,13 @@ func byNumber(a, b *nameOp) int { return cmp.Compare(a.number, b.number) }
 
 // commit makes a synced operation durable if all that it depends on is, and then
 // those that waited for it in the directory that it makes.
-func (f *FS) commit(op *nameOp, touched map[*directory]bool) {
+func (j *journal) commit(op *nameOp, touched map[*directory]bool) {
 	undone := func(op *nameOp) bool { return !op.done }
 	if op.done || !op.synced || slices.ContainsFunc(op.after, undone) || slices.ContainsFunc(op.within, undone) {
 		return
 	}
 	made := op.makes
-	f.finish(op)
+	j.finish(op)
 	for _, e := range op.edits {
 		touched[e.dir] = true
 		if e.dir.last[e.name] == op {
@@ -127,15 +134,15 @@ func (f *FS) commit(op *nameOp, touched map[*directory]bool) {
 	if made != nil {
 		made.made = nil
 		for _, waiting := range slices.Clone(made.pending) {
-			f.commit(waiting, touched)
+			j.commit(waiting, touched)
 		}
 	}
 }
 
 // finish applies an operation to the durable names.
-func (f *FS) finish(op *nameOp) {
+func (j *journal) finish(op *nameOp) {
 	op.done = true
-	delete(f.ops, op)
+	delete(j.ops, op)
 	for _, e := range op.edits {
 		if e.to == nil {
 			delete(e.dir.stable, e.name)
@@ -145,14 +152,14 @@ func (f *FS) finish(op *nameOp) {
 	}
 }
 
-// cutNames forgets the operations on names that were not durable, but for each
+// cut forgets the operations on names that were not durable, but for each
 // with the given chance, and tells how many it forgot. What the directories hold
 // afterwards are their durable names.
-func (f *FS) cutNames(r *rand.Rand, chance float64) int {
+func (j *journal) cut(r *rand.Rand, chance float64) int {
 	undone := func(op *nameOp) bool { return !op.done }
 	lost := 0
 	dirs := map[*directory]bool{}
-	for _, op := range slices.SortedFunc(maps.Keys(f.ops), byNumber) {
+	for _, op := range slices.SortedFunc(maps.Keys(j.ops), byNumber) {
 		for _, e := range op.edits {
 			dirs[e.dir] = true
 		}
@@ -164,14 +171,14 @@ func (f *FS) cutNames(r *rand.Rand, chance float64) int {
 			lost++
 			continue
 		}
-		f.finish(op)
+		j.finish(op)
 	}
 	for dir := range dirs {
 		dir.entries = maps.Clone(dir.stable)
 		dir.pending, dir.made = nil, nil
 		clear(dir.last)
 	}
-	clear(f.ops)
-	f.lastMove = nil
+	clear(j.ops)
+	j.lastMove = nil
 	return lost
 }

@@ -32,19 +32,14 @@ type FS struct {
 
 	// mu is held for no longer than it takes to change what is in memory. Nobody
 	// who holds it touches the mount.
-	mu       sync.Mutex
-	dead     bool   // the power is cut
-	epoch    uint64 // power cuts so far
-	root     *inode
-	nodes    map[uint64]*inode // by the kernel's number
-	handles  map[uint64]*handle
-	ops      map[*nameOp]bool // operations on names that are not durable
-	lastMove *nameOp          // the last rename of a directory
-	used     int64            // bytes
-	limit    int64            // bytes; negative: none
-
-	// The last numbers that were given away.
-	lastIno, lastNode, lastHandle, lastOp uint64
+	mu         sync.Mutex
+	dead       bool   // the power is cut
+	epoch      uint64 // power cuts so far
+	inodes     inodes
+	names      journal
+	room       room
+	handles    map[uint64]*handle
+	lastHandle uint64
 }
 
 // Lost counts what a power cut took.
@@ -59,17 +54,17 @@ func Mount(dir string) (*FS, error) {
 	f := &FS{
 		mount:   dir,
 		served:  make(chan struct{}),
-		nodes:   map[uint64]*inode{},
 		handles: map[uint64]*handle{},
-		ops:     map[*nameOp]bool{},
-		limit:   -1,
+		inodes:  inodes{byNode: map[uint64]*inode{}},
+		names:   journal{ops: map[*nameOp]bool{}},
+		room:    room{limit: -1},
 	}
 	f.faults.init()
 	f.watch.init()
-	f.root = f.newInode(syscall.S_IFDIR|0o755, fuse.Caller{Owner: *fuse.CurrentOwner()})
-	f.root.nlink = 2
-	f.root.node, f.lastNode = fuse.FUSE_ROOT_ID, fuse.FUSE_ROOT_ID
-	f.nodes[fuse.FUSE_ROOT_ID] = f.root
+	f.inodes.root = f.inodes.add(syscall.S_IFDIR|0o755, fuse.Caller{Owner: *fuse.CurrentOwner()})
+	f.inodes.root.nlink = 2
+	f.inodes.lastNode = fuse.FUSE_ROOT_ID
+	f.inodes.forgetAll()
 
 	asRoot := os.Geteuid() == 0
 	server, err := fuse.NewServer(newCalls(f), dir, &fuse.MountOptions{
@@ -143,7 +138,7 @@ func (f *FS) Cut() {
 func (f *FS) Restore(r *rand.Rand) Lost {
 	f.Cut()
 	f.mu.Lock()
-	nodes := f.regularNodes()
+	nodes := f.inodes.cached()
 	f.mu.Unlock()
 	// The kernel may try to write dirty pages first, and gets errors. An error here
 	// says that the kernel has no such node any more.
@@ -155,12 +150,7 @@ func (f *FS) Restore(r *rand.Rand) Lost {
 	defer f.mu.Unlock()
 	lost := f.forgetUnsynced(r)
 	f.epoch++
-	for _, i := range f.nodes {
-		i.node, i.lookups = 0, 0
-	}
-	clear(f.nodes)
-	f.root.node = fuse.FUSE_ROOT_ID
-	f.nodes[fuse.FUSE_ROOT_ID] = f.root
+	f.inodes.forgetAll()
 	clear(f.handles)
 	f.dead = false
 	return lost
@@ -168,10 +158,10 @@ func (f *FS) Restore(r *rand.Rand) Lost {
 
 // forgetUnsynced leaves what survives a power cut, all of it durable.
 func (f *FS) forgetUnsynced(r *rand.Rand) Lost {
-	lost := Lost{Names: f.cutNames(r, chance(r))}
+	lost := Lost{Names: f.names.cut(r, chance(r))}
 	data := chance(r)
-	f.used = 0
-	for _, i := range f.reach() {
+	f.room.used = 0
+	for _, i := range f.inodes.reach() {
 		i.opens = 0
 		ofSector, ofSize, ofAttributes := data, data, data
 		if data > 0 && data < 1 {
@@ -180,7 +170,7 @@ func (f *FS) forgetUnsynced(r *rand.Rand) Lost {
 		gone := i.data.cut(r, ofSector, ofSize)
 		lost.Writes += gone.Writes
 		lost.Truncations += gone.Truncations
-		f.used += i.data.allocated
+		f.room.used += i.data.allocated
 		if i.attributes != i.stable && r.Float64() >= ofAttributes {
 			i.attributes = i.stable
 		}
@@ -205,11 +195,11 @@ func chance(r *rand.Rand) float64 {
 func (f *FS) Sync() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for op := range f.ops {
+	for op := range f.names.ops {
 		op.synced = true
 	}
-	f.cutNames(rand.New(rand.NewSource(0)), 1)
-	for _, i := range f.reach() {
+	f.names.cut(rand.New(rand.NewSource(0)), 1)
+	for _, i := range f.inodes.reach() {
 		i.data.sync()
 		i.stable = i.attributes
 	}
@@ -221,15 +211,7 @@ func (f *FS) Sync() {
 func (f *FS) SetFree(bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.limit = -1; bytes >= 0 {
-		f.limit = f.used + bytes
+	if f.room.limit = -1; bytes >= 0 {
+		f.room.limit = f.room.used + bytes
 	}
-}
-
-// free tells how many bytes are left.
-func (f *FS) free() int64 {
-	if f.limit < 0 {
-		return 1<<42 - f.used
-	}
-	return max(0, f.limit-f.used)
 }
