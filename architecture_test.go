@@ -67,6 +67,7 @@ func arrows() map[string]arrow {
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
 		"store/smb/smbtest":      {nil, nil},
+		"faults/powerfs":         {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
 

@@ -9,6 +9,7 @@ require (
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/dustin/go-humanize v1.1.0
 	github.com/gofrs/flock v0.13.1
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/kayrus/putty v1.0.5
 	github.com/pkg/sftp v1.13.12
 	github.com/prometheus/client_golang v1.25.0
