@@ -18,6 +18,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/durable"
 	"sftpconnector/space"
 	"sftpconnector/store/local"
 	"sftpconnector/sync/ledger"
@@ -143,7 +144,7 @@ type workshop struct {
 // open opens the data directory and makes the elements. prompt is asked about
 // unknown host keys; nil: they are refused. The elements of spaces are made too.
 func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, spaces *space.Spaces) (*workshop, error) {
-	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
 	l, err := ledger.Open(ctx, cfg.DataDirectory)

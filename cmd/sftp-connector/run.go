@@ -19,6 +19,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/durable"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
 	"sftpconnector/interapp/server"
@@ -56,7 +57,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return failed(fmt.Errorf("make data directory: %w", err))
 	}
 	claim, err := claimDaemon(ctx, cfg.DataDirectory)

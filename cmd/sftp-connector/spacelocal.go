@@ -13,6 +13,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/durable"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
@@ -30,7 +31,7 @@ type localSpaces struct {
 }
 
 func openLocalSpaces(cfg *config.Config) (*localSpaces, error) {
-	if err := os.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	store, err := space.OpenCredentials(cfg)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
+	"sftpconnector/durable"
 	"sftpconnector/store/sftp"
 )
 
@@ -81,7 +81,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 				return failed(errors.Join(err, errors.New("the key is not trusted")))
 			}
 		}
-		if err := os.MkdirAll(filepath.Dir(c.KnownHostsPath), 0o700); err != nil {
+		if err := durable.MkdirAll(filepath.Dir(c.KnownHostsPath), 0o700); err != nil {
 			return failed(err)
 		}
 		if err := sftp.Remember(c.KnownHostsPath, key); err != nil {

@@ -11,11 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"sftpconnector/durable"
 )
 
 // keySize is the length of the HMAC key in bytes.
@@ -133,7 +134,7 @@ func (s *Store) edit(ctx context.Context, change func([]record) ([]record, error
 // locked does what no two processes may do at once. The lock is beside the
 // file: one on the file itself would be lost with its replacement.
 func (s *Store) locked(ctx context.Context, do func() error) error {
-	if err := os.MkdirAll(filepath.Dir(s.o.Path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(s.o.Path), 0o700); err != nil {
 		return err
 	}
 	lock := flock.New(s.o.Path+".lock", flock.SetPermissions(0o600))
@@ -167,19 +168,7 @@ func replaceFile(path string, data []byte, older fs.FileInfo) error {
 		os.Remove(name)
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory makes the names in it durable. Windows cannot, and need not.
-func syncDirectory(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDirectory(filepath.Dir(path))
 }
 
 // loadKey reads the key, or makes it if there are no credentials yet.
@@ -197,7 +186,7 @@ func (s *Store) loadKey() error {
 		if _, err := os.Lstat(s.o.Path); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the key %s of the credentials in %s is missing: put it back, or remove that file too, which revokes all credentials", s.o.KeyPath, s.o.Path)
 		}
-		if err := os.MkdirAll(filepath.Dir(s.o.KeyPath), 0o700); err != nil {
+		if err := durable.MkdirAll(filepath.Dir(s.o.KeyPath), 0o700); err != nil {
 			return err
 		}
 		key := make([]byte, keySize)

@@ -111,15 +111,6 @@ func lstat(dir *os.Root, base string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// syncDirectoryAt is syncDirectory for a directory outside of the inbox.
-func syncDirectoryAt(dir string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncDirectory(root), root.Close())
-}
-
 // nameStream reads the names of a directory.
 type nameStream struct{ f *os.File }
 

@@ -39,6 +39,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"sftpconnector/durable"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -125,13 +126,10 @@ func Open(dir string, o Options) (*Inbox, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the inbox: %w", err)
-	}
 	// Its name has to last as long as what is acknowledged in it.
-	for _, above := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
-		if err := syncDirectoryAt(above); err != nil {
-			return nil, fmt.Errorf("make the inbox durable: %w", err)
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := durable.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("make the inbox: %w", err)
 		}
 	}
 	root, err := os.OpenRoot(dir)

@@ -16,6 +16,8 @@ import (
 	"runtime"
 
 	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/durable"
 )
 
 // hostKeyKinds are the keys that a server has, in the order of preference.
@@ -44,6 +46,9 @@ var rsaSignatures = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 // new one for an attack.
 func loadHostKeys(dir string) ([]ssh.Signer, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("host keys: %w", err)
+	}
+	if err := durable.SyncDirectory(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("host keys: %w", err)
 	}
 	var signers []ssh.Signer
@@ -121,7 +126,7 @@ func createHostKey(path string, generate func() (crypto.Signer, error)) error {
 	if err := publish(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return durable.SyncDirectory(dir)
 }
 
 // publish gives a file its name, unless something has it. Where there are no
@@ -132,17 +137,4 @@ func publish(temporary, path string) error {
 		return nil
 	}
 	return os.Rename(temporary, path)
-}
-
-// syncDirectory makes new names durable, where directories can be synced.
-func syncDirectory(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"sftpconnector/durable"
 	filesync "sftpconnector/sync"
 )
 
@@ -77,7 +78,7 @@ func (s *Source) archive(dir string) (*directories, error) {
 	if a := s.archives[dir]; a != nil {
 		return a, nil
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := durable.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)

@@ -26,14 +26,16 @@ type directory struct {
 type directories struct {
 	root *os.Root
 
-	mu    sync.Mutex
-	open  map[string]*directory
-	idle  []*directory    // the longest unused first; those in use again are passed over
-	fresh map[string]bool // directories that we made and that their parents do not know of durably
+	mu   sync.Mutex
+	open map[string]*directory
+	idle []*directory // the longest unused first; those in use again are passed over
+	// lasting are directories whose own names are durable, for all that is known:
+	// one that stands may have been made just before a kill.
+	lasting map[string]bool
 }
 
 func newDirectories(root *os.Root) (*directories, error) {
-	t := &directories{root: root, open: map[string]*directory{}, fresh: map[string]bool{}}
+	t := &directories{root: root, open: map[string]*directory{}, lasting: map[string]bool{}}
 	// The root stays open: it has a user for good.
 	if _, err := t.acquire(".", false); err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func (t *directories) makeAll(name string) error {
 			return err
 		}
 		if err == nil {
-			t.fresh[name[:end]] = true
+			delete(t.lasting, name[:end])
 		}
 	}
 	return nil
@@ -152,20 +154,21 @@ func (t *directories) release(d *directory) {
 	}
 }
 
-// freshAbove gives those of the directories, and of those above them, that
-// their parents do not know of durably.
+// maxLasting bounds how many directories are known to last. Of those that are
+// forgotten it is made sure again.
+const maxLasting = 100_000
+
+// freshAbove gives those of the directories, and of those above them, of which
+// it is not known that their names are durable.
 func (t *directories) freshAbove(dirs []*directory) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.fresh) == 0 {
-		return nil
-	}
 	var names []string
 	seen := map[string]bool{}
 	for _, d := range dirs {
 		for name := d.name; name != "." && !seen[name]; name = path.Dir(name) {
 			seen[name] = true
-			if t.fresh[name] {
+			if !t.lasting[name] {
 				names = append(names, name)
 			}
 		}
@@ -177,8 +180,11 @@ func (t *directories) freshAbove(dirs []*directory) []string {
 func (t *directories) settle(names []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.lasting)+len(names) > maxLasting {
+		clear(t.lasting)
+	}
 	for _, name := range names {
-		delete(t.fresh, name)
+		t.lasting[name] = true
 	}
 }
 

@@ -17,13 +17,6 @@ func syncHandle(f *os.File) error {
 	return nil
 }
 
-func syncDirectory(path string) {
-	if f, err := os.Open(path); err == nil {
-		f.Sync()
-		f.Close()
-	}
-}
-
 // noRoom reports whether a smaller file might still fit.
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

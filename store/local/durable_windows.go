@@ -10,8 +10,6 @@ import (
 // NTFS journals its directories; there is nothing to sync.
 func syncHandle(*os.File) error { return nil }
 
-func syncDirectory(string) {}
-
 // noRoom reports whether a smaller file might still fit.
 func noRoom(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"sftpconnector/durable"
 	"sftpconnector/status"
 	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
@@ -43,13 +44,13 @@ func Open(path, owner string) (*Destination, error) { return new(Foldings).Open(
 
 // Open is Open with what f knows.
 func (f *Foldings) Open(path, owner string) (*Destination, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		// Only the last directory: with the rest missing, a disk or a share is
-		// not mounted, and what stands in its place must not be filled.
-		if err := os.Mkdir(path, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, unavailable("make destination directory", path, err)
-		}
-		syncDirectory(filepath.Dir(path))
+	// Only the last directory is made: with the rest missing, a disk or a share is
+	// not mounted, and what stands in its place must not be filled.
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return nil, unavailable("make destination directory", path, err)
+	}
+	if err := durable.MkdirAll(path, 0o777); err != nil {
+		return nil, unavailable("make destination directory", path, err)
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {

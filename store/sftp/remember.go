@@ -13,6 +13,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"sftpconnector/durable"
 )
 
 // errOtherKey: the host got another key from someone else meanwhile.
@@ -105,8 +107,9 @@ func replaceFile(path string, data []byte) error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return err
 	}
-	return err
+	return durable.SyncDirectory(filepath.Dir(path))
 }
 
 // appendKey adds the host's line at the end.
