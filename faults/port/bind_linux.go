@@ -1,45 +1,45 @@
 package port
 
 import (
+	"errors"
 	"net"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// listenConfig lets a listener stand beside the socket that keeps the port.
-func listenConfig() *net.ListenConfig {
-	return &net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var failed error
-		err := c.Control(func(fd uintptr) {
-			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-		})
-		if err != nil {
-			return err
-		}
-		return failed
-	}}
-}
+// listenConfig needs nothing: Go listens with SO_REUSEADDR, as servers do that
+// restart, and so may stand beside a socket with SO_REUSEADDR that does not listen.
+func listenConfig() *net.ListenConfig { return &net.ListenConfig{} }
 
-// bind keeps the port with a socket that is bound and never listens: the system
+// bind keeps a port with a socket that is bound and never listens: the system
 // refuses connections to it, and gives the port to nobody else.
-func bind(addr *net.TCPAddr) (release func() error, err error) {
+func bind(addr *net.TCPAddr) (taken *net.TCPAddr, release func() error, err error) {
 	family, at := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())})
 	if ip := addr.IP.To4(); ip != nil {
 		family, at = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, nil, os.NewSyscallError("socket", err)
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	file := os.NewFile(uintptr(fd), "port")
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	if err == nil {
 		err = unix.Bind(fd, at)
 	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("bind", err)
+	if err == nil {
+		at, err = unix.Getsockname(fd)
 	}
-	return os.NewFile(uintptr(fd), "port").Close, nil
+	if err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("bind", err), file.Close())
+	}
+	taken = &net.TCPAddr{IP: addr.IP}
+	switch at := at.(type) {
+	case *unix.SockaddrInet4:
+		taken.Port = at.Port
+	case *unix.SockaddrInet6:
+		taken.Port = at.Port
+	}
+	return taken, file.Close, nil
 }

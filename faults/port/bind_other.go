@@ -4,9 +4,13 @@ package port
 
 import "net"
 
-// Elsewhere the port is only remembered: it may be lost to another program.
 func listenConfig() *net.ListenConfig { return &net.ListenConfig{} }
 
-func bind(*net.TCPAddr) (release func() error, err error) {
-	return func() error { return nil }, nil
+// bind finds a free port and keeps nothing: another program may take it.
+func bind(addr *net.TCPAddr) (taken *net.TCPAddr, release func() error, err error) {
+	l, err := net.ListenTCP("tcp", addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.Addr().(*net.TCPAddr), func() error { return nil }, l.Close()
 }

@@ -20,16 +20,14 @@ type Port struct {
 
 // Hold takes the port of addr, host:port; port 0 takes a free one. Nobody
 // listens there until Listen.
-func Hold(ctx context.Context, addr string) (*Port, error) {
-	l, err := listenConfig().Listen(ctx, "tcp", addr)
+func Hold(addr string) (*Port, error) {
+	at, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("hold %s: %w", addr, err)
 	}
-	defer l.Close()
-	taken := l.Addr().(*net.TCPAddr)
-	release, err := bind(taken)
+	taken, release, err := bind(at)
 	if err != nil {
-		return nil, fmt.Errorf("hold %s: %w", taken, err)
+		return nil, fmt.Errorf("hold %s: %w", addr, err)
 	}
 	return &Port{addr: taken.String(), release: release}, nil
 }

@@ -35,7 +35,7 @@ type Relay struct {
 // relay ends with Close.
 func Start(target string) (*Relay, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p, err := port.Hold(ctx, "127.0.0.1:0")
+	p, err := port.Hold("127.0.0.1:0")
 	if err != nil {
 		cancel()
 		return nil, err

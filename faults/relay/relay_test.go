@@ -299,7 +299,7 @@ func TestEventsComeAtTheirByte(t *testing.T) {
 
 func TestAnUnreachableServerResetsAndAnotherTargetServes(t *testing.T) {
 	t.Parallel()
-	gone, err := port.Hold(t.Context(), "127.0.0.1:0") // nobody listens there
+	gone, err := port.Hold("127.0.0.1:0") // nobody listens there
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP server: %w", err)
 	}
-	p, err := port.Hold(context.Background(), o.Listen)
+	p, err := port.Hold(o.Listen)
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("start SFTP server: %w", err)
