@@ -33,12 +33,13 @@ type arrow struct {
 func arrows() map[string]arrow {
 	none := []string{}
 	types := []string{"status", "sync"}
-	stores := append([]string{"store/pending"}, types...)
+	stores := append([]string{"durable", "store/pending"}, types...)
 	running := []string{"config", "connector", "interapp", "status", "sync", "sync/ledger"}
 	return map[string]arrow{
 		"status":             {nil, none},
 		"share":              {nil, none},
 		"charset":            {nil, []string{"golang.org/x/text"}},
+		"durable":            {nil, none},
 		"config":             {[]string{"charset", "share"}, nil},
 		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/text", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/ledger":        {types, nil},
@@ -48,10 +49,10 @@ func arrows() map[string]arrow {
 		"store/smb":          {append([]string{"share"}, stores...), nil},
 		"credentialsapi":     {[]string{"status"}, nil},
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger"}, nil},
-		"space/credentials":  {nil, nil},
-		"space/inbox":        {types, nil},
+		"space/credentials":  {[]string{"durable"}, nil},
+		"space/inbox":        {append([]string{"durable"}, types...), nil},
 		"space/guessing":     {nil, none},
-		"space/sshd":         {[]string{"status", "space/guessing"}, nil},
+		"space/sshd":         {[]string{"durable", "status", "space/guessing"}, nil},
 		"space":              {append(running, "space/credentials", "space/inbox", "space/sshd"), nil},
 		"interapp":           {nil, none},
 		"interapp/notify":    {[]string{"interapp"}, none},
@@ -60,21 +61,27 @@ func arrows() map[string]arrow {
 		"interapp/requests":  {append(running, "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/guessing", "space/inbox", "space/sshd"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/requests", "interapp/server",
-			"charset", "store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
+			"charset", "durable", "store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
 		"store/smb/smbtest":      {nil, nil},
-		"faults/powerfs":         {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
 
 		// The fault suite knows the product only from outside.
-		"faults/port":  {nil, []string{"golang.org/x/sys"}},
-		"faults/relay": {[]string{"faults/port"}, none},
-		"faults/sftpd": {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
+		// The fault suite knows the product from outside only.
+		"faults/port":     {nil, []string{"golang.org/x/sys"}},
+		"faults/powerfs":  {nil, []string{"github.com/hanwen/go-fuse/v2"}},
+		"faults/relay":    {[]string{"faults/port"}, none},
+		"faults/sftpd":    {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
+		"faults/product":  {nil, none},
+		"faults/schedule": {nil, none},
+		"faults/model":    {[]string{"faults/schedule"}, none},
+		"faults/world":    {[]string{"faults/model", "faults/port", "faults/powerfs", "faults/product", "faults/relay", "faults/schedule", "faults/sftpd"}, nil},
+		"faults":          {[]string{"faults/product", "faults/schedule", "faults/world"}, none},
 	}
 }
 

@@ -1,0 +1,216 @@
+//go:build linux
+
+package world
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/faults/model"
+	"sftpconnector/faults/powerfs"
+	"sftpconnector/faults/schedule"
+	"sftpconnector/faults/sftpd"
+)
+
+// slow is how much longer a call takes that is slowed down.
+const slow = 200 * time.Millisecond
+
+// disturbLine is about the line between the product and a server.
+func (w *world) disturbLine(ctx context.Context, s *site, step schedule.Step) error {
+	switch step.Do {
+	case schedule.Reset:
+		s.relay.Reset()
+		return nil
+	case schedule.ResetAfter:
+		s.relay.ResetAfter(step.Size)
+		return nil
+	}
+	if err := s.setLine(step.Do, true); err != nil {
+		return err
+	}
+	began := time.Now()
+	if step.Do == schedule.HalfOpen || step.Do == schedule.Stall {
+		// Whatever goes on is cut as well, so that nothing gets through.
+		defer func() { w.outage(s, began, "the line was "+string(step.Do)) }()
+	}
+	wait(ctx, step.For)
+	return s.setLine(step.Do, false)
+}
+
+// outage notes that nothing could be delivered since then. A second at its
+// beginning does not count, in which what was on its way may still arrive.
+func (w *world) outage(s *site, began time.Time, why string) {
+	w.notes.outage(s.Name, model.Span{From: began.Add(time.Second), To: time.Now(), Why: why})
+}
+
+func (s *site) setLine(do schedule.Action, on bool) error {
+	s.lineMu.Lock()
+	defer s.lineMu.Unlock()
+	switch do {
+	case schedule.HalfOpen:
+		s.line.Blackhole = on
+	case schedule.Stall:
+		s.line.Stall = on
+	case schedule.OneByte:
+		s.line.OneByte = on
+	case schedule.Refuse:
+		s.line.Refuse = on
+	}
+	return s.relay.Set(s.line)
+}
+
+// disturbServer is about a server's being there, and its logins.
+func (w *world) disturbServer(ctx context.Context, s *site, step schedule.Step) error {
+	change := s.server.RefuseLogins
+	switch step.Do {
+	case schedule.Restart:
+		began := time.Now()
+		defer func() { w.outage(s, began, "the server was away") }()
+		return s.server.Restart(ctx, step.For)
+	case schedule.ChangeKey:
+		change = s.server.ChangeKey
+	case schedule.RefuseSessions:
+		change = s.server.RefuseSessions
+	}
+	if err := change(true); err != nil {
+		return err
+	}
+	s.relay.Reset() // sessions of before would not notice
+	wait(ctx, step.For)
+	return change(false)
+}
+
+// misbehave has the suite's own server answer wrongly for a while.
+func (w *world) misbehave(ctx context.Context, s *site, step schedule.Step) error {
+	f := sftpd.Fault{Kind: sftpd.Kind(step.Op), Every: step.Each, Status: uint32(step.Code), Done: step.Done, Delay: slow}
+	switch step.Op {
+	case "other size":
+		f.Kind, f.Lie = sftpd.Attributes, sftpd.Lie{SizeDelta: -3, Random: step.Done}
+	case "other time":
+		f.Kind, f.Lie = sftpd.Attributes, sftpd.Lie{TimeDelta: -time.Hour, Random: step.Done}
+	case "no size":
+		f.Kind, f.Lie = sftpd.Attributes, sftpd.Lie{NoSize: true, Random: step.Done}
+	case "no time":
+		f.Kind, f.Lie = sftpd.Attributes, sftpd.Lie{NoTime: true, Random: step.Done}
+	case "no type":
+		f.Kind, f.Lie = sftpd.Attributes, sftpd.Lie{NoType: true, Random: step.Done}
+	}
+	s.server.(*modelServer).add(step, f)
+	wait(ctx, step.For)
+	s.server.(*modelServer).remove(step)
+	return nil
+}
+
+// diskFaults are those in force, by the step that they are of.
+type diskFaults struct {
+	mu   sync.Mutex
+	disk map[schedule.Step]powerfs.Fault
+	data map[schedule.Step]powerfs.Fault
+}
+
+// disturbDisk is about a destination, or the data directory.
+func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
+	disk, under := w.disk, step.On
+	if step.On == "" {
+		disk = w.data
+	}
+	switch step.Do {
+	case schedule.Full:
+		disk.SetFree(0)
+		defer disk.SetFree(-1)
+	case schedule.ReadOnly:
+		disk.SetReadOnly(under, true)
+		defer disk.SetReadOnly(under, false)
+	default:
+		w.faults.add(w, step)
+		defer w.faults.remove(w, step)
+	}
+	wait(ctx, step.For)
+	return nil
+}
+
+func (d *diskFaults) add(w *world, step schedule.Step) {
+	f := powerfs.Fault{Under: step.On, Every: step.Each, Errno: syscall.Errno(step.Code), Ops: operations(step.Op)}
+	if step.Do == schedule.DiskSlow {
+		f.Errno, f.Delay = 0, slow
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.disk == nil {
+		d.disk, d.data = map[schedule.Step]powerfs.Fault{}, map[schedule.Step]powerfs.Fault{}
+	}
+	if step.On == "" {
+		d.data[step] = f
+	} else {
+		d.disk[step] = f
+	}
+	d.inject(w)
+}
+
+func (d *diskFaults) remove(w *world, step schedule.Step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.disk, step)
+	delete(d.data, step)
+	d.inject(w)
+}
+
+func (d *diskFaults) inject(w *world) {
+	w.disk.Inject(valuesOf(d.disk)...)
+	w.data.Inject(valuesOf(d.data)...)
+}
+
+// operations are those of the file system that a schedule names. A file is
+// renamed by link and unlink where rename cannot leave what stands there alone.
+func operations(name string) []powerfs.Op {
+	switch name {
+	case "rename":
+		return []powerfs.Op{powerfs.OpRename, powerfs.OpLink}
+	case "create":
+		return []powerfs.Op{powerfs.OpCreate, powerfs.OpOpen}
+	default:
+		return []powerfs.Op{powerfs.Op(name)}
+	}
+}
+
+func valuesOf[K comparable, V any](m map[K]V) []V {
+	var all []V
+	for _, v := range m {
+		all = append(all, v)
+	}
+	return all
+}
+
+func cutFirst(path string) (first, rest string, ok bool) {
+	return strings.Cut(strings.TrimPrefix(path, "/"), "/")
+}
+
+// modelServer is the suite's own server.
+type modelServer struct {
+	*sftpd.Server
+	key    ssh.Signer
+	mu     sync.Mutex
+	faults map[schedule.Step]sftpd.Fault
+}
+
+func (m *modelServer) add(step schedule.Step, f sftpd.Fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.faults[step] = f
+	m.Inject(valuesOf(m.faults)...)
+}
+
+func (m *modelServer) remove(step schedule.Step) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.faults, step)
+	m.Inject(valuesOf(m.faults)...)
+}
+
+var errNotYet = errors.New("not yet")

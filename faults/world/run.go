@@ -1,0 +1,308 @@
+//go:build linux
+
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"sftpconnector/faults/model"
+	"sftpconnector/faults/schedule"
+)
+
+// The bounds of a run.
+const (
+	startWithin = 60 * time.Second // until the daemon answers
+	calmWithin  = 2 * time.Minute  // until all has arrived after the last fault
+)
+
+// Run carries a schedule out and checks what came of it. An error means that
+// the suite itself could not do its work.
+func Run(ctx context.Context, o Options, s schedule.Schedule) (report Report, err error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.End()+startWithin+calmWithin+2*time.Minute)
+	defer cancel()
+	w, err := build(ctx, o, s)
+	if err != nil {
+		return Report{}, err
+	}
+	var group sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	defer func() {
+		stop()
+		group.Wait()
+		err = errors.Join(err, w.close())
+	}()
+	kept := make(chan error, 1)
+	group.Go(func() { kept <- w.daemon.keep(running) })
+	w.watch(running, &group)
+
+	if err := w.ready(ctx); err != nil {
+		return Report{}, err
+	}
+	if err := w.subscribe(ctx); err != nil {
+		return Report{}, err
+	}
+	if err := w.happen(ctx); err != nil {
+		return Report{}, err
+	}
+	w.calm(ctx)
+	if err := w.check(ctx); err != nil {
+		return Report{}, err
+	}
+	stop()
+	select {
+	case err := <-kept:
+		if err != nil {
+			return Report{}, err
+		}
+	case <-ctx.Done():
+	}
+	if crash := w.daemon.crash(); crash != nil {
+		w.notes.violation("the daemon does not crash", crash.Error())
+	}
+	report = w.report()
+	report.Sums.Seconds = time.Since(began).Seconds()
+	return report, nil
+}
+
+// ready returns when the daemon answers.
+func (w *world) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	err := w.until(ctx, func() error {
+		_, err := w.api.call(ctx, http.MethodGet, "/healthz", nil, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the daemon does not answer: %w; its log: %s", err, last(w.log(), 2000))
+	}
+	return nil
+}
+
+// until tries until it goes well or ctx ends, and gives the last error.
+func (w *world) until(ctx context.Context, what func() error) error {
+	for {
+		err := what()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		wait(ctx, 200*time.Millisecond)
+	}
+}
+
+// calm lets the product come to rest, after all faults. What does not come to
+// rest in time is a violation.
+func (w *world) calm(ctx context.Context) {
+	calmed := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, calmWithin)
+	defer cancel()
+	if err := w.ready(ctx); err != nil {
+		w.notes.violation("the daemon comes back", err.Error())
+		return
+	}
+	var group sync.WaitGroup
+	for _, s := range w.sites {
+		group.Go(func() {
+			if err := w.until(ctx, func() error { return w.recovers(ctx, s, calmed) }); err != nil {
+				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
+				return
+			}
+			if err := w.until(ctx, func() error { return w.finishes(ctx, s) }); err != nil {
+				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
+			}
+		})
+	}
+	for id := range w.spaces {
+		group.Go(func() {
+			_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/spaces/"+id+"/retry", struct{}{}, nil)
+		})
+	}
+	group.Wait()
+	for _, rest := range []struct {
+		promise string
+		err     func(context.Context) error
+	}{
+		{"every upload is imported once", w.importedAll},
+		{"requests are answered", w.askedAll},
+		{"subscribers are told", w.toldAll},
+	} {
+		if err := w.until(ctx, func() error { return rest.err(ctx) }); err != nil {
+			w.notes.violation(rest.promise, err.Error())
+		}
+	}
+}
+
+// recovers reports whether a connector has had an automatic pass that began
+// after the last fault and got through. A login that the server refused holds
+// the automatic passes; whoever has mended that asks for a check.
+func (w *world) recovers(ctx context.Context, s *site, calmed time.Time) error {
+	state, err := w.api.connector(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	if state.HeldUntil != nil {
+		_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/check", nil, nil)
+	}
+	passes, err := w.api.passes(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	through := slices.ContainsFunc(passes, func(p model.Pass) bool {
+		return p.Mode == "automatic" && p.Started.After(calmed) && (p.State == "succeeded" || p.State == "partial")
+	})
+	if !through {
+		return fmt.Errorf("no pass since the faults ended at %s: %s: %s", calmed.UTC().Format("15:04:05"), state.ConnectionStatus, state.Error)
+	}
+	return nil
+}
+
+// finishes has everything tried again that was put off, and reports whether
+// nothing is left but what the schedule stands in the way of.
+func (w *world) finishes(ctx context.Context, s *site) error {
+	_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
+	p, err := w.api.apply(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	if p.State != "succeeded" && p.State != "partial" {
+		return fmt.Errorf("apply: %s: %s", p.State, p.Error)
+	}
+	if p.Files.Waiting > 0 {
+		return fmt.Errorf("apply: %d files wait", p.Files.Waiting)
+	}
+	s.failures = p.Failures
+	facts, err := w.facts(ctx, s)
+	if err != nil {
+		return err
+	}
+	if v := model.Check(facts); len(v) > 0 {
+		return errors.New(v[0].String()) // it may yet become true
+	}
+	return nil
+}
+
+// check has the checker look at all that is known.
+func (w *world) check(ctx context.Context) error {
+	for _, s := range w.sites {
+		facts, err := w.facts(ctx, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		for _, v := range model.Check(facts) {
+			w.notes.violation(v.Promise, v.Detail)
+		}
+	}
+	for _, s := range w.spaces {
+		facts, err := w.spaceFacts(ctx, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.ID, err)
+		}
+		for _, v := range model.CheckSpace(facts) {
+			w.notes.violation(v.Promise, v.Detail)
+		}
+	}
+	return nil
+}
+
+// facts are what is known of a connector now.
+func (w *world) facts(ctx context.Context, s *site) (model.Facts, error) {
+	s.source.settle()
+	f := model.Facts{Connector: s.Connector, Versions: s.source.history.All(), Planted: s.planted, Taken: s.taken, Failures: s.failures,
+		Posted: w.receiver.deliveriesOf(s.Name), Ended: time.Now()}
+	w.notes.mu.Lock()
+	f.Outages = w.notes.outages[s.Name]
+	w.notes.mu.Unlock()
+	var err error
+	if f.Standing, f.Pending, err = tree(s.destination); err != nil {
+		return f, err
+	}
+	if f.Source, _, err = tree(s.source.dir); err != nil {
+		return f, err
+	}
+	moved, _, err := tree(s.archive())
+	if err != nil {
+		return f, err
+	}
+	for _, sum := range moved {
+		f.Archive = append(f.Archive, sum)
+	}
+	if f.Files, err = w.api.files(ctx, "/api/v1/connectors/"+s.Name); err != nil {
+		return f, err
+	}
+	if f.Passes, err = w.api.passes(ctx, s.Name); err != nil {
+		return f, err
+	}
+	if f.Requests, err = w.outcomes(ctx, s); err != nil {
+		return f, err
+	}
+	s.watcher.lookAround()
+	f.Seen = s.watcher.sights()
+	return f, nil
+}
+
+func (w *world) spaceFacts(ctx context.Context, s *spaceSite) (model.SpaceFacts, error) {
+	s.watcher.lookAround()
+	f := model.SpaceFacts{ID: s.ID, KeepBoth: s.SameName == "keep-both", Uploads: s.uploads, Seen: s.watcher.sights(),
+		Posted: w.receiver.deliveriesOf("spaces/" + s.ID)}
+	var err error
+	if f.Standing, f.Pending, err = tree(s.destination); err != nil {
+		return f, err
+	}
+	f.Inbox, err = w.inbox(ctx, s.ID)
+	return f, err
+}
+
+// report sums up.
+func (w *world) report() Report {
+	w.notes.mu.Lock()
+	defer w.notes.mu.Unlock()
+	r := Report{Violations: w.notes.violations, Sums: Sums{Seeds: 1, Faults: map[string]int{}, Lost: w.notes.forgotten}}
+	for _, do := range schedule.Faults() {
+		if n := w.notes.steps[string(do)]; n > 0 {
+			r.Sums.Faults[string(do)] = n
+		}
+	}
+	r.Sums.PowerCuts = w.notes.steps[string(schedule.PowerCut)]
+	r.Sums.Kills = w.notes.steps[string(schedule.Kill)]
+	for op, n := range w.disk.Injected() {
+		r.Sums.Faults["disk: "+string(op)] += n
+	}
+	for op, n := range w.data.Injected() {
+		r.Sums.Faults["data directory: "+string(op)] += n
+	}
+	for _, s := range w.sites {
+		if s.sftpd != nil {
+			for kind, n := range s.sftpd.Injected() {
+				r.Sums.Faults["sftp: "+string(kind)] += n
+			}
+		}
+		r.Sums.Versions += len(s.source.history.All())
+		r.Sums.Requests += len(s.requests)
+		r.Sums.Deliveries += len(w.receiver.deliveriesOf(s.Name))
+		r.Sums.add(s.watcher.sights())
+	}
+	for _, s := range w.spaces {
+		r.Sums.Uploads += len(s.uploads)
+		r.Sums.Deliveries += len(w.receiver.deliveriesOf("spaces/" + s.ID))
+		r.Sums.add(s.watcher.sights())
+	}
+	return r
+}
+
+func (s *Sums) add(sights []model.Sight) {
+	s.Files += len(sights)
+	for _, sight := range sights {
+		s.Bytes += sight.Sum.Size
+	}
+}
+
+func last(text string, n int) string { return text[max(0, len(text)-n):] }

@@ -1,0 +1,250 @@
+//go:build linux
+
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sftpconnector/faults/model"
+	"sftpconnector/faults/schedule"
+)
+
+// source is the directory that a connector takes files from, and what the suite
+// does in it. It notes each version of each file.
+type source struct {
+	dir     string
+	staging string // for files that are renamed into the source; on the same file system
+	seed    uint64
+	takes   bool // the product removes what it has delivered
+	history *model.History
+
+	mu    sync.Mutex
+	paths map[string]*sync.Mutex
+	made  int // files that were begun in staging
+}
+
+func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
+	for _, d := range []string{dir, staging} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return &source{dir: dir, staging: staging, seed: seed, takes: takes, history: model.NewHistory(), paths: map[string]*sync.Mutex{}}, nil
+}
+
+// do carries out a step that is about a file of the source.
+func (s *source) do(ctx context.Context, step schedule.Step) error {
+	defer s.lock(step.Path)()
+	s.notice(step.Path)
+	if !s.mayChange(step.Path) {
+		return nil
+	}
+	switch step.Do {
+	case schedule.Write:
+		return s.write(step.Path, step.Size)
+	case schedule.Publish:
+		return s.publish(step.Path, step.Size)
+	case schedule.Grow:
+		return s.grow(ctx, step)
+	case schedule.Remove:
+		return s.remove(step.Path)
+	case schedule.Rename:
+		return s.rename(step.Path, step.To)
+	case schedule.Directory:
+		return errors.Join(s.remove(step.Path), os.MkdirAll(s.path(step.Path), 0o755))
+	case schedule.Link:
+		return errors.Join(s.remove(step.Path), os.MkdirAll(filepath.Dir(s.path(step.Path)), 0o755), os.Symlink(path.Base(step.To), s.path(step.Path)))
+	default:
+		return fmt.Errorf("source: no such step: %s", step.Do)
+	}
+}
+
+func (s *source) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
+
+// lock has the steps of one path follow one another.
+func (s *source) lock(name string) (unlock func()) {
+	s.mu.Lock()
+	m, ok := s.paths[name]
+	if !ok {
+		m = &sync.Mutex{}
+		s.paths[name] = m
+	}
+	s.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// notice sees that the product has removed a file. It is called before the
+// suite changes one, and at the end.
+func (s *source) notice(name string) {
+	if _, standing := s.history.Standing(name); !standing {
+		return
+	}
+	if info, err := os.Lstat(s.path(name)); errors.Is(err, fs.ErrNotExist) || (err == nil && !info.Mode().IsRegular()) {
+		s.history.End(name, model.Product)
+	}
+}
+
+// mayChange reports whether the suite may change a path. Where the product
+// removes originals, what may already be delivered is left alone: SFTP has no
+// way to remove a file only if it still is the same, so that a change between
+// the product's last look and its REMOVE is lost, in any program.
+func (s *source) mayChange(name string) bool {
+	_, standing := s.history.Standing(name)
+	return !s.takes || !standing
+}
+
+// contents are of their seed, path and size: no two versions of a run that
+// differ in one of them are alike.
+func (s *source) contents(name string, size int64) io.Reader {
+	h := s.seed
+	for _, b := range []byte(name) {
+		h = (h ^ uint64(b)) * 0x100000001b3
+	}
+	var key [32]byte
+	for i := range 8 {
+		key[i], key[8+i] = byte(h>>(8*i)), byte(uint64(size)>>(8*i))
+	}
+	return io.LimitReader(rand.NewChaCha8(key), size)
+}
+
+func (s *source) write(name string, size int64) error {
+	f, err := s.create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	from := time.Now()
+	sum := model.NewSummer()
+	if _, err := io.Copy(io.MultiWriter(f, sum), s.contents(name, size)); err != nil {
+		return err
+	}
+	s.history.Begin(name, sum.Sum(), from)
+	return nil
+}
+
+// create opens a file to write it from its beginning. A directory or a link in
+// its place goes.
+func (s *source) create(name string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(s.path(name)), 0o755); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(s.path(name)); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(s.path(name)); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.Create(s.path(name))
+	s.history.End(name, model.Suite)
+	return f, err
+}
+
+func (s *source) publish(name string, size int64) error {
+	s.mu.Lock()
+	s.made++
+	staged := filepath.Join(s.staging, fmt.Sprint(s.made))
+	s.mu.Unlock()
+	f, err := os.Create(staged)
+	if err != nil {
+		return err
+	}
+	sum := model.NewSummer()
+	_, err = io.Copy(io.MultiWriter(f, sum), s.contents(name, size))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path(name)), 0o755); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(s.path(name)); err == nil && info.IsDir() {
+		if err := os.Remove(s.path(name)); err != nil {
+			return err
+		}
+	}
+	from := time.Now()
+	if err := os.Rename(staged, s.path(name)); err != nil {
+		return err
+	}
+	s.history.End(name, model.Suite)
+	s.history.Begin(name, sum.Sum(), from)
+	return nil
+}
+
+// grow writes a file in parts. Each part ends a version and begins another.
+func (s *source) grow(ctx context.Context, step schedule.Step) error {
+	f, err := s.create(step.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := s.contents(step.Path, step.Size)
+	sum := model.NewSummer()
+	parts := max(step.Part, 1)
+	for i := range parts {
+		from := time.Now()
+		n := step.Size / int64(parts)
+		if i == parts-1 {
+			n = step.Size
+		}
+		if _, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, n)); err != nil {
+			return err
+		}
+		s.history.End(step.Path, model.Suite)
+		s.history.Begin(step.Path, sum.Sum(), from)
+		if i == parts-1 {
+			break
+		}
+		select {
+		case <-time.After(step.For / time.Duration(parts)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *source) remove(name string) error {
+	err := os.Remove(s.path(name))
+	s.history.End(name, model.Suite)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func (s *source) rename(name, to string) error {
+	if to == name {
+		return nil
+	}
+	v, standing := s.history.Standing(name)
+	if _, taken := s.history.Standing(to); !standing || taken {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path(to)), 0o755); err != nil {
+		return err
+	}
+	from := time.Now()
+	if err := os.Rename(s.path(name), s.path(to)); err != nil {
+		return err
+	}
+	s.history.End(name, model.Suite)
+	s.history.Begin(to, v.Sum, from)
+	return nil
+}
+
+// settle notices what the product has removed until now, of all files.
+func (s *source) settle() {
+	for _, v := range s.history.All() {
+		s.notice(v.Path)
+	}
+}
