@@ -1,7 +1,7 @@
 # What each target does is in the scripts that it calls; all but the Go
 # toolchain is installed by the first of them, when it runs as root.
 
-.PHONY: build test soak bench fuzz
+.PHONY: build test test-long faults soak bench fuzz
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o sftp-connector ./cmd/sftp-connector
@@ -11,6 +11,18 @@ test:
 	scripts/check
 	scripts/test -timeout 30m
 	scripts/cross-build
+
+# Ten seeds of the fault suite, and the schedules that once broke a promise.
+test-long:
+	scripts/install-test-tools
+	FAULTS_SEEDS=10 go test -count=1 -timeout 40m -v -run TestPromisesHold ./faults
+
+# A thousand seeds; what was done is kept, and a later run goes on from it.
+SEEDS ?= 1000
+JOBS ?= 8
+faults:
+	scripts/install-test-tools
+	go run ./faults -seeds $(SEEDS) -jobs $(JOBS) -state faults.state -keep faults.kept
 
 soak:
 	scripts/install-test-tools

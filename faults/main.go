@@ -1,10 +1,5 @@
-// Command faults lets faults of every kind hit the product in many random runs,
-// and checks after each that nothing was lost, nothing is half, and nothing was
-// green that was not. docs/faults.md says what is injected and what is checked.
-//
-//	go run ./faults -seeds 1000 -jobs 12 -state faults.json
-//	go run ./faults -seed 17 -keep /tmp/seed17
-//	go run ./faults -schedule kept.json -shrink
+//go:build linux
+
 package main
 
 import (
