@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.schedule, "schedule", "", "run this `file` instead of seeds")
 	flags.BoolVar(&o.shrink, "shrink", false, "look for the smallest schedule that fails, and save it beside the others")
 	flags.IntVar(&o.tries, "tries", 3, "when shrinking: runs of a schedule before it counts as good")
+	flags.DurationVar(&o.endurance, "endurance", 0, "instead of seeds, one run of so long with 50 connectors and 10 Spaces")
 	flags.DurationVar(&o.stopAfter, "stop-after", 0, "begin no more seeds after so long; 0: go on to the last")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -32,6 +32,7 @@ type options struct {
 	shrink    bool
 	tries     int
 	stopAfter time.Duration
+	endurance time.Duration
 	binary    string // the product; empty: it is built
 }
 
@@ -56,7 +57,28 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if o.schedule != "" {
 		return o.runSchedule(ctx, out, dir)
 	}
+	if o.endurance > 0 {
+		return o.runOne(ctx, out, dir, schedule.Endurance(o.first, o.endurance, 50, 10))
+	}
 	return o.runSeeds(ctx, out, dir)
+}
+
+// runOne runs a schedule and prints its figures.
+func (o options) runOne(ctx context.Context, out io.Writer, dir string, s schedule.Schedule) error {
+	report, err := o.one(ctx, dir, s)
+	if err != nil {
+		return err
+	}
+	var sums state
+	sums.Sums.Add(report.Sums)
+	for _, v := range report.Violations {
+		fmt.Fprintln(out, v)
+	}
+	sums.print(out)
+	if len(report.Violations) > 0 {
+		return errViolations
+	}
+	return nil
 }
 
 // runSeeds runs the seeds that are not done yet, several side by side.
@@ -163,17 +185,7 @@ func (o options) runSchedule(ctx context.Context, out io.Writer, dir string) err
 		}
 		fmt.Fprintf(out, "%d steps are left\n", len(s.Steps))
 	}
-	report, err := o.one(ctx, dir, s)
-	if err != nil {
-		return err
-	}
-	for _, v := range report.Violations {
-		fmt.Fprintln(out, v)
-	}
-	if len(report.Violations) > 0 {
-		return errViolations
-	}
-	return nil
+	return o.runOne(ctx, out, dir, s)
 }
 
 func load(file string) (*state, error) {
@@ -227,6 +239,10 @@ func (s *state) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%d seeds: %d kills, %d power cuts that forgot %d writes and names\n", s.Sums.Seeds, s.Sums.Kills, s.Sums.PowerCuts, s.Sums.Lost)
 	fmt.Fprintf(out, "%d versions at sources, %d contents compared (%.1f GB), %d uploads, %d requests, %d deliveries told\n",
 		s.Sums.Versions, s.Sums.Files, float64(s.Sums.Bytes)/1e9, s.Sums.Uploads, s.Sums.Requests, s.Sums.Deliveries)
+	fmt.Fprintf(out, "recovered after %.1f intervals at most\n", s.Sums.Recovery)
+	for _, use := range s.Sums.Use {
+		fmt.Fprintln(out, use)
+	}
 	for _, kind := range slices.Sorted(maps.Keys(s.Sums.Faults)) {
 		fmt.Fprintf(out, "  %-28s %d\n", kind, s.Sums.Faults[kind])
 	}

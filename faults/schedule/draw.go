@@ -14,31 +14,69 @@ const Activity = 20 * time.Second
 
 // Draw makes the schedule of a seed. The same seed gives the same schedule.
 func Draw(seed uint64) Schedule {
-	d := &drawer{r: rand.New(rand.NewPCG(seed, 0x5f7)), until: map[string]time.Duration{}}
-	d.s.Seed = seed
-	for i := range 1 + d.r.IntN(3) {
+	d := newDrawer(seed)
+	d.place(1+d.r.IntN(3), d.r.IntN(3))
+	d.daemon()
+	return d.schedule()
+}
+
+// Endurance makes a schedule of many connectors and Spaces over a long time, in
+// which each is hit by faults a tenth as often as in Draw. The daemon is ended
+// only in the first half: what it leaks shows in the second.
+func Endurance(seed uint64, activity time.Duration, connectors, spaces int) Schedule {
+	d := newDrawer(seed)
+	d.activity, d.rate, d.slow = activity, activity.Seconds()/Activity.Seconds()/10, 10
+	d.place(connectors, spaces)
+	d.activity, d.rate = activity/2, d.rate/2
+	d.daemon()
+	return d.schedule()
+}
+
+type drawer struct {
+	r        *rand.Rand
+	s        Schedule
+	activity time.Duration
+	rate     float64                  // how many times as much happens
+	slow     time.Duration            // by which factor intervals are longer
+	sizes    int64                    // sizes that were given out: each is given once
+	until    map[string]time.Duration // when a fault of a kind ends at a place: none begins before
+}
+
+func newDrawer(seed uint64) *drawer {
+	return &drawer{r: rand.New(rand.NewPCG(seed, 0x5f7)), s: Schedule{Seed: seed}, activity: Activity, rate: 1, slow: 1, until: map[string]time.Duration{}}
+}
+
+// place draws connectors and Spaces, and all that happens to them.
+func (d *drawer) place(connectors, spaces int) {
+	for i := range connectors {
 		d.connector(fmt.Sprintf("c%d", i+1))
 	}
-	for i := range d.r.IntN(3) {
+	for i := range spaces {
 		d.space(fmt.Sprintf("space%d", i+1))
 	}
-	d.daemon()
 	d.disks("")
+}
+
+func (d *drawer) schedule() Schedule {
 	slices.SortStableFunc(d.s.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return d.s
 }
 
-type drawer struct {
-	r     *rand.Rand
-	s     Schedule
-	sizes int64                    // sizes that were given out: each is given once
-	until map[string]time.Duration // when a fault of a kind ends at a place: none begins before
+// times draws how often something happens: from least to most in a short run.
+func (d *drawer) times(least, most int) int {
+	n := float64(least+d.r.IntN(most-least+1)) * d.rate
+	return int(n + d.r.Float64())
+}
+
+// likely is times for what happens in so many of a hundred short runs.
+func (d *drawer) likely(percent int) int {
+	return int(float64(percent)/100*d.rate + d.r.Float64())
 }
 
 func (d *drawer) add(s Step) { d.s.Steps = append(d.s.Steps, s) }
 
 func (d *drawer) at() time.Duration {
-	return time.Duration(d.r.Int64N(int64(Activity))).Round(time.Millisecond)
+	return time.Duration(d.r.Int64N(int64(d.activity))).Round(time.Millisecond)
 }
 
 // between draws a duration.
@@ -66,17 +104,19 @@ func (d *drawer) fault(s Step, from, to time.Duration) {
 // version of a file can be told from the others.
 func (d *drawer) size() int64 {
 	d.sizes++
-	const different = 1 << 10
+	const different = 16 << 10
+	var size int64
 	switch n := d.r.IntN(100); {
 	case n < 50:
-		return d.r.Int64N(8)*different + d.sizes
+		size = d.r.Int64N(32 << 10)
 	case n < 85:
-		return d.r.Int64N(512)*different + d.sizes
+		size = d.r.Int64N(512 << 10)
 	case n < 97:
-		return d.r.Int64N(4<<10)*different + d.sizes
+		size = d.r.Int64N(4 << 20)
 	default:
-		return (10<<10+d.r.Int64N(24<<10))*different + d.sizes
+		size = 10<<20 + d.r.Int64N(24<<20)
 	}
+	return size/different*different + d.sizes
 }
 
 func (d *drawer) connector(name string) {
@@ -90,7 +130,7 @@ func (d *drawer) connector(name string) {
 		UploadName:  "pending",
 		Connections: pick(d, 0, 0, 0, 1, 4),
 		Settle:      pick(d, time.Second, time.Second, 2*time.Second),
-		Interval:    pick(d, time.Second, 2*time.Second, 3*time.Second),
+		Interval:    pick(d, time.Second, 2*time.Second, 3*time.Second) * d.slow,
 	}
 	switch {
 	case c.Direction == "upload":
@@ -108,7 +148,10 @@ func (d *drawer) connector(name string) {
 	if c.Destination == "power" {
 		d.disks(c.Name)
 	}
-	if c.Destination == "smb" && d.chance(60) {
+	for range d.times(0, 1) {
+		if c.Destination != "smb" {
+			break
+		}
 		d.fault(Step{On: c.Name, Do: RestartShare}, 500*time.Millisecond, 4*time.Second)
 	}
 }
@@ -119,7 +162,7 @@ func (d *drawer) name() string {
 
 // files draws what happens to the files of a source, and to their copies.
 func (d *drawer) files(c Connector) {
-	for range 8 + d.r.IntN(16) {
+	for range d.times(8, 24) {
 		s := Step{At: d.at(), On: c.Name, Path: d.name(), Size: d.size()}
 		switch n := d.r.IntN(100); {
 		case n < 35:
@@ -155,18 +198,18 @@ func (d *drawer) files(c Connector) {
 // asks draws what clients ask of a connector.
 func (d *drawer) asks(c Connector) {
 	if c.Direction == "download" {
-		for range d.r.IntN(4) {
+		for range d.times(0, 3) {
 			d.add(Step{At: d.at(), On: c.Name, Do: Request, Path: pick(d, "*", "*.csv", "f1*")})
 		}
 	}
-	if d.chance(40) {
+	for range d.likely(40) {
 		d.add(Step{At: d.at(), On: c.Name, Do: Apply})
 	}
 }
 
 // line draws faults of the line to a server.
 func (d *drawer) line(c Connector) {
-	for range d.r.IntN(4) {
+	for range d.times(0, 3) {
 		s := Step{On: c.Name, Do: pick(d, Reset, ResetAfter, HalfOpen, Stall, OneByte, Refuse)}
 		switch s.Do {
 		case Reset:
@@ -183,13 +226,13 @@ func (d *drawer) line(c Connector) {
 
 // server draws faults of a server.
 func (d *drawer) server(c Connector) {
-	if d.chance(35) {
+	for range d.likely(35) {
 		d.fault(Step{On: c.Name, Do: pick(d, Restart, ChangeKey, ChangePassword, RefuseLogins, RefuseSessions)}, 500*time.Millisecond, 5*time.Second)
 	}
 	if c.Server != "sftpd" {
 		return
 	}
-	for range d.r.IntN(5) {
+	for range d.times(0, 4) {
 		m := pick(d, misbehaviours()...)
 		d.fault(Step{On: c.Name, Do: Misbehave, Op: m.kind, Code: m.code, Each: 1 + d.r.IntN(12), Done: d.chance(50)}, 500*time.Millisecond, 6*time.Second)
 	}
@@ -213,7 +256,7 @@ func misbehaviours() []misbehaviour {
 
 // disks draws faults of a destination, or of the data directory.
 func (d *drawer) disks(of string) {
-	for range d.r.IntN(3) {
+	for range d.times(0, 2) {
 		s := Step{On: of, Do: pick(d, Full, ReadOnly, DiskFail, DiskFail, DiskSlow), Each: 1 + d.r.IntN(5)}
 		if s.Do == DiskFail || s.Do == DiskSlow {
 			s.Op = pick(d, "write", "fsync", "rename", "create", "mkdir", "unlink", "fsyncdir", "setattr")
@@ -225,7 +268,7 @@ func (d *drawer) disks(of string) {
 
 // daemon draws faults of the daemon, of the ledger and of receivers.
 func (d *drawer) daemon() {
-	for range d.r.IntN(4) {
+	for range d.times(0, 3) {
 		s := Step{Do: pick(d, Kill, Kill, Kill, Stop, Term, Reload)}
 		switch s.Do {
 		case Reload:
@@ -235,19 +278,19 @@ func (d *drawer) daemon() {
 			d.fault(s, 0+time.Millisecond, 3*time.Second)
 		}
 	}
-	if d.chance(40) {
+	for range d.likely(40) {
 		d.fault(Step{Do: PowerCut}, time.Millisecond, time.Second)
 	}
-	if d.chance(15) {
+	for range d.likely(15) {
 		d.fault(Step{Do: LockLedger}, 200*time.Millisecond, 8*time.Second)
 	}
-	if d.chance(8) {
+	for range d.likely(8) {
 		d.fault(Step{Do: GarbleLedger, Op: pick(d, "truncate", "header")}, time.Second, 2*time.Second)
 	}
-	if d.chance(30) {
+	for range d.likely(30) {
 		d.fault(Step{Do: ReceiverFails}, time.Second, 8*time.Second)
 	}
-	if d.chance(10) {
+	for range d.likely(10) {
 		d.add(Step{At: d.at(), Do: Clock, For: pick(d, -3*time.Hour, -time.Hour, time.Hour, 26*time.Hour)})
 	}
 }
@@ -255,14 +298,14 @@ func (d *drawer) daemon() {
 func (d *drawer) space(id string) {
 	s := Space{ID: id, SameName: pick(d, "replace", "keep-both")}
 	d.s.Spaces = append(d.s.Spaces, s)
-	for range 3 + d.r.IntN(8) {
+	for range d.times(3, 10) {
 		u := Step{At: d.at(), On: id, Do: Upload, Path: pick(d, "", "in/") + fmt.Sprintf("u%d.csv", d.r.IntN(4)), Size: d.size()}
 		if d.chance(20) {
 			u.Part = 1
 		}
 		d.add(u)
 	}
-	if d.chance(60) {
+	if d.rate > 1 || d.chance(60) {
 		d.disks(id)
 	}
 }

@@ -37,7 +37,7 @@ type refused struct {
 func (r *refused) Error() string { return fmt.Sprintf("HTTP %d: %s", r.code, r.detail) }
 
 // call sends in as JSON, if it is not nil, and reads the answer into out, if
-// that is not nil. Any answer but 2xx is a *refused.
+// that is not nil: as JSON, or as it is into a string. Any answer but 2xx is a *refused.
 func (a *api) call(ctx context.Context, method, path string, in, out any) (code int, err error) {
 	var body io.Reader
 	if in != nil {
@@ -67,10 +67,21 @@ func (a *api) call(ctx context.Context, method, path string, in, out any) (code 
 	if answer.StatusCode/100 != 2 {
 		return answer.StatusCode, &refused{answer.StatusCode, string(data[:min(len(data), 500)])}
 	}
-	if out == nil {
+	switch out := out.(type) {
+	case nil:
+		return answer.StatusCode, nil
+	case *string:
+		*out = string(data)
 		return answer.StatusCode, nil
 	}
 	return answer.StatusCode, json.Unmarshal(data, out)
+}
+
+// text is an answer that is not JSON.
+func (a *api) text(ctx context.Context, path string) (string, error) {
+	var text string
+	_, err := a.call(ctx, http.MethodGet, path, nil, &text)
+	return text, err
 }
 
 // connectorState is what the suite asks of GET /api/v1/connectors/{name}.

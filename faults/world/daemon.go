@@ -129,6 +129,16 @@ func (d *daemon) signal(s syscall.Signal) <-chan struct{} {
 	return exited
 }
 
+// running is the process, and which start of the daemon it is.
+func (d *daemon) running() (pid, start int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cmd == nil {
+		return 0, d.starts
+	}
+	return d.cmd.Process.Pid, d.starts
+}
+
 // kill ends the daemon at once, and returns when it has ended.
 func (d *daemon) kill() { <-d.signal(syscall.SIGKILL) }
 

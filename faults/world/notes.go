@@ -31,6 +31,8 @@ type Sums struct {
 	Kills      int            `json:"kills"`
 	Lost       int            `json:"lost"` // writes and names that were forgotten at power cuts
 	Seconds    float64        `json:"seconds"`
+	Recovery   float64        `json:"recovery"` // the longest time from the last fault to a pass that got through, in intervals
+	Use        []Use          `json:"-"`        // what the daemon used, in a run of minutes
 }
 
 // Add adds the figures of another run.
@@ -53,6 +55,8 @@ func (s *Sums) Add(o Sums) {
 	s.Kills += o.Kills
 	s.Lost += o.Lost
 	s.Seconds += o.Seconds
+	s.Recovery = max(s.Recovery, o.Recovery)
+	s.Use = append(s.Use, o.Use...)
 }
 
 // notes are what a run finds while it goes on.
@@ -62,6 +66,15 @@ type notes struct {
 	steps      map[string]int
 	forgotten  int
 	outages    map[string][]model.Span // by connector
+	recovery   float64
+	use        []Use
+}
+
+// recovered notes how many intervals a connector has taken to get through.
+func (n *notes) recovered(intervals float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.recovery = max(n.recovery, intervals)
 }
 
 func (n *notes) violation(promise, detail string) {

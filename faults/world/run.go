@@ -41,6 +41,7 @@ func Run(ctx context.Context, o Options, s schedule.Schedule) (report Report, er
 	kept := make(chan error, 1)
 	group.Go(func() { kept <- w.daemon.keep(running) })
 	w.watch(running, &group)
+	group.Go(func() { w.measure(running) })
 
 	if err := w.ready(ctx); err != nil {
 		return Report{}, err
@@ -52,6 +53,7 @@ func Run(ctx context.Context, o Options, s schedule.Schedule) (report Report, er
 		return Report{}, err
 	}
 	w.calm(ctx)
+	w.checkUse()
 	if err := w.check(ctx); err != nil {
 		return Report{}, err
 	}
@@ -116,6 +118,7 @@ func (w *world) calm(ctx context.Context) {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 				return
 			}
+			w.notes.recovered(time.Since(calmed).Seconds() / s.Interval.Seconds())
 			if err := w.until(ctx, func() error { return w.finishes(ctx, s) }); err != nil {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 			}
@@ -265,7 +268,7 @@ func (w *world) spaceFacts(ctx context.Context, s *spaceSite) (model.SpaceFacts,
 func (w *world) report() Report {
 	w.notes.mu.Lock()
 	defer w.notes.mu.Unlock()
-	r := Report{Violations: w.notes.violations, Sums: Sums{Seeds: 1, Faults: map[string]int{}, Lost: w.notes.forgotten}}
+	r := Report{Violations: w.notes.violations, Sums: Sums{Seeds: 1, Faults: map[string]int{}, Lost: w.notes.forgotten, Recovery: w.notes.recovery, Use: w.notes.use}}
 	for _, do := range schedule.Faults() {
 		if n := w.notes.steps[string(do)]; n > 0 {
 			r.Sums.Faults[string(do)] = n

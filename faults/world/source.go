@@ -233,6 +233,9 @@ func (s *source) rename(name, to string) error {
 	if err := os.MkdirAll(filepath.Dir(s.path(to)), 0o755); err != nil {
 		return err
 	}
+	if info, err := os.Lstat(s.path(to)); err == nil && info.IsDir() {
+		return nil
+	}
 	from := time.Now()
 	if err := os.Rename(s.path(name), s.path(to)); err != nil {
 		return err
