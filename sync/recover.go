@@ -126,13 +126,22 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 			stand = append(stand, d.Target.Name)
 		}
 	}
-	durable := published[:0]
+	var durable, later []Delivery
 	for i, err := range p.dst.Persist(ctx, stand) {
-		if unavailable(err) {
+		switch {
+		case unavailable(err):
 			return err
-		}
-		if err == nil {
+		case err == nil:
 			durable = append(durable, published[i])
+		case !errors.Is(err, fs.ErrNotExist) && !published[i].inPlace():
+			later = append(later, published[i])
+		}
+	}
+	// What cannot be made durable yet stays an intent: without one the next version
+	// of the file would find a copy that nobody knows of.
+	if len(later) > 0 {
+		if _, err := p.ledger.Intend(ctx, later); err != nil {
+			return err
 		}
 	}
 	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {
