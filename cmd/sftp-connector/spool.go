@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
-
-	"sftpconnector/durable"
 )
 
 // spool is where standard input is kept while it is uploaded, in files of the
@@ -28,7 +26,7 @@ const spooledPrefix = "standard-input-"
 
 func openSpool(ctx context.Context, dir string) (*spool, error) {
 	locks := filepath.Join(dir, "locks")
-	if err := durable.MkdirAll(locks, 0o700); err != nil {
+	if err := os.MkdirAll(locks, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	s := &spool{dir: dir, alive: flock.New(filepath.Join(locks, "standard input.lock"))}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"path/filepath"
 
 	"github.com/gofrs/flock"
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
-	"sftpconnector/durable"
 	"sftpconnector/space"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
@@ -131,7 +131,7 @@ func sftpConfig(c *config.Connector) sftp.Config {
 func lockIn(dir string) func(name string) (func(), error) {
 	return func(name string) (func(), error) {
 		path := filepath.Join(dir, name+".lock") // a Space's has a directory in its name
-		if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("make lock directory: %w", err)
 		}
 		l := flock.New(path)

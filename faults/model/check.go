@@ -41,6 +41,14 @@ func newChecker(f Facts) *checker {
 		name := Target(f.Connector, v.Path)
 		c.byTarget[name] = append(c.byTarget[name], v)
 	}
+	for link, targets := range f.Links {
+		for _, v := range f.Versions {
+			if slices.Contains(targets, v.Path) {
+				name := Target(f.Connector, link)
+				c.byTarget[name] = append(c.byTarget[name], v)
+			}
+		}
+	}
 	return c
 }
 

@@ -87,15 +87,20 @@ func (w *world) ready(ctx context.Context) error {
 	return nil
 }
 
-// until tries until it goes well or ctx ends, and gives the last error.
+// until tries until it goes well or ctx ends, and gives the last error that was
+// not of this end.
 func (w *world) until(ctx context.Context, what func() error) error {
+	var last error
 	for {
 		err := what()
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		if ctx.Err() != nil {
-			return err
+			return last
 		}
 		wait(ctx, 200*time.Millisecond)
 	}
@@ -219,7 +224,7 @@ func (w *world) check(ctx context.Context) error {
 // facts are what is known of a connector now.
 func (w *world) facts(ctx context.Context, s *site) (model.Facts, error) {
 	s.source.settle()
-	f := model.Facts{Connector: s.Connector, Versions: s.source.history.All(), Planted: s.planted, Taken: s.taken, Failures: s.failures,
+	f := model.Facts{Connector: s.Connector, Versions: s.source.history.All(), Links: s.source.links, Planted: s.planted, Taken: s.taken, Failures: s.failures,
 		Posted: w.receiver.deliveriesOf(s.Name), Ended: time.Now()}
 	w.notes.mu.Lock()
 	f.Outages = w.notes.outages[s.Name]

@@ -30,7 +30,8 @@ type source struct {
 
 	mu    sync.Mutex
 	paths map[string]*sync.Mutex
-	made  int // files that were begun in staging
+	links map[string][]string // what links have led to
+	made  int                 // files that were begun in staging
 }
 
 func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
@@ -39,7 +40,7 @@ func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
 			return nil, err
 		}
 	}
-	return &source{dir: dir, staging: staging, seed: seed, takes: takes, history: model.NewHistory(), paths: map[string]*sync.Mutex{}}, nil
+	return &source{dir: dir, staging: staging, seed: seed, takes: takes, history: model.NewHistory(), paths: map[string]*sync.Mutex{}, links: map[string][]string{}}, nil
 }
 
 // do carries out a step that is about a file of the source.
@@ -63,7 +64,7 @@ func (s *source) do(ctx context.Context, step schedule.Step) error {
 	case schedule.Directory:
 		return errors.Join(s.remove(step.Path), os.MkdirAll(s.path(step.Path), 0o755))
 	case schedule.Link:
-		return errors.Join(s.remove(step.Path), os.MkdirAll(filepath.Dir(s.path(step.Path)), 0o755), os.Symlink(path.Base(step.To), s.path(step.Path)))
+		return s.link(step.Path, path.Base(step.To))
 	default:
 		return fmt.Errorf("source: no such step: %s", step.Do)
 	}
@@ -243,6 +244,24 @@ func (s *source) rename(name, to string) error {
 	s.history.End(name, model.Suite)
 	s.history.Begin(to, v.Sum, from)
 	return nil
+}
+
+// link puts a link to a file of the same directory in place of a file.
+func (s *source) link(name, base string) error {
+	if err := s.remove(name); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path(name)), 0o755); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.links[name] = append(s.links[name], path.Join(path.Dir(name), base))
+	s.mu.Unlock()
+	err := os.Symlink(base, s.path(name))
+	if errors.Is(err, fs.ErrExist) { // a directory that is not empty
+		return nil
+	}
+	return err
 }
 
 // settle notices what the product has removed until now, of all files.
