@@ -376,7 +376,6 @@ func (p *Pass) clash(ctx context.Context, c candidate, err error) error {
 	if f := c.rec.Failure; p.o.Mode == Survey || c.rec.FailureID != 0 && f.Conflict && f.Source.SameVersion(c.e) {
 		return nil
 	}
-	p.o.Log.Warn("file conflicts", "file", c.e.Name, "error", err)
 	return p.record(ctx, Failure{Source: c.e, Conflict: true, Error: err.Error(), At: time.Now()})
 }
 

@@ -179,10 +179,6 @@ func (t *tally) at(doing string) {
 	t.mu.Unlock()
 }
 
-func (t *tally) list(name, text, hint string) {
-	t.listFailure(FileFailure{Name: name, Error: text, Hint: hint})
-}
-
 func (t *tally) listFailure(f FileFailure) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -124,7 +124,6 @@ func (p *Pass) unreadable(name string, err error) {
 		advice += " Or name it in files.exclude: it is not entered then."
 	}
 	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
-	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
 func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
