@@ -12,7 +12,7 @@ import (
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []Health
-		h := newHealth(func(c Health) { changes = append(changes, c) })
+		h := newHealth(func(c, _ Health) { changes = append(changes, c) })
 		start := time.Now()
 		refused := &status.Error{Word: status.ConnectionRefused, Op: "connect", Err: errors.New("no")}
 		for i, c := range []struct {
@@ -33,6 +33,8 @@ func TestHealth(t *testing.T) {
 			{h.abandon, status.ConnectionRefused, 8, 2},
 			{func() { h.report(errors.New("a reset")) }, status.ConnectionLost, 11, 3},
 			{func() { h.report(nil) }, status.ConnectionValid, 12, 4},
+			{func() { h.report(refused) }, status.ConnectionRefused, 13, 5},
+			{func() { h.report(&status.Error{Word: refused.Word, Err: errors.New("no more")}) }, status.ConnectionRefused, 13, 5},
 		} {
 			time.Sleep(time.Second)
 			c.do()

@@ -62,6 +62,9 @@ type FileFailure struct {
 	Hint  string
 	// Unlisted says that it is a directory, or a link to one, whose files are not known.
 	Unlisted bool
+	// Held says that the pass left it alone after it failed earlier; Hint is when it
+	// is tried again.
+	Held bool
 }
 
 // maxFailures bounds the failures that a result lists; the counts have them all.

@@ -1,10 +1,10 @@
 package sync
 
 import (
-	"strings"
 	"sync"
 	"time"
-	"unicode"
+
+	"sftpconnector/status"
 )
 
 // troubles are the files and directories that the passes of a connector could not
@@ -54,7 +54,7 @@ func (t *troubles) meet(pass string, f FileFailure) (news, more bool) {
 	defer t.mu.Unlock()
 	known := t.by[f.Name]
 	switch {
-	case known != nil && sameCause(known.Error, f.Error):
+	case known != nil && status.SameCause(known.Error, f.Error):
 		known.pass = pass
 		return false, false
 	case known == nil && len(t.by) >= maxFailures:
@@ -116,18 +116,4 @@ func (t *troubles) hidden(name, pass string) bool {
 		}
 	}
 	return false
-}
-
-// sameCause compares two texts but for their numbers, which tell of how much room
-// there is and how often something was tried.
-func sameCause(a, b string) bool {
-	plain := func(s string) string {
-		return strings.Map(func(c rune) rune {
-			if unicode.IsDigit(c) {
-				return -1
-			}
-			return c
-		}, s)
-	}
-	return a == b || plain(a) == plain(b)
 }

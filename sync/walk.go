@@ -106,7 +106,7 @@ func rootError(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		word = status.PermissionDenied
 	case errors.Is(err, ErrLimit):
-		return err
+		return &status.Error{Word: status.NothingDeliverable, Op: "list source directory", Err: err, Hint: hint(err)}
 	}
 	return &status.Error{Word: word, Op: "list source directory", Err: err}
 }
