@@ -83,7 +83,7 @@ func inTheMiddle(beyond func(*net.TCPConn)) scenario {
 		r.write("source/large.bin", make([]byte, 8<<20))
 		between := r.listen(r.host+":0", relay(s.addr, 1<<20, beyond))
 		r.run(settings{sftp: r.login(between.addr) + ", host_key: accept-new"})
-		return between.mend
+		return func() { close(between.mended) }
 	}
 }
 

@@ -24,7 +24,8 @@ import (
 // tcp serves connections until it is stopped.
 type tcp struct {
 	addr   string
-	mended atomic.Bool // of a relay
+	mended chan struct{} // of a relay
+	over   chan struct{} // it was stopped
 
 	listener net.Listener
 	mu       sync.Mutex
@@ -38,7 +39,7 @@ func (r *rig) listen(addr string, serve func(*tcp, *net.TCPConn)) *tcp {
 	r.Helper()
 	l, err := net.Listen("tcp", addr)
 	r.must(err)
-	s := &tcp{addr: l.Addr().String(), listener: l, open: map[net.Conn]bool{}}
+	s := &tcp{addr: l.Addr().String(), listener: l, open: map[net.Conn]bool{}, mended: make(chan struct{}), over: make(chan struct{})}
 	s.tasks.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -78,6 +79,9 @@ func (s *tcp) stop() {
 
 func (s *tcp) cut() {
 	s.mu.Lock()
+	if !s.stopped {
+		close(s.over)
+	}
 	s.stopped = true
 	open := s.open
 	s.open = map[net.Conn]bool{}
@@ -96,14 +100,18 @@ func says(text string) func(*tcp, *net.TCPConn) {
 }
 
 // relay hands everything on to a server and back. After limit bytes of the server on
-// the first connection it does what beyond says, and with all later ones at once,
-// until it is mended.
+// the first connection it does what beyond says. All later ones have to wait until it
+// is mended.
 func relay(server string, limit int64, beyond func(client *net.TCPConn)) func(*tcp, *net.TCPConn) {
 	var met atomic.Bool
 	return func(s *tcp, client *net.TCPConn) {
-		limit := limit
-		if met.Swap(true) {
-			limit = 0
+		first := !met.Swap(true)
+		if !first {
+			select {
+			case <-s.mended:
+			case <-s.over:
+				return
+			}
 		}
 		up, err := net.Dial("tcp", server)
 		if err != nil || !s.adopt(up) {
@@ -111,24 +119,12 @@ func relay(server string, limit int64, beyond func(client *net.TCPConn)) func(*t
 		}
 		defer up.Close()
 		s.tasks.Go(func() { _, _ = io.Copy(up, client) })
-		if !s.mended.Load() {
+		if first {
 			_, _ = io.CopyN(client, up, limit)
-		}
-		if !s.mended.Load() {
 			beyond(client)
 			return
 		}
 		_, _ = io.Copy(client, up)
-	}
-}
-
-// mend lets connections through from now on, and ends those that are held.
-func (s *tcp) mend() {
-	s.mended.Store(true)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.open {
-		c.Close()
 	}
 }
 
