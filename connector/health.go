@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -35,8 +36,13 @@ func newHealth(onChange func(next, was Health)) *health {
 // checking says that a check or a pass tries the connection.
 func (h *health) checking() { h.set(Health{Status: status.Checking}) }
 
-// report says how it went; nil is Connection Valid.
+// report says how it went; nil is Connection Valid. A login that was not tried says
+// nothing new: why it was refused stays.
 func (h *health) report(err error) {
+	if errors.Is(err, ErrHeld) && h.word() == status.Of(err) {
+		h.abandon()
+		return
+	}
 	next := Health{Status: status.Of(err)}
 	if err != nil {
 		next.Error = err.Error()

@@ -54,3 +54,16 @@ func TestHealth(t *testing.T) {
 		}
 	})
 }
+
+// A login that is held back leaves the cause for which it is.
+func TestHealthOfAHeldLogin(t *testing.T) {
+	t.Parallel()
+	h := newHealth(nil)
+	h.report(&status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: errors.New("the server refuses password")})
+	known := h.get()
+	h.checking()
+	h.report(&status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: ErrHeld})
+	if got := h.get(); got.Error != known.Error || got.Status != known.Status {
+		t.Errorf("%+v, want %+v", got, known)
+	}
+}
