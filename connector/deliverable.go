@@ -42,6 +42,9 @@ func nothingDeliverable(r filesync.Result, inRow int) error {
 	if len(r.Failures) > 0 {
 		first := r.Failures[0]
 		cause, hint = fmt.Errorf("%s: %s", first.Name, first.Error), first.Hint
+		if first.Held {
+			hint = "" // when it is tried again is not what to do about it
+		}
 		if len(r.Failures) > 1 {
 			cause = fmt.Errorf("%w (and %d others)", cause, len(r.Failures)-1)
 		}

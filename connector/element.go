@@ -265,13 +265,19 @@ func (stopped) Error() string { return ErrStopped.Error() }
 
 func (stopped) Is(target error) bool { return target == ErrStopped || target == context.Canceled }
 
-func (e *Element) healthChanged(h Health) {
-	if h.Error == "" {
-		e.log.Info("connection status", "status", h.Status)
-	} else {
-		e.log.Warn("connection status", "status", h.Status, "error", h.Error, "hint", h.Hint)
+// healthChanged logs the beginning of a fault, with its cause and what to do, or its
+// end, with how long it lasted.
+func (e *Element) healthChanged(h, was Health) {
+	attrs := []any{"status", h.Status}
+	if was.Error != "" && was.Status != h.Status {
+		attrs = append(attrs, "was", was.Status, "lasted", h.Since.Sub(was.Since).Round(time.Second))
 	}
-	if e.parts.OnHealth != nil {
+	if h.Error == "" {
+		e.log.Info("connection status", attrs...)
+	} else {
+		e.log.Warn("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)
+	}
+	if e.parts.OnHealth != nil && h.Status != was.Status {
 		e.parts.OnHealth(e.cfg.Name, h)
 	}
 }

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -22,10 +23,12 @@ type health struct {
 	mu       sync.Mutex
 	now      Health
 	settled  Health // the last that was not Checking
-	onChange func(Health)
+	onChange func(next, was Health)
 }
 
-func newHealth(onChange func(Health)) *health {
+// newHealth makes one that tells of each change of the status, and of another cause of
+// the same status that asks for something else to be done. Checking is no change.
+func newHealth(onChange func(next, was Health)) *health {
 	h := Health{Status: status.NotChecked, Since: time.Now()}
 	return &health{now: h, settled: h, onChange: onChange}
 }
@@ -33,8 +36,13 @@ func newHealth(onChange func(Health)) *health {
 // checking says that a check or a pass tries the connection.
 func (h *health) checking() { h.set(Health{Status: status.Checking}) }
 
-// report says how it went; nil is Connection Valid.
+// report says how it went; nil is Connection Valid. A login that was not tried says
+// nothing new: why it was refused stays.
 func (h *health) report(err error) {
+	if errors.Is(err, ErrHeld) && h.word() == status.Of(err) {
+		h.abandon()
+		return
+	}
 	next := Health{Status: status.Of(err)}
 	if err != nil {
 		next.Error = err.Error()
@@ -46,15 +54,18 @@ func (h *health) report(err error) {
 // reached says that a pass could read the source directory. What was wrong with
 // the destination is found out only when something is written, and whether anything
 // can be delivered when the pass has ended.
-func (h *health) reached() { h.valid(status.DestinationUnavailable, status.NothingDeliverable) }
+func (h *health) reached() {
+	h.valid(status.DestinationUnavailable, status.NothingDeliverable, status.LedgerUnavailable)
+}
 
-// checked is report of a check, which does not tell whether anything can be delivered.
+// checked is report of a check, which does not tell whether anything can be delivered,
+// nor whether the ledger takes it.
 func (h *health) checked(err error) {
 	if err != nil {
 		h.report(err)
 		return
 	}
-	h.valid(status.NothingDeliverable)
+	h.valid(status.NothingDeliverable, status.LedgerUnavailable)
 }
 
 // valid says that the connection is good. That does not end the statuses that are kept.
@@ -95,13 +106,14 @@ func (h *health) set(next Health) {
 	}
 	// Checking comes and goes with every pass: it neither counts as a change
 	// nor does it start the time anew since which a status holds.
-	changed := next.Status != h.settled.Status
-	if !changed {
-		next.Since = h.settled.Since
+	was := h.settled
+	if next.Status == was.Status {
+		next.Since = was.Since
 	}
 	h.now, h.settled = next, next
-	if changed && h.onChange != nil {
-		h.onChange(next)
+	another := next.Hint != was.Hint && !status.SameCause(next.Error, was.Error)
+	if (next.Status != was.Status || another) && h.onChange != nil {
+		h.onChange(next, was)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []Health
-		h := newHealth(func(c Health) { changes = append(changes, c) })
+		h := newHealth(func(c, _ Health) { changes = append(changes, c) })
 		start := time.Now()
 		refused := &status.Error{Word: status.ConnectionRefused, Op: "connect", Err: errors.New("no")}
 		for i, c := range []struct {
@@ -33,6 +33,8 @@ func TestHealth(t *testing.T) {
 			{h.abandon, status.ConnectionRefused, 8, 2},
 			{func() { h.report(errors.New("a reset")) }, status.ConnectionLost, 11, 3},
 			{func() { h.report(nil) }, status.ConnectionValid, 12, 4},
+			{func() { h.report(refused) }, status.ConnectionRefused, 13, 5},
+			{func() { h.report(&status.Error{Word: refused.Word, Err: errors.New("no more")}) }, status.ConnectionRefused, 13, 5},
 		} {
 			time.Sleep(time.Second)
 			c.do()
@@ -51,4 +53,17 @@ func TestHealth(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A login that is held back leaves the cause for which it is.
+func TestHealthOfAHeldLogin(t *testing.T) {
+	t.Parallel()
+	h := newHealth(nil)
+	h.report(&status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: errors.New("the server refuses password")})
+	known := h.get()
+	h.checking()
+	h.report(&status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: ErrHeld})
+	if got := h.get(); got.Error != known.Error || got.Status != known.Status {
+		t.Errorf("%+v, want %+v", got, known)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
 )
 
 // PassReport is a pass as it is shown: one that ended, or one under way.
@@ -139,8 +140,10 @@ func (e *Element) count(p PassReport) {
 func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	id, unclean, err := e.enter(ctx, r)
 	if err != nil {
-		if ctx.Err() == nil {
+		if errors.Is(err, ErrBusy) {
 			e.log.Warn("pass not started", "mode", r.Mode, "error", err)
+		} else if ctx.Err() == nil {
+			e.health.report(ofLedger(err))
 		}
 		return PassReport{}, err
 	}
@@ -154,7 +157,7 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	result, word := e.deliverable(late, r.Mode, result)
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
 	if err := e.memory.FinishPass(late, id, result, p.Status); err != nil {
-		e.log.Error("pass not recorded", "pass", id, "error", err)
+		e.health.report(ofLedger(fmt.Errorf("pass %s not recorded: %w", id, err)))
 	}
 	e.forget()
 	e.logPass(p)
@@ -352,10 +355,18 @@ func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Resu
 		e.health.valid(status.NothingDeliverable) // which deliverable decides about
 	case known:
 		e.health.report(r.Err)
-	default: // the ledger, say: the connection is not at fault
+	case ledger.Broken(r.Err):
+		r.Err = ofLedger(r.Err)
+		e.health.report(r.Err)
+	default:
 		e.health.abandon()
 	}
 	return r
+}
+
+// ofLedger says that the ledger did not take or give something.
+func ofLedger(err error) error {
+	return &status.Error{Word: status.LedgerUnavailable, Op: "use the ledger", Err: err}
 }
 
 // options are the settings of a pass.
@@ -415,12 +426,10 @@ func (e *Element) logPass(p PassReport) {
 		"took", p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond), "seen", f.Seen, "copied", f.Copied, "bytes", f.Bytes,
 		"present", f.Present, "waiting", f.Waiting, "excluded", f.Excluded, "failed", f.Failed,
 		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe, "unverified", f.Unverified}
-	switch p.Result.Outcome {
-	case filesync.Succeeded, filesync.Cancelled:
-		e.log.Info("pass ended", attrs...)
-	case filesync.Partial:
-		e.log.Warn("pass ended", attrs...)
-	default:
+	if _, known := errors.AsType[*status.Error](p.Result.Err); !known && p.Result.Outcome == filesync.Failed {
 		e.log.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
+		return
 	}
+	// What is wrong has its line already: when it began, not at each pass.
+	e.log.Info("pass ended", attrs...)
 }

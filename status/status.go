@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Word is a Connection Status as users see it on a page, in a table and in JSON.
@@ -33,6 +35,7 @@ const (
 	DestinationUnavailable    Word = "Destination Unavailable"
 	ConnectionLost            Word = "Connection Lost"
 	NothingDeliverable        Word = "Nothing Deliverable"
+	LedgerUnavailable         Word = "Ledger Unavailable"
 )
 
 // Words lists every word in the order of the stages that they belong to.
@@ -42,7 +45,7 @@ func Words() []Word {
 		ConnectionTimedOut, NotAnSSHServer, NoCommonAlgorithm, HostKeyUnknown,
 		HostKeyVerificationFailed, AuthenticationFailed, SFTPUnavailable,
 		SourceDirectoryNotFound, PermissionDenied, DestinationUnavailable, ConnectionLost,
-		NothingDeliverable,
+		NothingDeliverable, LedgerUnavailable,
 	}
 }
 
@@ -78,6 +81,8 @@ func (w Word) Hint() string {
 		return "The connection broke while it was in use: check the network, and the server's log for the reason; the next pass tries again."
 	case NothingDeliverable:
 		return "The connection works and there are files, but pass after pass none of them can be delivered: 'sftp-connector ls NAME' tells the reason for each."
+	case LedgerUnavailable:
+		return "Nothing is copied while the ledger cannot be written: check that the disk of data_directory works and has room, that it is writable, and that no other program has ledger.db open."
 	default:
 		return ""
 	}
@@ -151,6 +156,20 @@ func Of(err error) Word {
 		return ConnectionTimedOut
 	}
 	return ConnectionLost
+}
+
+// SameCause reports whether the texts of two errors differ in their numbers at most,
+// which tell of how much room there is and how often something was tried.
+func SameCause(a, b string) bool {
+	plain := func(s string) string {
+		return strings.Map(func(c rune) rune {
+			if unicode.IsDigit(c) {
+				return -1
+			}
+			return c
+		}, s)
+	}
+	return a == b || plain(a) == plain(b)
 }
 
 // Is reports whether err carries the word w.

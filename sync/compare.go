@@ -177,7 +177,8 @@ func (p *Pass) held(e Entry, rec Record, now time.Time) bool {
 		return true
 	case !p.o.Mode.ensures() && now.Before(f.Next) && !now.Before(f.At): // a clock that was set back puts nothing off
 		p.failed.Add(1)
-		p.list(e.Name, f.Error, "It is tried again at "+f.Next.UTC().Format(time.RFC3339)+", or on Apply.")
+		p.listFailure(FileFailure{Name: e.Name, Error: f.Error, Held: true,
+			Hint: "It is tried again at " + f.Next.UTC().Format(time.RFC3339) + ", or on Apply."})
 		p.decide(e, StateFailed, fmt.Sprintf("tried %d times, next at %s: %s", f.Tries, f.Next.UTC().Format(time.RFC3339), f.Error))
 		return true
 	}
@@ -376,7 +377,6 @@ func (p *Pass) clash(ctx context.Context, c candidate, err error) error {
 	if f := c.rec.Failure; p.o.Mode == Survey || c.rec.FailureID != 0 && f.Conflict && f.Source.SameVersion(c.e) {
 		return nil
 	}
-	p.o.Log.Warn("file conflicts", "file", c.e.Name, "error", err)
 	return p.record(ctx, Failure{Source: c.e, Conflict: true, Error: err.Error(), At: time.Now()})
 }
 

@@ -44,7 +44,6 @@ func (p *Pass) discard(ctx context.Context, e Entry, cause error) error {
 	p.stuck.Add(1)
 	p.list(e.Name, text, hintDiscards)
 	p.decide(e, StateFailed, text)
-	p.o.Log.Warn("file failed", "file", e.Name, "error", text)
 	return nil
 }
 

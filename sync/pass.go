@@ -209,6 +209,9 @@ func (p *Pass) Run(ctx context.Context) Result {
 	}
 	r := Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && r.Files.fruitless(p.irregular.Load())
+	if err == nil && p.o.Mode != Survey && p.o.Mode != Request {
+		p.shared.told.over(p)
+	}
 	switch {
 	case err == nil && r.Files.clean():
 		r.Outcome = Succeeded
@@ -409,7 +412,6 @@ func (p *Pass) fail(ctx context.Context, e Entry, err error) {
 	if p.o.Mode == Survey {
 		return
 	}
-	p.o.Log.Warn("file failed", "file", e.Name, "error", err)
 	if errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, e) {
 		return
 	}

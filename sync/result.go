@@ -62,6 +62,9 @@ type FileFailure struct {
 	Hint  string
 	// Unlisted says that it is a directory, or a link to one, whose files are not known.
 	Unlisted bool
+	// Held says that the pass left it alone after it failed earlier; Hint is when it
+	// is tried again.
+	Held bool
 }
 
 // maxFailures bounds the failures that a result lists; the counts have them all.
@@ -177,10 +180,6 @@ func (t *tally) at(doing string) {
 	t.mu.Lock()
 	t.doing = doing
 	t.mu.Unlock()
-}
-
-func (t *tally) list(name, text, hint string) {
-	t.listFailure(FileFailure{Name: name, Error: text, Hint: hint})
 }
 
 func (t *tally) listFailure(f FileFailure) {

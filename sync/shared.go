@@ -14,6 +14,7 @@ type Shared struct {
 	looks   *Looks
 	claims  claims
 	room    room
+	told    troubles
 	limiter *rate.Limiter // nil: no limit
 
 	turn chan struct{} // has room for one: who enters

@@ -106,7 +106,7 @@ func rootError(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		word = status.PermissionDenied
 	case errors.Is(err, ErrLimit):
-		return err
+		return &status.Error{Word: status.NothingDeliverable, Op: "list source directory", Err: err, Hint: hint(err)}
 	}
 	return &status.Error{Word: word, Op: "list source directory", Err: err}
 }
@@ -124,7 +124,6 @@ func (p *Pass) unreadable(name string, err error) {
 		advice += " Or name it in files.exclude: it is not entered then."
 	}
 	p.listFailure(FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
-	p.o.Log.Warn("directory not read", "directory", name, "error", err)
 }
 
 func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {

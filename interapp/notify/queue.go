@@ -154,6 +154,9 @@ func (q *Queue) try(ctx context.Context, p Posting) error {
 	}
 	if err == nil {
 		if err = q.post(ctx, m); err == nil {
+			if p.Tries > 0 {
+				q.log.Info("posted", "posting", p.ID, "url", receiver(p.URL), "tries", p.Tries+1)
+			}
 			return q.store.Posted(context.WithoutCancel(ctx), p, m)
 		}
 	}
@@ -165,7 +168,12 @@ func (q *Queue) try(ctx context.Context, p Posting) error {
 	if !errors.Is(err, ErrGone) {
 		next = time.Now().Add(backoff(p.Tries))
 	}
-	q.log.Warn("not posted", "posting", p.ID, "tries", p.Tries, "next", next, "error", err)
+	level := slog.LevelDebug // the log tells of the first try, and when there will be no more
+	if p.Tries == 1 || next.IsZero() {
+		level = slog.LevelWarn
+	}
+	q.log.Log(ctx, level, "not posted", "posting", p.ID, "url", receiver(p.URL), "tries", p.Tries, "next", next, "error", err,
+		"hint", "See that the receiver runs and can be reached; it is tried again until it takes it.")
 	return q.store.Failed(ctx, p, next, err.Error())
 }
 

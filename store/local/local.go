@@ -92,6 +92,12 @@ func (d *Destination) failed(op, name string, err error) error {
 	if _, rerr := os.Stat(d.path); rerr != nil {
 		return unavailable(op, d.path, rerr)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		// That of the whole directory is no fault of the file.
+		if perr := d.Probe(context.Background()); errors.Is(perr, fs.ErrPermission) {
+			return perr
+		}
+	}
 	return fmt.Errorf("%s %s: %w", op, name, cause(err))
 }
 

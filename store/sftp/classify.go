@@ -194,7 +194,7 @@ func lostError(addr string, err error) error {
 		err = bye
 	}
 	// The SSH layer closes what the server has ended, and may tell of its own close.
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		err = errors.New("the server closed the connection")
 	}
 	if err = cause(err); strings.HasPrefix(err.Error(), "ssh: ") { // what x/crypto says of what it was sent

@@ -142,6 +142,9 @@ func (s *session) startError(ctx context.Context, err error) error {
 		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
 	}
 	e := &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
+	if errors.Is(err, ErrNoChannel) {
+		e.Hint = "The login works but the server lets this user open no session: have its administrator allow some (OpenSSH: MaxSessions), or see whether too many are open."
+	}
 	if _, other := errors.AsType[*wire.VersionError](err); other {
 		e.Hint = "SFTP version 3 is what nearly all servers speak. Have the server's administrator allow it for this user."
 	}
@@ -258,10 +261,7 @@ func (s *session) watch(life context.Context) {
 				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
 					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
 				}
-				s.conn.Abort(&status.Error{
-					Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(),
-					Err: fmt.Errorf("no answer for %v", limit),
-				})
+				s.conn.Abort(s.conn.silent("no answer"))
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ import (
 	"strings"
 	"sync"
 
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	"modernc.org/sqlite" // registers the driver "sqlite", too
+	sqlite3 "modernc.org/sqlite/lib"
 
 	filesync "sftpconnector/sync"
 )
@@ -57,19 +59,70 @@ type Ledger struct {
 func Open(ctx context.Context, dir string) (*Ledger, error) {
 	path := filepath.Join(dir, "ledger.db")
 	l, err := open(ctx, path)
-	if err != nil {
+	switch {
+	case damaged(err):
+		return nil, fmt.Errorf("open ledger %s: the file is damaged: %w; %s", path, err, adviceDamaged)
+	case err != nil:
 		return nil, fmt.Errorf("open ledger %s: %w", path, err)
 	}
 	return l, nil
 }
 
+// adviceDamaged is what to do about a file that is none any more.
+const adviceDamaged = "bring it back from a backup, or move it and its -wal and -shm away to begin a new one, which takes what stands at the destinations with the same name, size and time as delivered"
+
+// damaged reports whether err says that the file is not, or not any more, a ledger.
+func damaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return errors.Is(err, errEmpty) || ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
+}
+
 func open(ctx context.Context, path string) (*Ledger, error) {
 	// The file holds names and times of files, which are nobody else's business.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	if err := create(ctx, path); err != nil {
 		return nil, err
 	}
-	f.Close()
+	return openFile(ctx, path)
+}
+
+// create makes the file if there is none. It gets its name when it is whole, so that
+// one which is empty was damaged, and is not taken for a new one.
+func create(ctx context.Context, path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == 0 {
+		return errEmpty
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "ledger-*.new") // mode 0600
+	if err != nil {
+		return err
+	}
+	fresh := f.Name()
+	defer os.Remove(fresh)
+	if err := f.Close(); err != nil {
+		return err
+	}
+	l, err := openFile(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	if err := l.Close(); err != nil { // which takes all into the one file
+		return err
+	}
+	// Another process may have made it meanwhile.
+	if err := os.Link(fresh, path); err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return os.Rename(fresh, path) // no links there
+}
+
+// errEmpty: a ledger that has nothing in it, not even its tables.
+var errEmpty = errors.New("it is empty, which a ledger never is")
+
+func openFile(ctx context.Context, path string) (*Ledger, error) {
+	var err error
 	l := &Ledger{path: path, trimAt: maxLog}
 	for _, each := range []struct {
 		db          **sql.DB
@@ -126,7 +179,7 @@ func (l *Ledger) migrate(ctx context.Context) error {
 		case have > version:
 			return fmt.Errorf("it is of version %d and this program knows version %d: use a newer program", have, version)
 		case have == 0:
-			if err := create(ctx, tx); err != nil {
+			if err := createTables(ctx, tx); err != nil {
 				return err
 			}
 		default:
@@ -149,8 +202,8 @@ func (l *Ledger) migrate(ctx context.Context) error {
 	})
 }
 
-// create makes the tables of a new file.
-func create(ctx context.Context, tx *sql.Tx) error {
+// createTables makes the tables of a new file.
+func createTables(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE owner (id TEXT NOT NULL);"); err != nil {
 		return err
 	}
@@ -158,6 +211,13 @@ func create(ctx context.Context, tx *sql.Tx) error {
 	rand.Read(owner)
 	_, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", hex.EncodeToString(owner))
 	return err
+}
+
+// Broken reports whether err is one of the ledger's file: it is locked, damaged or
+// read-only, or its disk is full or fails.
+func Broken(err error) bool {
+	_, ok := errors.AsType[*sqlite.Error](err)
+	return ok
 }
 
 // Owner tells this ledger from all others: 8 hexadecimal digits, for the names

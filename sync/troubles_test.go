@@ -1,0 +1,75 @@
+package sync
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// The log tells of a failure once, of another cause, and of the end; a directory
+// that cannot be read says nothing of what is below it.
+func TestTroublesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	shared := NewShared(0)
+	pass := func(id string, mode Mode, failures ...FileFailure) string {
+		log.Reset()
+		p := &Pass{shared: shared, o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		for _, f := range failures {
+			p.listFailure(f)
+		}
+		if mode == Automatic {
+			shared.told.over(p)
+		}
+		var said []string
+		for line := range strings.Lines(log.String()) {
+			_, message, _ := strings.Cut(line, "msg=")
+			message, _, _ = strings.Cut(message, " hint=")
+			message, _, _ = strings.Cut(message, " lasted=")
+			said = append(said, strings.TrimSpace(message))
+		}
+		return strings.Join(said, "; ")
+	}
+	denied := FileFailure{Name: "below/a.csv", Error: "permission denied, 1 time"}
+	again := FileFailure{Name: "below/a.csv", Error: "permission denied, 2 time"}
+	other := FileFailure{Name: "below/a.csv", Error: "quarantined"}
+	below := FileFailure{Name: "below", Error: "permission denied", Unlisted: true}
+	for i, c := range []struct {
+		mode     Mode
+		failures []FileFailure
+		want     string
+	}{
+		{Automatic, []FileFailure{denied}, `"file failed" file=below/a.csv error="permission denied, 1 time"`},
+		{Automatic, []FileFailure{again}, ""},
+		{Survey, []FileFailure{other}, ""},
+		{Request, []FileFailure{other}, `"file failed" file=below/a.csv error=quarantined`},
+		{Automatic, []FileFailure{below}, `"directory not read" directory=below error="permission denied"`},
+	} {
+		if got := pass(fmt.Sprint(i), c.mode, c.failures...); got != c.want {
+			t.Errorf("pass %d tells %s, want %s", i, got, c.want)
+		}
+	}
+	got := pass("last", Automatic)
+	for _, want := range []string{`"file fails no more" file=below/a.csv was=quarantined`, `"directory read again" directory=below was="permission denied"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the last pass tells %s, want %s", got, want)
+		}
+	}
+	if got := pass("well", Automatic); got != "" {
+		t.Errorf("when all is well it tells %s", got)
+	}
+}
+
+func TestTroublesAreBounded(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p := &Pass{shared: NewShared(0), o: Options{ID: "1", Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	for i := range maxFailures + 10 {
+		p.list(fmt.Sprint(i), "bad", "")
+	}
+	if n := strings.Count(log.String(), "\n"); n != maxFailures+1 {
+		t.Errorf("%d lines, want %d", n, maxFailures+1)
+	}
+}
