@@ -206,10 +206,8 @@ func (c fileCalls) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.
 	switch in.Mode {
 	case fallocPunchHole | fallocKeepSize:
 		f.room.change(data, func() { data.zero(from, min(to, data.size)) })
-	case fallocKeepSize:
-		return fuse.OK
+	case fallocKeepSize: // No room is set aside: the next writer may find none.
 	case 0:
-		// No room is set aside: the next writer may find none.
 		if to > data.size {
 			if to-data.size > f.room.free() {
 				return eNOSPC

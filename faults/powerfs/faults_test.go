@@ -261,3 +261,13 @@ func TestManyMounts(t *testing.T) {
 	}
 	work.Wait()
 }
+
+// What a test starts does not hold on to the file system of a test that died.
+func TestChildrenDoNotInheritTheDevice(t *testing.T) {
+	mounted(t)
+	listed, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
+	must(t, err)
+	if strings.Contains(string(listed), "fuse") {
+		t.Errorf("a child has open:\n%s", listed)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"math/rand"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -66,17 +67,7 @@ func Mount(dir string) (*FS, error) {
 	f.inodes.lastNode = fuse.FUSE_ROOT_ID
 	f.inodes.forgetAll()
 
-	asRoot := os.Geteuid() == 0
-	server, err := fuse.NewServer(newCalls(f), dir, &fuse.MountOptions{
-		FsName:             "powerfs",
-		Name:               "powerfs",
-		DirectMountStrict:  asRoot,
-		AllowOther:         asRoot,
-		Options:            []string{"default_permissions"},
-		DisableXAttrs:      true,
-		DisableReadDirPlus: true,
-		Logger:             log.New(io.Discard, "", 0), // it tells of every call that was interrupted
-	})
+	server, err := f.newServer()
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", dir, err)
 	}
@@ -89,6 +80,44 @@ func Mount(dir string) (*FS, error) {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", dir, err), f.Unmount())
 	}
 	return f, nil
+}
+
+// newServer mounts.
+func (f *FS) newServer() (*fuse.Server, error) {
+	asRoot := os.Geteuid() == 0
+	if asRoot {
+		// go-fuse opens its device without O_CLOEXEC then. A child that inherited it
+		// would keep the mount alive when this process is gone, and wait for it forever.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		defer closeOnExec("/dev/fuse")
+	}
+	return fuse.NewServer(newCalls(f), f.mount, &fuse.MountOptions{
+		FsName:             "powerfs",
+		Name:               "powerfs",
+		DirectMountStrict:  asRoot,
+		AllowOther:         asRoot,
+		Options:            []string{"default_permissions"},
+		DisableXAttrs:      true,
+		DisableReadDirPlus: true,
+		Logger:             log.New(io.Discard, "", 0), // it tells of every call that was interrupted
+	})
+}
+
+// closeOnExec keeps children from inheriting the descriptors of a device.
+func closeOnExec(device string) {
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, d := range descriptors {
+		if target, err := os.Readlink("/proc/self/fd/" + d.Name()); err != nil || target != device {
+			continue
+		}
+		if fd, err := strconv.Atoi(d.Name()); err == nil {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // Unmount ends the file system and forgets all. It takes ten seconds at most: what

@@ -24,6 +24,9 @@ const (
 	sqliteSynchronous = "POWERFS_TEST_SYNCHRONOUS"
 )
 
+// rowsOfEach is how many rows a transaction leaves.
+const rowsOfEach = 5
+
 // useSQLite checks the database in dir, prints "whole N" with the number of its last
 // transaction, and then "committed N" after each that it adds, until it fails. It has
 // the settings of the product's ledger, and a small write-ahead log, so that
@@ -51,7 +54,7 @@ func useSQLite(dir, synchronous string) error {
 }
 
 // wholeUpTo checks the database and tells the last of its transactions, 0 if there is
-// none. Each has left ten rows.
+// none.
 func wholeUpTo(db *sql.DB) (last int, err error) {
 	var verdict string
 	if err := db.QueryRow("pragma integrity_check").Scan(&verdict); err != nil {
@@ -65,7 +68,7 @@ func wholeUpTo(db *sql.DB) (last int, err error) {
 	}
 	var rows int
 	err = db.QueryRow("select coalesce(max(n), 0), count(*) from t").Scan(&last, &rows)
-	if err == nil && rows != 10*last {
+	if err == nil && rows != rowsOfEach*last {
 		err = fmt.Errorf("%d rows of %d transactions", rows, last)
 	}
 	return last, err
@@ -77,8 +80,8 @@ func add(db *sql.DB, n int) error {
 		return err
 	}
 	defer tx.Rollback()
-	for part := range 10 {
-		if _, err := tx.Exec("insert into t values (?, ?, randomblob(?))", n, part, 50*(n%20)); err != nil {
+	for part := range rowsOfEach {
+		if _, err := tx.Exec("insert into t values (?, ?, randomblob(?))", n, part, 100*(n%20)); err != nil {
 			return err
 		}
 	}
@@ -104,7 +107,7 @@ func sqliteUntilCut(f *FS, r *rand.Rand, synchronous string) (found, committed i
 	}
 	stuck := time.AfterFunc(time.Minute, func() { f.Cut(); cmd.Process.Kill() })
 	defer stuck.Stop()
-	transactions, cut := r.Intn(15), false
+	transactions, cut := r.Intn(6), false
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		word, text, _ := strings.Cut(lines.Text(), " ")
