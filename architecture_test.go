@@ -69,6 +69,7 @@ func arrows() map[string]arrow {
 		"store/smb/smbtest":      {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
+		"faults/mutations":       {nil, none},
 	}
 }
 
