@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -64,13 +63,11 @@ func Open(ctx context.Context, dir string) (*Ledger, error) {
 }
 
 func open(ctx context.Context, path string) (*Ledger, error) {
-	// The file holds names and times of files, which are nobody else's business.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	if err := makeFile(ctx, path); err != nil {
 		return nil, err
 	}
-	f.Close()
 	l := &Ledger{path: path, trimAt: maxLog}
+	var err error
 	for _, each := range []struct {
 		db          **sql.DB
 		lock        string
