@@ -6,10 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sftpconnector/status"
+	"sftpconnector/store/local"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 )
@@ -112,4 +115,93 @@ func TestMendedFileLeavesQuarantine(t *testing.T) {
 	b.want(b.pass(filesync.Apply), filesync.Partial, "quarantined=1")
 	b.src.Put("a", "mended", old)
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+}
+
+// stumbling is a destination that does something else than it is told, once.
+type stumbling struct {
+	filesync.Destination
+	publish func(d filesync.Destination, batch []filesync.Publication) []error
+	persist []string // the names that were made durable
+}
+
+func (s *stumbling) Persist(ctx context.Context, names []string) []error {
+	s.persist = append(s.persist, names...)
+	return s.Destination.Persist(ctx, names)
+}
+
+func (s *stumbling) Publish(ctx context.Context, batch []filesync.Publication) []error {
+	if s.publish == nil {
+		return s.Destination.Publish(ctx, batch)
+	}
+	return s.publish(s.Destination, batch)
+}
+
+// at has the next pass deliver to dir. publish may be nil.
+func (b *bench) at(dir string, publish func(filesync.Destination, []filesync.Publication) []error) *stumbling {
+	b.t.Helper()
+	d, err := local.Open(dir, b.ledger.Owner())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s := &stumbling{Destination: d, publish: publish}
+	b.to = s
+	return s
+}
+
+// A file that somebody puts there at the last moment stays, and ours is not told to be
+// delivered: it comes when the name is free.
+func TestNameTakenAtTheLastMoment(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "ours", old)
+	name := filepath.Join(b.dir, "a")
+	b.at(b.dir, func(d filesync.Destination, batch []filesync.Publication) []error {
+		if err := os.WriteFile(name, []byte("theirs"), 0o600); err != nil {
+			t.Error(err)
+		}
+		return d.Publish(t.Context(), batch)
+	})
+	b.want(b.pass(filesync.Automatic), filesync.Partial, "conflict=1")
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	b.at(b.dir, nil)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	b.wantFile("a", "ours", old)
+}
+
+// A new version that was about to take the place of the last one, when the destination
+// went away, is not told to be delivered because something stands there.
+func TestNewVersionThatDidNotGetItsName(t *testing.T) {
+	b := newBench(t)
+	dir := filepath.Join(t.TempDir(), "elsewhere") // where a pending file may be left
+	b.src.Put("a", "first", old)
+	b.at(dir, nil)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	b.src.Put("a", "second", old.Add(time.Hour))
+	b.at(dir, func(_ filesync.Destination, batch []filesync.Publication) []error {
+		return slices.Repeat([]error{&status.Error{Word: status.DestinationUnavailable, Op: "publish", Err: errors.New("gone")}}, len(batch))
+	})
+	b.want(b.pass(filesync.Automatic), filesync.Failed, "")
+	b.at(dir, nil)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1")
+	if got, err := os.ReadFile(filepath.Join(dir, "a")); string(got) != "second" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A file that had its name when the destination went away may not have it after a power
+// cut: it is made durable before it is told to be delivered.
+func TestNameThatMayNotBeDurable(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "x", old)
+	b.at(b.dir, func(d filesync.Destination, batch []filesync.Publication) []error {
+		d.Publish(t.Context(), batch)
+		return slices.Repeat([]error{&status.Error{Word: status.DestinationUnavailable, Op: "publish", Err: errors.New("gone")}}, len(batch))
+	})
+	b.want(b.pass(filesync.Automatic), filesync.Failed, "")
+	d := b.at(b.dir, nil)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
+	if !slices.Equal(d.persist, []string{"a"}) {
+		t.Errorf("made durable: %q", d.persist)
+	}
 }
