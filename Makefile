@@ -31,5 +31,8 @@ soak:
 bench:
 	go run ./bench
 
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
+
 fuzz:
-	scripts/fuzz 30s
+	scripts/fuzz $(FUZZTIME)

@@ -42,7 +42,7 @@ func arrows() map[string]arrow {
 		"durable":            {nil, none},
 		"config":             {[]string{"charset", "share"}, nil},
 		"sync":               {[]string{"status"}, []string{"golang.org/x/sync", "golang.org/x/text", "golang.org/x/time", "github.com/bmatcuk/doublestar/v4"}},
-		"sync/ledger":        {types, nil},
+		"sync/ledger":        {append([]string{"durable"}, types...), nil},
 		"store/pending":      {nil, none},
 		"store/local":        {stores, nil},
 		"store/sftp":         {append([]string{"charset"}, stores...), nil},
@@ -65,24 +65,24 @@ func arrows() map[string]arrow {
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},
-		"faults/operator":        {nil, nil},
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
 		"store/smb/smbtest":      {nil, nil},
 		"bench":                  {[]string{"store/sftp/sftptest/relay"}, nil},
 		"scripts/testreport":     {nil, none},
 
-		// The fault suite knows the product only from outside.
 		// The fault suite knows the product from outside only.
-		"faults/port":     {nil, []string{"golang.org/x/sys"}},
-		"faults/powerfs":  {nil, []string{"github.com/hanwen/go-fuse/v2"}},
-		"faults/relay":    {[]string{"faults/port"}, none},
-		"faults/sftpd":    {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
-		"faults/product":  {nil, none},
-		"faults/schedule": {nil, none},
-		"faults/model":    {[]string{"faults/schedule"}, none},
-		"faults/world":    {[]string{"faults/model", "faults/port", "faults/powerfs", "faults/product", "faults/relay", "faults/schedule", "faults/sftpd"}, nil},
-		"faults":          {[]string{"faults/product", "faults/schedule", "faults/world"}, none},
+		"faults":           {[]string{"faults/product", "faults/schedule", "faults/world"}, none},
+		"faults/model":     {[]string{"faults/schedule"}, none},
+		"faults/mutations": {nil, none},
+		"faults/operator":  {nil, nil},
+		"faults/port":      {nil, []string{"golang.org/x/sys"}},
+		"faults/powerfs":   {nil, []string{"github.com/hanwen/go-fuse/v2"}},
+		"faults/product":   {nil, none},
+		"faults/relay":     {[]string{"faults/port"}, none},
+		"faults/schedule":  {nil, none},
+		"faults/sftpd":     {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
+		"faults/world":     {[]string{"faults/model", "faults/port", "faults/powerfs", "faults/product", "faults/relay", "faults/schedule", "faults/sftpd"}, nil},
 	}
 }
 

@@ -32,6 +32,11 @@ type span struct {
 func spanAt(t time.Time, zone *time.Location) span {
 	t = t.In(zone)
 	start, end := t.ZoneBounds()
+	if !end.IsZero() && !end.After(t) {
+		// Where a zone has no table any more but a rule, Go ends its times with each
+		// year after 365 days, in UTC: on the last day of a leap year that is past.
+		end = t.Truncate(24 * time.Hour).Add(24 * time.Hour)
+	}
 	_, offset := t.Zone()
 	return span{start, end, time.Duration(offset) * time.Second}
 }

@@ -78,6 +78,27 @@ func TestCronOverChangesOfTheClock(t *testing.T) {
 	}
 }
 
+// From some year on a zone is a rule, and Go takes each of its years for one of 365
+// days: the last day of a leap year is a day like others.
+func TestCronOnTheLastDayOfALeapYear(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"Europe/Brussels", "America/Santiago", "Australia/Lord_Howe"} {
+		for _, expression := range []string{"30 2 * * *", "*/30 * * * *", "0 0 1 1 *", "0 0 29 2 *"} {
+			s := compiled(t, "a", expression, zone(t, where))
+			done := make(chan time.Time, 1)
+			go func() { done <- s.next(at("2040-12-30T12:00:00Z")) }()
+			select {
+			case next := <-done:
+				if shown := next.Format("15:04"); shown != "02:30" && shown != "00:00" && expression != "*/30 * * * *" || next.Before(at("2040-12-30T12:00:00Z")) {
+					t.Errorf("%s in %s: %v", expression, where, next)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s in %s: no next time is found", expression, where)
+			}
+		}
+	}
+}
+
 // naive gives the times at which a clock shows an expression's fields, minute by minute.
 func naive(s schedule, from, to time.Time) (all []time.Time) {
 	plain := s.cron.spec

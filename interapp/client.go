@@ -170,6 +170,7 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 	}
 	// The API never redirects. Who does is another, and gets no token.
 	client := *c.HTTP
+	client.Transport = unfollowed{client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	answer, err := client.Do(r)
 	if err != nil {
@@ -187,6 +188,24 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 		return fmt.Errorf("%s %s: the answer is not one of sftp-connector: %w", method, r.URL.Redacted(), err)
 	}
 	return nil
+}
+
+// unfollowed is a transport for redirects that nobody follows: http.Client makes an
+// error of the network of one that leads to no URL, as if asking again might help.
+type unfollowed struct{ http.RoundTripper }
+
+func (u unfollowed) RoundTrip(r *http.Request) (*http.Response, error) {
+	transport := u.RoundTripper
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	answer, err := transport.RoundTrip(r)
+	if err == nil && answer.StatusCode >= 300 && answer.StatusCode <= 399 {
+		if _, perr := r.URL.Parse(answer.Header.Get("Location")); perr != nil {
+			answer.Header.Del("Location")
+		}
+	}
+	return answer, err
 }
 
 // request makes the request of a call.

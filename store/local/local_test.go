@@ -5,15 +5,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // place is a directory of its own, with nothing beside it.
 func place(t *testing.T) storetest.Place {

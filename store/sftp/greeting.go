@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // greeting follows the lines that a server sends up to its version. It bears
@@ -135,11 +136,13 @@ func (g *greeting) said() string {
 	return printable(bytes.TrimSpace(g.text))
 }
 
-// printable makes what a server sent fit for an error: bounded, no control characters.
+// printable makes what a server sent fit for an error, a log and a terminal: bounded,
+// and nothing in it that is not seen, such as a control character or one that turns
+// the direction of writing around.
 func printable(b []byte) string {
 	const limit = 200
 	s := strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == '\uFFFD' {
+		if !unicode.IsPrint(r) || r == '\uFFFD' {
 			return '.'
 		}
 		return r

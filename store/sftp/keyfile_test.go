@@ -2,7 +2,9 @@ package sftp
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -292,6 +294,15 @@ func FuzzParseKey(f *testing.F) {
 		f.Add(pemOf(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 		f.Add(pemOf(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der}))
 	}
+	if der, err := x509.MarshalECPrivateKey(key.Crypto.(*ecdsa.PrivateKey)); err == nil {
+		f.Add(pemOf(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+		f.Add(pemOf(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00112233445566778899AABBCCDDEEFF"}, Bytes: der}))
+	}
+	if block, err := ssh.MarshalPrivateKeyWithPassphrase(key.Crypto, "", []byte("x")); err == nil {
+		f.Add(pemOf(block))
+	}
+	f.Add(pemOf(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(sftptest.NewKey(f, sftptest.RSA).Crypto.(*rsa.PrivateKey))}))
+	f.Add(ssh.MarshalAuthorizedKey(key.Signer.PublicKey()))
 	dir := f.TempDir()
 	os.WriteFile(dir+"/word", []byte("x"), 0o600)
 	for i, args := range []string{"-t ed25519 --ppk-param version=2", "-t rsa -b 1024 --ppk-param version=3,passes=1,memory=64", "-t ecdsa --ppk-param version=3,passes=1,memory=64 --new-passphrase " + dir + "/word"} {

@@ -16,9 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -74,56 +72,19 @@ const adviceDamaged = "bring it back from a backup, or move it and its -wal and 
 // damaged reports whether err says that the file is not, or not any more, a ledger.
 func damaged(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
-	return errors.Is(err, errEmpty) || ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
+	return errors.Is(err, errNotALedger) || ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }
 
 func open(ctx context.Context, path string) (*Ledger, error) {
-	// The file holds names and times of files, which are nobody else's business.
-	if err := create(ctx, path); err != nil {
+	if err := makeFile(ctx, path); err != nil {
 		return nil, err
 	}
 	return openFile(ctx, path)
 }
 
-// create makes the file if there is none. It gets its name when it is whole, so that
-// one which is empty was damaged, and is not taken for a new one.
-func create(ctx context.Context, path string) error {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() == 0 {
-		return errEmpty
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "ledger-*.new") // mode 0600
-	if err != nil {
-		return err
-	}
-	fresh := f.Name()
-	defer os.Remove(fresh)
-	if err := f.Close(); err != nil {
-		return err
-	}
-	l, err := openFile(ctx, fresh)
-	if err != nil {
-		return err
-	}
-	if err := l.Close(); err != nil { // which takes all into the one file
-		return err
-	}
-	// Another process may have made it meanwhile.
-	if err := os.Link(fresh, path); err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return os.Rename(fresh, path) // no links there
-}
-
-// errEmpty: a ledger that has nothing in it, not even its tables.
-var errEmpty = errors.New("it is empty, which a ledger never is")
-
 func openFile(ctx context.Context, path string) (*Ledger, error) {
-	var err error
 	l := &Ledger{path: path, trimAt: maxLog}
+	var err error
 	for _, each := range []struct {
 		db          **sql.DB
 		lock        string
