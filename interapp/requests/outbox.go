@@ -22,6 +22,10 @@ const (
 	subscriptionPrefix = "subscription:"
 )
 
+// retryUnknown is how long what a subscriber is to be told of waits while its
+// connector is not configured.
+const retryUnknown = 5 * time.Minute
+
 // maxTold is how many deliveries one posting tells of, and how many are read for it.
 const maxTold = 500
 
@@ -85,7 +89,7 @@ func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m noti
 	e, err := o.set.Get(sub.Connector)
 	if err != nil {
 		// It is configured no more: whatever is in the log can wait until it is again.
-		return m, false, o.ledger.SubscriptionFailed(ctx, sub.ID, sub.Posting.Tries, time.Now().Add(time.Hour), err.Error())
+		return m, false, o.ledger.SubscriptionFailed(ctx, sub.ID, max(sub.Posting.Tries, 1), time.Now().Add(retryUnknown), err.Error())
 	}
 	asked, err := subscriptionOf(sub)
 	if err != nil {

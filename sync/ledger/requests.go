@@ -36,9 +36,10 @@ type Request struct {
 	Posting   Posting   // how the posting of the reply goes
 }
 
-// maxPostingWait is how long a posting is put off at the most. One that is due
-// later was planned on a clock that has been set back since: it is due now.
-const maxPostingWait = 2 * time.Hour
+// maxPostingWait is how long a posting is put off at the most, after it has failed.
+// One that is due later was planned on a clock that has been set back since: it is
+// due now. One that has not failed is always due.
+const maxPostingWait = 10 * time.Minute
 
 // Posting is how it goes to post something to a receiver.
 type Posting struct {
@@ -157,13 +158,13 @@ func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at 
 // another one becomes due after now; zero: none does.
 func (l *Ledger) DueReplies(ctx context.Context, now time.Time, limit int) (due []Request, next time.Time, err error) {
 	due, err = l.requests(ctx, l.each, "due replies", `JOIN
-		(SELECT rowid AS first, min(next) AS since FROM requests WHERE next <= ? OR next > ? GROUP BY reply_to ORDER BY since LIMIT ?)
+		(SELECT rowid AS first, min(next) AS since FROM requests WHERE next IS NOT NULL AND (tries = 0 OR next <= ? OR next > ?) GROUP BY reply_to ORDER BY since LIMIT ?)
 		ON r.rowid = first ORDER BY since`, now.UnixMilli(), now.Add(maxPostingWait).UnixMilli(), limit)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	var ms int64
-	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(next), 0) FROM requests WHERE next > ? AND next <= ?",
+	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(next), 0) FROM requests WHERE tries > 0 AND next > ? AND next <= ?",
 		now.UnixMilli(), now.Add(maxPostingWait).UnixMilli()).Scan(&ms)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("ledger: next reply: %w", err)

@@ -121,6 +121,7 @@ func TestDueReplies(t *testing.T) {
 			t.Errorf("%q, next %v, %v; want %q", got, next, err, want)
 		}
 	}
+	must(t, l.ReplyFailed(t.Context(), "not yet", 1, day.Add(7*time.Second), "no"))
 	due(10, "v", "u", "w")
 	due(2, "v", "u")
 	must(t, l.ReplyPosted(t.Context(), "u"))
@@ -138,32 +139,38 @@ func TestRequestOfNoConnector(t *testing.T) {
 	}
 }
 
-// What was planned on a clock that was years ahead is not put off for years.
+// What was planned on a clock that was ahead is not put off for as long: what has not
+// failed is due at once, what has failed within minutes.
 func TestPostingsAfterTheClockWasSetBack(t *testing.T) {
-	l := open(t, t.TempDir())
-	c := connector(t, l, "c")
-	ahead := day.AddDate(5, 0, 0)
-	_, _, err := l.AcceptRequest(t.Context(), asked("r", "u"))
-	must(t, err)
-	_, err = l.FinishRequest(t.Context(), "r", "replied", "{}", ahead)
-	must(t, err)
-	must(t, l.AddSubscription(t.Context(), ledger.Subscription{ID: "s", Connector: "c", ReplyTo: "v", Created: ahead}))
-	commit(t, c, delivery("a", 1))
-	replies, next, err := l.DueReplies(t.Context(), day, 10)
-	if err != nil || len(replies) != 1 || !next.IsZero() {
-		t.Error(replies, next, err)
-	}
-	subscriptions, next, err := l.DueSubscriptions(t.Context(), day, 10)
-	if err != nil || len(subscriptions) != 1 || !next.IsZero() {
-		t.Error(subscriptions, next, err)
-	}
-	soon := day.Add(time.Hour)
-	must(t, l.ReplyFailed(t.Context(), "r", 1, soon, "no"))
-	must(t, l.SubscriptionFailed(t.Context(), "s", 1, soon, "no"))
-	if replies, next, err := l.DueReplies(t.Context(), day, 10); err != nil || len(replies) != 0 || !next.Equal(soon) {
-		t.Error(replies, next, err)
-	}
-	if subscriptions, next, err := l.DueSubscriptions(t.Context(), day, 10); err != nil || len(subscriptions) != 0 || !next.Equal(soon) {
-		t.Error(subscriptions, next, err)
+	for _, by := range []time.Duration{time.Minute, time.Hour, 5 * 365 * 24 * time.Hour} {
+		l := open(t, t.TempDir())
+		c := connector(t, l, "c")
+		ahead := day.Add(by)
+		_, _, err := l.AcceptRequest(t.Context(), asked("r", "u"))
+		must(t, err)
+		_, err = l.FinishRequest(t.Context(), "r", "replied", "{}", ahead)
+		must(t, err)
+		must(t, l.AddSubscription(t.Context(), ledger.Subscription{ID: "s", Connector: "c", ReplyTo: "v", Created: ahead}))
+		commit(t, c, delivery("a", 1))
+		due := func(want int, later time.Time) {
+			t.Helper()
+			replies, next, err := l.DueReplies(t.Context(), day, 10)
+			if err != nil || len(replies) != want || !next.Equal(later) {
+				t.Error(by, replies, next, err)
+			}
+			subscriptions, next, err := l.DueSubscriptions(t.Context(), day, 10)
+			if err != nil || len(subscriptions) != want || !next.Equal(later) {
+				t.Error(by, subscriptions, next, err)
+			}
+		}
+		due(1, time.Time{})
+		soon := day.Add(5 * time.Minute)
+		must(t, l.ReplyFailed(t.Context(), "r", 1, soon, "no"))
+		must(t, l.SubscriptionFailed(t.Context(), "s", 1, soon, "no"))
+		due(0, soon)
+		planned := ahead.Add(11 * time.Minute)
+		must(t, l.ReplyFailed(t.Context(), "r", 2, planned, "no"))
+		must(t, l.SubscriptionFailed(t.Context(), "s", 2, planned, "no"))
+		due(1, time.Time{})
 	}
 }

@@ -196,13 +196,13 @@ func (l *Ledger) Deliveries(ctx context.Context, id string, after int64, limit i
 func (l *Ledger) DueSubscriptions(ctx context.Context, now time.Time, limit int) (due []Subscription, next time.Time, err error) {
 	const hasPending = "EXISTS (SELECT 1 FROM deliveries d WHERE d.connector = w.connector AND d.sequence > w.cursor)"
 	due, err = l.subscriptions(ctx, l.each, "due subscriptions", "0", `JOIN
-		(SELECT w.rowid AS first, min(w.next) AS since FROM subscriptions w WHERE (w.next <= ? OR w.next > ?) AND `+hasPending+` GROUP BY w.reply_to ORDER BY since LIMIT ?)
+		(SELECT w.rowid AS first, min(w.next) AS since FROM subscriptions w WHERE w.next IS NOT NULL AND (w.tries = 0 OR w.next <= ? OR w.next > ?) AND `+hasPending+` GROUP BY w.reply_to ORDER BY since LIMIT ?)
 		ON s.rowid = first ORDER BY since`, now.UnixMilli(), now.Add(maxPostingWait).UnixMilli(), limit)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	var ms int64
-	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(w.next), 0) FROM subscriptions w WHERE w.next > ? AND w.next <= ? AND "+hasPending,
+	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(w.next), 0) FROM subscriptions w WHERE w.tries > 0 AND w.next > ? AND w.next <= ? AND "+hasPending,
 		now.UnixMilli(), now.Add(maxPostingWait).UnixMilli()).Scan(&ms)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("ledger: next subscription: %w", err)

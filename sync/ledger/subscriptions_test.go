@@ -150,6 +150,7 @@ func TestDueSubscriptions(t *testing.T) {
 		}
 	}
 	due(10)
+	must(t, l.SubscriptionFailed(t.Context(), "not yet", 1, day.Add(7*time.Second), "no"))
 	commit(t, connector(t, l, "c"), delivery("a", 1), delivery("b", 1))
 	due(10, "v", "u", "w")
 	due(2, "v", "u")
