@@ -213,7 +213,7 @@ func (c *checker) nothingIsLeft() {
 // from before it until after it, and had something to deliver, has not succeeded.
 func (c *checker) nothingGreenThatIsNot() {
 	for _, p := range c.Passes {
-		if p.State != "succeeded" || p.Finished == nil {
+		if c.ClockWrong || p.State != "succeeded" || p.Finished == nil {
 			continue
 		}
 		for _, o := range c.Outages {
@@ -272,13 +272,13 @@ func (c *checker) replyIsTrue(r Request) {
 	for _, file := range r.Reply.Files {
 		named[file.SourceName] = true
 		seen := slices.ContainsFunc(c.Seen, func(s Sight) bool {
-			return s.Name == file.Name && s.Sum.Size == file.Size && s.At.Before(r.Finished.Add(2*time.Second))
+			return s.Name == file.Name && s.Sum.Size == file.Size && (c.ClockWrong || s.At.Before(r.Finished.Add(2*time.Second)))
 		})
 		if !seen && len(c.Planted[file.Name]) == 0 && !c.Taken[file.Name] {
 			c.fail("requests are answered", "the reply of %s names %s with %d bytes, which was not at the destination", r.ID, file.Name, file.Size)
 		}
 	}
-	if !r.Reply.Success {
+	if !r.Reply.Success || c.ClockWrong {
 		return
 	}
 	for _, v := range c.Versions {

@@ -27,6 +27,9 @@ type Facts struct {
 	Requests  []Request
 	Posted    []Delivery // what the subscriber of all files was told
 	Ended     time.Time
+	// ClockWrong: the product's wall clock was set during the run, so that the
+	// times that it tells cannot be compared with others.
+	ClockWrong bool
 }
 
 // Sight is the whole contents of a file under a final name.

@@ -92,6 +92,13 @@ func (n *notes) add(do schedule.Action, _ string) {
 	n.steps[string(do)]++
 }
 
+// count is how often a step was carried out.
+func (n *notes) count(do schedule.Action) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.steps[string(do)]
+}
+
 func (n *notes) lost(l powerfs.Lost) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

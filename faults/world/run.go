@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -119,7 +119,8 @@ func (w *world) calm(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, s := range w.sites {
 		group.Go(func() {
-			if err := w.until(ctx, func() error { return w.recovers(ctx, s, calmed) }); err != nil {
+			before := int64(-1)
+			if err := w.until(ctx, func() error { return w.recovers(ctx, s, &before) }); err != nil {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 				return
 			}
@@ -150,9 +151,10 @@ func (w *world) calm(ctx context.Context) {
 }
 
 // recovers reports whether a connector has had an automatic pass that began
-// after the last fault and got through. A login that the server refused holds
+// after the last fault and got through. before is the last pass of before, which
+// the first call finds out: the daemon's clock may be wrong. A login that the server refused holds
 // the automatic passes; whoever has mended that asks for a check.
-func (w *world) recovers(ctx context.Context, s *site, calmed time.Time) error {
+func (w *world) recovers(ctx context.Context, s *site, before *int64) error {
 	state, err := w.api.connector(ctx, s.Name)
 	if err != nil {
 		return err
@@ -164,11 +166,20 @@ func (w *world) recovers(ctx context.Context, s *site, calmed time.Time) error {
 	if err != nil {
 		return err
 	}
-	through := slices.ContainsFunc(passes, func(p model.Pass) bool {
-		return p.Mode == "automatic" && p.Started.After(calmed) && (p.State == "succeeded" || p.State == "partial")
-	})
+	last, through := int64(0), false
+	for _, p := range passes {
+		id, err := strconv.ParseInt(p.Pass, 10, 64)
+		if err != nil {
+			continue // it waits for its turn
+		}
+		last = max(last, id)
+		through = through || id > *before && p.Mode == "automatic" && (p.State == "succeeded" || p.State == "partial")
+	}
+	if *before < 0 {
+		*before, through = last, false
+	}
 	if !through {
-		return fmt.Errorf("no pass since the faults ended at %s: %s: %s", calmed.UTC().Format("15:04:05"), state.ConnectionStatus, state.Error)
+		return fmt.Errorf("no pass after pass %d: %s: %s", *before, state.ConnectionStatus, state.Error)
 	}
 	return nil
 }
@@ -225,7 +236,7 @@ func (w *world) check(ctx context.Context) error {
 func (w *world) facts(ctx context.Context, s *site) (model.Facts, error) {
 	s.source.settle()
 	f := model.Facts{Connector: s.Connector, Versions: s.source.history.All(), Links: s.source.links, Planted: s.planted, Taken: s.taken, Failures: s.failures,
-		Posted: w.receiver.deliveriesOf(s.Name), Ended: time.Now()}
+		Posted: w.receiver.deliveriesOf(s.Name), Ended: time.Now(), ClockWrong: w.notes.count(schedule.Clock) > 0}
 	w.notes.mu.Lock()
 	f.Outages = w.notes.outages[s.Name]
 	w.notes.mu.Unlock()
