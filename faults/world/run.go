@@ -173,7 +173,7 @@ func (w *world) recovers(ctx context.Context, s *site, before *int64) error {
 			continue // it waits for its turn
 		}
 		last = max(last, id)
-		through = through || id > *before && p.Mode == "automatic" && (p.State == "succeeded" || p.State == "partial")
+		through = through || id > *before && p.Mode == "automatic" && gotThrough(p)
 	}
 	if *before < 0 {
 		*before, through = last, false
@@ -184,6 +184,13 @@ func (w *world) recovers(ctx context.Context, s *site, before *int64) error {
 	return nil
 }
 
+// gotThrough reports whether a pass has met nothing that keeps it from working.
+// Where all that is left are files that stand in each other's way, a pass is told
+// as one that could deliver nothing.
+func gotThrough(p model.Pass) bool {
+	return p.State == "succeeded" || p.State == "partial" || p.ConnectionStatus == "Nothing Deliverable"
+}
+
 // finishes has everything tried again that was put off, and reports whether
 // nothing is left but what the schedule stands in the way of.
 func (w *world) finishes(ctx context.Context, s *site) error {
@@ -192,7 +199,7 @@ func (w *world) finishes(ctx context.Context, s *site) error {
 	if err != nil {
 		return err
 	}
-	if p.State != "succeeded" && p.State != "partial" {
+	if !gotThrough(p) {
 		return fmt.Errorf("apply: %s: %s", p.State, p.Error)
 	}
 	if p.Files.Waiting > 0 {
