@@ -171,6 +171,8 @@ func (c fileCalls) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fu
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }
 
+// Write is told the offset with O_APPEND, too, and after it Fsync is called with O_SYNC and
+// O_DSYNC: the kernel sees to both.
 func (c fileCalls) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	f := c.f
 	h, status := f.beginHandle(call{op: OpWrite, header: &in.InHeader, interrupted: cancel}, in.Fh)
@@ -179,18 +181,12 @@ func (c fileCalls) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) 
 	}
 	defer f.mu.Unlock()
 	i, off := h.i, int64(in.Offset)
-	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 {
-		off = i.data.size
-	}
 	n := f.room.fits(&i.data, off, len(data))
 	if n == 0 && len(data) > 0 {
 		return 0, eNOSPC
 	}
 	f.room.change(&i.data, func() { i.data.write(data[:n], off) })
 	i.touch()
-	if in.Flags&syscall.O_DSYNC != 0 && !f.noFsync {
-		i.data.sync()
-	}
 	f.watch.tell(OpWrite, func() (string, string) { return i.path(), "" })
 	return uint32(n), fuse.OK
 }

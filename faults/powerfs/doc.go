@@ -9,7 +9,8 @@
 // any combination. A real file system keeps more order than that on a good day.
 //
 // Contents. fsync and fdatasync of any handle of a file make its data and size
-// durable; so do msync and a write through a handle with O_SYNC or O_DSYNC. Of what
+// durable; so do msync and a write through a handle with O_SYNC or O_DSYNC, of which the
+// kernel makes an fsync. Of what
 // was written since, every sector of 512 bytes survives by itself: it holds what
 // it held at the last sync, at the cut, or between two writes of that time (the
 // last eight are remembered). So a write may survive in half. The size survives by
