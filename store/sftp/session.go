@@ -254,13 +254,13 @@ func (s *session) watch(life context.Context) {
 			return
 		}
 		for _, l := range append(s.pool.all(), s.beside...) {
-			if n, oldest := l.waiting(); n > 0 && l.meter.stalled(oldest, limit) {
+			if u, ok := l.unanswered(); ok && l.meter.stalled(u, limit) {
 				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
 					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
 				}
 				s.conn.Abort(&status.Error{
 					Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(),
-					Err: fmt.Errorf("no answer for %v", limit),
+					Err: &silence{limit, "no answer to " + u.What},
 				})
 			}
 		}

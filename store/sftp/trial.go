@@ -90,7 +90,11 @@ func (d *Destination) askOnly(ctx context.Context) error {
 		return err
 	}
 	name := func() string { return pending.Name("probe", pending.NewID(d.cfg.Owner)) }
-	if _, err := d.lookAtOne(ctx, name()); !errors.Is(err, fs.ErrNotExist) || isUnseen(err) {
+	_, err := d.lookAtOne(ctx, name())
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
+		return err
+	case !errors.Is(err, fs.ErrNotExist), isUnseen(err):
 		return nil // it tells nothing
 	}
 	p := &pendingFile{d: d, ctx: ctx, path: d.path(name())}
