@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"sftpconnector/faults/sftpd"
 	"sftpconnector/status"
+	filesync "sftpconnector/sync"
 )
 
 // faultyServer starts a server of the fault suite that serves an empty directory.
@@ -116,4 +118,56 @@ func wantSilence(t *testing.T, op sftpd.Op, do func() error) {
 	if want := "no answer to " + strings.ToUpper(string(op)) + " for 2s"; status.Of(err) != status.ConnectionLost || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, without %q", err, want)
 	}
+}
+
+// A file whose RENAME was answered, and not carried out, is not delivered; it is where
+// its receiver has taken it.
+func TestRenameThatIsAnsweredOnly(t *testing.T) {
+	lie := sftpd.Fault{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Rename}, Status: 0}
+	for _, without := range [][]string{nil, {sftpd.PosixRename}} {
+		for _, ordered := range []bool{false, true} {
+			t.Run(fmt.Sprint(without, ordered), func(t *testing.T) {
+				u, s := uploadWithFaults(t, sftpd.Options{Without: without}, nil)
+				u.pool.first().wire().ordered = ordered
+				data, other := noise(5000), noise(6000)
+				_, err := u.deliver("old", other)
+				u.must(err)
+				p, _, err := u.write("new", data)
+				u.must(err)
+				q, _, err := u.write("old", data)
+				u.must(err)
+				standing, err := u.Stat(t.Context(), []string{"old"})
+				u.must(err)
+				s.Inject(lie)
+				errs := u.Publish(t.Context(), []filesync.Publication{{Pending: p}, {Pending: q, Replaces: &standing[0].Entry}})
+				for i, err := range errs {
+					if !errors.Is(err, errNotRenamed) {
+						t.Errorf("file %d: %v", i, err)
+					}
+				}
+				if without == nil {
+					u.want("old", other)
+				}
+				u.must(p.Abort(t.Context()))
+				u.must(q.Abort(t.Context()))
+				wantAdvice(t, u.Probe(t.Context()), "upload_name: direct")
+				s.Inject()
+				_, err = u.deliver("new", data)
+				u.must(err)
+				if without == nil {
+					u.wantFiles("new", "old")
+				}
+			})
+		}
+	}
+	t.Run("taken", func(t *testing.T) {
+		u, s := uploadWithFaults(t, sftpd.Options{}, nil)
+		s.OnChange(func(c sftpd.Change) {
+			if c.Op == sftpd.Rename {
+				_ = os.Remove(u.at("f"))
+			}
+		})
+		_, err := u.deliver("f", noise(5000))
+		u.must(err)
+	})
 }

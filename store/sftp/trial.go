@@ -128,10 +128,17 @@ func (p *pendingFile) try(ctx context.Context) error {
 	if cerr := p.closeAll(ctx); err == nil {
 		err = cerr
 	}
+	first := p.path
 	if err == nil {
 		err = p.tryToRename(ctx)
 	}
-	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
+	rerr := p.remove(ctx)
+	switch {
+	case err == nil && errors.Is(rerr, fs.ErrNotExist) && p.path != first && !p.d.isGone(ctx, first):
+		p.path = first
+		_ = p.remove(ctx)
+		return noRename(errNotRenamed)
+	case err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr):
 		err = rerr
 	}
 	return err
