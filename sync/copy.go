@@ -169,7 +169,7 @@ func (p *Pass) begin(ctx context.Context, f *finished) (*extents, error) {
 		f.pending, err = p.dst.Begin(ctx, f.delivery.Target, nil)
 	}
 	if err != nil {
-		if !unavailable(err) && ctx.Err() == nil {
+		if !unavailable(err) && ctx.Err() == nil && !p.maybeBegun(ctx, f) {
 			p.settledInPlace(ctx, f)
 		}
 		return nil, err

@@ -45,6 +45,19 @@ func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
 	return err
 }
 
+// maybeBegun reports whether a file that could not be begun may have been, by what stands
+// under its name: a server may answer that it failed to do what it did. An empty file
+// that was not there before, or had something in it, is left to the next pass, which
+// finds out by what was foretold: it is ours if it is empty still. Another program may
+// be about to write to it now.
+func (p *Pass) maybeBegun(ctx context.Context, f *finished) bool {
+	if f.foretold == 0 || f.replaces != nil && f.replaces.Size == 0 {
+		return false
+	}
+	looks, err := p.dst.Stat(ctx, []string{f.target})
+	return err != nil || looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
+}
+
 // confirm journals that the file was begun; it is given up if that fails.
 func (p *Pass) confirm(ctx context.Context, f *finished) error {
 	if f.foretold == 0 {

@@ -238,6 +238,9 @@ func (d *Destination) checkName(name string) error {
 }
 
 // hidden is the path of a pending file.
-func (d *Destination) hidden(name, id string) string {
-	return d.path(path.Join(parentOf(name), pending.Name(path.Base(name), id)))
+func (d *Destination) hidden(name, id string) string { return d.path(hiddenName(name, id)) }
+
+// hiddenName is the name of a pending file.
+func hiddenName(name, id string) string {
+	return path.Join(parentOf(name), pending.Name(path.Base(name), id))
 }

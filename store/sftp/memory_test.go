@@ -62,7 +62,7 @@ func TestMemoryOfListings(t *testing.T) {
 	}
 	reading.Wait()
 	for _, l := range s.pool.all() {
-		waitFor(t, func() bool { n, _ := l.waiting(); return n == 0 })
+		waitFor(t, func() bool { return l.wire().session.Waiting() == 0 })
 	}
 	if held := heap() - before; held > most {
 		t.Errorf("%d listings hold %d MiB", listings, held>>20)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"sftpconnector/store/sftp/wire"
 )
 
 // meter is a channel that knows when it last heard from the server.
@@ -38,14 +40,13 @@ func notEOF(err error) error {
 	return err
 }
 
-// slowest is how many times the time for an answer a single one may take while
-// others come: a READ may stand behind a window full of data on a slow line.
-const slowest = 10
-
-// stalled reports whether a channel with an answer outstanding since oldest
-// is silent for longer than limit, or has left that one question out.
-func (m *meter) stalled(oldest time.Time, limit time.Duration) bool {
-	waited := time.Since(oldest)
-	silent := time.Since(m.start.Add(time.Duration(m.heard.Load())))
-	return min(waited, silent) > limit || waited > slowest*limit
+// stalled reports whether the server leaves out the answer whose turn it is: for longer
+// than limit, none has come, and nothing of one that comes in parts. Answers to what
+// was asked later are no sign of it.
+func (m *meter) stalled(u wire.Unanswered, limit time.Duration) bool {
+	waited := time.Since(u.Since)
+	if u.Coming {
+		waited = min(waited, time.Since(m.start.Add(time.Duration(m.heard.Load()))))
+	}
+	return waited > limit
 }

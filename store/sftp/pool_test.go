@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sftpconnector/store/sftp/wire"
 )
 
 // fakePool is a pool whose lanes are opened by dial.
@@ -211,18 +213,19 @@ func TestMeter(t *testing.T) {
 	now := time.Now()
 	const limit = time.Minute
 	for name, test := range map[string]struct {
-		asked, heard time.Duration // ago
-		want         bool
+		turn, heard time.Duration // ago
+		coming      bool
+		want        bool
 	}{
-		"just asked":            {time.Second, time.Hour, false},
-		"silent":                {2 * time.Minute, time.Hour, true},
-		"others are answered":   {2 * time.Minute, time.Second, false},
-		"this one never is":     {11 * time.Minute, time.Second, true},
-		"silent since the last": {2 * time.Minute, 61 * time.Second, true},
+		"just asked":                 {time.Second, time.Hour, false, false},
+		"silent":                     {2 * time.Minute, time.Hour, false, true},
+		"others are answered":        {2 * time.Minute, time.Second, false, true},
+		"in parts":                   {2 * time.Minute, time.Second, true, false},
+		"in parts, and then no more": {2 * time.Minute, 61 * time.Second, true, true},
 	} {
 		m := &meter{start: now.Add(-2 * time.Hour)}
 		m.heard.Store(int64(2*time.Hour - test.heard))
-		if got := m.stalled(now.Add(-test.asked), limit); got != test.want {
+		if got := m.stalled(wire.Unanswered{Since: now.Add(-test.turn), Coming: test.coming}, limit); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"sftpconnector/store/sftp/wire"
 )
 
 // port is one channel on which directories are listed and files are read. Its
@@ -20,8 +22,9 @@ type port interface {
 	stat(ctx context.Context, paths []string, follow bool, got func(i int, a attrs, err error)) error
 	// open opens a file for reading.
 	open(ctx context.Context, path string) (file, error)
-	// waiting is how many answers are outstanding, and since when the oldest.
-	waiting() (n int, oldest time.Time)
+	// unanswered is the request whose turn it is to be answered; ok is false when there
+	// is none.
+	unanswered() (u wire.Unanswered, ok bool)
 }
 
 // file is an open file of a port.

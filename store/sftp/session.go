@@ -257,11 +257,11 @@ func (s *session) watch(life context.Context) {
 			return
 		}
 		for _, l := range append(s.pool.all(), s.beside...) {
-			if n, oldest := l.waiting(); n > 0 && l.meter.stalled(oldest, limit) {
+			if u, ok := l.unanswered(); ok && l.meter.stalled(u, limit) {
 				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
 					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
 				}
-				s.conn.Abort(s.conn.silent("no answer"))
+				s.conn.Abort(s.conn.silent("no answer to " + u.What))
 			}
 		}
 	}

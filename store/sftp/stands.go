@@ -19,35 +19,54 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// lookAfter looks at files that have their names.
+// lookAfter looks at files that have their names, as the server says. One whose name is
+// missing may be at its receiver's by now; if it is still pending, it was never renamed.
 func (d *Destination) lookAfter(ctx context.Context, files []*publication) {
 	var late errgroup.Group
 	late.SetLimit(underWay)
-	var ask []*publication
-	check := func(f *publication, now filesync.Entry) {
-		if f.tells(now); now.Size >= 0 && now.Size != f.entry.Size && (now.Size < f.entry.Size || !f.confirmed) {
+	var ask, doubtful []*publication
+	size := func(f *publication) {
+		if f.tells(*f.after); f.after.Size >= 0 && f.after.Size != f.entry.Size && (f.after.Size < f.entry.Size || !f.confirmed) {
 			late.Go(func() error {
 				f.awaitSize(ctx)
 				return nil
 			})
 		}
 	}
+	check := func(f *publication) {
+		if f.replaced() {
+			doubtful = append(doubtful, f)
+		} else {
+			size(f)
+		}
+	}
 	for _, f := range files {
 		switch {
 		case !f.done:
 		case f.after != nil && f.after.Mode.IsRegular():
-			check(f, *f.after)
+			check(f)
 		default:
+			f.after = nil
 			ask = append(ask, f)
 		}
 	}
 	if len(ask) > 0 && d.conn.Err() == nil && ctx.Err() == nil {
 		looks, err := d.lookAt(ctx, namesOf(ask))
 		for i, f := range ask {
-			// Else its receiver took it, or the server does not let us look.
-			if err == nil && looks[i].Err == nil && looks[i].Entry.Mode.IsRegular() {
-				check(f, looks[i].Entry)
+			switch {
+			case err != nil: // it was renamed, by the server's word
+			case looks[i].Err == nil && looks[i].Entry.Mode.IsRegular():
+				f.after = &looks[i].Entry
+				check(f)
+			case !d.cfg.Direct:
+				doubtful = append(doubtful, f)
 			}
+		}
+	}
+	d.settleRenames(ctx, doubtful)
+	for _, f := range doubtful {
+		if f.done && f.after != nil {
+			size(f)
 		}
 	}
 	_ = late.Wait()
@@ -71,6 +90,8 @@ func (f *publication) awaitSize(ctx context.Context) {
 		e := f.entry
 		e.Size = now.size
 		f.tells(e)
+	case !f.d.cfg.Direct && len(f.d.unmoved(ctx, []*publication{f})) > 0: // what stands there is another file
+		f.notRenamed(ctx)
 	default:
 		f.done = false
 		f.fail(ctx, &sizeError{has: now.size, want: f.entry.Size})

@@ -90,7 +90,11 @@ func (d *Destination) askOnly(ctx context.Context) error {
 		return err
 	}
 	name := func() string { return pending.Name("probe", pending.NewID(d.cfg.Owner)) }
-	if _, err := d.lookAtOne(ctx, name()); !errors.Is(err, fs.ErrNotExist) || isUnseen(err) {
+	_, err := d.lookAtOne(ctx, name())
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
+		return err
+	case !errors.Is(err, fs.ErrNotExist), isUnseen(err):
 		return nil // it tells nothing
 	}
 	p := &pendingFile{d: d, ctx: ctx, path: d.path(name())}
@@ -124,10 +128,17 @@ func (p *pendingFile) try(ctx context.Context) error {
 	if cerr := p.closeAll(ctx); err == nil {
 		err = cerr
 	}
+	first := p.path
 	if err == nil {
 		err = p.tryToRename(ctx)
 	}
-	if rerr := p.remove(ctx); err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr) {
+	rerr := p.remove(ctx)
+	switch {
+	case err == nil && errors.Is(rerr, fs.ErrNotExist) && p.path != first && !p.d.isGone(ctx, first):
+		p.path = first
+		_ = p.remove(ctx)
+		return noRename(errNotRenamed)
+	case err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr):
 		err = rerr
 	}
 	return err

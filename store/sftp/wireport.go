@@ -19,7 +19,7 @@ type wirePort struct {
 	ordered bool // the server answers in the order of the requests
 }
 
-func (p *wirePort) waiting() (int, time.Time) { return p.session.Waiting() }
+func (p *wirePort) unanswered() (wire.Unanswered, bool) { return p.session.Unanswered() }
 
 // readSize is how long a READ is to be.
 func (p *wirePort) readSize() int { return p.limits.readsOf(p.session.MaxRead()) }

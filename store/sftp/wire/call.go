@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,15 +59,21 @@ type Call struct {
 	sent   time.Time
 	names  []byte
 	limits limits
+
+	typ       byte   // of the request
+	extension string // its name, for an EXTENDED one
+	left      atomic.Bool
 }
 
 // Wait waits for a call that has a Done of its own. When ctx ends first, the
-// call is left to its session and must not be used again.
+// call is left to its session, which nobody asks any more for its answer, and must
+// not be used again.
 func (c *Call) Wait(ctx context.Context) error {
 	select {
 	case <-c.Done:
 		return c.Err
 	case <-ctx.Done():
+		c.left.Store(true)
 		return context.Cause(ctx)
 	}
 }

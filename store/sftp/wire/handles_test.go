@@ -176,7 +176,7 @@ func TestLimitOfHandles(t *testing.T) {
 	for range 3 {
 		s.Open(&Call{Done: done}, "f")
 	}
-	if n, _ := s.Waiting(); n != 1 || inUse(s) != 1 {
+	if n := s.Waiting(); n != 1 || inUse(s) != 1 {
 		t.Errorf("%d requests are under way, %d handles in use", n, inUse(s))
 	}
 	answer(packet(typeStatus, 1, CodeFailure, "", ""))
@@ -185,7 +185,7 @@ func TestLimitOfHandles(t *testing.T) {
 	}
 	answer(packet(typeHandle, 2, "a"))
 	c := <-done
-	if n, _ := s.Waiting(); c.Err != nil || n != 0 || inUse(s) != 1 {
+	if n := s.Waiting(); c.Err != nil || n != 0 || inUse(s) != 1 {
 		t.Errorf("the second: %v, with %d requests under way and %d handles in use", c.Err, n, inUse(s))
 	}
 	s.CloseHandle(c.Handle, nil)

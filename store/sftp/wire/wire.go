@@ -94,8 +94,9 @@ type Session struct {
 	mu     sync.Mutex
 	nextID uint32
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
-	out    queue            // requests to be written
-	room   chan struct{}    // closed when some of them are; nil when nobody waits for that
+	turn   turn
+	out    queue         // requests to be written
+	room   chan struct{} // closed when some of them are; nil when nobody waits for that
 	slots  slots
 	err    error // why the session has ended
 }
@@ -206,18 +207,6 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Waiting gives the number of calls under way and when the oldest was sent.
-func (s *Session) Waiting() (n int, oldest time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.calls {
-		if oldest.IsZero() || c.sent.Before(oldest) {
-			oldest = c.sent
-		}
-	}
-	return len(s.calls), oldest
-}
-
 // request queues one request: its type, the next id, a path or the name of an
 // extension, and what follows that.
 func (s *Session) request(c *Call, k kind, typ byte, name string, tail []byte) {
@@ -258,7 +247,10 @@ func (s *Session) enqueue(c *Call, typ byte, name string, tail, data []byte) {
 	head[4] = typ
 	binary.BigEndian.PutUint32(head[5:], s.nextID)
 	binary.BigEndian.PutUint32(head[9:], uint32(len(name)))
-	c.sent = time.Now()
+	c.sent, c.typ, c.extension = time.Now(), typ, ""
+	if typ == typeExtended {
+		c.extension = name
+	}
 	s.calls[s.nextID] = c
 	s.out.add(head[:])
 	s.out.addText(name)
@@ -324,6 +316,9 @@ func (s *Session) receive() {
 		s.mu.Lock()
 		c := s.calls[id]
 		delete(s.calls, id)
+		if c != nil {
+			s.turn.coming, s.turn.comingID = c, id
+		}
 		s.mu.Unlock()
 		if c == nil {
 			s.fail(&ProtocolError{"an answer to no question"})
@@ -340,6 +335,7 @@ func (s *Session) receive() {
 			c.finish(s.Err())
 			return
 		}
+		s.came()
 		s.settle(c)
 	}
 }

@@ -368,7 +368,7 @@ func TestReadsAgainstServer(t *testing.T) {
 	closed := make(chan struct{})
 	a.CloseHandle(h, func() { close(closed) })
 	<-closed
-	if n, _ := a.Waiting(); n != 0 {
+	if n := a.Waiting(); n != 0 {
 		t.Errorf("%d calls are under way", n)
 	}
 }
