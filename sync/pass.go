@@ -201,6 +201,9 @@ func (p *Pass) Run(ctx context.Context) Result {
 
 	err := p.run(ctx)
 	stop()
+	if l, ok := p.dst.(Litterer); ok && l.Littered() {
+		p.littered.Store(true)
+	}
 	if errors.Is(err, ErrDisconnected) || p.littered.Load() {
 		p.litter(ctx)
 	}

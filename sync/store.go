@@ -141,6 +141,12 @@ type Destination interface {
 	Close() error
 }
 
+// Litterer is a Destination that tells whether it has left a pending file of its
+// own behind, which it could not remove: the next pass has to sweep.
+type Litterer interface {
+	Littered() bool
+}
+
 // Replacer is a Destination that may have to write files under their own names,
 // and so has to know sooner than at Publish what it may replace. Begin of such
 // a one answers ErrConflict when something stands under the name.

@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"sftpconnector/config"
+	"sftpconnector/durable"
 	"sftpconnector/interapp"
 )
 
@@ -58,7 +59,32 @@ func (b beacon) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(beaconPath(dir), text, 0o600)
+	f, err := os.OpenFile(beaconPath(dir), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return durable.SyncDirectory(dir) // what is left of it tells the next daemon of a power cut
+}
+
+// killedPath is what the beacon of a daemon that was killed becomes, until the
+// ledger knows of it.
+func killedPath(dir string) string { return filepath.Join(dir, "daemon.killed") }
+
+// retireBeacon takes the beacon of a daemon that was killed away, and reports
+// whether there was one, now or at a start that did not get through.
+func retireBeacon(dir string) (killed bool, err error) {
+	if err := os.Rename(beaconPath(dir), killedPath(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	_, err = os.Stat(killedPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func readBeacon(dir string) (beacon, error) {

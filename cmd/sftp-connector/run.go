@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,7 +66,8 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	defer claim.Unlock()
 	// What a killed daemon left names a port that another process may have by
 	// now, and the verbs would send it their token.
-	if err := os.Remove(beaconPath(cfg.DataDirectory)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	killed, err := retireBeacon(cfg.DataDirectory)
+	if err != nil {
 		return failed(fmt.Errorf("remove the trace of an earlier daemon: %w", err))
 	}
 	// From before others see that it runs: unheard, a hangup would end it.
@@ -79,6 +79,12 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 		return err
 	}
 	defer os.Remove(beaconPath(cfg.DataDirectory))
+	if killed {
+		// A power cut brings back files whose removal was not durable yet.
+		if err := errors.Join(d.ledger.Littered(ctx), os.Remove(killedPath(cfg.DataDirectory))); err != nil {
+			log.Warn("pending files may be left at the destinations", "error", err)
+		}
+	}
 	d.reloads.Go(func() { a.reloadOn(d.alive, hangups, d) })
 	select {
 	case err := <-d.broken:

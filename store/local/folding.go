@@ -152,6 +152,10 @@ func (d *Destination) tryCase() (folds, known bool) {
 		return false, false
 	}
 	_ = f.Close()
-	defer root.Remove(name) // else the next sweep does
+	defer func() {
+		if root.Remove(name) != nil {
+			d.littered.Store(true)
+		}
+	}()
 	return d.sameFile(name, otherCase(name))
 }

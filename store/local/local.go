@@ -34,9 +34,16 @@ type Destination struct {
 
 	foldings *Foldings
 	folding  folding
+	littered atomic.Bool
 }
 
-var _ filesync.Destination = (*Destination)(nil)
+var (
+	_ filesync.Destination = (*Destination)(nil)
+	_ filesync.Litterer    = (*Destination)(nil)
+)
+
+// Littered implements sync.Litterer.
+func (d *Destination) Littered() bool { return d.littered.Load() }
 
 // Open opens the directory path, and makes it if its parent exists. owner
 // marks our pending files among those of other programs: 8 hexadecimal digits.

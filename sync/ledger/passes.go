@@ -62,6 +62,12 @@ func (c *Connector) endLeftOver(ctx context.Context, tx *sql.Tx) (unclean bool, 
 	return unclean, err
 }
 
+// Littered has the next pass of each connector sweep: after a power cut there may be
+// pending files whose removal was not durable.
+func (l *Ledger) Littered(ctx context.Context) error {
+	return l.exec(ctx, "littered", "UPDATE connectors SET sweep = 1")
+}
+
 // Littered implements sync.Ledger.
 func (c *Connector) Littered(ctx context.Context) error {
 	return c.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
