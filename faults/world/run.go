@@ -18,14 +18,15 @@ import (
 // The bounds of a run.
 const (
 	startWithin = 60 * time.Second // until the daemon answers
-	calmWithin  = 2 * time.Minute  // until all has arrived after the last fault
+	calmWithin  = 3 * time.Minute  // until all has arrived after the last fault
+	restWithin  = time.Minute      // until uploads are imported, requests answered, and subscribers told
 )
 
 // Run carries a schedule out and checks what came of it. An error means that
 // the suite itself could not do its work.
 func Run(ctx context.Context, o Options, s schedule.Schedule) (report Report, err error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.End()+startWithin+calmWithin+2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, s.End()+startWithin+calmWithin+3*restWithin+time.Minute)
 	defer cancel()
 	w, err := build(ctx, o, s)
 	if err != nil {
@@ -110,6 +111,7 @@ func (w *world) until(ctx context.Context, what func() error) error {
 // rest in time is a violation.
 func (w *world) calm(ctx context.Context) {
 	calmed := time.Now()
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, calmWithin)
 	defer cancel()
 	if err := w.ready(ctx); err != nil {
@@ -144,9 +146,16 @@ func (w *world) calm(ctx context.Context) {
 		{"requests are answered", w.askedAll},
 		{"subscribers are told", w.toldAll},
 	} {
-		if err := w.until(ctx, func() error { return rest.err(ctx) }); err != nil {
-			w.notes.violation(rest.promise, err.Error())
-		}
+		w.rests(whole, rest.promise, rest.err)
+	}
+}
+
+// rests waits until something has come to rest, for a minute.
+func (w *world) rests(ctx context.Context, promise string, rest func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, restWithin)
+	defer cancel()
+	if err := w.until(ctx, func() error { return rest(ctx) }); err != nil {
+		w.notes.violation(promise, err.Error())
 	}
 }
 

@@ -190,7 +190,7 @@ func (s *source) grow(ctx context.Context, step schedule.Step) error {
 	defer f.Close()
 	r := s.contents(step.Path, step.Size)
 	sum := model.NewSummer()
-	parts := max(step.Part, 1)
+	parts := int(max(min(int64(step.Part), step.Size), 1)) // each adds something
 	for i := range parts {
 		from := time.Now()
 		n := step.Size / int64(parts)

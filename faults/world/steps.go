@@ -171,7 +171,7 @@ func (w *world) plant(s *site, step schedule.Step) error {
 	s.planted[name] = append(s.planted[name], sum.Sum())
 	s.mu.Unlock()
 	// It appears whole, and only if nothing else stands there.
-	whole := filepath.Join(filepath.Dir(path), ".planted.part")
+	whole := filepath.Join(filepath.Dir(path), ".planted.suite")
 	defer os.Remove(whole)
 	f, err := os.Create(whole)
 	if err != nil {

@@ -80,7 +80,7 @@ func (w *watcher) lookAround() {
 
 // look reads a file, if it is not as it was at the last look.
 func (w *watcher) look(name string) {
-	if model.Temporary(name) {
+	if model.Temporary(name) || model.Ours(name) {
 		return
 	}
 	w.looking.Lock()
@@ -160,6 +160,9 @@ func tree(dir string) (final map[string]model.Sum, temporary []string, err error
 			return err
 		}
 		name = filepath.ToSlash(name)
+		if model.Ours(name) {
+			return nil
+		}
 		if model.Temporary(name) {
 			temporary = append(temporary, name)
 			return nil
