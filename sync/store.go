@@ -150,6 +150,13 @@ type Replacer interface {
 	BeginReplacing(ctx context.Context, e, standing Entry) (Pending, error)
 }
 
+// Litterer is a Destination that may know of pending files that it could not remove, or
+// that may have been made by what failed.
+type Litterer interface {
+	// Littered reports whether there may be some since it was asked last.
+	Littered() bool
+}
+
 // File is an open file of a destination.
 type File interface {
 	io.ReaderAt
