@@ -66,7 +66,7 @@ func (e *Element) checkDownload(ctx context.Context, observe status.Observer) er
 			return err
 		}
 		defer dst.Close()
-		return dst.Probe(ctx)
+		return e.tryDestination(ctx, dst)
 	})
 }
 
@@ -87,7 +87,7 @@ func (e *Element) checkUpload(ctx context.Context, observe status.Observer) erro
 		return err
 	}
 	return stageTold(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() (string, error) {
-		err := dst.Probe(ctx)
+		err := e.tryDestination(ctx, dst)
 		d, ok := dst.(interface{ Untried() string })
 		if !ok {
 			return "", err

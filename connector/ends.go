@@ -15,7 +15,7 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 		return nil, nil, err
 	}
 	if probe {
-		if err := dst.Probe(ctx); err != nil {
+		if err := e.tryDestination(ctx, dst); err != nil {
 			e.dst.release(dst, false)
 			return nil, nil, err
 		}
@@ -26,6 +26,16 @@ func (e *Element) open(ctx context.Context, probe bool) (Source, filesync.Destin
 		return nil, nil, err
 	}
 	return src, dst, nil
+}
+
+// tryDestination tries to write to the destination. A file that it could not remove is
+// left to the next pass.
+func (e *Element) tryDestination(ctx context.Context, dst filesync.Destination) error {
+	err := dst.Probe(ctx)
+	if l, ok := dst.(filesync.Litterer); ok && l.Littered() {
+		e.litter(ctx)
+	}
+	return err
 }
 
 func (e *Element) openSource(ctx context.Context) (Source, error) {

@@ -201,10 +201,7 @@ func (p *Pass) Run(ctx context.Context) Result {
 
 	err := p.run(ctx)
 	stop()
-	if l, ok := p.dst.(Litterer); ok && l.Littered() {
-		p.littered.Store(true)
-	}
-	if errors.Is(err, ErrDisconnected) || p.littered.Load() {
+	if l, ok := p.dst.(Litterer); errors.Is(err, ErrDisconnected) || p.littered.Load() || ok && l.Littered() {
 		p.litter(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {

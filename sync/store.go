@@ -141,12 +141,6 @@ type Destination interface {
 	Close() error
 }
 
-// Litterer is a Destination that tells whether it has left a pending file of its
-// own behind, which it could not remove: the next pass has to sweep.
-type Litterer interface {
-	Littered() bool
-}
-
 // Replacer is a Destination that may have to write files under their own names,
 // and so has to know sooner than at Publish what it may replace. Begin of such
 // a one answers ErrConflict when something stands under the name.
@@ -154,6 +148,13 @@ type Replacer interface {
 	// BeginReplacing is Begin of a file that replaces the standing one, if that
 	// is still the version standing; else ErrConflict.
 	BeginReplacing(ctx context.Context, e, standing Entry) (Pending, error)
+}
+
+// Litterer is a Destination that may know of pending files that it could not remove, or
+// that may have been made by what failed.
+type Litterer interface {
+	// Littered reports whether there may be some since it was asked last.
+	Littered() bool
 }
 
 // File is an open file of a destination.

@@ -63,3 +63,34 @@ func TestDirectUploadThatWasMadeUnsaid(t *testing.T) {
 		})
 	}
 }
+
+// Files that are not to stay, of a connection's trial or of what failed, are swept by the
+// passes after it.
+func TestUploadsLeaveNoLitter(t *testing.T) {
+	t.Parallel()
+	for name, faults := range map[string][]sftpd.Fault{
+		"REMOVE fails":         {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Remove}, Status: 4}},
+		"REMOVE lies":          {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Remove}, Status: 0}},
+		"REMOVE finds nothing": {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Remove}, Status: 2}},
+		"OPEN and REMOVE fail": {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Open}, Status: 4, Done: true}, {Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Remove}, Status: 4}},
+		"OPEN fails":           {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Open}, Status: 4, Done: true}},
+		"RENAME fails":         {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Rename}, Status: 4, Done: true}},
+		"WRITE and REMOVE":     {{Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Write}, Status: 4}, {Kind: sftpd.Fail, Ops: []sftpd.Op{sftpd.Remove}, Status: 0}},
+		"cut at REMOVE":        {{Kind: sftpd.CloseConnection, Ops: []sftpd.Op{sftpd.Remove}, Times: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, server, root := uploadSite(t, "pending")
+			put(t, s.path("outgoing"), "a.csv", "alpha", time.Hour)
+			server.Inject(faults...)
+			s.run("apply")
+			s.run("apply") // whose sweep meets the same
+			server.Inject()
+			s.run("apply").gives(0)
+			left, err := os.ReadDir(root)
+			if err != nil || len(left) != 1 || left[0].Name() != "a.csv" {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}

@@ -43,7 +43,7 @@ var (
 )
 
 // Littered implements sync.Litterer.
-func (d *Destination) Littered() bool { return d.littered.Load() }
+func (d *Destination) Littered() bool { return d.littered.Swap(false) }
 
 // Open opens the directory path, and makes it if its parent exists. owner
 // marks our pending files among those of other programs: 8 hexadecimal digits.

@@ -187,9 +187,7 @@ func (t *besideTrial) compare(ctx context.Context, want []byte) error {
 func (t *besideTrial) cleanUp(ctx context.Context) {
 	_ = t.close(ctx)
 	if t.made {
-		l := t.lanes[0].wire()
-		_, err := l.ask(ctx, func(c *wire.Call) { l.session.Remove(c, t.path) })
-		t.d.limits.remove.refused(err)
+		_ = t.d.discard(ctx, t.path)
 	}
 }
 

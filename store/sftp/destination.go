@@ -42,6 +42,7 @@ type Destination struct {
 	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
 
 	waitedInVain atomic.Bool            // for a RENAME that was refused
+	littered     atomic.Bool            // a file that is not to stay may do so
 	handlesAsked atomic.Bool            // whether several handles can be open was tried, and may not be known
 	untried      atomic.Pointer[string] // why the last Probe wrote nothing
 }
@@ -50,6 +51,7 @@ var (
 	_ filesync.Destination = (*Destination)(nil)
 	_ filesync.Replacer    = (*Destination)(nil)
 	_ filesync.Lister      = (*Destination)(nil)
+	_ filesync.Litterer    = (*Destination)(nil)
 	_ filesync.Standing    = (*pendingFile)(nil)
 )
 

@@ -225,21 +225,19 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	}
 	err := errNotRemoved
 	if p.d.cfg.Direct {
-		err = p.remove(ctx)
+		err = p.d.discard(ctx, p.path)
 	}
 	cerr := p.closeAll(ctx)
 	if cerr != nil && !isAnswer(cerr) && !worthless(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		err = p.remove(ctx)
+		err = p.d.discard(ctx, p.path)
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return p.failed(ctx, "remove", err)
 }
-
-var errNotRemoved = errors.New("not removed yet")
 
 // Keep implements sync.Pending.
 func (p *pendingFile) Keep() error {

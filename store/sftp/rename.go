@@ -276,7 +276,7 @@ func (d *Destination) tryRenames(ctx context.Context, name string) (keeps, known
 	var paths []string
 	defer func() {
 		for _, path := range paths {
-			_ = d.remove(ctx, path)
+			_ = d.discard(ctx, path)
 		}
 	}()
 	for range 3 {

@@ -3,7 +3,6 @@ package sftp
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -112,16 +111,29 @@ func (s *sweeping) one(ctx context.Context, dir string) (below []string, err err
 	if err != nil || len(left) == 0 {
 		return below, err
 	}
+	return below, s.d.failed(ctx, "sweep", dir, s.remove(ctx, left))
+}
+
+// remove removes files, and looks whether they are gone: where one is not, and the server
+// does not deny it, the destination is to be swept once more. Its error is one of the
+// connection or the context.
+func (s *sweeping) remove(ctx context.Context, left []string) error {
 	l := s.d.pool.take(1)
 	defer s.d.pool.give(l, 1)
-	err = l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+	denials := make([]bool, len(left))
+	err := l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
 		l.wire().session.Remove(c, s.d.path(left[i]))
+	}, func(i int, c *wire.Call) { denials[i] = denied(c.Err) })
+	if err != nil {
+		return err
+	}
+	return l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		l.wire().session.Lstat(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) {
-		if c.Err != nil && !errors.Is(c.Err, fs.ErrNotExist) && !errors.Is(c.Err, fs.ErrPermission) {
-			err = c.Err
+		if c.Err == nil && !denials[i] {
+			s.d.littered.Store(true)
 		}
 	})
-	return below, s.d.failed(ctx, "sweep", dir, err)
 }
 
 // serious gives an error that ends the sweep: that of the whole destination.

@@ -132,12 +132,13 @@ func (p *pendingFile) try(ctx context.Context) error {
 	if err == nil {
 		err = p.tryToRename(ctx)
 	}
-	rerr := p.remove(ctx)
+	rerr := p.d.discard(ctx, p.path)
 	switch {
 	case err == nil && errors.Is(rerr, fs.ErrNotExist) && p.path != first && !p.d.isGone(ctx, first):
-		p.path = first
-		_ = p.remove(ctx)
+		_ = p.d.discard(ctx, first)
 		return noRename(errNotRenamed)
+	case err == nil && errors.Is(rerr, errStays): // the next pass removes it
+		return nil
 	case err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr):
 		err = rerr
 	}
@@ -157,6 +158,7 @@ func (p *pendingFile) tryToRename(ctx context.Context) error {
 			return p.d.whyGone(ctx, "", err)
 		}
 	}
+	_ = p.d.discard(ctx, to) // it may have been renamed all the same
 	return noRename(fmt.Errorf("rename a file: %w", err))
 }
 

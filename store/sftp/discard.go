@@ -1,0 +1,31 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+)
+
+var (
+	// errNotRemoved is a file that nobody has tried to remove.
+	errNotRemoved = errors.New("not removed yet")
+	// errStays is a server whose word is not to be taken.
+	errStays = errors.New("the server says that it was removed, and it is still there")
+)
+
+// discard removes a file that is not to stay, and makes sure that it is gone.
+func (d *Destination) discard(ctx context.Context, path string) error {
+	err := d.remove(ctx, path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		if _, lerr := d.statAt(ctx, path); lerr == nil {
+			err = errStays
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !denied(err) {
+		d.littered.Store(true)
+	}
+	return err
+}
+
+// Littered implements sync.Litterer.
+func (d *Destination) Littered() bool { return d.littered.Swap(false) }
