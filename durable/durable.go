@@ -13,23 +13,22 @@ import (
 )
 
 // MkdirAll makes a directory and those above it, as os.MkdirAll does, and
-// returns when their names are durable. A directory that stands already may
-// have been made a moment before a kill, so that its own name is made durable
-// too. A parent that may not be read is left to the system.
+// returns when their names are durable. One that stands already may have been made
+// a moment before a kill, so that its name is made durable, too, where its parent
+// may be read; those above it were durable before it was made.
 func MkdirAll(path string, mode fs.FileMode) error {
 	path = filepath.Clean(path)
 	above := filepath.Dir(path)
-	if info, err := os.Stat(path); err == nil {
-		if !info.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
-		}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+	case err == nil:
 		return syncReadable(above)
 	}
 	if above != path {
-		if _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist) {
-			if err := MkdirAll(above, mode); err != nil {
-				return err
-			}
+		if err := MkdirAll(above, mode); err != nil {
+			return err
 		}
 	}
 	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {

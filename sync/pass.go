@@ -139,6 +139,7 @@ type Pass struct {
 	handed     atomic.Int64 // bytes that the listings keep of their names
 	sweeping   atomic.Bool
 	littered   atomic.Bool           // a pending file could not be removed
+	began      int64                 // the last trouble that was met before
 	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
@@ -194,6 +195,7 @@ func (p *Pass) Progress() Progress { return p.progress() }
 // committed, a large interrupted copy is kept for the next pass.
 func (p *Pass) Run(ctx context.Context) Result {
 	started := time.Now()
+	p.began = p.shared.told.now()
 	defer p.src.Close()
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)

@@ -126,7 +126,8 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 			stand = append(stand, d.Target.Name)
 		}
 	}
-	var durable, later []Delivery
+	var durable []Delivery
+	keep := false
 	for i, err := range p.dst.Persist(ctx, stand) {
 		switch {
 		case unavailable(err):
@@ -134,15 +135,14 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		case err == nil:
 			durable = append(durable, published[i])
 		case !errors.Is(err, fs.ErrNotExist) && !published[i].inPlace():
-			later = append(later, published[i])
+			// Without an intent the next version of the file would find a copy that
+			// nobody knows of.
+			p.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
+			keep = true
 		}
 	}
-	// What cannot be made durable yet stays an intent: without one the next version
-	// of the file would find a copy that nobody knows of.
-	if len(later) > 0 {
-		if _, err := p.ledger.Intend(ctx, later); err != nil {
-			return err
-		}
+	if keep {
+		id = 0 // the intent stays
 	}
 	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 // ledger has of it and what stands there; what is left of one that did not is
 // removed. Its error is one of the whole destination.
 func (p *Pass) recoverDelivery(ctx context.Context, d Delivery, rec Record, standing Look) (named bool, err error) {
-	if d.inPlace() && (rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || d.replaces(standing)) {
+	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || d.inPlace() && d.replaces(standing) {
 		return false, nil // it was recorded, or never begun
 	}
 	part := d.Target

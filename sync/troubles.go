@@ -13,13 +13,23 @@ import (
 type troubles struct {
 	mu      sync.Mutex
 	by      map[string]*trouble
-	unnamed bool // there are more than are kept, which the log says once
+	met     int64 // meetings so far
+	unnamed bool  // there are more than are kept, which the log says once
 }
 
 type trouble struct {
 	FileFailure
 	since time.Time
+	met   int64  // which meeting was the last
 	pass  string // that met it last
+}
+
+// now is the number of the last meeting. A pass that began after it has not met
+// what was met no later.
+func (t *troubles) now() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.met
 }
 
 // list notes what the pass could not do.
@@ -52,10 +62,11 @@ func (t *troubles) tell(p *Pass, f FileFailure) {
 func (t *troubles) meet(pass string, f FileFailure) (news, more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.met++
 	known := t.by[f.Name]
 	switch {
 	case known != nil && status.SameCause(known.Error, f.Error):
-		known.pass = pass
+		known.pass, known.met = pass, t.met
 		return false, false
 	case known == nil && len(t.by) >= maxFailures:
 		more = !t.unnamed
@@ -67,14 +78,14 @@ func (t *troubles) meet(pass string, f FileFailure) (news, more bool) {
 	if t.by == nil {
 		t.by = map[string]*trouble{}
 	}
-	known.FileFailure, known.pass = f, pass
+	known.FileFailure, known.pass, known.met = f, pass, t.met
 	t.by[f.Name] = known
 	return true, false
 }
 
 // over has the log tell which troubles a pass that listed the source did not meet.
 func (t *troubles) over(p *Pass) {
-	for _, was := range t.end(p.o.ID) {
+	for _, was := range t.end(p.o.ID, p.began) {
 		lasted := time.Since(was.since).Round(time.Second)
 		if was.Unlisted {
 			p.o.Log.Info("directory read again", "directory", was.Name, "was", was.Error, "lasted", lasted)
@@ -84,13 +95,13 @@ func (t *troubles) over(p *Pass) {
 	}
 }
 
-// end forgets those that the pass did not meet. What is below a directory that it
-// could not read is as it was.
-func (t *troubles) end(pass string) (over []*trouble) {
+// end forgets those that no pass has met since this one began. What is below a
+// directory that it could not read is as it was.
+func (t *troubles) end(pass string, began int64) (over []*trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, one := range t.by {
-		if one.pass == pass || t.hidden(name, pass) {
+		if one.met > began || t.hidden(name, pass) {
 			continue
 		}
 		over = append(over, one)

@@ -16,7 +16,7 @@ func TestTroublesAreToldOnce(t *testing.T) {
 	shared := NewShared(0)
 	pass := func(id string, mode Mode, failures ...FileFailure) string {
 		log.Reset()
-		p := &Pass{shared: shared, o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		p := &Pass{shared: shared, began: shared.told.now(), o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 		for _, f := range failures {
 			p.listFailure(f)
 		}
@@ -59,6 +59,28 @@ func TestTroublesAreToldOnce(t *testing.T) {
 	}
 	if got := pass("well", Automatic); got != "" {
 		t.Errorf("when all is well it tells %s", got)
+	}
+}
+
+// A request that meets a failing file after the pass beside it has met it does not
+// make the file one that fails no more.
+func TestTroubleMetBySeveralPasses(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	shared := NewShared(0)
+	pass := func(id string) *Pass {
+		return &Pass{shared: shared, began: shared.told.now(), o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	}
+	automatic, request := pass("1"), pass("2")
+	automatic.list("a.csv", "denied", "")
+	request.list("a.csv", "denied", "")
+	shared.told.over(automatic)
+	if strings.Contains(log.String(), "fails no more") {
+		t.Error(log.String())
+	}
+	shared.told.over(pass("3"))
+	if n := strings.Count(log.String(), "fails no more"); n != 1 {
+		t.Errorf("%d times: %s", n, log.String())
 	}
 }
 

@@ -51,10 +51,12 @@ func Open(path, owner string) (*Destination, error) { return new(Foldings).Open(
 
 // Open is Open with what f knows.
 func (f *Foldings) Open(path, owner string) (*Destination, error) {
-	// Only the last directory is made: with the rest missing, a disk or a share is
-	// not mounted, and what stands in its place must not be filled.
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, unavailable("make destination directory", path, err)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		// Only the last directory is made: with the rest missing, a disk or a share
+		// is not mounted, and what stands in its place must not be filled.
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return nil, unavailable("make destination directory", path, err)
+		}
 	}
 	if err := durable.MkdirAll(path, 0o777); err != nil {
 		return nil, unavailable("make destination directory", path, err)

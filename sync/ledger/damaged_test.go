@@ -35,6 +35,22 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// A ledger that is gone without its write-ahead log is not begun anew beside that.
+func TestGoneBesideItsLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ledger.db-wal"), []byte("frames"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(t.Context(), dir)
+	if err == nil {
+		l.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "it is gone, and its -wal is there") {
+		t.Error(err)
+	}
+}
+
 // A new ledger leaves nothing else behind, and can be read by its owner alone.
 func TestNew(t *testing.T) {
 	t.Parallel()

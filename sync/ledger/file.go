@@ -15,9 +15,13 @@ import (
 // beginning is what every file of SQLite starts with (https://sqlite.org/fileformat.html).
 const beginning = "SQLite format 3\x00"
 
-// errNotALedger: SQLite takes a file of less than a page for a new one, and all that
-// was delivered would come again.
-var errNotALedger = errors.New("it does not begin as a ledger does")
+// What is wrong with a file that is there. SQLite takes a file of less than a page for
+// a new one, and all that was delivered would come again.
+var (
+	errEmpty      = errors.New("it is empty, which a ledger never is")
+	errNotALedger = errors.New("file is not a database")
+	errGone       = errors.New("it is gone, and its -wal is there")
+)
 
 // makeFile makes the file if there is none. It gets its name when it is whole and
 // durable, so that one that is there and does not begin as a ledger does was
@@ -25,10 +29,16 @@ var errNotALedger = errors.New("it does not begin as a ledger does")
 func makeFile(ctx context.Context, path string) error {
 	head, err := headOf(path)
 	switch {
+	case err == nil && head == "":
+		return errEmpty
 	case err == nil && head != beginning:
 		return errNotALedger
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	}
+	// SQLite would take what an older ledger had not written back for the new one's.
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return errGone
 	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "ledger-*.new") // mode 0600

@@ -72,7 +72,7 @@ const adviceDamaged = "bring it back from a backup, or move it and its -wal and 
 // damaged reports whether err says that the file is not, or not any more, a ledger.
 func damaged(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
-	return errors.Is(err, errNotALedger) || ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
+	return errors.Is(err, errEmpty) || errors.Is(err, errNotALedger) || errors.Is(err, errGone) || ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }
 
 func open(ctx context.Context, path string) (*Ledger, error) {
