@@ -22,7 +22,7 @@ SEEDS ?= 1000
 JOBS ?= 8
 faults:
 	scripts/install-test-tools
-	go run ./faults -seeds $(SEEDS) -jobs $(JOBS) -state faults.state -keep faults.kept
+	go run ./faults -seeds $(SEEDS) -jobs $(JOBS) -state faults.state -keep faults.kept -shrink
 
 soak:
 	scripts/install-test-tools

@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.state, "state", "", "`file` that keeps the sums and the seeds that are done; a later run goes on from it")
 	flags.StringVar(&o.keep, "keep", "", "`directory` that keeps what is left of runs with violations")
 	flags.StringVar(&o.schedule, "schedule", "", "run this `file` instead of seeds")
-	flags.BoolVar(&o.shrink, "shrink", false, "look for the smallest schedule that fails, and save it beside the others")
+	flags.BoolVar(&o.shrink, "shrink", false, "look for the smallest schedule that still fails, of the -schedule or of each bad seed that is kept")
 	flags.IntVar(&o.tries, "tries", 3, "when shrinking: runs of a schedule before it counts as good")
 	flags.DurationVar(&o.endurance, "endurance", 0, "instead of seeds, one run of so long with 50 connectors and 10 Spaces")
 	flags.DurationVar(&o.stopAfter, "stop-after", 0, "begin no more seeds after so long; 0: go on to the last")

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,9 +40,10 @@ type options struct {
 
 // state is what is kept between runs of the command.
 type state struct {
-	Sums world.Sums          `json:"sums"`
-	Done map[uint64]bool     `json:"done"`
-	Bad  map[uint64][]string `json:"bad,omitempty"` // violations by seed
+	Product string              `json:"product"` // the SHA-256 of the program that the seeds were run with
+	Sums    world.Sums          `json:"sums"`
+	Done    map[uint64]bool     `json:"done"`
+	Bad     map[uint64][]string `json:"bad,omitempty"` // violations by seed
 }
 
 func (o options) run(ctx context.Context, out io.Writer) error {
@@ -87,6 +90,13 @@ func (o options) runSeeds(ctx context.Context, out io.Writer, dir string) error 
 	if err != nil {
 		return err
 	}
+	product, err := digest(o.binary)
+	if err != nil {
+		return err
+	}
+	if s.Product != product { // what another program has held to says nothing of this one
+		s = &state{Product: product, Done: map[uint64]bool{}, Bad: map[uint64][]string{}}
+	}
 	began := time.Now()
 	seeds := make(chan uint64)
 	var mu sync.Mutex
@@ -124,6 +134,12 @@ func (o options) runSeeds(ctx context.Context, out io.Writer, dir string) error 
 	close(seeds)
 	group.Wait()
 	s.print(out)
+	if o.shrink && o.keep != "" {
+		for _, seed := range slices.Sorted(maps.Keys(s.Bad)) {
+			small := o.smallest(ctx, dir, schedule.Draw(seed))
+			errs = append(errs, small.Save(filepath.Join(o.keep, fmt.Sprintf("seed%d", seed), "small.json")))
+		}
+	}
 	if len(s.Bad) > 0 {
 		errs = append(errs, fmt.Errorf("%w: seeds %v", errViolations, slices.Sorted(maps.Keys(s.Bad))))
 	}
@@ -169,23 +185,34 @@ func (o options) runSchedule(ctx context.Context, out io.Writer, dir string) err
 	if err != nil {
 		return err
 	}
-	fails := func(s schedule.Schedule) bool {
-		for range o.tries {
-			report, err := o.one(ctx, dir, s)
-			if err == nil && len(report.Violations) > 0 {
-				return true
-			}
-		}
-		return false
-	}
 	if o.shrink {
-		s = schedule.Shrink(s, 60, fails)
+		s = o.smallest(ctx, dir, s)
 		if err := s.Save(o.schedule + ".small"); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "%d steps are left\n", len(s.Steps))
 	}
 	return o.runOne(ctx, out, dir, s)
+}
+
+// shrinkTries bounds how many schedules are tried to find a smaller one.
+const shrinkTries = 60
+
+// smallest shrinks a schedule that fails.
+func (o options) smallest(ctx context.Context, dir string, s schedule.Schedule) schedule.Schedule {
+	o.keep = ""
+	return schedule.Shrink(s, shrinkTries, func(s schedule.Schedule) bool {
+		for range o.tries {
+			report, err := o.one(ctx, dir, s)
+			if ctx.Err() != nil {
+				return false
+			}
+			if err == nil && len(report.Violations) > 0 {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func load(file string) (*state, error) {
@@ -217,7 +244,22 @@ func (s *state) save(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, data, 0o644)
+	if err := os.WriteFile(file+".new", data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// digest is the SHA-256 of a file.
+func digest(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // note adds a run to the sums. A seed with violations is not done.

@@ -300,6 +300,9 @@ func (c *checker) subscriberIsTold() {
 			c.fail("subscribers are told", "sequence %d is %v and %v", d.Sequence, other, d)
 		}
 		bySequence[d.Sequence] = d
+		if !c.seen(d) {
+			c.fail("subscribers are told", "of %s with %d bytes, which was never at the destination", d.Name, d.Size)
+		}
 		d.Sequence = 0
 		told[d] = true
 	}
@@ -311,6 +314,13 @@ func (c *checker) subscriberIsTold() {
 			c.fail("subscribers are told", "not of %s with %d bytes", row.Name, row.Size)
 		}
 	}
+}
+
+// seen reports whether a delivery stood at the destination.
+func (c *checker) seen(d Delivery) bool {
+	return len(c.Planted[d.Name]) > 0 || c.Taken[d.Name] || slices.ContainsFunc(c.Seen, func(s Sight) bool {
+		return s.Name == d.Name && s.Sum.Size == d.Size
+	})
 }
 
 func (c *checker) row(path string) (File, bool) {

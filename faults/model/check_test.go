@@ -137,6 +137,7 @@ func TestCheck(t *testing.T) {
 			f.Requests[0].Reply.Files = f.Requests[0].Reply.Files[:2]
 		}, "requests are answered"},
 		{"a subscriber was not told", func(f *Facts) { f.Posted = f.Posted[:4] }, "subscribers are told"},
+		{"a subscriber was told of what never was", func(f *Facts) { f.Posted = append(f.Posted, Delivery{9, "a/x", "a/x", 6}) }, "subscribers are told"},
 		{"one sequence is two deliveries", func(f *Facts) { f.Posted[3].Name = "a/x" }, "subscribers are told"},
 	}
 	for _, c := range cases {

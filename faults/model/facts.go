@@ -138,6 +138,3 @@ func Temporary(name string) bool {
 	base := path.Base(name)
 	return strings.HasPrefix(base, ".") && strings.HasSuffix(base, ".part")
 }
-
-// Ours reports whether a name is that of a file that the suite is about to plant.
-func Ours(name string) bool { return strings.HasSuffix(name, ".suite") }

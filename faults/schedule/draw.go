@@ -36,14 +36,14 @@ type drawer struct {
 	r        *rand.Rand
 	s        Schedule
 	activity time.Duration
-	rate     float64                  // how many times as much happens
-	slow     time.Duration            // by which factor intervals are longer
-	sizes    int64                    // sizes that were given out: each is given once
-	until    map[string]time.Duration // when a fault of a kind ends at a place: none begins before
+	rate     float64           // how many times as much happens
+	slow     time.Duration     // by which factor intervals are longer
+	sizes    int64             // sizes that were given out: each is given once
+	faults   map[string][]Step // by kind and place, where no two are at the same time
 }
 
 func newDrawer(seed uint64) *drawer {
-	return &drawer{r: rand.New(rand.NewPCG(seed, 0x5f7)), s: Schedule{Seed: seed}, activity: Activity, rate: 1, slow: 1, until: map[string]time.Duration{}}
+	return &drawer{r: rand.New(rand.NewPCG(seed, 0x5f7)), s: Schedule{Seed: seed}, activity: Activity, rate: 1, slow: 1, faults: map[string][]Step{}}
 }
 
 // place draws connectors and Spaces, and all that happens to them.
@@ -93,10 +93,12 @@ func (d *drawer) fault(s Step, from, to time.Duration) {
 	s.For = d.between(from, to)
 	s.At = d.at()
 	key := string(s.Do) + " " + s.On
-	if s.At < d.until[key] {
-		return
+	for _, other := range d.faults[key] {
+		if s.At < other.At+other.For && other.At < s.At+s.For {
+			return
+		}
 	}
-	d.until[key] = s.At + s.For
+	d.faults[key] = append(d.faults[key], s)
 	d.add(s)
 }
 
@@ -121,16 +123,20 @@ func (d *drawer) size() int64 {
 
 func (d *drawer) connector(name string) {
 	c := Connector{
-		Name:        name,
-		Direction:   pick(d, "download", "download", "download", "upload"),
-		Server:      pick(d, "openssh", "sftpd", "sftpd"),
-		AfterCopy:   pick(d, "leave", "leave", "delete", "move"),
-		OnConflict:  pick(d, "fail", "fail", "overwrite"),
-		Layout:      pick(d, "tree", "tree", "tree", "flat"),
-		UploadName:  "pending",
-		Connections: pick(d, 0, 0, 0, 1, 4),
-		Settle:      pick(d, time.Second, time.Second, 2*time.Second),
-		Interval:    pick(d, time.Second, 2*time.Second, 3*time.Second) * d.slow,
+		Name:           name,
+		Direction:      pick(d, "download", "download", "download", "upload"),
+		Server:         pick(d, "openssh", "sftpd", "sftpd"),
+		AfterCopy:      pick(d, "leave", "leave", "delete", "move"),
+		OnConflict:     pick(d, "fail", "fail", "overwrite"),
+		Layout:         pick(d, "tree", "tree", "tree", "flat"),
+		UploadName:     "pending",
+		Connections:    pick(d, 0, 0, 0, 1, 4),
+		Authentication: "key-pairs",
+		Settle:         pick(d, time.Second, time.Second, 2*time.Second),
+		Interval:       pick(d, time.Second, 2*time.Second, 3*time.Second) * d.slow,
+	}
+	if c.Server == "sftpd" {
+		c.Authentication = pick(d, "key-pairs", "credentials")
 	}
 	switch {
 	case c.Direction == "upload":

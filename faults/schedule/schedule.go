@@ -24,17 +24,18 @@ type Schedule struct {
 // Connector is a connector of the configuration, with the server and the
 // destination that it works with.
 type Connector struct {
-	Name        string        `json:"name"`
-	Direction   string        `json:"direction"`   // download | upload
-	Server      string        `json:"server"`      // openssh | sftpd (the suite's own)
-	Destination string        `json:"destination"` // power (forgets what was not synced) | smb; of downloads only
-	AfterCopy   string        `json:"after_copy"`  // leave | delete | move
-	OnConflict  string        `json:"on_conflict"` // fail | overwrite
-	Layout      string        `json:"layout"`      // tree | flat
-	UploadName  string        `json:"upload_name"` // pending | direct
-	Connections int           `json:"connections"`
-	Settle      time.Duration `json:"settle"`
-	Interval    time.Duration `json:"interval"`
+	Name           string        `json:"name"`
+	Direction      string        `json:"direction"`   // download | upload
+	Server         string        `json:"server"`      // openssh | sftpd (the suite's own)
+	Destination    string        `json:"destination"` // power (forgets what was not synced) | smb; of downloads only
+	AfterCopy      string        `json:"after_copy"`  // leave | delete | move
+	OnConflict     string        `json:"on_conflict"` // fail | overwrite
+	Layout         string        `json:"layout"`      // tree | flat
+	UploadName     string        `json:"upload_name"` // pending | direct
+	Connections    int           `json:"connections"`
+	Authentication string        `json:"authentication"` // key-pairs | credentials
+	Settle         time.Duration `json:"settle"`
+	Interval       time.Duration `json:"interval"`
 }
 
 // Takes reports whether originals go after they were delivered.

@@ -31,10 +31,15 @@ connectors:
       host: {{.Host}}
       port: {{.Port}}
       username: {{.User}}
-      authentication: key-pairs
+      authentication: {{.Authentication}}
+{{- if eq .Authentication "credentials"}}
+      password: {{quote .Password}}
+{{- else}}
       key_pairs_path: {{quote .KeyFile}}
+{{- end}}
       host_key: {{quote .HostKey}}
       connections: {{.Connections}}
+      legacy_algorithms: {{$.Reloaded}}
     files:
       source_directory_path: {{quote .From}}
       destination_directory_path: {{quote .To}}
@@ -66,10 +71,10 @@ spaces:
 
 type connectorText struct {
 	*site
-	Host, Port, User, KeyFile, HostKey string
-	From, To                           string
-	ShareUser, SharePassword           string
-	AfterCopy                          string
+	Host, Port, User, Password, KeyFile, HostKey string
+	From, To                                     string
+	ShareUser, SharePassword                     string
+	AfterCopy                                    string
 }
 
 type spaceText struct {
@@ -91,7 +96,7 @@ func (w *world) configuration() []byte {
 	var b bytes.Buffer
 	err := configurationText.Execute(&b, map[string]any{
 		"Data": w.path("data/connector"), "Listen": w.apiPort.Addr(), "SpaceListen": w.spacePort.Addr(), "Token": token,
-		"Connectors": connectors, "Spaces": spaces,
+		"Connectors": connectors, "Spaces": spaces, "Reloaded": w.reloads%2 == 1,
 	})
 	if err != nil {
 		panic(err) // the template and its data are constant in kind
@@ -101,7 +106,7 @@ func (w *world) configuration() []byte {
 
 func (s *site) text() connectorText {
 	host, port, _ := net.SplitHostPort(s.relay.Addr())
-	t := connectorText{site: s, Host: host, Port: port, User: s.login.user, KeyFile: s.login.keyFile, HostKey: ssh.FingerprintSHA256(s.login.hostKey),
+	t := connectorText{site: s, Host: host, Port: port, User: s.login.user, Password: s.login.password, KeyFile: s.login.keyFile, HostKey: ssh.FingerprintSHA256(s.login.hostKey),
 		From: s.place().out, To: s.target, AfterCopy: s.Connector.AfterCopy}
 	if s.Direction == "upload" {
 		t.From = s.source.dir

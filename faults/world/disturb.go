@@ -35,11 +35,13 @@ func (w *world) disturbLine(ctx context.Context, s *site, step schedule.Step) er
 		return err
 	}
 	began := time.Now()
-	if step.Do == schedule.HalfOpen || step.Do == schedule.Stall {
-		// Whatever goes on is cut as well, so that nothing gets through.
-		defer func() { w.outage(s, began, "the line was "+string(step.Do)) }()
+	if step.Do == schedule.Refuse {
+		s.relay.Reset() // what is connected would go on
 	}
 	wait(ctx, step.For)
+	if step.Do != schedule.OneByte {
+		w.outage(s, began, "the line had this: "+string(step.Do))
+	}
 	return s.setLine(step.Do, false)
 }
 
@@ -67,14 +69,18 @@ func (s *site) setLine(do schedule.Action, on bool) error {
 
 // disturbServer is about a server's being there, and its logins.
 func (w *world) disturbServer(ctx context.Context, s *site, step schedule.Step) error {
-	change := s.server.RefuseLogins
+	s.disturbing.Lock() // a server that starts again ends what another fault has begun
+	defer s.disturbing.Unlock()
+	var change func(bool) error
 	switch step.Do {
 	case schedule.Restart:
-		began := time.Now()
-		defer func() { w.outage(s, began, "the server was away") }()
 		return s.server.Restart(ctx, step.For)
 	case schedule.ChangeKey:
 		change = s.server.ChangeKey
+	case schedule.ChangePassword:
+		change = s.server.ChangePassword
+	case schedule.RefuseLogins:
+		change = s.server.RefuseLogins
 	case schedule.RefuseSessions:
 		change = s.server.RefuseSessions
 	}
@@ -82,7 +88,9 @@ func (w *world) disturbServer(ctx context.Context, s *site, step schedule.Step) 
 		return err
 	}
 	s.relay.Reset() // sessions of before would not notice
+	began := time.Now()
 	wait(ctx, step.For)
+	w.outage(s, began, "the server had this: "+string(step.Do))
 	return change(false)
 }
 
@@ -110,6 +118,7 @@ func (w *world) misbehave(ctx context.Context, s *site, step schedule.Step) erro
 // diskFaults are those in force, by the step that they are of.
 type diskFaults struct {
 	mu   sync.Mutex
+	full map[*powerfs.FS]int // how many steps have it full
 	disk map[schedule.Step]powerfs.Fault
 	data map[schedule.Step]powerfs.Fault
 }
@@ -120,10 +129,11 @@ func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
 	if step.On == "" {
 		disk = w.data
 	}
+	began := time.Now()
 	switch step.Do {
 	case schedule.Full:
-		disk.SetFree(0)
-		defer disk.SetFree(-1)
+		w.faults.fill(disk, 1)
+		defer w.faults.fill(disk, -1)
 	case schedule.ReadOnly:
 		disk.SetReadOnly(under, true)
 		defer disk.SetReadOnly(under, false)
@@ -132,7 +142,24 @@ func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
 		defer w.faults.remove(w, step)
 	}
 	wait(ctx, step.For)
+	if site := w.sites[step.On]; site != nil && (step.Do == schedule.Full || step.Do == schedule.ReadOnly) {
+		w.outage(site, began, "its destination had this: "+string(step.Do))
+	}
 	return nil
+}
+
+// fill has a disk full from the first step that wants it so to the last.
+func (d *diskFaults) fill(disk *powerfs.FS, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full == nil {
+		d.full = map[*powerfs.FS]int{}
+	}
+	if d.full[disk] += n; d.full[disk] > 0 {
+		disk.SetFree(0)
+	} else {
+		disk.SetFree(-1)
+	}
 }
 
 func (d *diskFaults) add(w *world, step schedule.Step) {

@@ -4,7 +4,6 @@ package world
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,31 +12,27 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // another program that opens the ledger
+	"golang.org/x/sys/unix"
 )
 
-// lockLedger has another program hold the ledger's write lock for a while.
+// walWriteLock is the byte of the -shm file that a writer of SQLite locks
+// (https://sqlite.org/walformat.html, "locks").
+const walWriteLock = 120
+
+// lockLedger has another program hold the ledger's write lock for a while. The file
+// is not opened with SQLite here: it would map memory of a file system that this
+// very process serves.
 func (w *world) lockLedger(ctx context.Context, how time.Duration) error {
-	file := w.path("data/connector/ledger.db")
-	if _, err := os.Stat(file); err != nil {
+	f, err := os.OpenFile(w.path("data/connector/ledger.db-shm"), os.O_RDWR, 0)
+	if err != nil {
 		return nil // not made yet, or out of reach by another fault
 	}
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(2000)")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	tx, err := db.Conn(ctx)
-	if err != nil {
-		return nil
-	}
-	defer tx.Close()
-	// Whether the lock is had depends on the other faults.
-	if _, err := tx.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: walWriteLock, Len: 1}
+	if err := w.until(ctx, func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock) }); err != nil {
 		return nil
 	}
 	wait(ctx, how)
-	_, _ = tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	return nil
 }
 

@@ -169,6 +169,9 @@ func (s *openSSH) again() error {
 // ChangeKey switches to another host key, or back.
 func (s *openSSH) ChangeKey(on bool) error { return s.change(func() { s.otherKey = on }) }
 
+// ChangePassword has another key accepted than the client's.
+func (s *openSSH) ChangePassword(on bool) error { return s.RefuseLogins(on) }
+
 // RefuseLogins has no key of clients accepted.
 func (s *openSSH) RefuseLogins(on bool) error { return s.change(func() { s.refuseLogins = on }) }
 

@@ -95,8 +95,7 @@ func (w *world) outcomes(ctx context.Context, s *site) ([]model.Request, error) 
 		}
 		if m.Accepted {
 			if _, err := w.api.call(ctx, http.MethodGet, "/api/v1/requests/"+r.id, nil, &state); err != nil {
-				w.notes.violation("requests are answered", fmt.Sprintf("%s: accepted request %s: %v", s.Name, r.id, err))
-				continue
+				return nil, fmt.Errorf("accepted request %s: %w", r.id, err)
 			}
 			m.State, m.Reply = state.State, state.Reply
 			if state.Finished != nil {

@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options, s schedule.Schedule) (report Report, er
 	w.calm(ctx)
 	w.checkUse()
 	if err := w.check(ctx); err != nil {
-		return Report{}, err
+		w.notes.violation("the API answers at the end", err.Error())
 	}
 	stop()
 	select {
@@ -127,6 +127,7 @@ func (w *world) calm(ctx context.Context) {
 				return
 			}
 			w.notes.recovered(time.Since(calmed).Seconds() / s.Interval.Seconds())
+			_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
 			if err := w.until(ctx, func() error { return w.finishes(ctx, s) }); err != nil {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 			}
@@ -200,10 +201,9 @@ func gotThrough(p model.Pass) bool {
 	return p.State == "succeeded" || p.State == "partial" || p.ConnectionStatus == "Nothing Deliverable"
 }
 
-// finishes has everything tried again that was put off, and reports whether
+// finishes has an Apply try what was put off, and reports whether
 // nothing is left but what the schedule stands in the way of.
 func (w *world) finishes(ctx context.Context, s *site) error {
-	_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
 	p, err := w.api.apply(ctx, s.Name)
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ type server interface {
 	Restart(ctx context.Context, away time.Duration) error
 	// ChangeKey switches to another host key, or back.
 	ChangeKey(on bool) error
+	// ChangePassword has the client's password, or its key, no longer accepted.
+	ChangePassword(on bool) error
 	// RefuseLogins and RefuseSessions hold from the next connection on.
 	RefuseLogins(on bool) error
 	RefuseSessions(on bool) error
@@ -37,9 +39,10 @@ type place struct {
 
 // login is how the product gets in.
 type login struct {
-	user    string
-	keyFile string
-	hostKey ssh.PublicKey
+	user     string
+	password string
+	keyFile  string
+	hostKey  ssh.PublicKey
 }
 
 // newKey makes a key pair, and writes the private key to a file.

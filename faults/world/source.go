@@ -45,8 +45,10 @@ func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
 
 // do carries out a step that is about a file of the source.
 func (s *source) do(ctx context.Context, step schedule.Step) error {
-	defer s.lock(step.Path)()
-	s.notice(step.Path)
+	for _, name := range paths(step) {
+		defer s.lock(name)()
+		s.notice(name)
+	}
 	if !s.mayChange(step.Path) {
 		return nil
 	}
@@ -68,6 +70,14 @@ func (s *source) do(ctx context.Context, step schedule.Step) error {
 	default:
 		return fmt.Errorf("source: no such step: %s", step.Do)
 	}
+}
+
+// paths are those that a step changes, in the order in which they are locked.
+func paths(step schedule.Step) []string {
+	if step.Do != schedule.Rename || step.To == step.Path {
+		return []string{step.Path}
+	}
+	return []string{min(step.Path, step.To), max(step.Path, step.To)}
 }
 
 func (s *source) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }

@@ -100,8 +100,7 @@ func wait(ctx context.Context, d time.Duration) {
 func (w *world) disturbDaemon(ctx context.Context, step schedule.Step) error {
 	switch step.Do {
 	case schedule.Reload:
-		w.daemon.signal(syscall.SIGHUP)
-		return nil
+		return w.reload()
 	case schedule.Clock:
 		return os.WriteFile(w.clock, []byte(strconv.FormatInt(int64(step.For), 10)), 0o644)
 	case schedule.LockLedger:
@@ -136,6 +135,18 @@ func (w *world) disturbDaemon(ctx context.Context, step schedule.Step) error {
 	return nil
 }
 
+// reload changes the configuration, and has the daemon read it.
+func (w *world) reload() error {
+	w.power.Lock()
+	defer w.power.Unlock()
+	w.reloads++
+	if err := os.WriteFile(w.path("config.yaml"), w.configuration(), 0o600); err != nil {
+		return err
+	}
+	w.daemon.signal(syscall.SIGHUP)
+	return nil
+}
+
 // cutPower has everything forgotten that was not durable.
 func (w *world) cutPower() {
 	w.disk.Cut()
@@ -143,6 +154,18 @@ func (w *world) cutPower() {
 	w.daemon.kill()
 	w.notes.lost(w.disk.Restore(w.random))
 	w.notes.lost(w.data.Restore(w.random))
+	// What stands now is looked at before the product comes back and mends it. Sizes
+	// and times may have survived without their contents.
+	for _, s := range w.sites {
+		if s.onDisk() {
+			s.watcher.forget()
+			s.watcher.lookAround()
+		}
+	}
+	for _, s := range w.spaces {
+		s.watcher.forget()
+		s.watcher.lookAround()
+	}
 }
 
 // take removes the copy of a file, as a reader that has done with it does.
@@ -155,34 +178,37 @@ func (s *site) take(step schedule.Step) error {
 	return nil
 }
 
-// plant puts a foreign file where a copy would go, unless something is there.
+// plant puts a foreign file where a copy would go, unless something is there. It
+// appears whole. What a disk with a fault refuses is not planted.
 func (w *world) plant(s *site, step schedule.Step) error {
 	name := model.Target(s.Connector, step.Path)
 	path := filepath.Join(s.destination, filepath.FromSlash(name))
-	// What a disk with a fault refuses is not planted.
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	staging := filepath.Join(filepath.Dir(s.destination), "."+s.Name+".planted")
+	if os.MkdirAll(filepath.Dir(path), 0o755) != nil || os.MkdirAll(staging, 0o755) != nil {
 		return nil
 	}
-	sum := model.NewSummer()
-	if _, err := io.Copy(sum, s.source.contents("planted "+step.Path, step.Size)); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.planted[name] = append(s.planted[name], sum.Sum())
-	s.mu.Unlock()
-	// It appears whole, and only if nothing else stands there.
-	whole := filepath.Join(filepath.Dir(path), ".planted.suite")
-	defer os.Remove(whole)
+	whole := filepath.Join(staging, fmt.Sprint(step.At.Nanoseconds()))
 	f, err := os.Create(whole)
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
-	_, err = io.Copy(f, s.source.contents("planted "+step.Path, step.Size))
-	if errors.Join(err, f.Sync()) != nil || os.Link(whole, path) != nil {
+	sum := model.NewSummer()
+	_, err = io.Copy(io.MultiWriter(f, sum), s.source.contents("planted "+step.Path, step.Size))
+	if errors.Join(err, f.Sync(), f.Close()) != nil {
 		return nil
 	}
-	_ = syncDirectory(filepath.Dir(path))
+	s.mu.Lock()
+	s.planted[name] = append(s.planted[name], sum.Sum())
+	s.mu.Unlock()
+	if os.Link(whole, path) == nil {
+		_ = syncDirectory(filepath.Dir(path))
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.planted[name] = s.planted[name][:len(s.planted[name])-1]; len(s.planted[name]) == 0 {
+		delete(s.planted, name)
+	}
 	return nil
 }
 

@@ -78,9 +78,16 @@ func (w *watcher) lookAround() {
 	})
 }
 
+// forget has every file read again, as it may be another one than it looks.
+func (w *watcher) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.last)
+}
+
 // look reads a file, if it is not as it was at the last look.
 func (w *watcher) look(name string) {
-	if model.Temporary(name) || model.Ours(name) {
+	if model.Temporary(name) {
 		return
 	}
 	w.looking.Lock()
@@ -160,9 +167,6 @@ func tree(dir string) (final map[string]model.Sum, temporary []string, err error
 			return err
 		}
 		name = filepath.ToSlash(name)
-		if model.Ours(name) {
-			return nil
-		}
 		if model.Temporary(name) {
 			temporary = append(temporary, name)
 			return nil

@@ -52,21 +52,24 @@ type world struct {
 	notes notes
 	// closers undo what was started, the last first.
 	closers []func() error
+	reloads int // of the configuration, which is another one each time
 }
 
 // site is a connector with its server, its source and its destination.
 type site struct {
 	schedule.Connector
-	root    string // of its server
-	server  server
-	sftpd   *sftpd.Server // if that is the server
-	relay   *relay.Relay
-	line    relay.Line
-	lineMu  sync.Mutex
-	login   login
-	source  *source
-	watcher *watcher
-	share   *share // of an SMB destination
+	root   string // of its server
+	server server
+	sftpd  *sftpd.Server // if that is the server
+	relay  *relay.Relay
+	line   relay.Line
+	lineMu sync.Mutex
+	// disturbing is held while a fault of the server is on.
+	disturbing sync.Mutex
+	login      login
+	source     *source
+	watcher    *watcher
+	share      *share // of an SMB destination
 	// destination is where the copies are, for the suite, and target what the
 	// product is told of it.
 	destination, target string
@@ -189,7 +192,7 @@ func (w *world) addConnector(ctx context.Context, c schedule.Connector) error {
 }
 
 func (w *world) startServer(ctx context.Context, s *site, dir string) error {
-	s.login = login{user: "user", keyFile: w.path("client_key")}
+	s.login = login{user: "user", password: modelPassword, keyFile: w.path("client_key")}
 	if s.Server == "openssh" {
 		server, hostKey, err := startOpenSSH(ctx, dir, w.clientKey.PublicKey())
 		if err != nil {

@@ -14,6 +14,9 @@ import (
 	"sftpconnector/faults/sftpd"
 )
 
+// modelPassword is what the product logs in with, where it has no key.
+const modelPassword = "the password of the suite"
+
 // startModel starts the suite's own server for the files below root.
 func startModel(root string, client ssh.PublicKey) (*modelServer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -24,7 +27,7 @@ func startModel(root string, client ssh.PublicKey) (*modelServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := sftpd.Start(sftpd.Options{Root: root, User: "user", Key: client, HostKey: key})
+	s, err := sftpd.Start(sftpd.Options{Root: root, User: "user", Password: modelPassword, Key: client, HostKey: key})
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +54,16 @@ func (m *modelServer) ChangeKey(on bool) error {
 		return err
 	}
 	m.SetHostKey(other)
+	return nil
+}
+
+// ChangePassword has another password accepted, or the one of before.
+func (m *modelServer) ChangePassword(on bool) error {
+	password := modelPassword
+	if on {
+		password = "another one"
+	}
+	m.SetPassword(password)
 	return nil
 }
 
