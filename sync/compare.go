@@ -36,6 +36,9 @@ func (p *Pass) compare(ctx context.Context, entries []Entry, await bool) error {
 	if err != nil {
 		return err
 	}
+	if err := p.verifyEarlier(ctx, entries, recs); err != nil {
+		return err
+	}
 	var cands []candidate
 	for i, e := range entries {
 		p.rows.Add(recs[i])

@@ -171,3 +171,29 @@ func TestRenameThatIsAnsweredOnly(t *testing.T) {
 		u.must(err)
 	})
 }
+
+// A look that is not answered, as nothing is any more, is a lost connection, and says
+// nothing of what the server can tell.
+func TestLookOnALostConnection(t *testing.T) {
+	t.Parallel()
+	s, root, cfg := faultyServer(t, sftpd.Options{})
+	impatient(&cfg)
+	cfg.Limits = new(Limits)
+	if err := os.WriteFile(root+"/f", noise(3<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	src, err := Open(t.Context(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	e := allOf(t, src, "")["f"]
+	s.Inject(sftpd.Fault{Kind: sftpd.Hang, Ops: []sftpd.Op{sftpd.Fstat, sftpd.Stat, sftpd.Lstat, sftpd.Realpath, sftpd.Opendir, sftpd.Readdir, sftpd.Readlink}})
+	got, err := src.Fetch(t.Context(), e, 0, &memory{})
+	if status.Of(err) != status.ConnectionLost {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if cfg.Limits.noFstat.Load() {
+		t.Error("the server passes for one that does not answer FSTAT")
+	}
+}

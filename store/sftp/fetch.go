@@ -108,7 +108,10 @@ func (s *Source) readOpen(ctx context.Context, l *lane, f file, e filesync.Entry
 	switch {
 	case err != nil && !unanswered(ctx, err):
 		return attrs{}, nil, err
-	case unanswered(ctx, h.err):
+	case unanswered(ctx, err), unanswered(ctx, h.err):
+		if err := s.alive(ctx); err != nil {
+			return attrs{}, nil, err
+		}
 		s.limits.noFstat.Store(true)
 		return attrs{}, &wire.StatusError{Code: wire.CodeUnsupported, Message: "no answer"}, nil
 	case h.err == nil:

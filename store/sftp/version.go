@@ -72,7 +72,7 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 	defer cancel()
 	looks, err := s.Relist(look, []filesync.Entry{e})
 	if unanswered(ctx, err) {
-		return filesync.Entry{}, nil
+		return filesync.Entry{}, s.alive(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err
@@ -102,6 +102,19 @@ func unanswered(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.Is(err, errUnanswered)
 }
 
+// alive finds out, when a look was not answered, whether the server answers anything: its
+// error is that of a connection that is lost, on which a look says nothing of the server.
+// Where that cannot be told in time, it is none.
+func (s *session) alive(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, 2*s.cfg.Timeouts.Operation)
+	defer cancel()
+	err := s.lookAtRoot(soon)
+	if ctx.Err() == nil && soon.Err() != nil {
+		return nil
+	}
+	return err
+}
+
 // bearsSecondOpen reports whether a file may be opened again while it is there to
 // be read: some servers hand each file out once.
 func (s *session) bearsSecondOpen() bool {
@@ -124,7 +137,9 @@ func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, cl
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		s.limits.stands.learn(false)
+		if s.alive(s.life) == nil {
+			s.limits.stands.learn(false)
+		}
 		return
 	}
 	a, err := statByPath(ctx, p, s.path(e.Name))

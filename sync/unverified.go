@@ -1,0 +1,56 @@
+package sync
+
+import (
+	"context"
+	"slices"
+)
+
+// verifyEarlier asks the source again about files that were delivered unverified: it may
+// have been out of reach, or unable to tell, for a moment only. What was read is the
+// version that was listed before if a look after the last byte tells the same one, and a
+// later look shows no less than one right behind it does. So a file whose listing and
+// whose look by itself both tell that version now is verified, and owes its after_copy as
+// one that was delivered before that was asked for. Where the source still does not tell,
+// it stays unverified. recs are those of the entries, and are changed.
+//
+// Not so where the far end is the destination: what is not known there is the copy.
+func (p *Pass) verifyEarlier(ctx context.Context, entries []Entry, recs []Record) error {
+	if p.o.Mode == Survey || p.o.Once || p.o.Discerning {
+		return nil
+	}
+	var at []int
+	var ask []Entry
+	for i, e := range entries {
+		d := recs[i].Delivery
+		if recs[i].Unverified() && recs[i].Delivered(e) && e.Mode.IsRegular() && d.Target.Size == d.Source.Size {
+			at, ask = append(at, i), append(ask, e)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	looks, err := p.src.Relist(ctx, ask)
+	if err != nil {
+		return err
+	}
+	read := map[int64]After{}
+	for n, look := range looks {
+		if look.Err == nil && look.Entry.SameVersion(ask[n]) {
+			read[recs[at[n]].ID] = AfterUnverified
+		}
+	}
+	if len(read) == 0 {
+		return nil
+	}
+	mine, err := p.ledger.SetAfterIf(ctx, read, AfterNone)
+	if err != nil {
+		return err
+	}
+	for _, i := range at {
+		if slices.Contains(mine, recs[i].ID) {
+			recs[i].After = AfterNone
+			p.o.Log.Info("file verified", "file", entries[i].Name)
+		}
+	}
+	return nil
+}
