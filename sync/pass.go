@@ -140,6 +140,7 @@ type Pass struct {
 	sweeping   atomic.Bool
 	littered   atomic.Bool           // a pending file could not be removed
 	began      int64                 // the last trouble that was met before
+	noTelling  atomic.Bool           // the source could not tell of files that are unverified
 	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit

@@ -15,7 +15,7 @@ import (
 //
 // Not so where the far end is the destination: what is not known there is the copy.
 func (p *Pass) verifyEarlier(ctx context.Context, entries []Entry, recs []Record) error {
-	if p.o.Mode == Survey || p.o.Once || p.o.Discerning {
+	if p.o.Mode == Survey || p.o.Once || p.o.Discerning || p.noTelling.Load() {
 		return nil
 	}
 	var at []int
@@ -40,6 +40,7 @@ func (p *Pass) verifyEarlier(ctx context.Context, entries []Entry, recs []Record
 		}
 	}
 	if len(read) == 0 {
+		p.noTelling.Store(true) // not of a hundred thousand files at each pass
 		return nil
 	}
 	mine, err := p.ledger.SetAfterIf(ctx, read, AfterNone)
