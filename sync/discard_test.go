@@ -27,6 +27,12 @@ func TestUnverifiedDelivery(t *testing.T) {
 		}
 		return e
 	}
+	b.src.OnStat = func(name string) error {
+		if name == "silent" {
+			return fs.ErrNotExist
+		}
+		return nil
+	}
 	b.src.Put("silent", "all of it", old)
 	b.src.Put("plain", "x", old)
 	remove := func(o *filesync.Options) { o.AfterCopy.Remove = true }
@@ -49,6 +55,12 @@ func TestUnverifiedDelivery(t *testing.T) {
 		if !said.Unverified || said.State != filesync.StateDelivered || !b.src.Has("silent") {
 			t.Errorf("%s: %+v", mode, said)
 		}
+	}
+	// What it tells of the file by its name later is as good.
+	b.src.OnStat = nil
+	b.want(b.pass(filesync.Automatic, remove), filesync.Succeeded, "present=1")
+	if b.src.Has("silent") {
+		t.Error("the original of a file that was verified later is left")
 	}
 	b.src.Says = nil
 	b.src.Put("silent", "the next one", old.Add(time.Hour))

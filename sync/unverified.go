@@ -20,16 +20,18 @@ func (p *Pass) verifyEarlier(ctx context.Context, entries []Entry, recs []Record
 	}
 	var at []int
 	var ask []Entry
+	var names []string
 	for i, e := range entries {
 		d := recs[i].Delivery
 		if recs[i].Unverified() && recs[i].Delivered(e) && e.Mode.IsRegular() && d.Target.Size == d.Source.Size {
-			at, ask = append(at, i), append(ask, e)
+			at, ask, names = append(at, i), append(ask, e), append(names, e.Name)
 		}
 	}
 	if len(ask) == 0 {
 		return nil
 	}
-	looks, err := p.src.Relist(ctx, ask)
+	// By name: a mailbox lists a file still that it says does not exist.
+	looks, err := p.src.Stat(ctx, names)
 	if err != nil {
 		return err
 	}

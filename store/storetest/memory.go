@@ -23,6 +23,8 @@ type Memory struct {
 	OnList   func(dir string) error
 	OnFetch  func(e filesync.Entry, off int64) error
 	OnRemove func(e filesync.Entry) error
+	// OnStat may have the look at a file by its name fail.
+	OnStat func(name string) error
 	// Says changes what Fetch reports after the last byte; nil changes nothing.
 	Says func(e filesync.Entry) filesync.Entry
 	// Block is the size of the writes of Fetch; 0 means all at once.
@@ -216,6 +218,11 @@ func (m *Memory) Stat(_ context.Context, names []string) ([]filesync.Look, error
 	defer m.mu.Unlock()
 	looks := make([]filesync.Look, len(names))
 	for i, name := range names {
+		if m.OnStat != nil {
+			if looks[i].Err = m.OnStat(name); looks[i].Err != nil {
+				continue
+			}
+		}
 		f, ok := m.files[m.real(name)]
 		if !ok {
 			looks[i].Err = fs.ErrNotExist
