@@ -17,9 +17,9 @@ import (
 
 // The bounds of a run.
 const (
-	startWithin = 60 * time.Second // until the daemon answers
-	calmWithin  = 3 * time.Minute  // until all has arrived after the last fault
-	restWithin  = time.Minute      // until uploads are imported, requests answered, and subscribers told
+	startWithin = 60 * time.Second  // until the daemon answers
+	calmWithin  = 3 * time.Minute   // until all has arrived after the last fault
+	restWithin  = 150 * time.Second // until uploads are imported, requests answered, and subscribers told
 )
 
 // Run carries a schedule out and checks what came of it. An error means that
@@ -151,7 +151,7 @@ func (w *world) calm(ctx context.Context) {
 	}
 }
 
-// rests waits until something has come to rest, for a minute.
+// rests waits until something has come to rest, which may take two pauses of a minute.
 func (w *world) rests(ctx context.Context, promise string, rest func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, restWithin)
 	defer cancel()
