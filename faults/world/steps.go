@@ -140,7 +140,12 @@ func (w *world) reload() error {
 	w.power.Lock()
 	defer w.power.Unlock()
 	w.reloads++
-	if err := os.WriteFile(w.path("config.yaml"), w.configuration(), 0o600); err != nil {
+	// At no moment there is half a configuration, which a start might meet.
+	next := w.path("config.yaml.new")
+	if err := os.WriteFile(next, w.configuration(), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(next, w.path("config.yaml")); err != nil {
 		return err
 	}
 	w.daemon.signal(syscall.SIGHUP)
