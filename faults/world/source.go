@@ -135,13 +135,46 @@ func (s *source) write(name string, size int64) error {
 		return err
 	}
 	defer f.Close()
-	from := time.Now()
-	sum := model.NewSummer()
-	if _, err := io.Copy(io.MultiWriter(f, sum), s.contents(name, size)); err != nil {
-		return err
+	_, err = s.add(name, f, model.NewSummer(), s.contents(name, size))
+	return err
+}
+
+// blockSize is how much of a file is written at once.
+const blockSize = 1 << 20
+
+// add writes more of a file, and notes what stands after each block: a writer that
+// the machine holds up leaves a part standing for so long that it is ready. It
+// reports false when the product has removed the file meanwhile.
+func (s *source) add(name string, f *os.File, sum *model.Summer, r io.Reader) (stands bool, err error) {
+	block := make([]byte, blockSize)
+	for {
+		n, rerr := io.ReadFull(r, block)
+		if n > 0 {
+			from := time.Now()
+			if _, err := io.MultiWriter(f, sum).Write(block[:n]); err != nil {
+				return false, err
+			}
+			if !s.isFile(name, f) {
+				s.notice(name)
+				return false, nil
+			}
+			s.history.End(name, model.Suite)
+			s.history.Begin(name, sum.Sum(), from)
+		}
+		if rerr != nil { // there is no more
+			return true, nil
+		}
 	}
-	s.history.Begin(name, sum.Sum(), from)
-	return nil
+}
+
+// isFile reports whether a name still is that of an open file.
+func (s *source) isFile(name string, f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(s.path(name))
+	return err == nil && os.SameFile(open, named)
 }
 
 // create opens a file to write it from its beginning. A directory or a link in
@@ -155,8 +188,12 @@ func (s *source) create(name string) (*os.File, error) {
 			return nil, err
 		}
 	}
+	from := time.Now()
 	f, err := os.Create(s.path(name))
 	s.history.End(name, model.Suite)
+	if err == nil {
+		s.history.Begin(name, model.NewSummer().Sum(), from)
+	}
 	return f, err
 }
 
@@ -202,18 +239,13 @@ func (s *source) grow(ctx context.Context, step schedule.Step) error {
 	sum := model.NewSummer()
 	parts := int(max(min(int64(step.Part), step.Size), 1)) // each adds something
 	for i := range parts {
-		from := time.Now()
 		n := step.Size / int64(parts)
 		if i == parts-1 {
 			n = step.Size
 		}
-		if _, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, n)); err != nil {
+		stands, err := s.add(step.Path, f, sum, io.LimitReader(r, n))
+		if err != nil || !stands || i == parts-1 {
 			return err
-		}
-		s.history.End(step.Path, model.Suite)
-		s.history.Begin(step.Path, sum.Sum(), from)
-		if i == parts-1 {
-			break
 		}
 		select {
 		case <-time.After(step.For / time.Duration(parts)):
