@@ -15,7 +15,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"sftpconnector/durable"
 	"sftpconnector/status"
@@ -35,6 +37,31 @@ type Destination struct {
 	foldings *Foldings
 	folding  folding
 	littered atomic.Bool
+	denial   denial
+}
+
+// denial is whether the whole directory may be written, as it was found a moment
+// ago: it is asked for each file that may not.
+type denial struct {
+	mu   sync.Mutex
+	at   time.Time
+	told error
+}
+
+// denialLasts is how long an answer is good.
+const denialLasts = time.Second
+
+// of gives why nothing may be written, or nil.
+func (n *denial) of(d *Destination) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.at.IsZero() || time.Since(n.at) > denialLasts {
+		if n.told = d.Probe(context.Background()); !errors.Is(n.told, fs.ErrPermission) {
+			n.told = nil
+		}
+		n.at = time.Now()
+	}
+	return n.told
 }
 
 var (
@@ -103,7 +130,7 @@ func (d *Destination) failed(op, name string, err error) error {
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		// That of the whole directory is no fault of the file.
-		if perr := d.Probe(context.Background()); errors.Is(perr, fs.ErrPermission) {
+		if perr := d.denial.of(d); perr != nil {
 			return perr
 		}
 	}
@@ -241,7 +268,11 @@ func (d *Destination) Probe(ctx context.Context) error {
 		return unavailable("write to", d.path, err)
 	}
 	_, err = f.WriteString("x")
-	err = errors.Join(err, f.Sync(), f.Close(), root.Remove(name))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if rerr := root.Remove(name); rerr != nil {
+		d.littered.Store(true)
+		err = errors.Join(err, rerr)
+	}
 	if err != nil {
 		return unavailable("write to", d.path, err)
 	}
