@@ -15,7 +15,7 @@ test:
 # Ten seeds of the fault suite, and the schedules that once broke a promise.
 test-long:
 	scripts/install-test-tools
-	FAULTS_SEEDS=10 go test -count=1 -timeout 40m -v -run TestPromisesHold ./faults
+	FAULTS_SEEDS=10 go test -count=1 -timeout 40m -parallel 6 -v -run TestPromisesHold ./faults
 
 # A thousand seeds; what was done is kept, and a later run goes on from it.
 SEEDS ?= 1000
