@@ -174,7 +174,13 @@ func (p *Pass) recoverDelivery(ctx context.Context, d Delivery, rec Record, stan
 	if unknown {
 		part.Size = 0 // nothing was written
 	}
-	pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: d.PendingID})
+	id := d.PendingID
+	if p.o.InPlace && !unknown && standing.Err == nil && standing.Entry.Agrees(d.Target) {
+		// It looks whole, but its CLOSE may never have been answered, which is where
+		// a server tells of WRITEs that it lost: it is written anew.
+		id = InPlaceID
+	}
+	pending, err := p.dst.Begin(ctx, part, &Checkpoint{ID: id})
 	if err == nil {
 		if err = pending.Abort(ctx); unavailable(err) {
 			return false, err

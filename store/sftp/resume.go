@@ -67,14 +67,15 @@ func (p *pendingFile) drop(ctx context.Context, prefix int64, refused error) err
 
 // halfFile makes sure that what stands under the name may be the file that was
 // begun there: a whole one is published, and pending no more, and what cannot be
-// ours is left alone. Nothing but the checkpoint tells that it is ours.
+// ours is left alone. Nothing but the checkpoint tells that it is ours. One that is to
+// be begun anew (filesync.InPlaceID) may look whole.
 func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from filesync.Checkpoint) error {
 	now, err := d.lookAtOne(ctx, e.Name)
 	switch {
 	case err != nil:
 		return err
-	case !now.Mode.IsRegular(), now.SameVersion(e), now.Size < from.Prefix, now.Size > e.Size,
-		now.Size == e.Size && from.Prefix == 0 && !strings.HasPrefix(from.ID, filesync.InPlaceID):
+	case !now.Mode.IsRegular(), now.Size < from.Prefix, now.Size > e.Size,
+		!strings.HasPrefix(from.ID, filesync.InPlaceID) && (now.SameVersion(e) || now.Size == e.Size && from.Prefix == 0):
 		return fs.ErrNotExist
 	}
 	return nil
