@@ -239,7 +239,7 @@ func (d *drawer) server(c Connector) {
 		return
 	}
 	for range d.times(0, 4) {
-		m := pick(d, misbehaviours()...)
+		m := pick(d, misbehaviours(c.Direction)...)
 		d.fault(Step{On: c.Name, Do: Misbehave, Op: m.kind, Code: m.code, Each: 1 + d.r.IntN(12), Done: d.chance(50)}, 500*time.Millisecond, 6*time.Second)
 	}
 }
@@ -250,14 +250,21 @@ type misbehaviour struct {
 	code int
 }
 
-func misbehaviours() []misbehaviour {
-	return []misbehaviour{
-		{"fail", 2}, {"fail", 3}, {"fail", 4}, {"fail", 4}, {"fail", 11}, {"fail", 14},
+// misbehaviours are those that a program can do something about. One that says of
+// what it has that it is not there is taken at its word, and so is one that tells
+// once of another time under which an upload stands.
+func misbehaviours(direction string) []misbehaviour {
+	all := []misbehaviour{
+		{"fail", 3}, {"fail", 4}, {"fail", 4}, {"fail", 11}, {"fail", 14},
 		{"hang", 0}, {"delay", 0}, {"short read", 0}, {"empty read", 0}, {"long read", 0}, {"drop write", 4},
 		{"wrong id", 0}, {"wrong type", 0}, {"double", 0}, {"out of order", 0}, {"same handle", 0},
 		{"garbage", 0}, {"huge length", 0}, {"close channel", 0}, {"close connection", 0},
-		{"other size", 0}, {"other time", 0}, {"no size", 0}, {"no time", 0}, {"no type", 0},
+		{"no type", 0},
 	}
+	if direction == "upload" {
+		return all
+	}
+	return append(all, []misbehaviour{{"other size", 0}, {"other time", 0}, {"no size", 0}, {"no time", 0}}...)
 }
 
 // disks draws faults of a destination, or of the data directory.

@@ -21,7 +21,8 @@ func (d *Destination) discard(ctx context.Context, path string) error {
 			err = errStays
 		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !denied(err) {
+	// A server that lets nothing be removed would be swept at each pass, for nothing.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && (!denied(err) || d.limits.removed.Load()) {
 		d.littered.Store(true)
 	}
 	return err

@@ -207,6 +207,9 @@ func (p *pendingFile) remove(ctx context.Context) error { return p.d.remove(ctx,
 func (d *Destination) remove(ctx context.Context, path string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
 	d.limits.remove.refused(err)
+	if err == nil {
+		d.limits.removed.Store(true)
+	}
 	return err
 }
 

@@ -39,6 +39,7 @@ type Limits struct {
 	exclusive    feature     // OPEN with EXCL
 	wrote        atomic.Bool // a file was opened for writing
 	handlesTried atomic.Bool // several handles at once
+	removed      atomic.Bool // a file was removed: a refusal is no matter of rights
 	takes        atomic.Bool // a receiver takes files before they have their own names
 	renames      feature     // RENAME
 	sizes        feature     // the size of a file that shows late

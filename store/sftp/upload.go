@@ -25,7 +25,7 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 		switch hidden := !p.d.cfg.Direct && flags&wire.Create != 0; {
 		case p.made && !hidden: // and there is no handle of it that can be relied on
 			_ = p.remove(ctx)
-		case p.made, hidden && !denied(err) && !errors.Is(err, fs.ErrNotExist): // it may have been made all the same
+		case p.made, hidden && !errors.Is(err, fs.ErrNotExist): // it may have been made all the same
 			_ = p.d.discard(ctx, p.path)
 		}
 		return p.d.dirs.explain(parentOf(p.entry.Name), err)
