@@ -110,7 +110,7 @@ func (o options) runSeeds(ctx context.Context, out io.Writer, dir string) error 
 				if err != nil && ctx.Err() == nil {
 					errs = append(errs, fmt.Errorf("seed %d: %w", seed, err))
 					fmt.Fprintf(out, "seed %d: the suite: %v\n", seed, err)
-				} else if err == nil {
+				} else if err == nil && ctx.Err() == nil {
 					s.note(out, seed, report)
 					err = s.save(o.state)
 					errs = append(errs, err)
