@@ -170,7 +170,9 @@ func TestSQLiteLosesWithoutSync(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, _ := mounted(t)
+			f.mu.Lock() // it is served already
 			f.noFsync = c.noFsync
+			f.mu.Unlock()
 			err := sqliteLosses(t, f, 100, c.synchronous)
 			if err == nil {
 				t.Error("nothing was lost")
