@@ -225,6 +225,14 @@ func limitsOf(c *config.Config, s *config.Space) inbox.Limits {
 	}
 }
 
+// Unopened reports whether a Space of the configuration is not open: its inbox could
+// not be opened, which another Reload tries again.
+func (s *Spaces) Unopened(c *config.Config) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.spaces) < len(c.Spaces)
+}
+
 // Reload goes over to another configuration. What the listener is made of takes
 // effect at the next start, which the log says. The error names the Spaces that
 // could not be opened: they receive nothing until another Reload opens them, and

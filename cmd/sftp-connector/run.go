@@ -245,13 +245,23 @@ func (d *daemon) stop() error {
 	}
 }
 
-// reloadOn reloads at each hangup until ctx ends. It is beside the loop that
-// waits for the end of the program, as a reload waits for passes to end.
+// openAgain is how often a Space is tried whose inbox could not be opened.
+const openAgain = 10 * time.Second
+
+// reloadOn reloads at each hangup until ctx ends, and tries Spaces again that could
+// not be opened. It is beside the loop that waits for the end of the program, as a
+// reload waits for passes to end.
 func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon) {
+	again := time.NewTicker(openAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-hangups:
 			a.reload(ctx, d)
+		case <-again.C:
+			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(d.cfg) == nil {
+				d.log.Info("all Spaces receive uploads")
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -274,7 +284,7 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 		d.log.Warn("reload: space_server takes effect at the next start")
 	} else if d.spaces != nil {
 		if err := d.spaces.Reload(cfg); err != nil {
-			d.log.Error("reload: not all Spaces receive uploads, send SIGHUP again to try once more", "error", err)
+			d.log.Error("reload: not all Spaces receive uploads; the others are tried again", "error", err)
 		}
 	}
 	if err := d.set.Reload(wait, elements(cfg, d.spaces)); err != nil {

@@ -162,3 +162,27 @@ func TestUploadsAfterTheirCredentialsAreRevoked(t *testing.T) {
 	k.mustUpload(k.login("us_sp_123"), "after.csv", "y")
 	k.imports("us_sp_123", "before.csv", "x", "after.csv", "y")
 }
+
+// A Space whose inbox could not be opened at the start receives uploads once it can
+// be; the others do all the time.
+func TestSpaceOpensLater(t *testing.T) {
+	t.Parallel()
+	k := &dock{site: &site{t, t.TempDir()}, passwords: map[string]string{}}
+	k.settings("maximum_file_size: 1MB", spaces{"early": "", "late": ""})
+	inTheWay := k.path("data/spaces/late")
+	if err := os.MkdirAll(k.path("data/spaces"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.revive()
+	k.until("the log tells of it", func() bool { return strings.Contains(k.d.stderr.String(), "not all Spaces receive uploads") })
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	k.until("it opens", func() bool { return strings.Contains(k.d.stderr.String(), "all Spaces receive uploads\"\n") })
+	k.enroll()
+	k.mustUpload(k.login("late"), "a.csv", "x")
+	k.imports("late", "a.csv", "x")
+}
