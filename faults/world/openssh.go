@@ -140,11 +140,7 @@ func (s *openSSH) stop() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it has no more children meanwhile
-	for _, pid := range descendants(s.cmd.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	_ = s.cmd.Process.Kill()
+	killTree(s.cmd.Process)
 	<-s.exited
 	s.cmd = nil
 }
@@ -191,6 +187,15 @@ func (s *openSSH) Close() error {
 	defer s.mu.Unlock()
 	s.stop()
 	return errors.Join(s.port.Close(), s.log.Close())
+}
+
+// killTree kills a process with all that it has started.
+func killTree(p *os.Process) {
+	_ = p.Signal(syscall.SIGSTOP) // it has no more children meanwhile
+	for _, pid := range descendants(p.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	_ = p.Kill()
 }
 
 // descendants are the processes that a process has started, and theirs.

@@ -115,11 +115,7 @@ func (s *share) stop() {
 	if s.cmd == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it has no more children meanwhile
-	for _, pid := range descendants(s.cmd.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	_ = s.cmd.Process.Kill()
+	killTree(s.cmd.Process)
 	<-s.exited
 	s.cmd = nil
 }
