@@ -279,8 +279,8 @@ func (s *state) note(out io.Writer, seed uint64, report world.Report) {
 // print shows the sums.
 func (s *state) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%d seeds: %d kills, %d power cuts that forgot %d writes and names\n", s.Sums.Seeds, s.Sums.Kills, s.Sums.PowerCuts, s.Sums.Lost)
-	fmt.Fprintf(out, "%d versions at sources, %d contents compared (%.1f GB), %d uploads, %d requests, %d deliveries told\n",
-		s.Sums.Versions, s.Sums.Files, float64(s.Sums.Bytes)/1e9, s.Sums.Uploads, s.Sums.Requests, s.Sums.Deliveries)
+	fmt.Fprintf(out, "%d passes, %d versions at sources, %d contents compared (%.1f GB), %d uploads, %d requests, %d deliveries told\n",
+		s.Sums.Passes, s.Sums.Versions, s.Sums.Files, float64(s.Sums.Bytes)/1e9, s.Sums.Uploads, s.Sums.Requests, s.Sums.Deliveries)
 	fmt.Fprintf(out, "recovered after %.1f intervals at most\n", s.Sums.Recovery)
 	for _, use := range s.Sums.Use {
 		fmt.Fprintln(out, use)

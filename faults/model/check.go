@@ -24,6 +24,7 @@ func Check(f Facts) []Violation {
 	c.recordsAreTrue()
 	c.nothingIsLeft()
 	c.nothingGreenThatIsNot()
+	c.passesDeliver()
 	c.requestsAreAnswered()
 	c.subscriberIsTold()
 	return c.violations
@@ -220,29 +221,54 @@ func (c *checker) nothingGreenThatIsNot() {
 			if !o.From.Before(p.Started) || !o.To.After(*p.Finished) {
 				continue
 			}
-			if v, ok := c.undelivered(p); ok {
+			for _, v := range c.undelivered(p) {
 				c.fail("nothing green that is not", "pass %s from %s to %s succeeded while %s, and %s of %d bytes was not delivered", p.Pass, clock(p.Started), clock(*p.Finished), o.Why, v.Path, v.Sum.Size)
 			}
 		}
 	}
 }
 
-// undelivered gives a version that was ready long before a pass, stood until
-// after it, and was first seen at the destination later.
-func (c *checker) undelivered(p Pass) (Version, bool) {
+// passesDeliver: a pass that has succeeded with nothing left to wait for has
+// delivered every version that stood at the source during all of it, also those
+// that were replaced later.
+func (c *checker) passesDeliver() {
+	for _, p := range c.Passes {
+		if c.ClockWrong || p.State != "succeeded" || p.Finished == nil || p.Mode == "request" {
+			continue
+		}
+		for _, v := range c.undelivered(p) {
+			if !c.told(v) {
+				c.fail("a pass that succeeds has delivered", "pass %s from %s to %s succeeded, and %s of %d bytes, which stood since %s, was not delivered",
+					p.Pass, clock(p.Started), clock(*p.Finished), v.Path, v.Sum.Size, clock(v.From))
+			}
+		}
+	}
+}
+
+// undelivered gives the versions that were ready long before a pass, stood until
+// after it, and had not been seen at the destination by then. There are none if
+// the pass says that files wait.
+func (c *checker) undelivered(p Pass) []Version {
+	if p.Files.Waiting > 0 {
+		return nil
+	}
+	var all []Version
 	for _, v := range c.Versions {
 		ready := v.From.Add(2*c.Connector.Settle + 2*c.Connector.Interval)
 		if ready.After(p.Started) || (!v.To.IsZero() && v.To.Before(*p.Finished)) || c.excused(Target(c.Connector, v.Path), v) {
 			continue
 		}
-		seen := slices.ContainsFunc(c.Seen, func(s Sight) bool {
-			return s.Sum == v.Sum && s.At.Before(p.Finished.Add(time.Second))
-		})
-		if !seen && p.Files.Waiting == 0 {
-			return v, true
+		if !slices.ContainsFunc(c.Seen, func(s Sight) bool { return s.Sum == v.Sum && s.At.Before(p.Finished.Add(time.Second)) }) {
+			all = append(all, v)
 		}
 	}
-	return Version{}, false
+	return all
+}
+
+// told reports whether the subscriber was told of a version, which its reader
+// may have missed.
+func (c *checker) told(v Version) bool {
+	return slices.ContainsFunc(c.Posted, func(d Delivery) bool { return d.SourceName == v.Path && d.Size == v.Sum.Size })
 }
 
 // requestsAreAnswered: every accepted request has one answer, and it is true.
@@ -269,6 +295,18 @@ func (c *checker) requestsAreAnswered() {
 
 func (c *checker) replyIsTrue(r Request) {
 	named := map[string]bool{}
+	problems := slices.Concat(r.Reply.Waiting, r.Reply.Failed)
+	if r.Reply.Success && len(problems) > 0 {
+		c.fail("requests are answered", "the reply of %s is a success with %d files that are not there", r.ID, len(problems))
+	}
+	for _, problem := range problems {
+		if problem.Reason == "" {
+			c.fail("requests are answered", "the reply of %s does not say what is with %s", r.ID, problem.Name)
+		}
+		if slices.ContainsFunc(r.Reply.Files, func(file ReplyFile) bool { return file.SourceName == problem.Name }) {
+			c.fail("requests are answered", "the reply of %s says that %s is there, and that it is not", r.ID, problem.Name)
+		}
+	}
 	for _, file := range r.Reply.Files {
 		named[file.SourceName] = true
 		seen := slices.ContainsFunc(c.Seen, func(s Sight) bool {
@@ -295,7 +333,12 @@ func (c *checker) replyIsTrue(r Request) {
 func (c *checker) subscriberIsTold() {
 	told := map[Delivery]bool{}
 	bySequence := map[int64]Delivery{}
+	newest := int64(0)
 	for _, d := range c.Posted {
+		if _, again := bySequence[d.Sequence]; !again && d.Sequence < newest {
+			c.fail("subscribers are told", "of sequence %d after %d", d.Sequence, newest)
+		}
+		newest = max(newest, d.Sequence)
 		if other, ok := bySequence[d.Sequence]; ok && other != d {
 			c.fail("subscribers are told", "sequence %d is %v and %v", d.Sequence, other, d)
 		}
@@ -306,12 +349,28 @@ func (c *checker) subscriberIsTold() {
 		d.Sequence = 0
 		told[d] = true
 	}
+	if c.Connector.UploadName != "direct" { // whose parts are seen
+		c.eachCopyIsTold()
+	}
 	for _, row := range c.Files {
 		if row.State != "delivered" {
 			continue
 		}
 		if !told[Delivery{Name: row.Target, SourceName: row.Name, Size: row.Size}] {
 			c.fail("subscribers are told", "not of %s with %d bytes", row.Name, row.Size)
+		}
+	}
+}
+
+// eachCopyIsTold: the subscriber was told of each copy that was seen, also of
+// those that were replaced later. What was there before us is not told.
+func (c *checker) eachCopyIsTold() {
+	for _, s := range c.Seen {
+		if slices.Contains(c.Planted[s.Name], s.Sum) || slices.ContainsFunc(c.Files, func(f File) bool { return f.Target == s.Name && f.State == "present" }) {
+			continue
+		}
+		if !slices.ContainsFunc(c.Posted, func(d Delivery) bool { return d.Name == s.Name && d.Size == s.Sum.Size }) {
+			c.fail("subscribers are told", "not of %s with %d bytes, which was seen at %s", s.Name, s.Sum.Size, clock(s.At))
 		}
 	}
 }

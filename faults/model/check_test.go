@@ -138,6 +138,30 @@ func TestCheck(t *testing.T) {
 		}, "requests are answered"},
 		{"a subscriber was not told", func(f *Facts) { f.Posted = f.Posted[:4] }, "subscribers are told"},
 		{"a subscriber was told of what never was", func(f *Facts) { f.Posted = append(f.Posted, Delivery{9, "a/x", "a/x", 6}) }, "subscribers are told"},
+		{"a subscriber was not told of a copy that was replaced", func(f *Facts) { f.Posted = f.Posted[1:] }, "subscribers are told"},
+		{"a subscriber was told in another order", func(f *Facts) { f.Posted[0], f.Posted[1] = f.Posted[1], f.Posted[0] }, "subscribers are told"},
+		{"a copy was there before", func(f *Facts) { f.Files[1].State, f.Posted = "present", slices.Delete(f.Posted, 1, 2) }, ""},
+		{"a pass succeeded without a version that was replaced later", func(f *Facts) {
+			finished := at(9)
+			f.Passes = append(f.Passes, Pass{Pass: "0", Mode: "automatic", State: "succeeded", Started: at(7), Finished: &finished})
+			f.Seen, f.Posted = f.Seen[1:], f.Posted[1:]
+		}, "a pass that succeeds has delivered"},
+		{"it was waiting for that", func(f *Facts) {
+			finished := at(9)
+			f.Passes = append(f.Passes, Pass{Pass: "0", Mode: "automatic", State: "succeeded", Started: at(7), Finished: &finished, Files: Counts{Waiting: 1}})
+			f.Seen, f.Posted = f.Seen[1:], f.Posted[1:]
+		}, ""},
+		{"a reply is a success with a file that failed", func(f *Facts) {
+			f.Requests[0].Reply.Failed = []Problem{{Name: "other", Reason: "permission denied"}}
+		}, "requests are answered"},
+		{"a reply does not say why a file failed", func(f *Facts) {
+			f.Requests[0].Reply.Success, f.Requests[0].Posted[0].Success = false, false
+			f.Requests[0].Reply.Failed = []Problem{{Name: "other"}}
+		}, "requests are answered"},
+		{"a reply has a file twice", func(f *Facts) {
+			f.Requests[0].Reply.Success, f.Requests[0].Posted[0].Success = false, false
+			f.Requests[0].Reply.Waiting = []Problem{{Name: "grown", Reason: "not ready"}}
+		}, "requests are answered"},
 		{"one sequence is two deliveries", func(f *Facts) { f.Posted[3].Name = "a/x" }, "subscribers are told"},
 	}
 	for _, c := range cases {

@@ -255,7 +255,7 @@ type misbehaviour struct {
 // once of another time under which an upload stands.
 func misbehaviours(direction string) []misbehaviour {
 	all := []misbehaviour{
-		{"fail", 3}, {"fail", 4}, {"fail", 4}, {"fail", 11}, {"fail", 14},
+		{"fail", 3}, {"fail", 4}, {"fail", 4}, {"fail", 5}, {"fail", 6}, {"fail", 7}, {"fail", 8}, {"fail", 11}, {"fail", 14},
 		{"hang", 0}, {"delay", 0}, {"short read", 0}, {"empty read", 0}, {"long read", 0}, {"drop write", 4},
 		{"wrong id", 0}, {"wrong type", 0}, {"double", 0}, {"out of order", 0}, {"same handle", 0},
 		{"garbage", 0}, {"huge length", 0}, {"close channel", 0}, {"close connection", 0},

@@ -68,6 +68,7 @@ type notes struct {
 	outages    map[string][]model.Span // by connector
 	recovery   float64
 	use        []Use
+	passes     int
 }
 
 // recovered notes how many intervals a connector has taken to get through.
@@ -75,6 +76,13 @@ func (n *notes) recovered(intervals float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.recovery = max(n.recovery, intervals)
+}
+
+// ended notes the passes of a connector.
+func (n *notes) ended(passes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.passes += passes
 }
 
 func (n *notes) violation(promise, detail string) {

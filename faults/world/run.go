@@ -17,9 +17,14 @@ import (
 
 // The bounds of a run.
 const (
-	startWithin = 60 * time.Second  // until the daemon answers
-	calmWithin  = 3 * time.Minute   // until all has arrived after the last fault
-	restWithin  = 150 * time.Second // until uploads are imported, requests answered, and subscribers told
+	startWithin = 60 * time.Second // until the daemon answers
+	calmWithin  = 3 * time.Minute  // until all has arrived after the last fault
+	// longInterval is from which on recovery within two intervals is asked for: beside
+	// a shorter one, the start of the daemon and timeouts count. oneTry is how long
+	// the try may take that was under way.
+	longInterval = 10 * time.Second
+	oneTry       = 15 * time.Second
+	restWithin   = 150 * time.Second // until uploads are imported, requests answered, and subscribers told
 )
 
 // Run carries a schedule out and checks what came of it. An error means that
@@ -126,7 +131,11 @@ func (w *world) calm(ctx context.Context) {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 				return
 			}
-			w.notes.recovered(time.Since(calmed).Seconds() / s.Interval.Seconds())
+			took := time.Since(calmed)
+			w.notes.recovered(took.Seconds() / s.Interval.Seconds())
+			if s.Interval >= longInterval && took > 2*s.Interval+oneTry {
+				w.notes.violation("connectors recover", fmt.Sprintf("%s, whose interval is %s, after %s only", s.Name, s.Interval, took.Round(time.Second)))
+			}
 			_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
 			if err := w.until(ctx, func() error { return w.finishes(ctx, s) }); err != nil {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
@@ -232,6 +241,7 @@ func (w *world) check(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
+		w.notes.ended(len(facts.Passes))
 		for _, v := range model.Check(facts) {
 			w.notes.violation(v.Promise, v.Detail)
 		}
@@ -300,7 +310,7 @@ func (w *world) spaceFacts(ctx context.Context, s *spaceSite) (model.SpaceFacts,
 func (w *world) report() Report {
 	w.notes.mu.Lock()
 	defer w.notes.mu.Unlock()
-	r := Report{Violations: w.notes.violations, Sums: Sums{Seeds: 1, Faults: map[string]int{}, Lost: w.notes.forgotten, Recovery: w.notes.recovery, Use: w.notes.use}}
+	r := Report{Violations: w.notes.violations, Sums: Sums{Seeds: 1, Faults: map[string]int{}, Lost: w.notes.forgotten, Recovery: w.notes.recovery, Passes: w.notes.passes, Use: w.notes.use}}
 	for _, do := range schedule.Faults() {
 		if n := w.notes.steps[string(do)]; n > 0 {
 			r.Sums.Faults[string(do)] = n

@@ -109,8 +109,8 @@ func (a *api) metric(ctx context.Context, name string) (int, error) {
 	return 0, fmt.Errorf("no metric %s", name)
 }
 
-// checkUse compares what the last start of the daemon used early and late.
-// Memory, descriptors and goroutines go up and down with the work, so the least
+// checkUse compares what the last start of the daemon used early and late. All
+// of it goes up and down with the work, so the least
 // of a third is compared: a leak lifts that.
 func (w *world) checkUse() {
 	w.notes.mu.Lock()
@@ -135,6 +135,7 @@ func (w *world) checkUse() {
 	}{
 		{"memory", early.Memory, late.Memory, early.Memory/2 + 32<<20},
 		{"descriptors", int64(early.Descriptors), int64(late.Descriptors), int64(early.Descriptors)/4 + 20},
+		{"bytes in the data directory", early.Disk, late.Disk, early.Disk + 64<<20}, // rows of files and passes are kept for days
 		{"goroutines", int64(early.Goroutines), int64(late.Goroutines), int64(early.Goroutines)/4 + 50},
 	} {
 		if c.late > c.early+c.slack {
