@@ -27,7 +27,7 @@ type Connection struct {
 	once     sync.Once
 	mu       sync.Mutex
 	cause    error                       // the first reason that was given for the end
-	err      error                       // set before done is closed
+	err      error                       // settled before done is closed
 	question func(context.Context) error // what keepAlive asks; nil: nothing yet
 }
 
@@ -88,14 +88,15 @@ var errClosed = errors.New("it was closed on our side")
 // Done is closed when the connection is gone, for whatever reason.
 func (c *Connection) Done() <-chan struct{} { return c.done }
 
-// Err is why the connection is gone, a *status.Error; nil while it stands.
+// Err is why the connection is gone, or about to go as Abort or Close was called, a
+// *status.Error; nil while it stands.
 func (c *Connection) Err() error {
-	select {
-	case <-c.done:
-		return c.err
-	default:
-		return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && c.cause != nil {
+		return lostError(c.addr, c.cause)
 	}
+	return c.err
 }
 
 // ServerVersion is how the server introduced itself, as in

@@ -74,7 +74,9 @@ func startWriting(ctx context.Context, s *session) error {
 	if err != nil {
 		return s.startError(ctx, err)
 	}
+	s.pool.mu.Lock()
 	s.pool.lanes = []*lane{l}
+	s.pool.mu.Unlock()
 	s.pool.alone = 1
 	// ProFTPD 1.3.8 stops answering for ever when long packets arrive on several
 	// channels of a connection at once. (READs are short.)

@@ -139,6 +139,32 @@ func TestDeathByHandles(t *testing.T) {
 	}
 }
 
+// What a server died of is noted before any call learns of its end: whoever does may
+// dial again at once, and must not let it die again.
+func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
+	for range 5 {
+		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1})
+		var entries []filesync.Entry
+		for i := range 64 {
+			entries = append(entries, put(t, srv.Endpoint, fmt.Sprint(i), noise(10)))
+		}
+		s := openSource(t, keyLogin(srv.Endpoint))
+		var wg sync.WaitGroup
+		for _, e := range entries {
+			wg.Go(func() {
+				_, err := s.Fetch(t.Context(), e, 0, &memory{})
+				if err != nil && (s.limits.channelHandles.Load() == 0 || s.conn.Err() == nil) {
+					t.Errorf("%s: %d handles are remembered, and of the connection is said %v", e.Name, s.limits.channelHandles.Load(), s.conn.Err())
+				}
+			})
+		}
+		wg.Wait()
+		if s.conn.Err() == nil {
+			t.Error("the server lives")
+		}
+	}
+}
+
 // A channel that is never opened holds nobody up, and is not asked for again.
 func TestSecondChannelIsNeverAnswered(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{IgnoreFrom: 2})

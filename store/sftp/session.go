@@ -39,7 +39,7 @@ type session struct {
 	maxEntries int          // in one directory
 	untyped    atomic.Int64 // bytes of items that are kept to be tried by OPENDIR
 	copies     copies
-	busyLoss   sync.Once       // of the connection, while many handles were open
+	loss       sync.Once       // notes what the end of the connection tells of the server
 	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
@@ -219,27 +219,41 @@ func (s *session) gone() bool {
 // once is not to be relied on.
 func (s *session) outlive(session *wire.Session) {
 	<-session.Done()
-	n := handlesOf(session)
-	switch {
-	case !s.gone():
-		if errors.Is(session.Err(), io.ErrUnexpectedEOF) {
-			s.limits.diedWith(n)
-		}
-	case n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
-		s.busyLoss.Do(func() { s.limits.lostWith(n) })
-	}
 	_ = s.lost(session.Err())
 }
 
-// lost gives the reason why the connection is gone, which it is after that.
+// lost gives the reason why the connection is gone, which it is after that. Nobody
+// learns of a loss before that is noted which it tells of the server: whoever does
+// may dial again at once.
 func (s *session) lost(err error) error {
-	if !s.gone() {
-		s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err})
+	s.loss.Do(func() {
+		cut := s.gone()
+		s.noteLoss(cut)
+		if !cut {
+			s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err})
+		}
+	})
+	return s.conn.Err()
+}
+
+// noteLoss notes how many handles were open on a channel that ended, alone or with the
+// whole connection: a server may have died of their number.
+func (s *session) noteLoss(cut bool) {
+	n, died := 0, false
+	for _, l := range s.pool.all() {
+		session := l.wire().session
+		if session.Err() == nil {
+			continue
+		}
+		n = max(n, handlesOf(session))
+		died = died || errors.Is(session.Err(), io.ErrUnexpectedEOF)
 	}
-	if err := s.conn.Err(); err != nil {
-		return err
+	switch {
+	case !cut && died:
+		s.limits.diedWith(n)
+	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
+		s.limits.lostWith(n)
 	}
-	return &status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err}
 }
 
 // watch ends the connection when the server leaves questions unanswered.
