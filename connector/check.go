@@ -8,6 +8,7 @@ import (
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/pass"
 )
 
 // CheckReport is the outcome of a staged check.
@@ -131,7 +132,7 @@ func (e *Element) Survey(ctx context.Context, decide func(filesync.Decision)) (f
 	o := e.options(filesync.Survey, "", false)
 	o.AwaitSettle = false
 	o.OnDecision = decide
-	result := filesync.New(src, e.reopen, dst, e.memory, filesync.NewShared(0), o).Run(ctx)
+	result := pass.New(src, e.reopen, dst, e.memory, pass.NewShared(0), o).Run(ctx)
 	return result, result.Err
 }
 

@@ -17,6 +17,7 @@ import (
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // Source is a source whose directory can be tried.
@@ -60,7 +61,7 @@ type Element struct {
 	parts  Parts
 	memory *ledger.Connector
 	filter *filesync.Filter
-	common *filesync.Shared
+	common *pass.Shared
 	src    *shared[Source]
 	dst    *shared[filesync.Destination]
 	slots  chan struct{} // has room for the requests that may run at a time
@@ -121,7 +122,7 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 	}
 	e := &Element{
 		cfg: cfg, parts: parts, memory: memory.Connector, filter: filter,
-		common: filesync.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
+		common: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
 		entering: make(chan struct{}, 1), log: parts.Log.With("connector", cfg.Name),
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},

@@ -10,6 +10,7 @@ import (
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // PassReport is a pass as it is shown: one that ended, or one under way.
@@ -30,7 +31,7 @@ type Run struct {
 	report  PassReport
 	err     error
 	id      string
-	pass    *filesync.Pass
+	pass    *pass.Pass
 
 	selection *filesync.Selection // of a request
 	observe   *collector
@@ -323,7 +324,7 @@ func (e *Element) runOnce(ctx context.Context, r *Run, id string, sweep bool) fi
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
 	}
-	pass := filesync.New(src, e.reopen, dst, e.memory, e.common, o)
+	pass := pass.New(src, e.reopen, dst, e.memory, e.common, o)
 	e.mu.Lock()
 	first := r.pass == nil
 	r.pass = pass
@@ -370,9 +371,9 @@ func ofLedger(err error) error {
 }
 
 // options are the settings of a pass.
-func (e *Element) options(mode filesync.Mode, id string, sweep bool) filesync.Options {
+func (e *Element) options(mode filesync.Mode, id string, sweep bool) pass.Options {
 	f := e.cfg.Files
-	return filesync.Options{
+	return pass.Options{
 		ID: id, Mode: mode, Filter: e.filter,
 		Settle: f.Settle.Std(), AwaitSettle: e.awaitSettle(mode),
 		FollowLinks: f.Symlinks == config.FollowSymlinks,

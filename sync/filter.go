@@ -69,7 +69,7 @@ func (f *Filter) Excluded(e Entry) string {
 func (f *Filter) Prunes(dir string) string { return matchDirectory(f.exclude, dir) }
 
 // prunesAbove gives the pattern for which a directory above the path is not entered, or "".
-func (f *Filter) prunesAbove(name string) string {
+func (f *Filter) PrunesAbove(name string) string {
 	for i := range name {
 		if name[i] == '/' {
 			if p := f.Prunes(name[:i]); p != "" {

@@ -94,9 +94,4 @@ func TestMinimumAge(t *testing.T) {
 	if got := f.TooYoung(filesync.Entry{}, now); got != 0 {
 		t.Errorf("a file without a time: %v", got)
 	}
-	b := newBench(t)
-	b.src.Put("young", "x", time.Now())
-	b.src.Put("old", "x", old)
-	r := b.pass(filesync.Automatic, func(o *filesync.Options) { o.Filter = f })
-	b.want(r, filesync.Succeeded, "copied=1 waiting=1")
 }

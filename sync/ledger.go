@@ -158,7 +158,7 @@ const MaxTries = 5
 
 // retryAfter is how long an automatic pass leaves a file alone after its
 // n-th failure, n from 1.
-func retryAfter(n int) time.Duration {
+func RetryAfter(n int) time.Duration {
 	d := time.Minute << min(n-1, 6)
 	return min(d, time.Hour)
 }

@@ -2,6 +2,8 @@ package sync
 
 import (
 	"errors"
+	"fmt"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -48,15 +50,15 @@ var (
 	errNameNUL       = errors.New("the name has a NUL byte")
 	errNameUTF8      = errors.New("the name is not in the encoding of files.name_encoding (UTF-8 unless that says otherwise)")
 	errNameLong      = errors.New("the name is longer than 255 bytes")
-	errPathLong      = errors.New("the path is longer than 4096 bytes")
+	ErrPathLong      = errors.New("the path is longer than 4096 bytes")
 )
 
 // maxPath is how many bytes a path may have, as on Linux.
-const maxPath = 4096
+const MaxPath = 4096
 
 // isUnsafe reports whether err is one of a name.
-func isUnsafe(err error) bool {
-	for _, unsafe := range []error{errNameEmpty, errNameDots, errNameSlash, errNameBackslash, errNameNUL, errNameUTF8, errNameLong, errPathLong} {
+func IsUnsafe(err error) bool {
+	for _, unsafe := range []error{errNameEmpty, errNameDots, errNameSlash, errNameBackslash, errNameNUL, errNameUTF8, errNameLong, ErrPathLong} {
 		if errors.Is(err, unsafe) {
 			return true
 		}
@@ -67,7 +69,7 @@ func isUnsafe(err error) bool {
 // checkName says why one component of a path, as a server sent it, must not
 // become a name at any destination; nil when it may. The rules are the
 // strictest of all destinations, so that a tree means the same on each.
-func checkName(name string) error {
+func CheckName(name string) error {
 	switch {
 	case name == "":
 		return errNameEmpty
@@ -88,23 +90,36 @@ func checkName(name string) error {
 }
 
 // checkBelow checks that name, as a Lister yielded it, is one component below dir.
-func checkBelow(dir, name string) error {
+func CheckBelow(dir, name string) error {
 	if dir == "" {
-		return checkName(name)
+		return CheckName(name)
 	}
 	if len(name) <= len(dir) || name[:len(dir)] != dir || name[len(dir)] != '/' {
 		return errNameSlash
 	}
-	if len(name) > maxPath {
-		return errPathLong
+	if len(name) > MaxPath {
+		return ErrPathLong
 	}
-	return checkName(name[len(dir)+1:])
+	return CheckName(name[len(dir)+1:])
 }
 
 // join puts name below dir, where "" is the root.
-func join(dir, name string) string {
+func Join(dir, name string) string {
 	if dir == "" {
 		return name
 	}
 	return dir + "/" + name
+}
+
+// Numbered gives a path's n-th name: "x.csv", "x (2).csv", "x (3).csv".
+func Numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	dir, base := path.Split(name)
+	ext := path.Ext(base)
+	if ext == base { // ".profile" is all name
+		ext = ""
+	}
+	return fmt.Sprintf("%s%s (%d)%s", dir, strings.TrimSuffix(base, ext), n, ext)
 }

@@ -25,17 +25,17 @@ func FuzzNames(f *testing.F) {
 	f.Add("dir", "dir")
 	f.Add("a/..", "a/../b")
 	f.Fuzz(func(t *testing.T, dir, name string) {
-		if checkPath(dir) != nil && dir != "" || checkBelow(dir, name) != nil {
+		if CheckPath(dir) != nil && dir != "" || CheckBelow(dir, name) != nil {
 			return
 		}
 		base := name
 		if dir != "" {
 			base = strings.TrimPrefix(name, dir+"/")
 		}
-		if join(dir, base) != name || path.Clean(name) != name || !filepath.IsLocal(name) {
+		if Join(dir, base) != name || path.Clean(name) != name || !filepath.IsLocal(name) {
 			t.Errorf("%q in %q leads elsewhere", name, dir)
 		}
-		if strings.ContainsAny(base, "/\\\x00") || base == "." || base == ".." || !utf8.ValidString(base) || len(base) > 255 || len(name) > maxPath {
+		if strings.ContainsAny(base, "/\\\x00") || base == "." || base == ".." || !utf8.ValidString(base) || len(base) > 255 || len(name) > MaxPath {
 			t.Errorf("%q is taken", name)
 		}
 		numbered := Numbered(name, 17)
@@ -69,7 +69,7 @@ func FuzzFilter(f *testing.F) {
 		f.Add(pattern, strings.Repeat("a/", 40)+"aab", "")
 	}
 	f.Fuzz(func(t *testing.T, pattern, name, root string) {
-		if len(pattern) > maxPattern || len(name) > maxPath || checkPath(name) != nil {
+		if len(pattern) > maxPattern || len(name) > MaxPath || CheckPath(name) != nil {
 			return
 		}
 		if !strings.HasPrefix(pattern, "regex:") && alternatives(pattern) > maxAlternatives || strings.Count(pattern, "*") > 40 {
@@ -88,11 +88,11 @@ func FuzzFilter(f *testing.F) {
 			}
 			why := filter.Excluded(Entry{Name: name})
 			for _, form := range []norm.Form{norm.NFC, norm.NFD} {
-				if other := form.String(name); checkPath(other) == nil && filter.Excluded(Entry{Name: other}) != why {
+				if other := form.String(name); CheckPath(other) == nil && filter.Excluded(Entry{Name: other}) != why {
 					t.Errorf("%q of %+v: %q, and in another form of Unicode %q", name, o, why, filter.Excluded(Entry{Name: other}))
 				}
 			}
-			if closed := filter.prunesAbove(name); closed != "" && strings.HasPrefix(pattern, "regex:") && why == "" {
+			if closed := filter.PrunesAbove(name); closed != "" && strings.HasPrefix(pattern, "regex:") && why == "" {
 				t.Errorf("%+v lets %q pass, and keeps the pass out of a directory above it", o, name)
 			}
 		}
@@ -106,7 +106,7 @@ func FuzzExpression(f *testing.F) {
 		f.Add(expr, strings.Repeat("a", 200)+"!/b.csv")
 	}
 	f.Fuzz(func(t *testing.T, expr, name string) {
-		if len(name) > maxPath {
+		if len(name) > MaxPath {
 			return
 		}
 		began := time.Now()

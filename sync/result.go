@@ -1,14 +1,36 @@
 package sync
 
 import (
-	"errors"
-	"io/fs"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"sftpconnector/status"
 )
+
+// Mode says what a pass makes sure of.
+type Mode string
+
+// The modes of a pass.
+const (
+	// Automatic copies every ready version that was not delivered before.
+	Automatic Mode = "automatic"
+	// Apply also brings back what is missing at the destination, and tries
+	// failed files at once.
+	Apply Mode = "apply"
+	// Request does what Apply does for the files of a Selection, beside other
+	// passes of the connector.
+	Request Mode = "request"
+	// Survey decides about each file and does nothing.
+	Survey Mode = "survey"
+)
+
+// ensures reports whether the mode brings back what is missing at the destination.
+func (m Mode) Ensures() bool { return m == Apply || m == Request }
+
+// AfterCopy is what becomes of originals.
+type AfterCopy struct {
+	Remove bool
+	MoveTo string // a directory on the server; "" for none
+}
+
+func (a AfterCopy) Any() bool { return a.Remove || a.MoveTo != "" }
 
 // State is what a pass found of one file.
 type State string
@@ -68,7 +90,7 @@ type FileFailure struct {
 }
 
 // maxFailures bounds the failures that a result lists; the counts have them all.
-const maxFailures = 1000
+const MaxFailures = 1000
 
 // Result is what a pass did. Err says why it failed or was cancelled.
 type Result struct {
@@ -131,106 +153,14 @@ type Progress struct {
 	Doing       string
 }
 
-// tally counts what becomes of files. It may be used concurrently.
-type tally struct {
-	seen, copied, present, waiting, excluded    atomic.Int64
-	failed, conflict, quarantined, unsafe       atomic.Int64
-	unverified, stuck, irregular                atomic.Int64
-	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
-	compared                                    atomic.Int64 // bytes of adopted files
-	again                                       atomic.Int64
-	listed                                      atomic.Bool
-
-	mu       sync.Mutex
-	failures []FileFailure
-	doing    string
-}
-
-func (t *tally) counts() Counts {
-	return Counts{
-		Seen: t.seen.Load(), Copied: t.copied.Load(), Present: t.present.Load(),
-		Waiting: t.waiting.Load(), Excluded: t.excluded.Load(), Failed: t.failed.Load(),
-		Conflict: t.conflict.Load(), Quarantined: t.quarantined.Load(), Unsafe: t.unsafe.Load(),
-		Unverified: t.unverified.Load(), Bytes: t.bytes.Load(),
-	}
-}
-
-func (t *tally) progress() Progress {
-	t.mu.Lock()
-	doing := t.doing
-	t.mu.Unlock()
-	return Progress{
-		Seen: t.seen.Load(), FilesDone: t.copied.Load(), FilesFound: t.filesFound.Load(),
-		BytesDone: t.bytesWritten.Load(), BytesFound: t.bytesFound.Load(),
-		ListingDone: t.listed.Load(), Doing: doing,
-	}
-}
-
-// pulse is all that moves while a pass makes progress.
-type pulse struct {
-	progress Progress
-	counts   Counts
-	compared int64
-}
-
-func (t *tally) pulse() pulse { return pulse{t.progress(), t.counts(), t.compared.Load()} }
-
-// at says what the pass is doing, for the watchdog and the pages.
-func (t *tally) at(doing string) {
-	t.mu.Lock()
-	t.doing = doing
-	t.mu.Unlock()
-}
-
-func (t *tally) listFailure(f FileFailure) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.failures) < maxFailures {
-		t.failures = append(t.failures, f)
-	}
-}
-
 // clean reports whether nothing went wrong with any file.
-func (c Counts) clean() bool {
+func (c Counts) Clean() bool {
 	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
 }
 
 // fruitless reports whether there are files of which none could be delivered, now or
 // before. irregular are those that are no files to be read: pipes, devices, sockets.
-func (c Counts) fruitless(irregular int64) bool {
-	bad := !c.clean() || c.Seen > 0 && c.Seen == irregular
+func (c Counts) Fruitless(irregular int64) bool {
+	bad := !c.Clean() || c.Seen > 0 && c.Seen == irregular
 	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
-}
-
-// hintName is the advice for names that no destination, or not this one, takes.
-const hintName = "Have it renamed at the source."
-
-// hint says what to do about one file's failure.
-func hint(err error) string {
-	own, advised := errors.AsType[interface {
-		error
-		Hint() string
-	}](err)
-	switch {
-	case advised && own.Hint() != "":
-		return own.Hint()
-	case errors.Is(err, fs.ErrPermission):
-		return "Have the server's administrator let this user read it (in direction upload: write it), and see that this machine lets the program do its part."
-	case errors.Is(err, fs.ErrNotExist):
-		return "The file went away while the pass ran; nothing needs to be done."
-	case errors.Is(err, ErrConflict):
-		return "Remove or rename the file at the destination, or set files.on_conflict: overwrite."
-	case isUnsafe(err):
-		return hintName
-	case errors.Is(err, ErrOutside):
-		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
-	case errors.Is(err, ErrLimit):
-		return "Split the directory, or exclude it."
-	case errors.Is(err, ErrChanged):
-		return "It is copied once it stands still."
-	}
-	if w, ok := errors.AsType[*status.Error](err); ok {
-		return w.Advice()
-	}
-	return "See the error; it is tried again on its own."
 }

@@ -1,10 +1,8 @@
 package sync
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -97,7 +95,7 @@ func (s *Selection) findWays() {
 		if strings.ContainsAny(d, "*?") || !norm.NFD.IsNormalString(d) || !norm.NFC.IsNormalString(d) {
 			return
 		}
-		s.start = join(s.start, d)
+		s.start = Join(s.start, d)
 	}
 }
 
@@ -199,6 +197,12 @@ func directoriesOf(glob string) []string {
 	return all[:len(all)-1]
 }
 
+// Start is the directory that all matches lie below; "" for the root.
+func (s *Selection) Start() string { return s.start }
+
+// Times are the bounds on the modification times; a zero one is none.
+func (s *Selection) Times() (from, to time.Time) { return s.from, s.to }
+
 // Match reports whether a file is asked for.
 func (s *Selection) Match(e Entry) bool {
 	if len(s.names) > 0 && match(s.names, e.Name) == "" {
@@ -235,82 +239,12 @@ func leadsBy(way, parts []string) bool {
 	return true
 }
 
-// startOf is where the walk of a selection begins: the directory that all
-// matches lie below, if the way there is free of links and of directories that
-// are not walked; else the root.
-func (p *Pass) startOf(ctx context.Context) (directory, error) {
-	if p.o.Selection == nil || p.o.Selection.start == "" {
-		return directory{}, nil
-	}
-	start := p.o.Selection.start
-	if slices.ContainsFunc(p.skip, func(skip string) bool { return within(start, skip) }) {
-		return directory{}, nil
-	}
-	if checkPath(start) != nil || p.o.Filter.prunesAbove(start+"/") != "" {
-		return directory{}, nil
-	}
-	real, inside, err := p.src.Locate(ctx, start)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist):
-		return directory{}, nil
-	case err != nil:
-		return directory{}, fmt.Errorf("find %s: %w", start, err)
-	case !inside || real != start:
-		return directory{}, nil
-	}
-	return directory{name: start, real: start, depth: 1 + strings.Count(start, "/")}, nil
-}
-
 // checkPath checks each component of a path.
-func checkPath(name string) error {
+func CheckPath(name string) error {
 	for component := range strings.SplitSeq(name, "/") {
-		if err := checkName(component); err != nil {
+		if err := CheckName(component); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// bygone decides about files that the source has no more: those that were
-// delivered earlier and still stand at the destination match too.
-func (p *Pass) bygone(ctx context.Context) error {
-	sel := p.o.Selection
-	var recs []Record
-	look := func() error {
-		targets := make([]string, len(recs))
-		for i, r := range recs {
-			targets[i] = r.Delivery.Target.Name
-		}
-		standing, err := p.dst.Stat(ctx, targets)
-		if err != nil {
-			return err
-		}
-		for i, r := range recs {
-			if standing[i].Err == nil && wrote(r, targets[i], standing[i].Entry) {
-				p.present.Add(1)
-				p.decideRecorded(r.Delivery.Source, r, targets[i], "delivered earlier, gone from the source, stands at the destination")
-			}
-		}
-		recs = recs[:0]
-		return nil
-	}
-	prefix := ""
-	if sel.start != "" {
-		prefix = sel.start + "/"
-	}
-	err := p.ledger.DeliveredFiles(ctx, prefix, sel.from, sel.to, func(r Record) error {
-		e := r.Delivery.Source
-		_, missed := p.missed.Load(e.Name)
-		if p.rows.Row(r.ID) && !missed || !sel.Match(e) || p.o.Filter.Excluded(e) != "" || p.o.Filter.prunesAbove(e.Name) != "" {
-			return nil
-		}
-		if recs = append(recs, r); len(recs) < chunkSize {
-			return nil
-		}
-		return look()
-	})
-	if err == nil && len(recs) > 0 {
-		err = look()
-	}
-	return err
 }

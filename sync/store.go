@@ -157,6 +157,24 @@ type Litterer interface {
 	Littered() bool
 }
 
+// Roomer is a Destination that can tell how much room is left. A pass asks it
+// before it begins a file: one that does not fit is not begun.
+type Roomer interface {
+	// Room tells the room of the file system that a directory is on. The
+	// directory is a path below the root, "" for that itself, and need not be
+	// there yet. An error says that nothing is known.
+	Room(ctx context.Context, dir string) (Room, error)
+}
+
+// Room is the room of a file system, in bytes.
+type Room struct {
+	Free  int64 // that we may use
+	Total int64
+	// Remote says that it is of another machine: whose programs need of it what, is
+	// that one's business.
+	Remote bool
+}
+
 // File is an open file of a destination.
 type File interface {
 	io.ReaderAt
@@ -198,6 +216,11 @@ type Checkpoint struct {
 	Prefix int64 // bytes
 }
 
+// InPlaceID begins the ids of files in the journal that were about to be begun
+// under their own names. What stands there then is a part of one, whatever its
+// time, if it is no larger.
+const InPlaceID = "in place"
+
 // Publication is one finished file on its way to its name.
 type Publication struct {
 	Pending Pending
@@ -231,6 +254,12 @@ var (
 
 // Untouched marks an error of a Consumer: the original was surely not touched.
 func Untouched(err error) error { return &untouched{err} }
+
+// IsUntouched reports whether err was marked with Untouched.
+func IsUntouched(err error) bool {
+	_, marked := errors.AsType[*untouched](err)
+	return marked
+}
 
 type untouched struct{ error }
 

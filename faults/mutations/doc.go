@@ -14,8 +14,8 @@
 // mutation is
 //
 //	## name
-//	File: sync/after.go
-//	Tests: ./sync -run TestAfter
+//	File: sync/pass/after.go
+//	Tests: ./sync/pass -run TestAfter
 //	Breaks: What goes wrong for a user, in one sentence.
 //	-
 //	the old text, which occurs exactly once in the file

@@ -13,6 +13,7 @@ import (
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // space imports an inbox into a directory.
@@ -21,11 +22,11 @@ type space struct {
 	to     string
 	ledger *ledger.Ledger
 	memory *ledger.Connector
-	shared *filesync.Shared
+	shared *pass.Shared
 }
 
 func newSpace(t *testing.T) *space {
-	s := &space{bench: newBench(t, inbox.Options{}), to: filepath.Join(t.TempDir(), "to"), shared: filesync.NewShared(0)}
+	s := &space{bench: newBench(t, inbox.Options{}), to: filepath.Join(t.TempDir(), "to"), shared: pass.NewShared(0)}
 	var err error
 	s.ledger, err = ledger.Open(t.Context(), t.TempDir())
 	s.must(err)
@@ -46,7 +47,7 @@ func (s *space) pass() filesync.Result {
 	s.must(err)
 	defer to.Close()
 	open := func(context.Context) (filesync.Source, error) { return s.src, nil }
-	r := filesync.New(s.src, open, to, s.memory, s.shared, filesync.Options{
+	r := pass.New(s.src, open, to, s.memory, s.shared, pass.Options{
 		ID: id, Mode: filesync.Automatic, Filter: filter, Overwrite: true, Sweep: unclean, AfterCopy: filesync.AfterCopy{Remove: true},
 		Once: true, Fresh: true, Discerning: true, // as the element of a Space has them
 	}).Run(s.Context())

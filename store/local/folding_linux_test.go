@@ -15,6 +15,7 @@ import (
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // folding mounts an NTFS that takes names for one that differ in case, from a file
@@ -138,10 +139,10 @@ func TestFilesOfOneFoldedName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	shared := filesync.NewShared(0)
+	shared := pass.NewShared(0)
 	// The first to come has the name, for good; the other is a failure that names it.
 	for i, want := range []filesync.Counts{{Copied: 2, Failed: 1}, {Present: 2, Failed: 1}} {
-		r := filesync.New(src, src.Open, d, c, shared, filesync.Options{ID: strconv.Itoa(i + 1), Mode: filesync.Automatic, Filter: filter, Overwrite: true}).Run(t.Context())
+		r := pass.New(src, src.Open, d, c, shared, pass.Options{ID: strconv.Itoa(i + 1), Mode: filesync.Automatic, Filter: filter, Overwrite: true}).Run(t.Context())
 		if r.Outcome != filesync.Partial || r.Files.Copied+r.Files.Present != want.Copied+want.Present || r.Files.Failed+r.Files.Conflict != 1 {
 			t.Errorf("%s %+v %v %v", r.Outcome, r.Files, r.Failures, r.Err)
 		}

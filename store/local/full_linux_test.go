@@ -15,6 +15,7 @@ import (
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // small mounts a file system of 1 MiB, which takes root; without root, and
@@ -65,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		defer dst.Close()
 		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-		return filesync.New(src, src.Open, dst, c, filesync.NewShared(0), filesync.Options{ID: id, Mode: filesync.Apply, Filter: filter}).Run(t.Context())
+		return pass.New(src, src.Open, dst, c, pass.NewShared(0), pass.Options{ID: id, Mode: filesync.Apply, Filter: filter}).Run(t.Context())
 	}
 	r := pass("1")
 	if r.Outcome != filesync.Failed || !status.Is(r.Err, status.DestinationUnavailable) {

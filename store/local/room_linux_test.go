@@ -15,6 +15,7 @@ import (
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // disk mounts a file system of so many bytes, which takes root; without root,
@@ -113,8 +114,8 @@ func TestTwoConnectorsOnOneDisk(t *testing.T) {
 		}
 		defer dst.Close()
 		all.Go(func() {
-			o := filesync.Options{ID: "1", Mode: filesync.Automatic, Filter: filter}
-			results[i] = filesync.New(src, src.Open, dst, c, filesync.NewShared(0), o).Run(t.Context())
+			o := pass.Options{ID: "1", Mode: filesync.Automatic, Filter: filter}
+			results[i] = pass.New(src, src.Open, dst, c, pass.NewShared(0), o).Run(t.Context())
 		})
 	}
 	all.Wait()

@@ -12,6 +12,7 @@ import (
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // downloader runs passes from a server to a directory.
@@ -39,7 +40,7 @@ func newDownloader(t *testing.T, cfg Config) *downloader {
 }
 
 // pass runs a pass that is to deliver everything.
-func (d *downloader) pass(change func(o *filesync.Options)) filesync.Result {
+func (d *downloader) pass(change func(o *pass.Options)) filesync.Result {
 	d.Helper()
 	dst, err := local.Open(d.dir, "test")
 	if err != nil {
@@ -56,11 +57,11 @@ func (d *downloader) pass(change func(o *filesync.Options)) filesync.Result {
 		d.Fatal(err)
 	}
 	d.passes++
-	o := filesync.Options{ID: fmt.Sprint(d.passes), Mode: filesync.Apply, Filter: filter}
+	o := pass.Options{ID: fmt.Sprint(d.passes), Mode: filesync.Apply, Filter: filter}
 	if change != nil {
 		change(&o)
 	}
-	r := filesync.New(src, open, dst, d.memory, filesync.NewShared(0), o).Run(d.Context())
+	r := pass.New(src, open, dst, d.memory, pass.NewShared(0), o).Run(d.Context())
 	if r.Outcome != filesync.Succeeded {
 		d.Errorf("%s, %v: %+v; %v", r.Outcome, r.Err, r.Files, r.Failures)
 	}

@@ -14,6 +14,7 @@ import (
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // uploader is a program that uploads what is in src, and remembers it.
@@ -38,13 +39,13 @@ func newUploader(t *testing.T) *uploader {
 }
 
 // pass runs a pass.
-func (r *uploader) pass(u *uploading, change func(o *filesync.Options)) filesync.Result {
+func (r *uploader) pass(u *uploading, change func(o *pass.Options)) filesync.Result {
 	r.Helper()
 	return r.passWith(r.memory, u, change)
 }
 
 // passWith runs a pass that is given a memory of its own.
-func (r *uploader) passWith(m filesync.Ledger, u *uploading, change func(o *filesync.Options)) filesync.Result {
+func (r *uploader) passWith(m filesync.Ledger, u *uploading, change func(o *pass.Options)) filesync.Result {
 	r.Helper()
 	filter, err := filesync.NewFilter(filesync.FilterOptions{})
 	if err != nil {
@@ -54,12 +55,12 @@ func (r *uploader) passWith(m filesync.Ledger, u *uploading, change func(o *file
 	if err != nil {
 		r.Fatal(err)
 	}
-	o := filesync.Options{ID: id, Mode: filesync.Automatic, Filter: filter, Sweep: sweep, Once: true, InPlace: u.cfg.Direct}
+	o := pass.Options{ID: id, Mode: filesync.Automatic, Filter: filter, Sweep: sweep, Once: true, InPlace: u.cfg.Direct}
 	if change != nil {
 		change(&o)
 	}
 	open := func(context.Context) (filesync.Source, error) { return r.src, nil }
-	result := filesync.New(r.src, open, u.Destination, m, filesync.NewShared(0), o).Run(r.Context())
+	result := pass.New(r.src, open, u.Destination, m, pass.NewShared(0), o).Run(r.Context())
 	if err := r.memory.FinishPass(r.Context(), id, result, ""); err != nil {
 		r.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestDirectCloseThatFails(t *testing.T) {
 			r := newUploader(t)
 			data := noise(90_000)
 			r.src.Put("x.csv", string(data), old)
-			removing := func(o *filesync.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
+			removing := func(o *pass.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
 			s.Set(func(f *sftptest.Faults) { f.Fail = sftptest.Refuse(sftptest.StatusFailure, sftptest.OpClose) })
 			result := r.pass(u, removing)
 			if full := errors.Is(result.Err, filesync.ErrFull); full != (f.Room > 0) || result.Files.Copied > 0 {
@@ -158,7 +159,7 @@ func TestDirectCloseThatFailsForGood(t *testing.T) {
 			r := newUploader(t)
 			const size = 90_000
 			r.src.Put("x.csv", string(noise(size)), old)
-			removing := func(o *filesync.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
+			removing := func(o *pass.Options) { o.AfterCopy.Remove, o.Mode = true, filesync.Apply }
 			s.Set(func(f *sftptest.Faults) {
 				f.Fail = func(op sftptest.Op, _ string) sftptest.Status {
 					switch op {
@@ -237,7 +238,7 @@ func TestDirectForeseen(t *testing.T) {
 		u.must(err)
 		other := noise(1001)[1:]
 		put(t, s.Endpoint, "x.csv", other)
-		r.pass(u, func(o *filesync.Options) { o.AfterCopy.Remove = true })
+		r.pass(u, func(o *pass.Options) { o.AfterCopy.Remove = true })
 		u.want("x.csv", other)
 		if !r.src.Has("x.csv") {
 			t.Error("the original of a file that was never delivered is gone")

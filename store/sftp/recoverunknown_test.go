@@ -6,6 +6,7 @@ import (
 
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/pass"
 )
 
 // tellsNothing leaves the size and the time of files out of every answer.
@@ -63,7 +64,7 @@ func TestRecoverWhereNothingIsTold(t *testing.T) {
 			}
 			u.must(u.Close())
 			again := uploadTo(t, s.Endpoint, change)
-			result := r.pass(again, func(o *filesync.Options) { o.AfterCopy.Remove, o.Overwrite = true, test.overwrite })
+			result := r.pass(again, func(o *pass.Options) { o.AfterCopy.Remove, o.Overwrite = true, test.overwrite })
 			if !test.result(result.Files) {
 				t.Errorf("%s %+v %v %v", result.Outcome, result.Files, result.Err, result.Failures)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/pass"
 )
 
 // likeFiles puts files of one size and one time, each with contents of its own.
@@ -41,7 +42,7 @@ func TestErlang(t *testing.T) {
 		}
 		want["large.bin"] = string(noise(20 << 20))
 		put(t, srv.Endpoint, "large.bin", []byte(want["large.bin"]))
-		d.pass(func(o *filesync.Options) { o.AfterCopy.Remove = true })
+		d.pass(func(o *pass.Options) { o.AfterCopy.Remove = true })
 		wantFiles(t, d.dir, want)
 		if n := d.cfg.Limits.channelHandles.Load(); n != 1 {
 			t.Errorf("connections %d: %d handles a channel are remembered", connections, n)
@@ -74,7 +75,7 @@ func TestHandlesReused(t *testing.T) {
 				}
 			}
 			d := newDownloader(t, keyLogin(srv.Endpoint))
-			d.pass(func(o *filesync.Options) { o.AfterCopy.Remove = true })
+			d.pass(func(o *pass.Options) { o.AfterCopy.Remove = true })
 			wantFiles(t, d.dir, want)
 			wantFiles(t, srv.Root, nil)
 		})

@@ -15,11 +15,12 @@ import (
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
+	"sftpconnector/sync/pass"
 )
 
 // passes gives what runs a pass from src to the share, each over a session of
 // its own.
-func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered func(filesync.Delivered), adjust ...func(*filesync.Options)) func() filesync.Result {
+func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered func(filesync.Delivered), adjust ...func(*pass.Options)) func() filesync.Result {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -36,11 +37,11 @@ func passes(t *testing.T, s *smbtest.Server, src *storetest.Memory, delivered fu
 		d := open(t, config(s, ""))
 		defer d.Close()
 		filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-		o := filesync.Options{ID: fmt.Sprint(n), Mode: filesync.Apply, Filter: filter, OnDelivered: delivered, Sweep: true}
+		o := pass.Options{ID: fmt.Sprint(n), Mode: filesync.Apply, Filter: filter, OnDelivered: delivered, Sweep: true}
 		for _, a := range adjust {
 			a(&o)
 		}
-		return filesync.New(src, src.Open, d, c, filesync.NewShared(0), o).Run(t.Context())
+		return pass.New(src, src.Open, d, c, pass.NewShared(0), o).Run(t.Context())
 	}
 }
 
@@ -93,7 +94,7 @@ func TestLastCopyOfOneName(t *testing.T) {
 	s := smbtest.Start(t, smbtest.Options{})
 	for _, names := range [][2]string{{"A.csv", "a.csv"}, {"ΟΔΟΣ.csv", "οδος.csv"}} {
 		src := storetest.NewMemory()
-		pass := passes(t, s, src, nil, func(o *filesync.Options) { o.Overwrite, o.AfterCopy.Remove = true, true })
+		pass := passes(t, s, src, nil, func(o *pass.Options) { o.Overwrite, o.AfterCopy.Remove = true, true })
 		src.Put(names[0], "the first", then)
 		if r := pass(); r.Outcome != filesync.Succeeded || src.Len() != 0 {
 			t.Errorf("%s: %s %+v %v", names[0], r.Outcome, r.Files, r.Err)

@@ -1,0 +1,200 @@
+package pass
+
+import (
+	"context"
+	"fmt"
+	filesync "sftpconnector/sync"
+	"sync"
+)
+
+// claims are the target names that files are on their way to.
+type claims struct {
+	mu       sync.Mutex
+	by       map[string]*claim // by target or its key
+	released int64             // how many were, so far
+}
+
+// claim is one file on its way to a name.
+type claim struct {
+	path    string
+	pass    *Pass
+	started bool          // it is being copied
+	done    chan struct{} // closed when the name is free again
+}
+
+// take claims a name for a path. It gives a copy of what holds the name if another file
+// does, or another pass: a request takes from that what it has not begun yet.
+// mine says that the name is claimed by this call.
+func (c *claims) take(name, path string, p *Pass) (holder claim, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := c.by[name]
+	switch {
+	case held == nil:
+		c.by[name] = &claim{path: path, pass: p, done: make(chan struct{})}
+		return claim{}, true
+	case held.path == path && held.pass != p && !held.started && p.o.Mode == filesync.Request:
+		held.pass = p
+		return claim{}, true
+	}
+	return *held, false
+}
+
+// start notes that a file is being copied. mine is false when another pass has
+// taken it, which is through with it when done is closed, or nil.
+func (c *claims) start(name string, p *Pass) (mine bool, done <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := c.by[name]
+	switch {
+	case held == nil:
+		return false, nil
+	case held.pass != p:
+		return false, held.done
+	}
+	held.started = true
+	return true, nil
+}
+
+// release frees a name that the pass holds for the path.
+func (c *claims) release(name, path string, p *Pass) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if held := c.by[name]; held != nil && held.pass == p && held.path == path {
+		c.free(name, held)
+		p.released++
+	}
+}
+
+func (c *claims) releaseAll(p *Pass) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, held := range c.by {
+		if held.pass == p {
+			c.free(name, held)
+		}
+	}
+}
+
+func (c *claims) free(name string, held *claim) {
+	delete(c.by, name)
+	c.released++
+	close(held.done)
+}
+
+// byOthers counts the names that other passes than p have released.
+func (c *claims) byOthers(p *Pass) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.released - p.released
+}
+
+// owners are the records of the files that own the candidates' names, where
+// names can collide.
+func (p *Pass) owners(ctx context.Context, cands []candidate) ([]filesync.Record, error) {
+	if len(cands) == 0 || cands[0].key == "" {
+		return make([]filesync.Record, len(cands)), nil
+	}
+	keys := make([]string, len(cands))
+	for i, c := range cands {
+		keys[i] = c.key
+	}
+	return p.ledger.Owners(ctx, keys)
+}
+
+// claim takes the names of candidates, so that no other pass and no other file
+// comes in between from now on, and gives those that got theirs, with the
+// present owners of the names. What others have delivered since the records
+// were read is read again.
+func (p *Pass) claim(ctx context.Context, cands []candidate, released int64) ([]candidate, []filesync.Record, error) {
+	// Whose name it is not must not even hold it for a moment: the owner may come by.
+	cands, _, err := p.entitled(ctx, cands)
+	if err != nil {
+		return nil, nil, err
+	}
+	var got []candidate
+	for _, c := range cands {
+		c.claim = c.key
+		if c.claim == "" {
+			c.claim = c.target
+		}
+		switch holder, mine := p.claims.take(c.claim, c.e.Name, p); {
+		case mine:
+			got = append(got, c)
+		case holder.path != c.e.Name:
+			p.taken(c, holder.path)
+		case holder.pass != p:
+			p.elsewhere.add(c.e, holder.done)
+		} // else another listing of the same file has it
+	}
+	if len(got) > 0 && p.claims.byOthers(p) != released {
+		names := make([]string, len(got))
+		for i, c := range got {
+			names[i] = c.e.Name
+		}
+		recs, err := p.ledger.Find(ctx, names)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, rec := range recs {
+			p.rows.Add(rec)
+			got[i].rec, got[i].delivered = rec, rec.Delivered(got[i].e)
+		}
+	}
+	return p.entitled(ctx, got)
+}
+
+// entitled leaves out the candidates whose names belong to other files, and
+// gives the owners of the names of the rest.
+func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidate, theirs []filesync.Record, err error) {
+	owners, err := p.owners(ctx, cands)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, c := range cands {
+		owner := owners[i]
+		if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name {
+			last, err := p.lastCopy(ctx, owner)
+			if err != nil {
+				return nil, nil, err
+			}
+			// Else the name is free once the owner's file is gone from the source.
+			if last || !owner.Gone && owner.After != filesync.AfterDone {
+				p.taken(c, owner.Delivery.Source.Name)
+				p.claims.release(c.claim, c.e.Name, p)
+				continue
+			}
+		}
+		rest, theirs = append(rest, c), append(theirs, owner)
+	}
+	return rest, theirs, nil
+}
+
+// lastCopy reports whether what stands under a name may be all there is of its
+// owner's file, and stays: we removed the original, or it is gone from the source
+// and the two names only fold to one, so that nobody meant one file to follow the
+// other. on_conflict: overwrite says that it may.
+func (p *Pass) lastCopy(ctx context.Context, owner filesync.Record) (bool, error) {
+	if owner.After != filesync.AfterDone && (p.o.Flat || p.o.Overwrite) {
+		return false, nil
+	}
+	name := owner.Delivery.Target.Name // the candidate's, though perhaps in another case
+	standing, err := p.dst.Stat(ctx, []string{name})
+	if err != nil {
+		return false, err
+	}
+	return standing[0].Err == nil && wrote(owner, name, standing[0].Entry), nil
+}
+
+// taken counts a file whose name at the destination belongs to another one,
+// which is no fault of its own.
+func (p *Pass) taken(c candidate, other string) {
+	text := fmt.Sprintf("the name %s at the destination belongs to %s", c.target, other)
+	p.failed.Add(1)
+	hint := "Rename one of them, or remove the one at the destination that is not needed any more."
+	if p.o.Flat {
+		hint = "Rename one of them, or use files.layout: tree."
+	}
+	p.list(c.e.Name, text, hint)
+	p.decide(c.e, filesync.StateFailed, text)
+}

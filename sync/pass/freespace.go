@@ -1,0 +1,342 @@
+package pass
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+)
+
+const (
+	maxReserve  = 64 << 20
+	reservePart = 20              // of the whole file system, where that is less
+	roomAge     = 5 * time.Second // for so long it is enough to count what we write ourselves
+	roomUnit    = 4 << 10         // files take room in such units
+	maxRooms    = 1000            // directories whose room is remembered
+	maxUnseen   = 2               // steps that are written while the room is looked at
+)
+
+// reserveOf is what stays free on this machine: the ledger may need it, and others.
+func reserveOf(r filesync.Room) int64 {
+	if r.Remote {
+		return 0
+	}
+	return min(maxReserve, r.Total/reservePart)
+}
+
+// isKnown reports whether the numbers can be meant: where nothing is counted, they
+// are zero. A file system that is full to its last byte has none free, too; there
+// the first write finds out.
+func isKnown(r filesync.Room) bool { return 0 < r.Free && r.Free <= r.Total }
+
+// room is what the passes of a connector know of the room at their destination.
+type room struct {
+	mu      sync.Mutex
+	begun   int64                 // bytes of all files that were begun, but for those given up
+	writing map[*reservation]bool // of the files that are being written
+	told    map[string]roomOf     // by directory
+	misfits map[string]misfit     // by directory
+
+	unseen  atomic.Int64 // bytes written since the room was looked at
+	looking sync.Mutex   // held for a look
+}
+
+// roomOf is what was told of a directory.
+type roomOf struct {
+	filesync.Room
+	at   time.Time
+	most int64 // how far begun may go
+}
+
+// reservation is the room of one file, from before it is begun until its end.
+type reservation struct {
+	dir  string
+	size int64                   // of the file
+	need int64                   // bytes of room
+	step int64                   // after so many bytes the room is looked at again; 0: never
+	file atomic.Pointer[extents] // once it is begun
+}
+
+// left is what the file is to take still.
+func (r *reservation) left() int64 {
+	if x := r.file.Load(); x != nil {
+		return max(0, x.source.Size-x.there.Load())
+	}
+	return r.need
+}
+
+// promised is what the files that are being written are to take still. The
+// caller holds m.mu.
+func (m *room) promised() (sum int64) {
+	for r := range m.writing {
+		sum += r.left()
+	}
+	return sum
+}
+
+// learn notes what was told of a directory. begun and promised are of the moment
+// before it was asked for.
+func (m *room) learn(dir string, r filesync.Room, begun, promised int64) roomOf {
+	told := roomOf{Room: r, at: time.Now(), most: math.MaxInt64}
+	if isKnown(r) {
+		told.most = begun + r.Free - reserveOf(r) - promised
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told == nil || len(m.told) >= maxRooms {
+		m.told = map[string]roomOf{}
+	}
+	m.told[dir] = told
+	return told
+}
+
+// known gives what was told of a directory a moment ago.
+func (m *room) known(dir string) (roomOf, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	told, ok := m.told[dir]
+	return told, ok && time.Since(told.at) < roomAge
+}
+
+// take reserves room where so much was told of. It gives how much of that is left.
+func (m *room) take(r *reservation, told roomOf) (left int64, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if left = told.most - m.begun; r.need > left {
+		return max(0, left), false
+	}
+	if isKnown(told.Room) && reserveOf(told.Room) > 0 { // else there is nothing that others could take of it
+		r.step = min(max(reserveOf(told.Room)/32, 64<<10), 2<<20)
+	}
+	if m.writing == nil {
+		m.writing = map[*reservation]bool{}
+	}
+	m.writing[r] = true
+	m.begun += r.need
+	return left, true
+}
+
+// end gives back what was reserved for a file that was given up.
+func (m *room) end(r *reservation, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writing[r] {
+		delete(m.writing, r)
+		if err != nil {
+			m.begun -= r.need
+		}
+	}
+	if err == nil && m.misfits[r.dir].size <= r.size {
+		delete(m.misfits, r.dir)
+	}
+}
+
+// reserve makes sure that there is room for a file, as far as the destination
+// can tell. Its error is a refusal, or the context's.
+func (p *Pass) reserve(ctx context.Context, f *finished) (*reservation, error) {
+	r := &reservation{dir: dirOf(f.target), size: f.e.Size, need: f.e.Size}
+	if last, ok := p.resumes.find(f.e); ok {
+		r.need -= last.Prefix
+	} else if p.o.InPlace && f.replaces != nil {
+		r.need -= f.replaces.Size
+	}
+	r.need = max(0, r.need+roomUnit-1) &^ (roomUnit - 1)
+	m := &p.shared.room
+	if until := m.holds(r, p.o.Mode.Ensures()); !until.IsZero() {
+		return nil, refused(f.e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
+	}
+	d, ok := p.dst.(filesync.Roomer)
+	if !ok {
+		return r, nil
+	}
+	if told, ok := m.known(r.dir); ok {
+		if _, ok = m.take(r, told); ok {
+			return r, nil
+		}
+	}
+	told, err := p.askRoom(ctx, d, r.dir)
+	if err != nil {
+		return nil, err
+	}
+	left, ok := m.take(r, told)
+	if !ok {
+		text := fmt.Sprintf("it needs %s, and %s are free", inBytes(r.need), inBytes(told.Free))
+		if others := told.Free - reserveOf(told.Room) - left; others > roomUnit {
+			text += fmt.Sprintf(", less %s for files under way", inBytes(others))
+		}
+		if reserveOf(told.Room) > 0 {
+			text += fmt.Sprintf("; %s stay in reserve", inBytes(reserveOf(told.Room)))
+		}
+		return nil, refused(f.e, text)
+	}
+	return r, nil
+}
+
+// askRoom has the destination tell the room of a directory, once for all copiers
+// that want to know.
+func (p *Pass) askRoom(ctx context.Context, d filesync.Roomer, dir string) (roomOf, error) {
+	told, err, _ := p.asking.Do(dir, func() (any, error) {
+		m := &p.shared.room
+		m.mu.Lock()
+		begun, promised := m.begun, m.promised()
+		m.mu.Unlock()
+		r, err := d.Room(ctx, dir)
+		if ctx.Err() != nil {
+			return roomOf{}, context.Cause(ctx)
+		}
+		if err != nil {
+			r = filesync.Room{}
+		}
+		return m.learn(dir, r, begun, promised), nil
+	})
+	return told.(roomOf), err
+}
+
+// refusal is why a file was not begun. It is ErrFull.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return filesync.ErrFull.Error() + ": " + r.text }
+
+func (r *refusal) Is(target error) bool { return target == filesync.ErrFull }
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*refusal](err)
+	return ok
+}
+
+// misfitsOf bounds how many files that found no room like this one are tried again:
+// a refusal costs little.
+func misfitsOf(err error) int {
+	if isRefusal(err) {
+		return maxAside
+	}
+	return maxMisfits
+}
+
+func refused(e filesync.Entry, text string) error {
+	return &status.Error{Word: status.DestinationUnavailable, Op: "copy", Target: e.Name, Err: &refusal{text}, Hint: hintRoom}
+}
+
+const hintRoom = "Free space at the destination; what fits is delivered meanwhile."
+
+// watched is a pending file for which the room is looked at again as it grows:
+// others write to the same file system.
+type watched struct {
+	filesync.Pending
+	look func() error // nil while there is room
+	step int64
+	m    *room
+	full atomic.Pointer[error]
+	all  sync.WaitGroup
+}
+
+// watchRoom has the room looked at again while the file is written. What it
+// gives is to be called before the file ends.
+func (p *Pass) watchRoom(ctx context.Context, r *reservation, w *extents) (stop func()) {
+	r.file.Store(w)
+	d, ok := p.dst.(filesync.Roomer)
+	if !ok || r.step == 0 {
+		return func() {}
+	}
+	x := &watched{Pending: w.pending, step: r.step, m: &p.shared.room}
+	x.look = func() error {
+		now, err := d.Room(ctx, r.dir)
+		if err != nil || !isKnown(now) || now.Free >= reserveOf(now)/2 {
+			return nil
+		}
+		return &status.Error{Word: status.DestinationUnavailable, Op: "write", Target: w.source.Name, Hint: hintRoom,
+			Err: fmt.Errorf("%w: others have written there, too, and %s are left", filesync.ErrFull, inBytes(now.Free))}
+	}
+	w.pending = x
+	return x.all.Wait
+}
+
+// WriteAt implements io.WriterAt.
+func (x *watched) WriteAt(b []byte, off int64) (int, error) {
+	if full := x.full.Load(); full != nil {
+		return 0, *full
+	}
+	n, err := x.Pending.WriteAt(b, off)
+	unseen := x.m.unseen.Add(int64(n))
+	switch {
+	case unseen < x.step:
+	case x.m.looking.TryLock():
+		x.m.unseen.Store(0)
+		x.all.Go(func() {
+			defer x.m.looking.Unlock()
+			if err := x.look(); err != nil {
+				x.full.Store(&err)
+			}
+		})
+	case unseen >= maxUnseen*x.step: // no further before that is known
+		x.m.looking.Lock()
+		x.m.looking.Unlock()
+	}
+	return n, err
+}
+
+// dirOf is the directory of a name, "" for the root.
+func dirOf(name string) string { return name[:max(0, strings.LastIndexByte(name, '/'))] }
+
+// inBytes gives a number of bytes as people read it.
+func inBytes(n int64) string {
+	v := float64(n)
+	for _, unit := range []string{"bytes", "kB", "MB", "GB", "TB"} {
+		if v < 1000 {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " " + unit
+		}
+		v /= 1000
+	}
+	return fmt.Sprintf("%.1f PB", v)
+}
+
+// misfit is the smallest file that found no room in a directory, though it was
+// told of enough, or of none. Such a size is left alone for a while, as a file
+// that failed is.
+type misfit struct {
+	size  int64
+	tries int
+	next  time.Time
+}
+
+// misfit notes that a file was begun and found no room.
+func (m *room) misfit(r *reservation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.misfits == nil || len(m.misfits) >= maxRooms {
+		m.misfits = map[string]misfit{}
+	}
+	last, known := m.misfits[r.dir]
+	if !known {
+		last.size = r.size
+	}
+	last.tries = cmp.Or(last.tries, 1)
+	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(filesync.RetryAfter(last.tries))}
+}
+
+// holds gives until when a file is not to be begun as such a one found no room;
+// zero for now. When the time has come, one is tried.
+func (m *room) holds(r *reservation, atOnce bool) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last, known := m.misfits[r.dir]
+	now := time.Now()
+	switch {
+	case !known || r.size < last.size || atOnce:
+		return time.Time{}
+	case now.Before(last.next):
+		return last.next
+	}
+	last.tries++
+	last.next = now.Add(filesync.RetryAfter(last.tries))
+	m.misfits[r.dir] = last
+	return time.Time{}
+}

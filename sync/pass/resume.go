@@ -1,0 +1,67 @@
+package pass
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	filesync "sftpconnector/sync"
+	"sync"
+)
+
+// resumes are the copies that were interrupted in earlier passes and kept.
+type resumes struct {
+	kept map[string]filesync.Interrupted // by path; not written to after it is set
+
+	mu    sync.Mutex
+	found map[string]bool // paths that this pass came across in the same version
+}
+
+// find gives the checkpoint of an interrupted copy of this version.
+func (r *resumes) find(e filesync.Entry) (filesync.Checkpoint, bool) {
+	k, ok := r.kept[e.Name]
+	if !ok || !k.Source.SameVersion(e) {
+		return filesync.Checkpoint{}, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.found == nil {
+		r.found = map[string]bool{}
+	}
+	r.found[e.Name] = true
+	return k.Checkpoint, true
+}
+
+// target is the name at the destination of a file of the source.
+func (p *Pass) target(name string) string {
+	if p.o.Flat {
+		return path.Base(name)
+	}
+	return name
+}
+
+// dropResumes removes what is kept of copies that will never go on: the listing
+// did not have their files, or had them in another version.
+func (p *Pass) dropResumes(ctx context.Context) error {
+	for name, k := range p.resumes.kept {
+		if p.resumes.found[name] || p.rows.Unlisted.Covers(name) {
+			continue
+		}
+		e := k.Source
+		e.Name = p.target(name)
+		pending, err := p.dst.Begin(ctx, e, &k.Checkpoint)
+		if err == nil {
+			err = pending.Abort(ctx)
+		}
+		if unavailable(err) {
+			return err
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.o.Log.Warn("pending file not removed", "file", name, "error", err)
+		}
+		if err := p.ledger.DropCheckpoint(ctx, name, k.Checkpoint.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

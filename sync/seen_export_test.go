@@ -1,0 +1,4 @@
+package sync
+
+// Bytes is about what u takes in memory.
+func (u *Unlisted) Bytes() int { return u.bytes }
