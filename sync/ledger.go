@@ -91,6 +91,14 @@ func (r Record) Delivered(e Entry) bool {
 	return r.ID != 0 && r.After != AfterDone && r.Delivery.Source.SameVersion(e)
 }
 
+// State is StateDelivered, or StatePresent of a file that stood at the destination before.
+func (r Record) State() State {
+	if r.Delivery.Adopted {
+		return StatePresent
+	}
+	return StateDelivered
+}
+
 // Unverified reports whether the source did not confirm what was read.
 func (r Record) Unverified() bool { return r.ID != 0 && r.After == AfterUnverified }
 

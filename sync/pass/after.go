@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
 // owe notes that files which were delivered earlier owe their after_copy now.
@@ -208,7 +210,7 @@ func (p *Pass) compareOriginal(ctx, late context.Context, r filesync.Record) (sa
 	case errors.Is(err, errDiffers):
 		p.present.Add(-1)
 		p.conflict.Add(1)
-		p.list(d.Source.Name, err.Error(), hintCompare)
+		p.list(d.Source.Name, err.Error(), plan.HintCompare)
 		if err := p.record(late, filesync.Failure{Source: d.Source, Conflict: true, Error: err.Error(), At: time.Now()}); err != nil {
 			return false, err
 		}
@@ -247,9 +249,6 @@ func (p *Pass) sameContents(ctx context.Context, d filesync.Delivery) error {
 	}
 	return p.dst.Persist(ctx, []string{d.Target.Name})[0]
 }
-
-// hintCompare is the advice for two files that only look the same.
-const hintCompare = "The file was at the destination before us; its original is left. Compare the two by hand, and remove the wrong one."
 
 // errGone: the original of a delivered file is not there any more.
 var errGone = errors.New("the original is gone")

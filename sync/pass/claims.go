@@ -1,10 +1,12 @@
 package pass
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	filesync "sftpconnector/sync"
 	"sync"
+
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
 // claims are the target names that files are on their way to.
@@ -103,98 +105,68 @@ func (p *Pass) owners(ctx context.Context, cands []candidate) ([]filesync.Record
 }
 
 // claim takes the names of candidates, so that no other pass and no other file
-// comes in between from now on, and gives those that got theirs, with the
-// present owners of the names. What others have delivered since the records
-// were read is read again.
-func (p *Pass) claim(ctx context.Context, cands []candidate, released int64) ([]candidate, []filesync.Record, error) {
+// comes in between from now on, and gives those that got theirs. What others have
+// delivered since the records were read is read again.
+func (p *Pass) claim(ctx context.Context, cands []candidate, released int64) ([]candidate, error) {
 	// Whose name it is not must not even hold it for a moment: the owner may come by.
-	cands, _, err := p.entitled(ctx, cands)
+	cands, err := p.entitled(ctx, cands)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var got []candidate
 	for _, c := range cands {
-		c.claim = c.key
-		if c.claim == "" {
-			c.claim = c.target
-		}
-		switch holder, mine := p.claims.take(c.claim, c.e.Name, p); {
+		c.claim = cmp.Or(c.key, c.Destination)
+		switch holder, mine := p.claims.take(c.claim, c.Listed.Name, p); {
 		case mine:
 			got = append(got, c)
-		case holder.path != c.e.Name:
-			p.taken(c, holder.path)
+		case holder.path != c.Listed.Name:
+			p.leave(c, plan.NameTaken(p.rules, c.Destination, holder.path))
 		case holder.pass != p:
-			p.elsewhere.add(c.e, holder.done)
+			p.elsewhere.add(c.Listed, holder.done)
 		} // else another listing of the same file has it
 	}
 	if len(got) > 0 && p.claims.byOthers(p) != released {
 		names := make([]string, len(got))
 		for i, c := range got {
-			names[i] = c.e.Name
+			names[i] = c.Listed.Name
 		}
 		recs, err := p.ledger.Find(ctx, names)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for i, rec := range recs {
 			p.rows.Add(rec)
-			got[i].rec, got[i].delivered = rec, rec.Delivered(got[i].e)
+			got[i].Record = rec
+			if got[i].Stillness == nil {
+				got[i].Stillness = stoodStill
+			}
 		}
 	}
 	return p.entitled(ctx, got)
 }
 
-// entitled leaves out the candidates whose names belong to other files, and
-// gives the owners of the names of the rest.
-func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidate, theirs []filesync.Record, err error) {
+// entitled finds the owners of the candidates' names, and leaves out those whose names
+// belong to other files.
+func (p *Pass) entitled(ctx context.Context, cands []candidate) (rest []candidate, err error) {
 	owners, err := p.owners(ctx, cands)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for i, c := range cands {
-		owner := owners[i]
-		if owner.ID != 0 && owner.Delivery.Source.Name != c.e.Name {
-			last, err := p.lastCopy(ctx, owner)
+		c.Owner = owners[i]
+		if o := c.Owner; o.ID != 0 && o.Delivery.Source.Name != c.Listed.Name && (o.Gone || o.After == filesync.AfterDone) {
+			copies, err := p.dst.Stat(ctx, []string{c.Owner.Delivery.Target.Name})
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
-			// Else the name is free once the owner's file is gone from the source.
-			if last || !owner.Gone && owner.After != filesync.AfterDone {
-				p.taken(c, owner.Delivery.Source.Name)
-				p.claims.release(c.claim, c.e.Name, p)
-				continue
-			}
+			c.OwnersCopy = &copies[0]
 		}
-		rest, theirs = append(rest, c), append(theirs, owner)
+		if plan.BelongsToAnother(p.rules, c.Facts) {
+			p.leave(c, plan.NameTaken(p.rules, c.Destination, c.Owner.Delivery.Source.Name))
+			p.claims.release(c.claim, c.Listed.Name, p)
+			continue
+		}
+		rest = append(rest, c)
 	}
-	return rest, theirs, nil
-}
-
-// lastCopy reports whether what stands under a name may be all there is of its
-// owner's file, and stays: we removed the original, or it is gone from the source
-// and the two names only fold to one, so that nobody meant one file to follow the
-// other. on_conflict: overwrite says that it may.
-func (p *Pass) lastCopy(ctx context.Context, owner filesync.Record) (bool, error) {
-	if owner.After != filesync.AfterDone && (p.o.Flat || p.o.Overwrite) {
-		return false, nil
-	}
-	name := owner.Delivery.Target.Name // the candidate's, though perhaps in another case
-	standing, err := p.dst.Stat(ctx, []string{name})
-	if err != nil {
-		return false, err
-	}
-	return standing[0].Err == nil && wrote(owner, name, standing[0].Entry), nil
-}
-
-// taken counts a file whose name at the destination belongs to another one,
-// which is no fault of its own.
-func (p *Pass) taken(c candidate, other string) {
-	text := fmt.Sprintf("the name %s at the destination belongs to %s", c.target, other)
-	p.failed.Add(1)
-	hint := "Rename one of them, or remove the one at the destination that is not needed any more."
-	if p.o.Flat {
-		hint = "Rename one of them, or use files.layout: tree."
-	}
-	p.list(c.e.Name, text, hint)
-	p.decide(c.e, filesync.StateFailed, text)
+	return rest, nil
 }

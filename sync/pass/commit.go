@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 // A batch is committed when it has so many files, or when nothing more came
@@ -133,7 +134,7 @@ func (p *Pass) winnow(ctx context.Context, batch []*finished, errs []error) ([]*
 			good = append(good, f)
 			continue
 		case errors.Is(err, filesync.ErrConflict):
-			if cerr := p.clash(ctx, candidate{e: f.e}, err); cerr != nil {
+			if cerr := p.clash(ctx, f.e, err); cerr != nil {
 				ended = cerr
 			}
 			refused = append(refused, f)

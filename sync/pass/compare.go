@@ -1,26 +1,27 @@
 package pass
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
-// candidate is a ready file on its way to a decision about its target.
+// candidate is a file on its way to a decision about its name at the destination.
 type candidate struct {
-	e         filesync.Entry
-	rec       filesync.Record
-	target    string // the name at the destination
-	key       string // what the target must not share; "" where names cannot collide
-	claim     string // what it holds while it is on its way
-	unsettled bool   // has to stand still first, which a Survey does not wait for
-	delivered bool   // before; it is a matter of whether it still stands there
+	plan.Facts
+	key   string // what the name must not share; "" where names cannot collide
+	claim string // what it holds while it is on its way
 }
+
+func (c *candidate) delivered() bool { return c.Record.Delivered(c.Listed) }
+
+// stoodStill is of a file that was found ready before.
+var stoodStill = &plan.Stillness{Ready: true}
 
 // compare decides about listed files. With await, a file that has to stand
 // still a little longer is put aside for the second look.
@@ -43,150 +44,101 @@ func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool
 	var cands []candidate
 	for i, e := range entries {
 		p.rows.Add(recs[i])
-		if c, ok := p.sift(e, recs[i], await); ok {
-			cands = append(cands, c)
+		c := p.candidate(e, recs[i])
+		switch d := p.consider(c, await); d.Action {
+		case plan.Examine:
+			cands = append(cands, *c)
+		case plan.Await:
+			p.second.add(e, d.Left)
+			p.looks.await(e.Name)
+		default:
+			p.leave(*c, d)
 		}
 	}
 	return p.aim(ctx, cands, released)
 }
 
-// mayOwe reports whether a file that was delivered earlier could owe its
-// after_copy: that was asked for only later, or has failed so far.
-func (p *Pass) mayOwe(rec filesync.Record) bool {
-	if !p.o.AfterCopy.Any() {
-		return false
+// candidate gathers what listing, ledger and filters say of a file.
+func (p *Pass) candidate(e filesync.Entry, rec filesync.Record) *candidate {
+	now := time.Now()
+	c := &candidate{Facts: plan.Facts{Now: now, Listed: e, Record: rec, Excluded: p.o.Filter.Excluded(e), TooYoung: p.o.Filter.TooYoung(e, now)}}
+	if c.Excluded == "" && !c.delivered() {
+		_, c.Checkpoint = p.resumes.find(e) // what is kept of it stays
 	}
-	switch rec.After {
-	case filesync.AfterNone:
-		return true
-	case filesync.AfterOwed, filesync.AfterCompare:
-		return p.bringsBack() // an automatic pass has been at it already
-	}
-	return false
+	p.aimAt(c, p.target(e.Name))
+	return c
 }
 
-// bringsBack reports whether files that were delivered and are missing at the
-// destination are copied again.
-func (p *Pass) bringsBack() bool { return p.o.Mode.Ensures() && !p.o.Once }
+// consider decides about a file by what does not cost a look at the destination.
+func (p *Pass) consider(c *candidate, await bool) plan.Decision {
+	rules := p.rules
+	rules.SecondLook = await
+	d := plan.Decide(rules, c.Facts)
+	if d.Action != plan.Observe {
+		return d
+	}
+	ready, left, reason := p.looks.ready(c.Listed, rules.Settle)
+	c.Stillness = &plan.Stillness{Ready: ready, Left: left, Reason: reason, Restless: p.looks.restless(c.Listed.Name)}
+	return plan.Decide(rules, c.Facts)
+}
 
-// sift takes out the files that need nothing now. It answers true for one
-// whose target has to be looked at.
-func (p *Pass) sift(e filesync.Entry, rec filesync.Record, await bool) (candidate, bool) {
-	now := time.Now()
-	c := candidate{e: e, rec: rec, delivered: rec.Delivered(e)}
-	if reason := p.o.Filter.Excluded(e); reason != "" {
-		p.exclude(e, reason)
-		return c, false
+// leave counts a file of which nothing becomes now.
+func (p *Pass) leave(c candidate, d plan.Decision) {
+	e := c.Listed
+	if d.Delivered {
+		p.countDelivered(c.Record)
+		p.decideRecorded(e, c.Record, d.Target, d.Reason)
+		return
 	}
-	if !c.delivered {
-		p.resumes.find(e) // so that what is kept of it stays
+	failure := filesync.FileFailure{Name: e.Name, Error: d.Reason, Hint: d.Hint, Held: d.Held}
+	if d.Err != nil {
+		failure.Error = d.Err.Error()
+		failure.Hint = cmp.Or(d.Hint, hint(d.Err))
 	}
-	if f := rec.Failure; c.delivered && rec.After == filesync.AfterRefused && rec.FailureID != 0 && f.Conflict {
+	switch d.State {
+	case filesync.StateWaiting:
+		p.tally.waiting.Add(1)
+		p.decide(e, d.State, d.Reason)
+		return
+	case filesync.StateExcluded:
+		p.exclude(e, d.Reason)
+		return
+	case filesync.StateConflict:
 		p.conflict.Add(1)
-		p.list(e.Name, f.Error, hintCompare)
-		p.decide(e, filesync.StateConflict, f.Error)
-		return c, false
+	case filesync.StateQuarantined:
+		p.quarantined.Add(1)
+	case filesync.StateUnsafe:
+		p.unsafe.Add(1)
+	case filesync.StateFailed:
+		p.failed.Add(1)
 	}
-	if c.delivered && !p.bringsBack() && !p.mayOwe(rec) && rec.FailureID == 0 {
-		p.decideDelivered(c)
-		return c, false
+	if d.Stuck {
+		p.stuck.Add(1)
 	}
-	if (!c.delivered || p.bringsBack()) && p.held(e, rec, now) {
-		return c, false
-	}
-	if !c.delivered {
-		if young := p.o.Filter.TooYoung(e, now); young > 0 {
-			p.wait(e, fmt.Sprintf("modified at %s, files.minimum_age asks for %s more", e.ModTime.UTC().Format(time.RFC3339), young.Round(time.Second)))
-			return c, false
-		}
-		ready, wait, reason := p.looks.ready(e, p.o.Settle)
-		if !ready && p.o.Mode == filesync.Survey && wait > 0 {
-			ready, c.unsettled = true, true
-		}
-		if !ready && await && wait > 0 {
-			p.second.add(e, wait)
-			p.looks.await(e.Name)
-			return c, false
-		}
-		if !ready && p.looks.restless(e.Name) >= filesync.MaxDiscards {
-			p.restless(e)
-			return c, false
-		}
-		if !ready {
-			p.wait(e, reason)
-			return c, false
-		}
-	}
-	p.aimAt(&c, p.target(e.Name))
-	return c, true
+	p.listFailure(failure)
+	p.decide(e, d.State, d.Reason)
 }
 
 // aimAt gives a candidate its name at the destination.
 func (p *Pass) aimAt(c *candidate, target string) {
-	c.target, c.key = target, ""
+	c.Destination, c.key = target, ""
 	folds := p.dst.FoldsCase(p.o.Mode != filesync.Survey)
 	if p.o.Flat || folds {
-		c.key = c.target
+		c.key = target
 	}
 	if folds {
 		c.key = filesync.FoldName(c.key)
 	}
 }
 
-// decideDelivered counts a file that needs nothing, as it was delivered.
-func (p *Pass) decideDelivered(c candidate) {
-	reason := "delivered " + c.rec.Delivery.At.UTC().Format(time.RFC3339)
-	if c.rec.Unverified() {
-		reason += "; the server did not confirm the copy, so its original is left"
-	}
-	if p.o.AfterCopy.Any() && (c.rec.After == filesync.AfterOwed || c.rec.After == filesync.AfterTrying || c.rec.After == filesync.AfterCompare) {
-		reason += "; its original could not be removed or moved yet"
-	}
-	p.stands(c)
-	target := "" // whether it stands there is not known
-	if p.o.Once {
-		target = c.rec.Delivery.Target.Name // nor asked: it was delivered
-	}
-	p.decideRecorded(c.e, c.rec, target, reason)
-}
-
-// stands counts a file that needs nothing; one that an earlier run of this very
+// countDelivered counts a file that needs nothing; one that an earlier run of this very
 // pass has delivered is counted there.
-func (p *Pass) stands(c candidate) {
-	if p.o.ID != "" && c.rec.Delivery.Pass == p.o.ID {
+func (p *Pass) countDelivered(rec filesync.Record) {
+	if p.o.ID != "" && rec.Delivery.Pass == p.o.ID {
 		p.again.Add(1)
 		return
 	}
 	p.present.Add(1)
-}
-
-func stateOf(rec filesync.Record) filesync.State {
-	if rec.Delivery.Adopted {
-		return filesync.StatePresent
-	}
-	return filesync.StateDelivered
-}
-
-// held counts a file that failed before and is not tried now.
-func (p *Pass) held(e filesync.Entry, rec filesync.Record, now time.Time) bool {
-	f := rec.Failure
-	if rec.FailureID == 0 || f.Conflict || !f.Source.SameVersion(e) {
-		return false
-	}
-	switch {
-	case f.Quarantined:
-		p.quarantined.Add(1)
-		p.list(e.Name, "quarantined: "+f.Error, "Mend the cause, then release it with 'sftp-connector retry'.")
-		p.decide(e, filesync.StateQuarantined, fmt.Sprintf("failed %d times: %s", f.Tries, f.Error))
-		return true
-	case !p.o.Mode.Ensures() && now.Before(f.Next) && !now.Before(f.At): // a clock that was set back puts nothing off
-		p.failed.Add(1)
-		p.listFailure(filesync.FileFailure{Name: e.Name, Error: f.Error, Held: true,
-			Hint: "It is tried again at " + f.Next.UTC().Format(time.RFC3339) + ", or on Apply."})
-		p.decide(e, filesync.StateFailed, fmt.Sprintf("tried %d times, next at %s: %s", f.Tries, f.Next.UTC().Format(time.RFC3339), f.Error))
-		return true
-	}
-	return false
 }
 
 func (p *Pass) wait(e filesync.Entry, reason string) {
@@ -194,7 +146,7 @@ func (p *Pass) wait(e filesync.Entry, reason string) {
 	p.decide(e, filesync.StateWaiting, reason)
 }
 
-// aim looks at what stands at the destination under the candidates' targets.
+// aim looks at what stands at the destination under the candidates' names.
 // released is how many claims others had released when their records were read.
 func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error {
 	if p.o.KeepBoth {
@@ -202,29 +154,29 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 			return err
 		}
 	}
-	cands, owners, err := p.claim(ctx, cands, released)
+	cands, err := p.claim(ctx, cands, released)
 	if err != nil || len(cands) == 0 {
 		return err
 	}
-	targets := make([]string, len(cands))
+	names := make([]string, len(cands))
 	for i, c := range cands {
-		targets[i] = c.target
+		names[i] = c.Destination
 	}
-	standing, err := p.dst.Stat(ctx, targets)
+	standing, err := p.dst.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
 	var found findings
 	for i, c := range cands {
-		j := job{e: c.e, target: c.target, key: c.key, claim: c.claim}
-		v, why := p.judge(&j, c, standing[i], owners[i])
-		if (v == standsIt || p.o.Once && c.delivered) && p.mayOwe(c.rec) {
-			found.owed = append(found.owed, c.rec)
+		c.Standing = &standing[i]
+		d := plan.Decide(p.rules, c.Facts)
+		if d.Owes {
+			found.owed = append(found.owed, c.Record)
 		}
-		if c.rec.FailureID != 0 && c.delivered && (v == standsIt || !p.bringsBack()) {
-			found.mended = append(found.mended, c.e.Name)
+		if d.Mended {
+			found.mended = append(found.mended, c.Listed.Name)
 		}
-		if err := p.carryOut(ctx, v, why, j, c, standing[i].Entry, &found); err != nil {
+		if err := p.carryOut(ctx, c, d, &found); err != nil {
 			return err
 		}
 	}
@@ -233,7 +185,7 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 	}
 	err = p.adopt(ctx, found.adopted)
 	for _, c := range found.adopting {
-		p.claims.release(c.claim, c.e.Name, p)
+		p.claims.release(c.claim, c.Listed.Name, p)
 	}
 	return err
 }
@@ -246,36 +198,27 @@ type findings struct {
 	mended   []string
 }
 
-// carryOut does what the verdict about a candidate says. Its name is free again
-// but where the file is still on its way to it.
-func (p *Pass) carryOut(ctx context.Context, v verdict, why error, j job, c candidate, standing filesync.Entry, found *findings) error {
+// carryOut does what was decided about a candidate. Its name is free again but where
+// the file is still on its way to it.
+func (p *Pass) carryOut(ctx context.Context, c candidate, d plan.Decision, found *findings) error {
 	switch {
-	case c.delivered && !p.bringsBack():
-		// Its reader may have taken it away: only its after_copy was open.
-		p.decideDelivered(c)
-	case v == copyIt:
-		return p.enqueue(ctx, j, c)
-	case v == adoptIt:
+	case d.Action == plan.Copy:
+		return p.enqueue(ctx, c, d)
+	case d.Action == plan.Adopt:
 		p.present.Add(1)
-		p.decideTarget(c.e, filesync.StatePresent, c.target, "the same name, size and time stand at the destination")
-		found.adopted = append(found.adopted, p.adoption(c, standing))
+		p.decideTarget(c.Listed, d.State, d.Target, d.Reason)
+		found.adopted = append(found.adopted, p.adoption(c, c.Standing.Entry))
 		found.adopting = append(found.adopting, c)
 		return nil
-	case v == standsIt:
-		p.stands(c)
-		p.decideRecorded(c.e, c.rec, c.target, "stands at the destination")
-	case v == conflictIt:
-		if err := p.clash(ctx, c, why); err != nil {
-			return err
-		}
-	case v == unsafeIt:
-		p.unsafe.Add(1)
-		p.list(c.e.Name, why.Error(), hintName)
-		p.decide(c.e, filesync.StateUnsafe, why.Error())
-	case v == failIt:
-		p.fail(ctx, c.e, why)
+	case d.State == filesync.StateFailed && d.Err != nil && !d.Held:
+		p.fail(ctx, c.Listed, d.Err) // a try of the file
+	default:
+		p.leave(c, d)
 	}
-	p.claims.release(c.claim, c.e.Name, p)
+	p.claims.release(c.claim, c.Listed.Name, p)
+	if d.NewConflict {
+		return p.recordConflict(ctx, c.Listed, d.Err)
+	}
 	return nil
 }
 
@@ -293,100 +236,41 @@ func (p *Pass) settled(ctx context.Context, mended []string, owed []filesync.Rec
 	return p.owe(ctx, owed)
 }
 
-// verdict is what is to be done about one candidate.
-type verdict int
-
-const (
-	copyIt verdict = iota
-	adoptIt
-	standsIt
-	conflictIt
-	unsafeIt
-	failIt
-)
-
-// judge decides about one candidate by what stands under its target and who
-// owns that name.
-func (p *Pass) judge(j *job, c candidate, standing filesync.Look, owner filesync.Record) (verdict, error) {
-	switch {
-	case errors.Is(standing.Err, fs.ErrNotExist):
-		return copyIt, nil
-	case errors.Is(standing.Err, filesync.ErrConflict):
-		return conflictIt, standing.Err
-	case errors.Is(standing.Err, fs.ErrInvalid): // a name that the destination cannot hold
-		return unsafeIt, standing.Err
-	case standing.Err != nil:
-		return failIt, fmt.Errorf("look at the destination: %w", standing.Err)
-	}
-	s := standing.Entry
-	ours := wrote(c.rec, c.target, s) || wrote(owner, owner.Delivery.Target.Name, s) // whose name it is by its key, in whatever case
-	switch {
-	case s.Mode.IsDir():
-		return conflictIt, fmt.Errorf("a directory: %w", filesync.ErrConflict)
-	case ours && c.delivered:
-		return standsIt, nil
-	case !ours && !c.delivered && !p.o.Fresh && s.Mode.IsRegular() && s.SameVersion(c.e):
-		return adoptIt, nil
-	case !ours && !c.delivered && p.partOfOurs(c.e, s):
-		return copyIt, nil
-	case !ours && !p.o.Overwrite, p.o.KeepBoth && !c.delivered: // came after the look for a free name
-		return conflictIt, fmt.Errorf("%w (%d bytes of %s)", filesync.ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339))
-	}
-	j.replaces = &s
-	return copyIt, nil
-}
-
-// wrote reports whether the record explains what stands under target: we
-// wrote, or adopted, this very version of it, as far as that is told.
-func wrote(r filesync.Record, target string, standing filesync.Entry) bool {
-	return r.ID != 0 && r.Delivery.Target.Name == target && standing.Mode.IsRegular() && r.Delivery.Target.Agrees(standing)
-}
-
-// enqueue hands a job to the copiers.
-func (p *Pass) enqueue(ctx context.Context, j job, c candidate) error {
+// enqueue hands a file to the copiers.
+func (p *Pass) enqueue(ctx context.Context, c candidate, d plan.Decision) error {
 	p.filesFound.Add(1)
-	p.bytesFound.Add(c.e.Size)
-	state, reason := filesync.StateNew, "not delivered yet"
-	switch {
-	case c.delivered:
-		reason = "delivered before, missing at the destination"
-		if j.replaces != nil {
-			reason = "edited at the destination, and files.on_conflict is overwrite"
-		}
-	case c.rec.ID != 0 && c.rec.After != filesync.AfterDone:
-		state, reason = filesync.StateChanged, "its size or time changed since it was delivered"
-	}
-	if c.unsettled {
-		reason += fmt.Sprintf("; it has to stand still for %s", p.o.Settle)
-	}
-	p.decide(c.e, state, reason)
+	p.bytesFound.Add(c.Listed.Size)
+	p.decide(c.Listed, d.State, d.Reason)
 	if p.o.Mode == filesync.Survey {
-		p.claims.release(c.claim, c.e.Name, p)
+		p.claims.release(c.claim, c.Listed.Name, p)
 		return nil
 	}
 	p.elsewhere.underWay.Add(1)
 	select {
-	case p.jobs <- j:
+	case p.jobs <- job{e: c.Listed, target: c.Destination, key: c.key, claim: c.claim, replaces: d.Replaces}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// clash counts a conflict, and records it once.
-func (p *Pass) clash(ctx context.Context, c candidate, err error) error {
-	p.conflict.Add(1)
-	p.list(c.e.Name, err.Error(), hint(err))
-	p.decide(c.e, filesync.StateConflict, err.Error())
-	if f := c.rec.Failure; p.o.Mode == filesync.Survey || c.rec.FailureID != 0 && f.Conflict && f.Source.SameVersion(c.e) {
+// clash counts a conflict that showed when a file was copied or got its name.
+func (p *Pass) clash(ctx context.Context, e filesync.Entry, err error) error {
+	p.leave(candidate{Facts: plan.Facts{Listed: e}}, plan.Conflict(err))
+	return p.recordConflict(ctx, e, err)
+}
+
+// recordConflict writes a conflict down.
+func (p *Pass) recordConflict(ctx context.Context, e filesync.Entry, err error) error {
+	if p.o.Mode == filesync.Survey {
 		return nil
 	}
-	return p.record(ctx, filesync.Failure{Source: c.e, Conflict: true, Error: err.Error(), At: time.Now()})
+	return p.record(ctx, filesync.Failure{Source: e, Conflict: true, Error: err.Error(), At: time.Now()})
 }
 
 func (p *Pass) adoption(c candidate, standing filesync.Entry) filesync.Delivery {
-	standing.Name = c.target
-	return filesync.Delivery{Source: c.e, Target: standing, Key: c.key, Adopted: true, Pass: p.o.ID, At: time.Now(), After: p.owes(true)}
+	standing.Name = c.Destination
+	return filesync.Delivery{Source: c.Listed, Target: standing, Key: c.key, Adopted: true, Pass: p.o.ID, At: time.Now(), After: p.owes(true)}
 }
 
 // owes is the after_copy that a delivery of this pass owes.

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 // How an interrupted copy is kept. Below keepFrom it is cheaper to read the
@@ -279,7 +280,7 @@ func (p *Pass) copyFailed(ctx context.Context, e filesync.Entry, err error) erro
 	case errors.Is(err, filesync.ErrChanged):
 		return p.discard(ctx, e, err)
 	case errors.Is(err, filesync.ErrConflict):
-		return p.clash(ctx, candidate{e: e}, err)
+		return p.clash(ctx, e, err)
 	case errors.Is(err, filesync.ErrFull) && p.full(e, err):
 		return nil
 	case unavailable(err):

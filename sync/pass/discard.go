@@ -3,12 +3,11 @@ package pass
 import (
 	"context"
 	"fmt"
-	filesync "sftpconnector/sync"
 	"time"
-)
 
-// hintDiscards is the advice for a file that is read and discarded in each pass.
-const hintDiscards = "If nobody writes to the file, its server tells of it in a way that cannot be relied on: have its administrator look at the times and sizes that it gives."
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
+)
 
 // discard counts a file whose copy was thrown away because it changed while it was
 // read. It waits for the next pass; when several in a row did so at the same size, it
@@ -43,17 +42,7 @@ func (p *Pass) discard(ctx context.Context, e filesync.Entry, cause error) error
 	text := fmt.Sprintf("read and discarded %d times in a row: %v", f.Discards, cause)
 	p.failed.Add(1)
 	p.stuck.Add(1)
-	p.list(e.Name, text, hintDiscards)
+	p.list(e.Name, text, plan.HintDiscards)
 	p.decide(e, filesync.StateFailed, text)
 	return nil
-}
-
-// restless counts a file that had another time in each of several passes, at the same
-// size: waiting for it to stand still would change nothing.
-func (p *Pass) restless(e filesync.Entry) {
-	text := fmt.Sprintf("it has another time at each look, %d passes in a row, and the same size", p.looks.restless(e.Name))
-	p.failed.Add(1)
-	p.stuck.Add(1)
-	p.list(e.Name, text, hintDiscards)
-	p.decide(e, filesync.StateFailed, text)
 }

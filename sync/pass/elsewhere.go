@@ -3,9 +3,10 @@ package pass
 import (
 	"context"
 	"fmt"
-	filesync "sftpconnector/sync"
 	"sync"
 	"sync/atomic"
+
+	filesync "sftpconnector/sync"
 )
 
 // elsewhere are the files that another pass is copying.

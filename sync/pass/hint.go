@@ -6,10 +6,8 @@ import (
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
-
-// hintName is the advice for names that no destination, or not this one, takes.
-const hintName = "Have it renamed at the source."
 
 // hint says what to do about one file's failure.
 func hint(err error) string {
@@ -27,7 +25,7 @@ func hint(err error) string {
 	case errors.Is(err, filesync.ErrConflict):
 		return "Remove or rename the file at the destination, or set files.on_conflict: overwrite."
 	case filesync.IsUnsafe(err):
-		return hintName
+		return plan.HintName
 	case errors.Is(err, filesync.ErrOutside):
 		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
 	case errors.Is(err, filesync.ErrLimit):

@@ -3,9 +3,10 @@ package pass
 import (
 	"context"
 	"fmt"
-	filesync "sftpconnector/sync"
 	"strings"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 // A destination that writes files under their own names (Options.InPlace) leaves
@@ -87,11 +88,4 @@ func (p *Pass) settledInPlace(ctx context.Context, files ...*finished) {
 	if err := p.ledger.Drop(ctx, ids); err != nil {
 		p.o.Log.Warn("intents not dropped", "error", err)
 	}
-}
-
-// partOfOurs reports whether what stands under a file's own name is the part of
-// it that an interrupted copy has left, with a checkpoint.
-func (p *Pass) partOfOurs(e, standing filesync.Entry) bool {
-	_, kept := p.resumes.find(e)
-	return p.o.InPlace && kept && standing.Mode.IsRegular() && standing.Size <= e.Size
 }

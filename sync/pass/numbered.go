@@ -2,6 +2,7 @@ package pass
 
 import (
 	"context"
+
 	filesync "sftpconnector/sync"
 )
 
@@ -13,8 +14,8 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 	var fresh []*candidate
 	var targets []string
 	for i := range cands {
-		if c := &cands[i]; !c.delivered {
-			fresh, targets = append(fresh, c), append(targets, c.target)
+		if c := &cands[i]; !c.delivered() {
+			fresh, targets = append(fresh, c), append(targets, c.Destination)
 		}
 	}
 	if len(fresh) == 0 {
@@ -40,10 +41,10 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 // halves the way back to the last that was taken. The number before the one it
 // finds is taken; those that readers have freed further down may stay unused.
 func (p *Pass) number(ctx context.Context, c *candidate) error {
-	name := c.target
+	name := c.Destination
 	free := func(n int) (bool, error) {
 		p.aimAt(c, filesync.Numbered(name, n))
-		looks, err := p.dst.Stat(ctx, []string{c.target})
+		looks, err := p.dst.Stat(ctx, []string{c.Destination})
 		return err == nil && looks[0].Err != nil, err
 	}
 	taken, found := 1, 2

@@ -16,6 +16,7 @@ import (
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
 // Options are the settings of a pass.
@@ -90,6 +91,7 @@ const (
 // Pass is one pass over a source. Make one with New and Run it once.
 type Pass struct {
 	o      Options
+	rules  plan.Rules
 	src    *reopening
 	dst    filesync.Destination
 	ledger filesync.Ledger
@@ -157,6 +159,10 @@ func New(first filesync.Source, open OpenSource, dst filesync.Destination, ledge
 		after:      make(chan []filesync.Record, 4),
 		large:      make(chan struct{}, largeCopies),
 	}
+	p.rules = plan.Rules{
+		Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
+		Overwrite: o.Overwrite, Once: o.Once, Fresh: o.Fresh, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
+	}
 	p.foretold, p.confirmed = newGrouped(ledger.Foretell), newGrouped(p.confirmAll)
 	return p
 }
@@ -223,7 +229,7 @@ func (p *Pass) run(ctx context.Context) error {
 		}
 		// Where the pass brings back what is missing at the destination, an
 		// original goes only after a look at its copy.
-		if p.o.Mode != filesync.Request && !p.bringsBack() {
+		if p.o.Mode != filesync.Request && !p.rules.BringsBack() {
 			if err := p.afterEarlier(ctx); err != nil {
 				return err
 			}
@@ -454,6 +460,6 @@ func (p *Pass) decideTarget(e filesync.Entry, s filesync.State, target, reason s
 // decideRecorded is decideTarget for a file that the ledger has as delivered.
 func (p *Pass) decideRecorded(e filesync.Entry, r filesync.Record, target, reason string) {
 	if p.o.OnDecision != nil {
-		p.o.OnDecision(filesync.Decision{Entry: e, State: stateOf(r), Target: target, Reason: reason, Unverified: r.Unverified()})
+		p.o.OnDecision(filesync.Decision{Entry: e, State: r.State(), Target: target, Reason: reason, Unverified: r.Unverified()})
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
-	filesync "sftpconnector/sync"
 	"sync"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 // maxLooks bounds the files that wait at one time, to about 64 MB. Those beyond

@@ -2,10 +2,11 @@ package pass
 
 import (
 	"fmt"
-	filesync "sftpconnector/sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 func TestReady(t *testing.T) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"slices"
 	"time"
+
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
 // recoverLast finishes what a killed pass left: batches that were about to get
@@ -269,7 +271,7 @@ func (p *Pass) removed(r filesync.Record, original, standing filesync.Look) (aft
 		return filesync.AfterOwed, true // its receiver may have taken the copy
 	case standing.Err != nil && !gone(standing):
 		return filesync.AfterDone, false
-	case standing.Err == nil && wrote(r, r.Delivery.Target.Name, standing.Entry):
+	case standing.Err == nil && plan.Wrote(r, r.Delivery.Target.Name, standing.Entry):
 		return filesync.AfterCompare, true
 	case p.o.Discerning:
 		return filesync.AfterOwed, true // its reader has taken or changed the copy

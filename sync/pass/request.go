@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"slices"
 	"strings"
+
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
 // startOf is where the walk of a selection begins: the directory that all
@@ -52,7 +54,7 @@ func (p *Pass) bygone(ctx context.Context) error {
 			return err
 		}
 		for i, r := range recs {
-			if standing[i].Err == nil && wrote(r, targets[i], standing[i].Entry) {
+			if standing[i].Err == nil && plan.Wrote(r, targets[i], standing[i].Entry) {
 				p.present.Add(1)
 				p.decideRecorded(r.Delivery.Source, r, targets[i], "delivered earlier, gone from the source, stands at the destination")
 			}

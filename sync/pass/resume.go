@@ -5,8 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	filesync "sftpconnector/sync"
 	"sync"
+
+	filesync "sftpconnector/sync"
 )
 
 // resumes are the copies that were interrupted in earlier passes and kept.

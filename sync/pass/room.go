@@ -2,9 +2,10 @@ package pass
 
 import (
 	"context"
-	filesync "sftpconnector/sync"
 	"sync"
 	"sync/atomic"
+
+	filesync "sftpconnector/sync"
 )
 
 // Files that are written side by side take the room of a full destination from
@@ -86,9 +87,9 @@ func (p *Pass) tryAlone(ctx context.Context, e filesync.Entry) error {
 		return err
 	}
 	p.rows.Add(recs[0])
-	c := candidate{e: e, rec: recs[0], delivered: recs[0].Delivered(e)}
-	p.aimAt(&c, p.target(e.Name))
-	if err := p.aim(ctx, []candidate{c}, released); err != nil {
+	c := p.candidate(e, recs[0])
+	c.Stillness = stoodStill
+	if err := p.aim(ctx, []candidate{*c}, released); err != nil {
 		return err
 	}
 	return p.elsewhere.idle(ctx)

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	filesync "sftpconnector/sync"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	filesync "sftpconnector/sync"
 )
 
 // A pass that meets files which have to stand still a little longer looks at all

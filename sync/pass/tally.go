@@ -1,9 +1,10 @@
 package pass
 
 import (
-	filesync "sftpconnector/sync"
 	"sync"
 	"sync/atomic"
+
+	filesync "sftpconnector/sync"
 )
 
 // tally counts what becomes of files. It may be used concurrently.

@@ -1,9 +1,10 @@
 package pass
 
 import (
-	filesync "sftpconnector/sync"
 	"slices"
 	"sync"
+
+	filesync "sftpconnector/sync"
 )
 
 // Bounds on the directories that wait to be listed. Their names are kept once,

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	filesync "sftpconnector/sync"
 	"strings"
 	"testing"
+
+	filesync "sftpconnector/sync"
 )
 
 // The log tells of a failure once, of another cause, and of the end; a directory

@@ -2,8 +2,9 @@ package pass
 
 import (
 	"context"
-	filesync "sftpconnector/sync"
 	"slices"
+
+	filesync "sftpconnector/sync"
 )
 
 // verifyEarlier asks the source again about files that were delivered unverified: it may
