@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"iter"
 	"time"
+
+	"sftpconnector/status"
 )
 
 // Entry is what a store says of one file or directory.
@@ -251,6 +253,13 @@ var (
 	// ErrLimit: a listing went past what one directory or one tree may hold.
 	ErrLimit = errors.New("past the limit")
 )
+
+// IsUnavailable reports whether err concerns the whole source or destination, so that
+// going on with other files makes no sense.
+func IsUnavailable(err error) bool {
+	_, ok := errors.AsType[*status.Error](err)
+	return ok
+}
 
 // Untouched marks an error of a Consumer: the original was surely not touched.
 func Untouched(err error) error { return &untouched{err} }

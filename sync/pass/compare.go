@@ -3,19 +3,17 @@ package pass
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
-	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/plan"
 )
 
-// candidate is a file on its way to a decision about its name at the destination.
+// candidate is a file about which is decided.
 type candidate struct {
 	plan.Facts
-	key   string // what the name must not share; "" where names cannot collide
-	claim string // what it holds while it is on its way
+	key string // what the name must not share; "" where names cannot collide
+	now int64  // of the queue, before the record was read
 }
 
 func (c *candidate) delivered() bool { return c.Record.Delivered(c.Listed) }
@@ -33,7 +31,7 @@ func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool
 	for i, e := range entries {
 		names[i] = e.Name
 	}
-	released := p.claims.byOthers(p)
+	now := p.now()
 	recs, err := p.ledger.Find(ctx, names)
 	if err != nil {
 		return err
@@ -45,6 +43,7 @@ func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool
 	for i, e := range entries {
 		p.rows.Add(recs[i])
 		c := p.candidate(e, recs[i])
+		c.now = now
 		switch d := p.consider(c, await); d.Action {
 		case plan.Examine:
 			cands = append(cands, *c)
@@ -55,7 +54,7 @@ func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool
 			p.leave(*c, d)
 		}
 	}
-	return p.aim(ctx, cands, released)
+	return p.decideAll(ctx, cands)
 }
 
 // candidate gathers what listing, ledger and filters say of a file.
@@ -65,7 +64,7 @@ func (p *Pass) candidate(e filesync.Entry, rec filesync.Record) *candidate {
 	if c.Excluded == "" && !c.delivered() {
 		_, c.Checkpoint = p.resumes.find(e) // what is kept of it stays
 	}
-	p.aimAt(c, p.target(e.Name))
+	p.nameIt(c, p.target(e.Name))
 	return c
 }
 
@@ -119,8 +118,8 @@ func (p *Pass) leave(c candidate, d plan.Decision) {
 	p.decide(e, d.State, d.Reason)
 }
 
-// aimAt gives a candidate its name at the destination.
-func (p *Pass) aimAt(c *candidate, target string) {
+// nameIt gives a candidate its name at the destination.
+func (p *Pass) nameIt(c *candidate, target string) {
 	c.Destination, c.key = target, ""
 	folds := p.dst.FoldsCase(p.o.Mode != filesync.Survey)
 	if p.o.Flat || folds {
@@ -146,16 +145,80 @@ func (p *Pass) wait(e filesync.Entry, reason string) {
 	p.decide(e, filesync.StateWaiting, reason)
 }
 
-// aim looks at what stands at the destination under the candidates' names.
-// released is how many claims others had released when their records were read.
-func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error {
+// decideAll looks at what stands at the destination under the candidates' names, decides
+// about them, and does what that says.
+func (p *Pass) decideAll(ctx context.Context, cands []candidate) error {
+	if err := p.gatherFacts(ctx, cands); err != nil {
+		return err
+	}
+	var found findings
+	for _, c := range cands {
+		d := plan.Decide(p.rules, c.Facts)
+		if d.Owes {
+			found.owed = append(found.owed, c.Record)
+		}
+		if d.Mended {
+			found.mended = append(found.mended, c.Listed.Name)
+		}
+		if d.Action == plan.Copy {
+			if err := p.submit(ctx, c, d); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.carryOut(ctx, c, d, &found); err != nil {
+			return err
+		}
+	}
+	return p.writeDown(ctx, found)
+}
+
+// maxGathers is how often facts are gathered anew as other passes deliver meanwhile. The
+// queue asks again about what is copied.
+const maxGathers = 4
+
+// gatherFacts finds out what stands at the destination, and reads the candidates'
+// records again if other passes have delivered since: they belong together.
+func (p *Pass) gatherFacts(ctx context.Context, cands []candidate) error {
+	for range maxGathers {
+		if err := p.lookAtDestination(ctx, cands); err != nil || len(cands) == 0 {
+			return err
+		}
+		now := p.now()
+		if now == cands[0].now {
+			break
+		}
+		names := make([]string, len(cands))
+		for i, c := range cands {
+			names[i] = c.Listed.Name
+		}
+		recs, err := p.ledger.Find(ctx, names)
+		if err != nil {
+			return err
+		}
+		for i, rec := range recs {
+			p.rows.Add(rec)
+			cands[i].Record, cands[i].now = rec, now
+			if cands[i].Stillness == nil {
+				cands[i].Stillness = stoodStill
+			}
+		}
+	}
+	return nil
+}
+
+// lookAtDestination finds out what stands under the candidates' names, and whose they
+// are.
+func (p *Pass) lookAtDestination(ctx context.Context, cands []candidate) error {
+	if len(cands) == 0 {
+		return nil
+	}
 	if p.o.KeepBoth {
 		if err := p.keepBoth(ctx, cands); err != nil {
 			return err
 		}
 	}
-	cands, err := p.claim(ctx, cands, released)
-	if err != nil || len(cands) == 0 {
+	if err := p.findOwners(ctx, cands); err != nil {
 		return err
 	}
 	names := make([]string, len(cands))
@@ -166,161 +229,97 @@ func (p *Pass) aim(ctx context.Context, cands []candidate, released int64) error
 	if err != nil {
 		return err
 	}
-	var found findings
-	for i, c := range cands {
-		c.Standing = &standing[i]
-		d := plan.Decide(p.rules, c.Facts)
-		if d.Owes {
-			found.owed = append(found.owed, c.Record)
-		}
-		if d.Mended {
-			found.mended = append(found.mended, c.Listed.Name)
-		}
-		if err := p.carryOut(ctx, c, d, &found); err != nil {
-			return err
-		}
+	for i := range cands {
+		cands[i].Standing = &standing[i]
 	}
-	if err := p.settled(ctx, found.mended, found.owed); err != nil {
+	return nil
+}
+
+// findOwners finds the files that the candidates' names belong to, where names can
+// collide.
+func (p *Pass) findOwners(ctx context.Context, cands []candidate) error {
+	if cands[0].key == "" {
+		return nil
+	}
+	keys := make([]string, len(cands))
+	for i, c := range cands {
+		keys[i] = c.key
+	}
+	owners, err := p.ledger.Owners(ctx, keys)
+	if err != nil {
 		return err
 	}
-	err = p.adopt(ctx, found.adopted)
-	for _, c := range found.adopting {
-		p.claims.release(c.claim, c.Listed.Name, p)
+	for i := range cands {
+		c := &cands[i]
+		c.Owner = owners[i]
+		if o := c.Owner; o.ID == 0 || o.Delivery.Source.Name == c.Listed.Name || !o.Gone && o.After != filesync.AfterDone {
+			continue
+		}
+		copies, err := p.dst.Stat(ctx, []string{c.Owner.Delivery.Target.Name})
+		if err != nil {
+			return err
+		}
+		c.OwnersCopy = &copies[0]
 	}
-	return err
+	return nil
 }
 
 // findings are what is to be written down of the candidates that were looked at.
 type findings struct {
-	adopted  []filesync.Delivery
-	adopting []candidate // hold their names until that is recorded
-	owed     []filesync.Record
-	mended   []string
+	adopted []filesync.Delivery
+	owed    []filesync.Record
+	mended  []string
 }
 
-// carryOut does what was decided about a candidate. Its name is free again but where
-// the file is still on its way to it.
+// carryOut does what was decided about a candidate that is not copied.
 func (p *Pass) carryOut(ctx context.Context, c candidate, d plan.Decision, found *findings) error {
 	switch {
-	case d.Action == plan.Copy:
-		return p.enqueue(ctx, c, d)
 	case d.Action == plan.Adopt:
 		p.present.Add(1)
 		p.decideTarget(c.Listed, d.State, d.Target, d.Reason)
-		found.adopted = append(found.adopted, p.adoption(c, c.Standing.Entry))
-		found.adopting = append(found.adopting, c)
-		return nil
+		target := c.Standing.Entry
+		target.Name = c.Destination
+		found.adopted = append(found.adopted, filesync.Delivery{Source: c.Listed, Target: target, Key: c.key, Adopted: true, At: time.Now()})
 	case d.State == filesync.StateFailed && d.Err != nil && !d.Held:
 		p.fail(ctx, c.Listed, d.Err) // a try of the file
 	default:
 		p.leave(c, d)
 	}
-	p.claims.release(c.claim, c.Listed.Name, p)
-	if d.NewConflict {
-		return p.recordConflict(ctx, c.Listed, d.Err)
+	if !d.NewConflict || p.o.Mode == filesync.Survey {
+		return nil
 	}
+	ids, err := p.ledger.Fail(ctx, []filesync.Failure{{Source: c.Listed, Conflict: true, Error: d.Err.Error(), At: time.Now()}})
+	if err != nil {
+		return err
+	}
+	p.rows.AddFailures(ids)
 	return nil
 }
 
-// settled writes down what turned out well: failures that are none any more,
-// and after_copy that can be done.
-func (p *Pass) settled(ctx context.Context, mended []string, owed []filesync.Record) error {
+// writeDown writes down what was found: failures that are none any more, after_copy that
+// can be done, and files that stood at the destination already.
+func (p *Pass) writeDown(ctx context.Context, found findings) error {
 	if p.o.Mode == filesync.Survey {
 		return nil
 	}
-	if len(mended) > 0 {
-		if err := p.ledger.Release(ctx, mended); err != nil {
+	if len(found.mended) > 0 {
+		if err := p.ledger.Release(ctx, found.mended); err != nil {
 			return err
 		}
 	}
-	return p.owe(ctx, owed)
-}
-
-// enqueue hands a file to the copiers.
-func (p *Pass) enqueue(ctx context.Context, c candidate, d plan.Decision) error {
-	p.filesFound.Add(1)
-	p.bytesFound.Add(c.Listed.Size)
-	p.decide(c.Listed, d.State, d.Reason)
-	if p.o.Mode == filesync.Survey {
-		p.claims.release(c.claim, c.Listed.Name, p)
-		return nil
+	if err := p.queue.Owe(ctx, found.owed); err != nil {
+		return err
 	}
-	p.elsewhere.underWay.Add(1)
-	select {
-	case p.jobs <- job{e: c.Listed, target: c.Destination, key: c.key, claim: c.claim, replaces: d.Replaces}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// clash counts a conflict that showed when a file was copied or got its name.
-func (p *Pass) clash(ctx context.Context, e filesync.Entry, err error) error {
-	p.leave(candidate{Facts: plan.Facts{Listed: e}}, plan.Conflict(err))
-	return p.recordConflict(ctx, e, err)
-}
-
-// recordConflict writes a conflict down.
-func (p *Pass) recordConflict(ctx context.Context, e filesync.Entry, err error) error {
-	if p.o.Mode == filesync.Survey {
-		return nil
-	}
-	return p.record(ctx, filesync.Failure{Source: e, Conflict: true, Error: err.Error(), At: time.Now()})
-}
-
-func (p *Pass) adoption(c candidate, standing filesync.Entry) filesync.Delivery {
-	standing.Name = c.Destination
-	return filesync.Delivery{Source: c.Listed, Target: standing, Key: c.key, Adopted: true, Pass: p.o.ID, At: time.Now(), After: p.owes(true)}
-}
-
-// owes is the after_copy that a delivery of this pass owes.
-func (p *Pass) owes(adopted bool) filesync.After {
-	switch {
-	case !p.o.AfterCopy.Any():
-		return filesync.AfterNone
-	case adopted:
-		return filesync.AfterCompare
-	}
-	return filesync.AfterOwed
-}
-
-// adopt records files that stood at the destination already.
-func (p *Pass) adopt(ctx context.Context, batch []filesync.Delivery) error {
-	if len(batch) == 0 || p.o.Mode == filesync.Survey {
-		return nil
-	}
-	// What looks foreign may have been published by this very pass since its
-	// row was looked for: a listing that started anew shows a file twice.
-	paths, names := make([]string, len(batch)), make([]string, len(batch))
-	for i, d := range batch {
-		paths[i], names[i] = d.Source.Name, d.Target.Name
-	}
-	recs, err := p.ledger.Find(ctx, paths)
+	adopted, ids, err := p.queue.Adopt(ctx, found.adopted)
 	if err != nil {
 		return err
 	}
-	foreign := batch[:0]
-	for i, err := range p.dst.Persist(ctx, names) {
-		switch {
-		case recs[i].Delivered(batch[i].Source):
-		case unavailable(err):
-			return err
-		case err != nil:
-			p.fail(ctx, batch[i].Source, err)
-		default:
-			foreign = append(foreign, batch[i])
+	p.rows.AddRows(ids)
+	for _, d := range adopted {
+		p.looks.forget(d.Source.Name)
+		if p.o.OnDelivered != nil {
+			p.o.OnDelivered(filesync.Delivered{Delivery: d})
 		}
 	}
-	ids, err := p.ledger.Commit(ctx, 0, foreign)
-	if err != nil {
-		return err
-	}
-	return p.delivered(ctx, ids, foreign, nil)
-}
-
-// unavailable reports whether err concerns the whole destination or the whole
-// source, so that going on with other files makes no sense.
-func unavailable(err error) bool {
-	_, ok := errors.AsType[*status.Error](err)
-	return ok
+	return nil
 }

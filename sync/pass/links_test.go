@@ -10,7 +10,7 @@ import (
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
-	"sftpconnector/sync/pass"
+	"sftpconnector/sync/transfer"
 )
 
 // links makes links that lead back to themselves, or to a directory above them, and
@@ -42,22 +42,22 @@ func links(t *testing.T, root string) int {
 // A link that leads nowhere but to itself is one excluded entry, whatever the server
 // answers about it.
 func TestLinkLoopsAreExcluded(t *testing.T) {
-	remote := func(e sftptest.Endpoint) pass.OpenSource {
+	remote := func(e sftptest.Endpoint) transfer.OpenSource {
 		return func(ctx context.Context) (filesync.Source, error) {
 			return sftp.Open(ctx, sftp.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
 				KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts, Root: e.Root}, nil)
 		}
 	}
-	for name, start := range map[string]func(t *testing.T) (pass.OpenSource, string){
-		"OpenSSH": func(t *testing.T) (pass.OpenSource, string) {
+	for name, start := range map[string]func(t *testing.T) (transfer.OpenSource, string){
+		"OpenSSH": func(t *testing.T) (transfer.OpenSource, string) {
 			s := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
 			return remote(s.Endpoint), s.Root
 		},
-		"ProFTPD": func(t *testing.T) (pass.OpenSource, string) {
+		"ProFTPD": func(t *testing.T) (transfer.OpenSource, string) {
 			s := sftptest.StartProFTPD(t, sftptest.ProFTPDOptions{})
 			return remote(s.Endpoint), s.Root
 		},
-		"local": func(t *testing.T) (pass.OpenSource, string) {
+		"local": func(t *testing.T) (transfer.OpenSource, string) {
 			dir := t.TempDir()
 			return func(context.Context) (filesync.Source, error) { return local.OpenSource(dir) }, dir
 		},

@@ -43,7 +43,7 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 func (p *Pass) number(ctx context.Context, c *candidate) error {
 	name := c.Destination
 	free := func(n int) (bool, error) {
-		p.aimAt(c, filesync.Numbered(name, n))
+		p.nameIt(c, filesync.Numbered(name, n))
 		looks, err := p.dst.Stat(ctx, []string{c.Destination})
 		return err == nil && looks[0].Err != nil, err
 	}
@@ -70,6 +70,6 @@ func (p *Pass) number(ctx context.Context, c *candidate) error {
 			taken = middle
 		}
 	}
-	p.aimAt(c, filesync.Numbered(name, found))
+	p.nameIt(c, filesync.Numbered(name, found))
 	return nil
 }

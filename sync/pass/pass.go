@@ -1,22 +1,20 @@
 package pass
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/singleflight"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/plan"
+	"sftpconnector/sync/transfer"
 )
 
 // Options are the settings of a pass.
@@ -73,65 +71,47 @@ type Options struct {
 	OnDecision  func(filesync.Decision)
 }
 
-// How much a pass does side by side. Listing and copying wait for the far
-// side most of the time, so these are many; large files are few, as each is
-// split over the connection's channels by itself.
+// How much a pass does side by side. Listing waits for the far side most of the time.
 const (
 	listers      = 48
 	comparers    = 2
-	copiers      = 256
-	askedCopiers = 32 // of a Request: many run side by side
-	largeCopies  = 4
-	largeFile    = 8 << 20
-	removers     = 16
 	chunkSize    = 512
 	defaultStall = 5 * time.Minute
+	lastWords    = 5 * time.Second // for what is done after a pass was cancelled
 )
 
 // Pass is one pass over a source. Make one with New and Run it once.
 type Pass struct {
 	o      Options
 	rules  plan.Rules
-	src    *reopening
+	src    *transfer.Source
 	dst    filesync.Destination
 	ledger filesync.Ledger
 	shared *Shared
 	looks  *Looks
-	claims *claims
+	queue  *transfer.Client // nil of a Survey, and before the pass has joined
+	// watched is the same, for the watchdog.
+	watched atomic.Pointer[transfer.Client]
 
 	tally
 	rows       *filesync.Seen // of the ledger, that the listing came across
 	incomplete atomic.Bool    // the listing missed something; rows.Unlisted says where
 	resumes    resumes
 	second     waiting
-	relisting  atomic.Bool  // the source is listed again, for the second look
-	relisted   atomic.Int64 // files that the second listing found
-	elsewhere  elsewhere
-	missed     sync.Map     // names that were listed and have gone since
-	released   int64        // claims of this pass that were; shared.claims guards it
-	skip       []string     // directories that are never walked
-	entries    atomic.Int64 // that were listed
-	handed     atomic.Int64 // bytes that the listings keep of their names
-	sweeping   atomic.Bool
-	littered   atomic.Bool           // a pending file could not be removed
+	relisting  atomic.Bool           // the source is listed again, for the second look
+	relisted   atomic.Int64          // files that the second listing found
+	missed     sync.Map              // names that were listed and have gone since
+	skip       []string              // directories that are never walked
+	entries    atomic.Int64          // that were listed
+	handed     atomic.Int64          // bytes that the listings keep of their names
+	joining    atomic.Bool           // the pass waits for its turn, or recovers
 	began      int64                 // the last trouble that was met before
 	noTelling  atomic.Bool           // the source could not tell of files that are unverified
-	beside     bool                  // others were under way when it began
 	noRoom     atomic.Pointer[error] // the first file's that did not fit
 	misfits    atomic.Int64          // files that did not fit
-	aside      aside                 // files that are to be tried alone
-	asking     singleflight.Group    // for the room of a directory
 	once       sync.Once             // for OnReached
 
-	// Of files that are written in place.
-	foretold  *grouped[filesync.Delivery, int64]
-	confirmed *grouped[int64, struct{}]
-
 	chunks chan []filesync.Entry
-	jobs   chan job
-	done   chan *finished
-	after  chan []filesync.Record
-	large  chan struct{}
 	abort  context.CancelCauseFunc // ends the pass
 
 	maxEntries int // in one directory
@@ -139,32 +119,22 @@ type Pass struct {
 
 // New makes a pass. The first source is open already; open makes another one
 // when that is lost. shared is the connector's.
-func New(first filesync.Source, open OpenSource, dst filesync.Destination, ledger filesync.Ledger, shared *Shared, o Options) *Pass {
-	o.CheckpointStep = cmp.Or(o.CheckpointStep, checkpointStep)
+func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destination, ledger filesync.Ledger, shared *Shared, o Options) *Pass {
 	if o.Stall == 0 {
 		o.Stall = defaultStall
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pass{
-		o: o, src: newReopening(first, open, o), dst: dst, ledger: ledger,
-		shared: shared, looks: shared.looks, claims: &shared.claims,
-		maxEntries: maxEntries,
-		rows:       filesync.NewSeen(),
-		elsewhere:  elsewhere{wake: make(chan struct{}, 1)},
-		chunks:     make(chan []filesync.Entry, 2*listers),
-		jobs:       make(chan job, 4*copiers),
-		done:       make(chan *finished, maxBatch),
-		after:      make(chan []filesync.Record, 4),
-		large:      make(chan struct{}, largeCopies),
+	return &Pass{
+		o: o, src: transfer.NewSource(first, open, o.Release, o.OnLost), dst: dst, ledger: ledger,
+		shared: shared, looks: shared.looks, maxEntries: maxEntries, rows: filesync.NewSeen(),
+		chunks: make(chan []filesync.Entry, 2*listers),
+		rules: plan.Rules{
+			Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
+			Overwrite: o.Overwrite, Once: o.Once, Fresh: o.Fresh, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
+		},
 	}
-	p.rules = plan.Rules{
-		Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
-		Overwrite: o.Overwrite, Once: o.Once, Fresh: o.Fresh, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
-	}
-	p.foretold, p.confirmed = newGrouped(ledger.Foretell), newGrouped(p.confirmAll)
-	return p
 }
 
 // Progress is a look at the pass from outside; it may be called at any time.
@@ -175,15 +145,14 @@ func (p *Pass) Progress() filesync.Progress { return p.progress() }
 // committed, a large interrupted copy is kept for the next pass.
 func (p *Pass) Run(ctx context.Context) filesync.Result {
 	started := time.Now()
-	p.began = p.shared.told.now()
-	defer p.src.Close()
+	p.began = p.shared.troubles.now()
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
 	stop := p.watch(ctx)
 
-	err := p.run(ctx)
+	littered, err := p.joinAndRun(ctx)
 	stop()
-	if l, ok := p.dst.(filesync.Litterer); errors.Is(err, filesync.ErrDisconnected) || p.littered.Load() || ok && l.Littered() {
+	if l, ok := p.dst.(filesync.Litterer); errors.Is(err, filesync.ErrDisconnected) || littered || ok && l.Littered() {
 		p.litter(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
@@ -192,7 +161,7 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && r.Files.Fruitless(p.irregular.Load())
 	if err == nil && p.o.Mode != filesync.Survey && p.o.Mode != filesync.Request {
-		p.shared.told.over(p)
+		p.shared.troubles.over(p)
 	}
 	switch {
 	case err == nil && r.Files.Clean():
@@ -216,21 +185,39 @@ func (p *Pass) litter(ctx context.Context) {
 	}
 }
 
+// joinAndRun runs the pass as one of those that use the connector's queue. A Survey
+// copies nothing, and does not. littered says that pending files may have been left.
+func (p *Pass) joinAndRun(ctx context.Context) (littered bool, err error) {
+	if p.o.Mode == filesync.Survey {
+		defer p.src.Close()
+		return false, p.run(ctx)
+	}
+	p.joining.Store(true)
+	queue, err := p.shared.queue.Join(ctx, transfer.Ends{Source: p.src, Destination: p.dst, Ledger: p.ledger}, p, transfer.Options{
+		Pass: p.o.ID, Mode: p.o.Mode, Overwrite: p.o.Overwrite, Once: p.o.Once, InPlace: p.o.InPlace,
+		Fresh: p.o.Fresh, Discerning: p.o.Discerning, AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun,
+		CheckpointStep: p.o.CheckpointStep, Log: p.o.Log,
+	})
+	p.joining.Store(false)
+	if err != nil {
+		return false, err
+	}
+	p.queue, p.src, p.dst = queue, queue.Source(), queue.Destination()
+	p.watched.Store(queue)
+	err = p.run(ctx)
+	return queue.Leave(), err
+}
+
 // run is the pass, step by step.
-func (p *Pass) run(ctx context.Context) error {
-	if p.o.Mode != filesync.Survey {
-		defer p.shared.leave(p)
-		if err := p.shared.enter(ctx, p, p.recoverLast); err != nil {
-			return err
-		}
-		var err error
+func (p *Pass) run(ctx context.Context) (err error) {
+	if p.queue != nil {
 		if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 			return err
 		}
 		// Where the pass brings back what is missing at the destination, an
 		// original goes only after a look at its copy.
 		if p.o.Mode != filesync.Request && !p.rules.BringsBack() {
-			if err := p.afterEarlier(ctx); err != nil {
+			if err := p.queue.DisposeEarlier(ctx); err != nil {
 				return err
 			}
 		}
@@ -242,7 +229,7 @@ func (p *Pass) run(ctx context.Context) error {
 		p.looks.begin()
 	}
 	started := time.Now()
-	if err := p.stages(ctx); err != nil {
+	if err := p.listAndSubmit(ctx); err != nil {
 		return err
 	}
 	if full := p.noRoom.Load(); full != nil {
@@ -259,6 +246,24 @@ func (p *Pass) run(ctx context.Context) error {
 		return err
 	}
 	return p.ledger.Gone(ctx, p.rows, started, time.Now())
+}
+
+// listAndSubmit lists the source, decides about its files, has those copied that are to
+// be, and waits for that.
+//
+//	walk → chunks → compare → queue
+func (p *Pass) listAndSubmit(ctx context.Context) error {
+	if err := p.listAndCompare(ctx, p.o.AwaitSettle); err != nil {
+		return err
+	}
+	p.listed.Store(true)
+	if err := p.secondLook(ctx); err != nil {
+		return err
+	}
+	if p.queue == nil {
+		return nil
+	}
+	return p.queue.Wait(ctx)
 }
 
 // setAside finds the directories that are not walked: what was moved there
@@ -284,46 +289,6 @@ func (p *Pass) setAside(ctx context.Context) error {
 	return nil
 }
 
-// stages runs the steps side by side, each fed by the one before:
-//
-//	walk → chunks → compare → jobs → copy → done → commit → after
-func (p *Pass) stages(ctx context.Context) error {
-	// The back half outlives a cancelled front half for a moment, so that what
-	// was copied whole is committed.
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-
-	var back errgroup.Group
-	back.Go(func() error {
-		defer close(p.after)
-		return p.commitAll(late)
-	})
-	back.Go(func() error { return p.afterAll(ctx, late) })
-
-	front, fctx := errgroup.WithContext(ctx)
-	front.Go(func() error {
-		defer close(p.jobs)
-		if err := p.listAndCompare(fctx, p.o.AwaitSettle); err != nil {
-			return err
-		}
-		p.listed.Store(true)
-		if err := p.secondLook(fctx); err != nil {
-			return err
-		}
-		return p.awaitOthers(fctx)
-	})
-	workers := copiers
-	if p.o.Mode == filesync.Request {
-		workers = askedCopiers
-	}
-	for range workers {
-		front.Go(func() error { return p.copyAll(fctx) })
-	}
-	err := front.Wait()
-	close(p.done)
-	return errors.Join(err, back.Wait())
-}
-
 // listAndCompare lists the source and decides about its files. With await, those
 // that have to stand still a little longer are put aside for the second look.
 func (p *Pass) listAndCompare(ctx context.Context, await bool) error {
@@ -346,10 +311,25 @@ func (p *Pass) listAndCompare(ctx context.Context, await bool) error {
 }
 
 // resting reports whether the pass has reason to make no progress.
-func (p *Pass) resting() bool { return p.second.asleep.Load() || p.sweeping.Load() }
+func (p *Pass) resting() bool { return p.second.asleep.Load() || p.joining.Load() }
 
-// watch ends a pass that makes no progress. One that waits for others makes
-// theirs.
+// pulse is all that moves while a pass, or one that it waits for, makes progress.
+type pulse struct {
+	progress filesync.Progress
+	counts   filesync.Counts
+	entries  int64
+	queue    int64
+}
+
+func (p *Pass) pulse() pulse {
+	now := pulse{progress: p.progress(), counts: p.counts(), entries: p.entries.Load()}
+	if q := p.watched.Load(); q != nil {
+		now.queue = q.Pulse()
+	}
+	return now
+}
+
+// watch ends a pass that makes no progress.
 func (p *Pass) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	finished := make(chan struct{})
@@ -358,16 +338,13 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 		tick := time.NewTicker(p.o.Stall / 8)
 		defer tick.Stop()
 		last, since := p.pulse(), time.Now()
-		var others int64
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
-			was := others
-			others = p.shared.othersPulse(p)
-			if now := p.pulse(); now != last || p.resting() || p.elsewhere.waits.Load() && others != was {
+			if now := p.pulse(); now != last || p.resting() {
 				last, since = now, time.Now()
 				continue
 			}
@@ -379,70 +356,6 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 		}
 	}()
 	return func() { cancel(); <-finished }
-}
-
-// fail records that a file could not be done: its state, its try, its place
-// in the result. What is not the file's own fault is not a try.
-func (p *Pass) fail(ctx context.Context, e filesync.Entry, err error) {
-	if p.o.Mode == filesync.Request && errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, e) {
-		p.miss(e)
-		return
-	}
-	p.failed.Add(1)
-	p.list(e.Name, err.Error(), hint(err))
-	p.decide(e, filesync.StateFailed, err.Error())
-	if p.o.Mode == filesync.Survey {
-		return
-	}
-	if errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, e) {
-		return
-	}
-	p.try(ctx, e, err)
-}
-
-// miss notes that a listed file has gone from the source: another pass may have
-// delivered and removed it.
-func (p *Pass) miss(e filesync.Entry) {
-	p.missed.Store(e.Name, true)
-	p.exclude(e, "it went away meanwhile")
-}
-
-// vanished reports whether the source has the file no more. Some servers list
-// names that they cannot open.
-func (p *Pass) vanished(ctx context.Context, e filesync.Entry) bool {
-	looks, err := p.src.Relist(ctx, []filesync.Entry{e})
-	return err == nil && errors.Is(looks[0].Err, fs.ErrNotExist)
-}
-
-// try counts a try of the file in the ledger.
-func (p *Pass) try(ctx context.Context, e filesync.Entry, err error) {
-	found, ferr := p.ledger.Find(ctx, []string{e.Name})
-	if ferr != nil {
-		p.abort(ferr)
-		return
-	}
-	f := filesync.Failure{Source: e, Tries: 1, Error: err.Error(), At: time.Now()}
-	if last := found[0]; last.FailureID != 0 && !last.Failure.Conflict && last.Failure.Source.SameVersion(e) {
-		f.Tries += last.Failure.Tries
-		if (p.o.Mode == filesync.Request || p.o.Rerun) && f.At.Before(last.Failure.Next) {
-			f.Tries-- // many requests in a row are no more than one try, nor are the runs of a pass
-		}
-	}
-	f.Quarantined = f.Tries >= filesync.MaxTries
-	f.Next = f.At.Add(filesync.RetryAfter(f.Tries))
-	if ferr := p.record(ctx, f); ferr != nil {
-		p.abort(ferr)
-	}
-}
-
-// record writes a failure and notes that its file was seen.
-func (p *Pass) record(ctx context.Context, f filesync.Failure) error {
-	ids, err := p.ledger.Fail(ctx, []filesync.Failure{f})
-	if err != nil {
-		return err
-	}
-	p.rows.AddFailures(ids)
-	return nil
 }
 
 // decide tells the observer of a decision.

@@ -20,6 +20,7 @@ import (
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 	"sftpconnector/sync/pass"
+	"sftpconnector/sync/transfer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +37,7 @@ type bench struct {
 	ledger *ledger.Ledger
 	memory *ledger.Connector
 	shared *pass.Shared
-	open   pass.OpenSource
+	open   transfer.OpenSource
 	to     filesync.Destination // nil: the directory
 	limit  func(*pass.Pass)     // before each pass; may be nil
 	passes atomic.Int64         // that request tests ran, of ids beyond the ledger's

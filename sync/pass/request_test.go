@@ -17,6 +17,7 @@ import (
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
+	"sftpconnector/sync/transfer"
 )
 
 // asked is what a request was told about files: the last state of each, and how
@@ -88,7 +89,7 @@ func (b *bench) run(ctx context.Context, mode filesync.Mode, sel *filesync.Selec
 		if dst, err = local.Open(b.dir, b.ledger.Owner()); err != nil {
 			b.t.Fatal(err)
 		}
-		defer dst.Close()
+		b.t.Cleanup(func() { dst.Close() }) // others may go on with it
 	}
 	src, err := b.open(ctx)
 	if err != nil {
@@ -227,7 +228,7 @@ func TestRequestGoesFirst(t *testing.T) {
 			})
 		})
 		first := <-reading
-		for range pass.Copiers - 1 {
+		for range transfer.MaxCopies - 1 {
 			<-reading
 		}
 		close(busy)

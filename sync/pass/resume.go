@@ -54,7 +54,7 @@ func (p *Pass) dropResumes(ctx context.Context) error {
 		if err == nil {
 			err = pending.Abort(ctx)
 		}
-		if unavailable(err) {
+		if filesync.IsUnavailable(err) {
 			return err
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

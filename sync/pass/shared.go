@@ -1,96 +1,18 @@
 package pass
 
-import (
-	"context"
-	"sync"
-
-	"golang.org/x/time/rate"
-)
+import "sftpconnector/sync/transfer"
 
 // Shared is what the passes of one connector have in common: those that follow
 // each other, and those that run side by side. Make one with NewShared for each
 // connector of a process; it may be used concurrently.
 type Shared struct {
-	looks   *Looks
-	claims  claims
-	room    room
-	told    troubles
-	limiter *rate.Limiter // nil: no limit
-
-	turn chan struct{} // has room for one: who enters
-
-	mu        sync.Mutex
-	passes    map[*Pass]struct{} // under way
-	recovered bool               // one of them has looked after what was left behind
-	pulses    int64              // how often othersPulse was asked for
+	looks    *Looks
+	troubles troubles
+	queue    *transfer.Queue
 }
 
 // NewShared makes the common part of a connector's passes. Together they read
 // at most so many bytes a second; 0 is no limit.
 func NewShared(bytesPerSecond int64) *Shared {
-	return &Shared{
-		looks: newLooks(), claims: claims{by: map[string]*claim{}}, limiter: newLimiter(bytesPerSecond),
-		turn: make(chan struct{}, 1), passes: map[*Pass]struct{}{},
-	}
-}
-
-// enter lets a pass begin. The first of those that run side by side recovers
-// what a killed program left; the others wait for that, as it would take what
-// they write for left behind.
-func (s *Shared) enter(ctx context.Context, p *Pass, recover func(context.Context) error) error {
-	p.elsewhere.waits.Store(true) // the first one may take its time
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	p.elsewhere.waits.Store(false)
-	s.mu.Lock()
-	s.passes[p] = struct{}{}
-	recovered := s.recovered
-	s.mu.Unlock()
-	if recovered {
-		p.beside = true
-		if p.o.Rerun {
-			return p.recoverIntents(ctx)
-		}
-		return nil
-	}
-	if err := recover(ctx); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.recovered = true
-	return nil
-}
-
-// leave ends a pass: what it claimed is free.
-func (s *Shared) leave(p *Pass) {
-	s.claims.releaseAll(p)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.passes, p)
-	if len(s.passes) == 0 {
-		s.recovered = false
-	}
-}
-
-// othersPulse is a number that changes as other passes than p make progress, and
-// while one of them has reason to make none.
-func (s *Shared) othersPulse(p *Pass) (sum int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pulses++
-	for o := range s.passes {
-		switch {
-		case o == p:
-		case o.resting():
-			sum += s.pulses
-		default:
-			sum += o.entries.Load() + o.bytesWritten.Load() + o.compared.Load() + o.copied.Load() + o.failed.Load()
-		}
-	}
-	return sum
+	return &Shared{looks: newLooks(), queue: transfer.New(bytesPerSecond)}
 }

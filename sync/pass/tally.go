@@ -13,7 +13,6 @@ type tally struct {
 	failed, conflict, quarantined, unsafe       atomic.Int64
 	unverified, stuck, irregular                atomic.Int64
 	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
-	compared                                    atomic.Int64 // bytes of adopted files
 	again                                       atomic.Int64
 	listed                                      atomic.Bool
 
@@ -41,15 +40,6 @@ func (t *tally) progress() filesync.Progress {
 		ListingDone: t.listed.Load(), Doing: doing,
 	}
 }
-
-// pulse is all that moves while a pass makes progress.
-type pulse struct {
-	progress filesync.Progress
-	counts   filesync.Counts
-	compared int64
-}
-
-func (t *tally) pulse() pulse { return pulse{t.progress(), t.counts(), t.compared.Load()} }
 
 // at says what the pass is doing, for the watchdog and the pages.
 func (t *tally) at(doing string) {

@@ -41,7 +41,7 @@ func (p *Pass) list(name, text, hint string) {
 func (p *Pass) listFailure(f filesync.FileFailure) {
 	p.tally.listFailure(f)
 	if p.o.Mode != filesync.Survey {
-		p.shared.told.tell(p, f)
+		p.shared.troubles.tell(p, f)
 	}
 }
 

@@ -18,12 +18,12 @@ func TestTroublesAreToldOnce(t *testing.T) {
 	shared := NewShared(0)
 	pass := func(id string, mode filesync.Mode, failures ...filesync.FileFailure) string {
 		log.Reset()
-		p := &Pass{shared: shared, began: shared.told.now(), o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		p := &Pass{shared: shared, began: shared.troubles.now(), o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 		for _, f := range failures {
 			p.listFailure(f)
 		}
 		if mode == filesync.Automatic {
-			shared.told.over(p)
+			shared.troubles.over(p)
 		}
 		var said []string
 		for line := range strings.Lines(log.String()) {
@@ -71,16 +71,16 @@ func TestTroubleMetBySeveralPasses(t *testing.T) {
 	var log bytes.Buffer
 	shared := NewShared(0)
 	pass := func(id string) *Pass {
-		return &Pass{shared: shared, began: shared.told.now(), o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		return &Pass{shared: shared, began: shared.troubles.now(), o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 	}
 	automatic, request := pass("1"), pass("2")
 	automatic.list("a.csv", "denied", "")
 	request.list("a.csv", "denied", "")
-	shared.told.over(automatic)
+	shared.troubles.over(automatic)
 	if strings.Contains(log.String(), "fails no more") {
 		t.Error(log.String())
 	}
-	shared.told.over(pass("3"))
+	shared.troubles.over(pass("3"))
 	if n := strings.Count(log.String(), "fails no more"); n != 1 {
 		t.Errorf("%d times: %s", n, log.String())
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/transfer"
 )
 
 // Bounds on what one listing may hold, so that an endless one ends.
@@ -63,10 +64,10 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errReopened) && relists < maxRelists:
+		case errors.Is(err, transfer.ErrReopened) && relists < maxRelists:
 			handed.again()
 			continue
-		case ctx.Err() != nil || unavailable(err) || errors.Is(err, errReopened):
+		case ctx.Err() != nil || filesync.IsUnavailable(err) || errors.Is(err, transfer.ErrReopened):
 			return fmt.Errorf("list /%s: %w", d.name, err)
 		case d.name == "":
 			return rootError(err)
@@ -215,7 +216,7 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e filesync.En
 		case err == nil && len(end) > filesync.MaxPath:
 			p.refuse(e, filesync.ErrPathLong)
 			return e, false
-		case unavailable(err):
+		case filesync.IsUnavailable(err):
 			p.abort(err)
 			return e, false
 		case err != nil:

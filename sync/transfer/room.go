@@ -1,4 +1,4 @@
-package pass
+package transfer
 
 import (
 	"cmp"
@@ -37,7 +37,7 @@ func reserveOf(r filesync.Room) int64 {
 // the first write finds out.
 func isKnown(r filesync.Room) bool { return 0 < r.Free && r.Free <= r.Total }
 
-// room is what the passes of a connector know of the room at their destination.
+// room is what is known of the room at a destination.
 type room struct {
 	mu      sync.Mutex
 	begun   int64                 // bytes of all files that were begun, but for those given up
@@ -141,61 +141,62 @@ func (m *room) end(r *reservation, err error) {
 
 // reserve makes sure that there is room for a file, as far as the destination
 // can tell. Its error is a refusal, or the context's.
-func (p *Pass) reserve(ctx context.Context, f *finished) (*reservation, error) {
-	r := &reservation{dir: dirOf(f.target), size: f.e.Size, need: f.e.Size}
-	if last, ok := p.resumes.find(f.e); ok {
-		r.need -= last.Prefix
-	} else if p.o.InPlace && f.replaces != nil {
-		r.need -= f.replaces.Size
+func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
+	e := f.file.Entry
+	v := &reservation{dir: dirOf(f.file.Name), size: e.Size, need: e.Size}
+	if last := f.file.Checkpoint; last != nil {
+		v.need -= last.Prefix
+	} else if f.client.o.InPlace && f.file.Replaces != nil {
+		v.need -= f.file.Replaces.Size
 	}
-	r.need = max(0, r.need+roomUnit-1) &^ (roomUnit - 1)
-	m := &p.shared.room
-	if until := m.holds(r, p.o.Mode.Ensures()); !until.IsZero() {
-		return nil, refused(f.e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
+	v.need = max(0, v.need+roomUnit-1) &^ (roomUnit - 1)
+	m := &r.q.room
+	if until := m.holds(v, f.client.o.Mode.Ensures()); !until.IsZero() {
+		return nil, refused(e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
 	}
-	d, ok := p.dst.(filesync.Roomer)
+	d, ok := r.dst.(filesync.Roomer)
 	if !ok {
-		return r, nil
+		return v, nil
 	}
-	if told, ok := m.known(r.dir); ok {
-		if _, ok = m.take(r, told); ok {
-			return r, nil
+	if told, ok := m.known(v.dir); ok {
+		if _, ok = m.take(v, told); ok {
+			return v, nil
 		}
 	}
-	told, err := p.askRoom(ctx, d, r.dir)
+	told, err := r.askRoom(d, v.dir)
 	if err != nil {
 		return nil, err
 	}
-	left, ok := m.take(r, told)
+	left, ok := m.take(v, told)
 	if !ok {
-		text := fmt.Sprintf("it needs %s, and %s are free", inBytes(r.need), inBytes(told.Free))
+		text := fmt.Sprintf("it needs %s, and %s are free", inBytes(v.need), inBytes(told.Free))
 		if others := told.Free - reserveOf(told.Room) - left; others > roomUnit {
 			text += fmt.Sprintf(", less %s for files under way", inBytes(others))
 		}
 		if reserveOf(told.Room) > 0 {
 			text += fmt.Sprintf("; %s stay in reserve", inBytes(reserveOf(told.Room)))
 		}
-		return nil, refused(f.e, text)
+		return nil, refused(e, text)
 	}
-	return r, nil
+	return v, nil
 }
 
 // askRoom has the destination tell the room of a directory, once for all copiers
 // that want to know.
-func (p *Pass) askRoom(ctx context.Context, d filesync.Roomer, dir string) (roomOf, error) {
-	told, err, _ := p.asking.Do(dir, func() (any, error) {
-		m := &p.shared.room
+func (r *run) askRoom(d filesync.Roomer, dir string) (roomOf, error) {
+	told, err, _ := r.asking.Do(dir, func() (any, error) {
+		m := &r.q.room
 		m.mu.Lock()
 		begun, promised := m.begun, m.promised()
 		m.mu.Unlock()
-		r, err := d.Room(ctx, dir)
-		if ctx.Err() != nil {
-			return roomOf{}, context.Cause(ctx)
+		room, err := d.Room(r.ctx, dir)
+		if r.ctx.Err() != nil {
+			return roomOf{}, context.Cause(r.ctx)
 		}
 		if err != nil {
-			r = filesync.Room{}
+			room = filesync.Room{}
 		}
-		return m.learn(dir, r, begun, promised), nil
+		return m.learn(dir, room, begun, promised), nil
 	})
 	return told.(roomOf), err
 }
@@ -210,15 +211,6 @@ func (r *refusal) Is(target error) bool { return target == filesync.ErrFull }
 func isRefusal(err error) bool {
 	_, ok := errors.AsType[*refusal](err)
 	return ok
-}
-
-// misfitsOf bounds how many files that found no room like this one are tried again:
-// a refusal costs little.
-func misfitsOf(err error) int {
-	if isRefusal(err) {
-		return maxAside
-	}
-	return maxMisfits
 }
 
 func refused(e filesync.Entry, text string) error {
@@ -240,15 +232,15 @@ type watched struct {
 
 // watchRoom has the room looked at again while the file is written. What it
 // gives is to be called before the file ends.
-func (p *Pass) watchRoom(ctx context.Context, r *reservation, w *extents) (stop func()) {
-	r.file.Store(w)
-	d, ok := p.dst.(filesync.Roomer)
-	if !ok || r.step == 0 {
+func (r *run) watchRoom(ctx context.Context, v *reservation, w *extents) (stop func()) {
+	v.file.Store(w)
+	d, ok := r.dst.(filesync.Roomer)
+	if !ok || v.step == 0 {
 		return func() {}
 	}
-	x := &watched{Pending: w.pending, step: r.step, m: &p.shared.room}
+	x := &watched{Pending: w.pending, step: v.step, m: &r.q.room}
 	x.look = func() error {
-		now, err := d.Room(ctx, r.dir)
+		now, err := d.Room(ctx, v.dir)
 		if err != nil || !isKnown(now) || now.Free >= reserveOf(now)/2 {
 			return nil
 		}
@@ -278,7 +270,7 @@ func (x *watched) WriteAt(b []byte, off int64) (int, error) {
 		})
 	case unseen >= maxUnseen*x.step: // no further before that is known
 		x.m.looking.Lock()
-		x.m.looking.Unlock()
+		x.m.looking.Unlock() //nolint:staticcheck // waits for the look
 	}
 	return n, err
 }
@@ -339,4 +331,45 @@ func (m *room) holds(r *reservation, atOnce bool) time.Time {
 	last.next = now.Add(filesync.RetryAfter(last.tries))
 	m.misfits[r.dir] = last
 	return time.Time{}
+}
+
+// Files that are written side by side take the room of a full destination from
+// each other, until all of them give it up. Those that found none while others
+// were written are put aside, and tried one by one once nothing else is to be copied.
+
+// Bounds on the files that are put aside. A refusal costs little, so that there may be
+// more of those.
+const (
+	maxAside   = 256
+	maxMisfits = 64
+)
+
+// enterWriting notes that a file is about to be written. What it gives is called when
+// that has ended, and reports whether another one was written meanwhile.
+func (r *run) enterWriting() (leave func() (beside bool)) {
+	beside, nth := r.writing.Add(1) > 1, r.everBegun.Add(1)
+	return func() bool {
+		r.writing.Add(-1)
+		return beside || r.everBegun.Load() != nth
+	}
+}
+
+// putAside keeps a file that found no room beside others for later, once. It reports
+// whether it did.
+func (r *run) putAside(j *job, beside bool, err error) bool {
+	limit := maxMisfits
+	if isRefusal(err) {
+		limit = maxAside
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !beside || j.alone || r.setAside >= limit {
+		return false
+	}
+	r.setAside++
+	r.copied(j)
+	j.begun = false
+	r.aside = append(r.aside, j)
+	r.dispatch()
+	return true
 }

@@ -1,4 +1,4 @@
-package pass
+package transfer
 
 import (
 	"context"
@@ -14,20 +14,20 @@ import (
 // recoverLast finishes what a killed pass left: batches that were about to get
 // their names, removals of which nobody knows whether they were done, and
 // pending files.
-func (p *Pass) recoverLast(ctx context.Context) error {
-	p.at("looking after the last pass")
-	if err := p.recoverIntents(ctx); err != nil {
+func (c *Client) recoverLast(ctx context.Context) error {
+	c.s.Doing("looking after the last pass")
+	if err := c.recoverIntents(ctx); err != nil {
 		return err
 	}
-	if p.o.AfterCopy.Any() {
-		if err := p.recoverRemovals(ctx); err != nil {
+	if c.o.AfterCopy.Any() {
+		if err := c.recoverRemovals(ctx); err != nil {
 			return err
 		}
 	}
-	if !p.o.Sweep {
+	if !c.o.Sweep {
 		return nil
 	}
-	kept, err := p.ledger.Checkpoints(ctx)
+	kept, err := c.r.ledger.Checkpoints(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,21 +35,17 @@ func (p *Pass) recoverLast(ctx context.Context) error {
 	for _, k := range kept {
 		keep[k.Checkpoint.ID] = true
 	}
-	// A walk through the whole destination gives no sign of life: it has a
-	// deadline of its own instead of the watchdog.
-	p.sweeping.Store(true)
-	defer p.sweeping.Store(false)
 	within := sweepWithin
-	if p.o.Mode == filesync.Request {
+	if c.o.Mode == filesync.Request {
 		within = quickSweep
 	}
 	sweep, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	err = p.dst.Sweep(sweep, func(id string) bool { return keep[id] })
+	err = c.r.dst.Sweep(sweep, func(id string) bool { return keep[id] })
 	switch {
 	case err == nil:
-		return p.ledger.Swept(ctx)
-	case p.o.Mode == filesync.Request && sweep.Err() != nil && ctx.Err() == nil:
+		return c.r.ledger.Swept(ctx)
+	case c.o.Mode == filesync.Request && sweep.Err() != nil && ctx.Err() == nil:
 		return nil // the next pass goes on with it
 	}
 	return err
@@ -65,18 +61,18 @@ const (
 // recoverIntents finds out what became of batches that were about to get their
 // names. Those of files that were written in place come last: what was recorded
 // of them is in the other ones.
-func (p *Pass) recoverIntents(ctx context.Context) error {
-	intents, err := p.ledger.Intents(ctx)
+func (c *Client) recoverIntents(ctx context.Context) error {
+	intents, err := c.r.ledger.Intents(ctx)
 	if err != nil {
 		return err
 	}
-	kept, err := p.ledger.Checkpoints(ctx)
+	kept, err := c.r.ledger.Checkpoints(ctx)
 	if err != nil {
 		return err
 	}
 	for _, inPlace := range []bool{false, true} {
 		for id, batch := range intents {
-			if len(batch) > 0 && isInPlace(batch[0]) != inPlace || p.others(batch) {
+			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
 				continue
 			}
 			// What is kept of a file goes on from there.
@@ -84,7 +80,7 @@ func (p *Pass) recoverIntents(ctx context.Context) error {
 				_, ok := kept[d.Source.Name]
 				return ok && isInPlace(d)
 			})
-			if err := p.recoverIntent(ctx, id, batch); err != nil {
+			if err := c.recoverIntent(ctx, id, batch); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -93,31 +89,25 @@ func (p *Pass) recoverIntents(ctx context.Context) error {
 	return nil
 }
 
-// others reports whether a batch may be of a pass that runs beside this one:
-// only the first of them, or one that begins anew, recovers.
-func (p *Pass) others(batch []filesync.Delivery) bool {
-	return p.beside && (len(batch) == 0 || batch[0].Pass != p.o.ID)
-}
-
 // recoverIntent commits the files of a batch that have their names, and drops
 // the others: a pending file that is still there was not renamed.
-func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery) error {
+func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery) error {
 	names, paths := make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
 		names[i], paths[i] = d.Target.Name, d.Source.Name
 	}
-	recs, err := p.ledger.Find(ctx, paths)
+	recs, err := c.r.ledger.Find(ctx, paths)
 	if err != nil {
 		return err
 	}
-	standing, err := p.dst.Stat(ctx, names)
+	standing, err := c.r.dst.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
 	var published []filesync.Delivery
 	var stand []string
 	for i, d := range batch {
-		named, err := p.recoverDelivery(ctx, d, recs[i], standing[i])
+		named, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
 		if err != nil {
 			return err
 		}
@@ -131,36 +121,27 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []filesync.Del
 	}
 	var durable []filesync.Delivery
 	keep := false
-	for i, err := range p.dst.Persist(ctx, stand) {
+	for i, err := range c.r.dst.Persist(ctx, stand) {
 		switch {
-		case unavailable(err):
+		case filesync.IsUnavailable(err):
 			return err
 		case err == nil:
 			durable = append(durable, published[i])
 		case !errors.Is(err, fs.ErrNotExist) && !isInPlace(published[i]):
 			// Without an intent the next version of the file would find a copy that
 			// nobody knows of.
-			p.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
+			c.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
 			keep = true
 		}
 	}
 	if keep {
 		id = 0 // the intent stays
 	}
-	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {
+	if _, err = c.r.ledger.Commit(ctx, id, durable); err != nil {
 		return err
 	}
 	for _, d := range durable {
-		if p.o.ID != "" && d.Pass == p.o.ID { // an earlier run of this very pass was cut off
-			p.copied.Add(1)
-			p.bytes.Add(d.Source.Size)
-			if d.After == filesync.AfterUnverified {
-				p.unverified.Add(1)
-			}
-		}
-		if p.o.OnDelivered != nil {
-			p.o.OnDelivered(filesync.Delivered{Delivery: d})
-		}
+		c.s.Recovered(d)
 	}
 	return nil
 }
@@ -168,7 +149,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []filesync.Del
 // recoverDelivery finds out whether a file of a batch got its name, by what the
 // ledger has of it and what stands there; what is left of one that did not is
 // removed. Its error is one of the whole destination.
-func (p *Pass) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (named bool, err error) {
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (named bool, err error) {
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
 		return false, nil // it was recorded, or never begun
 	}
@@ -178,20 +159,20 @@ func (p *Pass) recoverDelivery(ctx context.Context, d filesync.Delivery, rec fil
 		part.Size = 0 // nothing was written
 	}
 	id := d.PendingID
-	if p.o.InPlace && !unknown && standing.Err == nil && standing.Entry.Agrees(d.Target) {
+	if c.o.InPlace && !unknown && standing.Err == nil && standing.Entry.Agrees(d.Target) {
 		// It looks whole, but its CLOSE may never have been answered, which is where
 		// a server tells of WRITEs that it lost: it is written anew.
 		id = filesync.InPlaceID
 	}
-	pending, err := p.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
+	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
-		if err = pending.Abort(ctx); unavailable(err) {
+		if err = pending.Abort(ctx); filesync.IsUnavailable(err) {
 			return false, err
 		}
 		return false, nil
 	}
 	switch {
-	case unavailable(err):
+	case filesync.IsUnavailable(err):
 		return false, err
 	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
 		unknown,                     // what stands is somebody else's
@@ -201,7 +182,7 @@ func (p *Pass) recoverDelivery(ctx context.Context, d filesync.Delivery, rec fil
 	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
 		return false, nil
 	}
-	return confirmedBy(d, standing.Entry) || !p.o.Overwrite && !isInPlace(d), nil
+	return confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d), nil
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
@@ -220,16 +201,16 @@ func confirmedBy(d filesync.Delivery, standing filesync.Entry) bool {
 // source itself tells the two apart. Where every file is a new one, that goes for
 // each that is owed: an upload of the same size and time may have taken its place
 // since.
-func (p *Pass) recoverRemovals(ctx context.Context) error {
+func (c *Client) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {
-		recs, err := p.ledger.Outstanding(ctx, from, chunkSize)
+		recs, err := c.r.ledger.Outstanding(ctx, from, chunkSize)
 		if err != nil || len(recs) == 0 {
 			return err
 		}
 		from = recs[len(recs)-1].ID
 		recs = slices.DeleteFunc(recs, func(r filesync.Record) bool {
-			return r.After != filesync.AfterTrying && !(p.o.Fresh && r.After == filesync.AfterOwed)
+			return r.After != filesync.AfterTrying && !(c.o.Fresh && r.After == filesync.AfterOwed)
 		})
 		if len(recs) == 0 {
 			continue
@@ -238,21 +219,21 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 		for i, r := range recs {
 			sources[i], targets[i] = r.Delivery.Source, r.Delivery.Target.Name
 		}
-		originals, err := p.src.Relist(ctx, sources)
+		originals, err := c.r.src.Relist(ctx, sources)
 		if err != nil {
 			return err
 		}
-		copies, err := p.dst.Stat(ctx, targets)
+		copies, err := c.r.dst.Stat(ctx, targets)
 		if err != nil {
 			return err
 		}
 		byAfter := map[filesync.After][]int64{}
 		for i, r := range recs {
-			if after, known := p.removed(r, originals[i], copies[i]); known {
+			if after, known := c.removed(r, originals[i], copies[i]); known {
 				byAfter[after] = append(byAfter[after], r.ID)
 			}
 		}
-		if err := p.setAfter(ctx, byAfter); err != nil {
+		if err := c.r.setAfter(ctx, byAfter); err != nil {
 			return err
 		}
 	}
@@ -260,20 +241,20 @@ func (p *Pass) recoverRemovals(ctx context.Context) error {
 
 // removed says what became of a removal that was under way, by what stands at
 // both ends; known is false while one of them does not tell.
-func (p *Pass) removed(r filesync.Record, original, standing filesync.Look) (after filesync.After, known bool) {
+func (c *Client) removed(r filesync.Record, original, standing filesync.Look) (after filesync.After, known bool) {
 	gone := func(k filesync.Look) bool { return errors.Is(k.Err, fs.ErrNotExist) }
 	switch {
 	case original.Err != nil:
 		return filesync.AfterDone, gone(original)
 	case !original.Entry.SameVersion(r.Delivery.Source):
 		return filesync.AfterDone, true
-	case p.o.Once && !p.o.Fresh:
+	case c.o.Once && !c.o.Fresh:
 		return filesync.AfterOwed, true // its receiver may have taken the copy
 	case standing.Err != nil && !gone(standing):
 		return filesync.AfterDone, false
 	case standing.Err == nil && plan.Wrote(r, r.Delivery.Target.Name, standing.Entry):
 		return filesync.AfterCompare, true
-	case p.o.Discerning:
+	case c.o.Discerning:
 		return filesync.AfterOwed, true // its reader has taken or changed the copy
 	}
 	return filesync.AfterDone, true

@@ -1,4 +1,4 @@
-package pass
+package transfer
 
 import (
 	"context"
@@ -32,13 +32,13 @@ func replacesStanding(d filesync.Delivery, standing filesync.Look) bool {
 }
 
 // foretell journals that a file is about to be begun under its own name.
-func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
-	if !p.o.InPlace {
+func (r *run) foretell(f *finished) (err error) {
+	if !f.client.o.InPlace {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At = inPlaceID(f.replaces), time.Now()
-	f.foretold, err = p.foretold.ask(ctx, d)
+	d.PendingID, d.At = inPlaceID(f.file.Replaces), time.Now()
+	f.foretold, err = r.foretold.ask(r.ctx, d)
 	return err
 }
 
@@ -47,34 +47,34 @@ func (p *Pass) foretell(ctx context.Context, f *finished) (err error) {
 // that was not there before, or had something in it, is left to the next pass, which
 // finds out by what was foretold: it is ours if it is empty still. Another program may
 // be about to write to it now.
-func (p *Pass) maybeBegun(ctx context.Context, f *finished) bool {
-	if f.foretold == 0 || f.replaces != nil && f.replaces.Size == 0 {
+func (r *run) maybeBegun(ctx context.Context, f *finished) bool {
+	if f.foretold == 0 || f.file.Replaces != nil && f.file.Replaces.Size == 0 {
 		return false
 	}
-	looks, err := p.dst.Stat(ctx, []string{f.target})
+	looks, err := r.dst.Stat(ctx, []string{f.file.Name})
 	return err != nil || looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
 }
 
 // confirm journals that the file was begun; it is given up if that fails.
-func (p *Pass) confirm(ctx context.Context, f *finished) error {
+func (r *run) confirm(ctx context.Context, f *finished) error {
 	if f.foretold == 0 {
 		return nil
 	}
-	_, err := p.confirmed.ask(ctx, f.foretold)
+	_, err := r.confirmed.ask(r.ctx, f.foretold)
 	if err != nil {
-		p.giveUp(ctx, f, newExtents(p, f, 0), err)
+		r.giveUp(ctx, f, newExtents(f, 0), err)
 	}
 	return err
 }
 
 // confirmAll journals it for many. There is nothing to answer.
-func (p *Pass) confirmAll(ctx context.Context, foretold []int64) ([]struct{}, error) {
-	return make([]struct{}, len(foretold)), p.ledger.Begun(ctx, foretold)
+func (r *run) confirmAll(ctx context.Context, foretold []int64) ([]struct{}, error) {
+	return make([]struct{}, len(foretold)), r.ledger.Begun(ctx, foretold)
 }
 
 // settledInPlace ends that for files that are whole, gone, or kept with a
 // checkpoint. A failure leaves it to the next pass, which finds nothing to do.
-func (p *Pass) settledInPlace(ctx context.Context, files ...*finished) {
+func (r *run) settledInPlace(files ...*finished) {
 	var ids []int64
 	for _, f := range files {
 		if f.foretold != 0 {
@@ -85,7 +85,9 @@ func (p *Pass) settledInPlace(ctx context.Context, files ...*finished) {
 	if len(ids) == 0 {
 		return
 	}
-	if err := p.ledger.Drop(ctx, ids); err != nil {
-		p.o.Log.Warn("intents not dropped", "error", err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), lastWords)
+	defer cancel()
+	if err := r.ledger.Drop(ctx, ids); err != nil {
+		r.log.Warn("intents not dropped", "error", err)
 	}
 }

@@ -1,0 +1,364 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	filesync "sftpconnector/sync"
+)
+
+const (
+	removers  = 16  // originals that are removed or moved at a time
+	chunkSize = 512 // rows that are asked for at a time
+)
+
+// originals are files of a pass whose originals are to be removed or moved.
+type originals struct {
+	c    *Client
+	recs []filesync.Record
+}
+
+// owes is the after_copy that a delivery of this pass owes.
+func (c *Client) owes(adopted bool) filesync.After {
+	switch {
+	case !c.o.AfterCopy.Any():
+		return filesync.AfterNone
+	case adopted:
+		return filesync.AfterCompare
+	}
+	return filesync.AfterOwed
+}
+
+// Owe notes that files which were delivered earlier owe their after_copy now, and has
+// that done.
+func (c *Client) Owe(ctx context.Context, recs []filesync.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	// Another pass may have come by the same rows.
+	byAfter := map[filesync.After]map[int64]filesync.After{filesync.AfterOwed: {}, filesync.AfterCompare: {}}
+	for i, rec := range recs {
+		if rec.After == filesync.AfterNone {
+			recs[i].After = c.owes(rec.Delivery.Adopted)
+			byAfter[recs[i].After][rec.ID] = filesync.AfterNone
+		}
+	}
+	for after, read := range byAfter {
+		mine, err := c.r.ledger.SetAfterIf(ctx, read, after)
+		if err != nil {
+			return err
+		}
+		recs = slices.DeleteFunc(recs, func(rec filesync.Record) bool {
+			_, asked := read[rec.ID]
+			return asked && !slices.Contains(mine, rec.ID)
+		})
+	}
+	return c.send(ctx, recs)
+}
+
+// Adopt records files that stand at the destination already as delivered. It gives
+// those that were, with their rows; what else became of the others was told.
+func (c *Client) Adopt(ctx context.Context, batch []filesync.Delivery) (adopted []filesync.Delivery, ids []int64, err error) {
+	if len(batch) == 0 {
+		return nil, nil, nil
+	}
+	select {
+	case c.r.turn <- struct{}{}: // two passes may have found the same file
+		defer func() { <-c.r.turn }()
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	// What looks foreign may have been published since its row was looked for: a listing
+	// that started anew shows a file twice.
+	paths, names := make([]string, len(batch)), make([]string, len(batch))
+	for i, d := range batch {
+		paths[i], names[i] = d.Source.Name, d.Target.Name
+	}
+	recs, err := c.r.ledger.Find(ctx, paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, err := range c.r.dst.Persist(ctx, names) {
+		switch {
+		case recs[i].Delivered(batch[i].Source):
+		case filesync.IsUnavailable(err):
+			return nil, nil, err
+		case err != nil:
+			c.s.Done(c.Fail(ctx, batch[i].Source, err))
+		default:
+			d := batch[i]
+			d.Pass, d.After = c.o.Pass, c.owes(true)
+			adopted = append(adopted, d)
+		}
+	}
+	if len(adopted) == 0 {
+		return nil, nil, nil
+	}
+	if ids, err = c.r.ledger.Commit(ctx, 0, adopted); err != nil {
+		return nil, nil, err
+	}
+	var owed []filesync.Record
+	for i, d := range adopted {
+		if d.After != filesync.AfterNone {
+			owed = append(owed, filesync.Record{ID: ids[i], Delivery: d, After: d.After})
+		}
+	}
+	return adopted, ids, c.send(ctx, owed)
+}
+
+// send has originals removed or moved beside the copying.
+func (c *Client) send(ctx context.Context, recs []filesync.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	c.r.mu.Lock()
+	c.pending++
+	c.r.mu.Unlock()
+	select {
+	case c.r.after <- originals{c, recs}:
+		return nil
+	case <-ctx.Done():
+		c.r.mu.Lock()
+		defer c.r.mu.Unlock()
+		c.answered()
+		return context.Cause(ctx)
+	}
+}
+
+// afterAll removes or moves originals, batch by batch. Those of a pass that has ended
+// stay owed.
+func (r *run) afterAll(ctx context.Context) {
+	for o := range r.after {
+		r.mu.Lock()
+		skip := o.c.left || r.err != nil
+		r.mu.Unlock()
+		if !skip {
+			if _, err := o.c.dispose(r.ctx, ctx, o.recs); err != nil {
+				r.fail(err)
+			}
+		}
+		r.mu.Lock()
+		o.c.answered()
+		r.mu.Unlock()
+	}
+}
+
+// DisposeEarlier tries again what earlier passes owe. When none of a batch goes,
+// the server does not let us, and the rest is left for the next pass.
+func (c *Client) DisposeEarlier(ctx context.Context) error {
+	if !c.o.AfterCopy.Any() {
+		return nil
+	}
+	var from int64
+	for ctx.Err() == nil {
+		recs, err := c.r.ledger.Outstanding(ctx, from, chunkSize)
+		if err != nil || len(recs) == 0 {
+			return err
+		}
+		from = recs[len(recs)-1].ID
+		left, err := c.dispose(ctx, context.WithoutCancel(ctx), recs)
+		if err != nil {
+			return err
+		}
+		if left == len(recs) {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// dispose journals that originals are being removed or moved, does it, and closes the
+// rows of those that surely are gone. It gives how many were left. late is for what has
+// to be written down once ctx has ended.
+func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (left int, err error) {
+	var try []filesync.Record
+	for _, rec := range recs {
+		switch rec.After {
+		case filesync.AfterOwed:
+			try = append(try, rec)
+		case filesync.AfterCompare:
+			ok, told, err := c.compareOriginal(ctx, late, rec)
+			if err != nil {
+				return left, err
+			}
+			if told {
+				left++
+			}
+			if ok {
+				try = append(try, rec)
+			}
+		}
+	}
+	if len(try) == 0 {
+		return left, nil
+	}
+	// Another pass may have come by the same rows.
+	read := make(map[int64]filesync.After, len(try))
+	for _, rec := range try {
+		read[rec.ID] = rec.After
+	}
+	mine, err := c.r.ledger.SetAfterIf(late, read, filesync.AfterTrying)
+	if err != nil {
+		return left, err
+	}
+	try = slices.DeleteFunc(try, func(rec filesync.Record) bool { return !slices.Contains(mine, rec.ID) })
+	results, told := make([]filesync.After, len(try)), make([]bool, len(try))
+	var g errgroup.Group
+	g.SetLimit(removers)
+	for i, rec := range try {
+		g.Go(func() error {
+			results[i], told[i] = c.disposeOne(ctx, rec.Delivery.Source)
+			c.r.pulse.Add(1)
+			return nil
+		})
+	}
+	g.Wait()
+	byResult := map[filesync.After][]int64{}
+	for i, rec := range try {
+		byResult[results[i]] = append(byResult[results[i]], rec.ID)
+		if told[i] {
+			left++
+		}
+	}
+	delete(byResult, filesync.AfterTrying)
+	return left, c.r.setAfter(late, byResult)
+}
+
+func (r *run) setAfter(ctx context.Context, by map[filesync.After][]int64) error {
+	for after, ids := range by {
+		if err := r.ledger.SetAfter(ctx, ids, after); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disposeOne removes or moves one original and says what is known afterwards, and
+// whether the pass was told that it is left.
+func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesync.After, told bool) {
+	c.s.Doing("after the copy of " + e.Name)
+	if ctx.Err() != nil {
+		return filesync.AfterOwed, false
+	}
+	var err error
+	if c.o.AfterCopy.Remove {
+		err = c.r.src.RemoveIf(ctx, e)
+	} else {
+		err = c.r.src.MoveIf(ctx, e, c.o.AfterCopy.MoveTo)
+	}
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return filesync.AfterDone, false
+	case errors.Is(err, filesync.ErrChanged) && (c.o.Fresh || c.looksLike(ctx, e)):
+		return filesync.AfterDone, false // what is there is a new file, whatever its size and time
+	case errors.Is(err, filesync.ErrChanged):
+		return filesync.AfterNone, false // another version is there; it is listed and copied by itself
+	case errors.Is(err, filesync.ErrLink):
+		return filesync.AfterRefused, false
+	case filesync.IsUntouched(err) && (filesync.IsUnavailable(err) || ctx.Err() != nil):
+		return filesync.AfterOwed, false
+	case filesync.IsUnavailable(err) || ctx.Err() != nil:
+		return filesync.AfterTrying, false
+	}
+	err = fmt.Errorf("after_copy: %w", err)
+	c.s.OriginalLeft(e, err, "The copy is safe; let this user remove or move files in the source directory, or set files.after_copy: leave.")
+	c.o.Log.Warn("original not removed", "file", e.Name, "error", err)
+	return filesync.AfterOwed, true
+}
+
+// looksLike reports whether the ledger may take what stands at the source for e,
+// though it is another file: some sources know more than the second of a time.
+func (c *Client) looksLike(ctx context.Context, e filesync.Entry) bool {
+	looks, err := c.r.src.Relist(ctx, []filesync.Entry{e})
+	return err != nil || looks[0].Err != nil || looks[0].Entry.SameVersion(e)
+}
+
+// compareOriginal compares a file with its original, byte for byte, before
+// that may go: one that we adopted, or one whose removal was under way when
+// the program was killed. told says that the pass was told that it is left.
+func (c *Client) compareOriginal(ctx, late context.Context, rec filesync.Record) (same, told bool, err error) {
+	d := rec.Delivery
+	c.s.Doing("comparing " + d.Source.Name)
+	err = c.sameContents(ctx, d)
+	set := func(after filesync.After) (bool, bool, error) {
+		return false, false, c.r.ledger.SetAfter(late, []int64{rec.ID}, after)
+	}
+	switch {
+	case err == nil:
+		return true, false, nil
+	case errors.Is(err, errGone):
+		return set(filesync.AfterDone)
+	case errors.Is(err, errDiffers) && !d.Adopted:
+		return set(filesync.AfterDone) // a new file of the same size and time: to be copied
+	case errors.Is(err, errDiffers):
+		result := c.r.conflict(c, d.Source, err)
+		c.s.OriginalDiffers(d.Source, err, result.Failure)
+		return set(filesync.AfterRefused)
+	case ctx.Err() != nil || filesync.IsUnavailable(err):
+		return false, false, nil // stays owed
+	}
+	err = fmt.Errorf("after_copy: compare: %w", err)
+	c.s.OriginalLeft(d.Source, err, "")
+	c.o.Log.Warn("original not compared", "file", d.Source.Name, "error", err)
+	return false, true, nil
+}
+
+// sameContents answers nil if the copy has the original's contents, durably;
+// errGone if there is no original, errDiffers if they differ.
+func (c *Client) sameContents(ctx context.Context, d filesync.Delivery) error {
+	standing, err := c.r.dst.Open(ctx, d.Target.Name)
+	if err != nil {
+		return err
+	}
+	defer standing.Close()
+	for {
+		_, err = c.r.src.Fetch(ctx, d.Source, 0, &comparing{with: standing, c: c})
+		if !errors.Is(err, ErrReopened) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errGone
+	case errors.Is(err, filesync.ErrChanged):
+		return errGone // the version that was delivered is
+	case err != nil:
+		return err
+	}
+	return c.r.dst.Persist(ctx, []string{d.Target.Name})[0]
+}
+
+// errGone: the original of a delivered file is not there any more.
+var errGone = errors.New("the original is gone")
+
+// errDiffers: the contents are not the same.
+var errDiffers = errors.New("the file at the destination has the same name, size and time, but other contents")
+
+// comparing is a WriterAt that compares what is written with a file.
+type comparing struct {
+	with filesync.File
+	c    *Client
+}
+
+// WriteAt implements io.WriterAt.
+func (x *comparing) WriteAt(b []byte, off int64) (int, error) {
+	have := make([]byte, len(b))
+	switch _, err := x.with.ReadAt(have, off); {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, errDiffers
+	case err != nil:
+		return 0, fmt.Errorf("read the copy: %w", err)
+	}
+	if !bytes.Equal(have, b) {
+		return 0, errDiffers
+	}
+	x.c.r.pulse.Add(1)
+	return len(b), nil
+}

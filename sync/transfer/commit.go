@@ -1,0 +1,249 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// A batch is committed when it has so many files, or when nothing more comes
+// for a moment. While one is committed, the next one gathers.
+const (
+	maxBatch = 512
+	linger   = 40 * time.Millisecond
+)
+
+// commitAll commits what the copiers finish, in groups. After an error it
+// removes what comes in still, as the passes are ending.
+func (r *run) commitAll(ctx context.Context) {
+	ended := false
+	for {
+		batch := r.gather()
+		if len(batch) == 0 {
+			return
+		}
+		if ended {
+			r.abandon(ctx, batch)
+			continue
+		}
+		if err := r.commit(ctx, batch); err != nil {
+			ended = true
+			r.fail(err)
+		}
+	}
+}
+
+// gather waits for a batch; an empty one means that there is no more.
+func (r *run) gather() []*finished {
+	f, ok := <-r.done
+	if !ok {
+		return nil
+	}
+	batch := []*finished{f}
+	full := time.NewTimer(linger)
+	defer full.Stop()
+	for len(batch) < maxBatch {
+		select {
+		case f, ok := <-r.done:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, f)
+			continue
+		default:
+		}
+		select {
+		case f, ok := <-r.done:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, f)
+		case <-r.flush:
+			if len(r.done) == 0 {
+				return batch
+			}
+		case <-full.C:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit gives a batch its names, so that no crash leaves half a file, a row
+// without a durable file, or a file that nobody knows of:
+// contents → intents → names → rows.
+func (r *run) commit(ctx context.Context, batch []*finished) error {
+	pendings := make([]filesync.Pending, len(batch))
+	for i, f := range batch {
+		pendings[i] = f.pending
+	}
+	batch, err := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendings))
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	deliveries := make([]filesync.Delivery, len(batch))
+	publications := make([]filesync.Publication, len(batch))
+	for i, f := range batch {
+		deliveries[i] = f.delivery
+		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
+		publications[i] = filesync.Publication{Pending: f.pending, Replaces: f.file.Replaces}
+	}
+	intent, err := r.ledger.Intend(ctx, deliveries)
+	if err != nil {
+		r.abandon(ctx, batch)
+		return err
+	}
+	errs := r.dst.Publish(ctx, publications)
+	for i, err := range errs {
+		if filesync.IsUnavailable(err) {
+			// Some may have their names, durably or not. The intent stays, and
+			// the next pass finds out.
+			r.forget(batch)
+			return fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err)
+		}
+	}
+	var committed []filesync.Delivery
+	var whole []*finished
+	for i, f := range batch {
+		if errs[i] != nil {
+			continue
+		}
+		if s, ok := f.pending.(filesync.Standing); ok {
+			if now, told := s.Stands(); told {
+				deliveries[i].Target = now
+				if now.Size >= 0 && now.Size != f.file.Entry.Size { // it is not what was sent
+					deliveries[i].After = filesync.AfterUnverified
+				}
+			}
+		}
+		committed = append(committed, deliveries[i])
+		whole = append(whole, f)
+	}
+	ids, err := r.ledger.Commit(ctx, intent, committed)
+	if err != nil {
+		r.forget(batch)
+		return err // the intent stays: the next pass finds out what was published
+	}
+	r.settledInPlace(whole...)
+	r.committed(whole, committed, ids)
+	_, err = r.takeOutFailed(ctx, batch, errs)
+	return err
+}
+
+// takeOutFailed takes out the files that could not be done. Its error ends the passes.
+// What stands of one whose name was refused is not taken for ours later, also
+// where it cannot be removed: by size and time it would be whole.
+func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ended error) {
+	type failure struct {
+		f   *finished
+		err error
+	}
+	var bad []failure
+	var refused []*finished
+	for i, f := range batch {
+		err := errs[i]
+		switch {
+		case err == nil:
+			good = append(good, f)
+			continue
+		case filesync.IsUnavailable(err):
+			ended = fmt.Errorf("deliver %s: %w", f.file.Entry.Name, err)
+		default:
+			refused = append(refused, f)
+		}
+		bad = append(bad, failure{f, err})
+	}
+	for _, b := range bad {
+		r.abort(ctx, b.f)
+	}
+	r.settledInPlace(refused...)
+	for _, b := range bad {
+		switch {
+		case filesync.IsUnavailable(b.err):
+			r.conclude(b.f, Result{Entry: b.f.file.Entry})
+		case errors.Is(b.err, filesync.ErrConflict):
+			r.conclude(b.f, r.conflict(b.f.client, b.f.file.Entry, b.err))
+		default:
+			r.conclude(b.f, b.f.client.Fail(ctx, b.f.file.Entry, b.err))
+		}
+	}
+	if ended != nil {
+		r.abandon(ctx, good)
+	}
+	return good, ended
+}
+
+// committed tells of files that stand and are recorded, and has their originals removed
+// or moved.
+func (r *run) committed(batch []*finished, deliveries []filesync.Delivery, ids []int64) {
+	owed := map[*Client][]filesync.Record{}
+	r.mu.Lock()
+	for i, f := range batch {
+		c := f.job.clients[0]
+		c.delivered++
+		r.delivered++
+		if d := deliveries[i]; d.After != filesync.AfterNone && d.After != filesync.AfterUnverified {
+			owed[c] = append(owed[c], filesync.Record{ID: ids[i], Delivery: d, After: d.After})
+		}
+	}
+	for c := range owed {
+		c.pending++ // before its files are answered
+	}
+	r.mu.Unlock()
+	for i, f := range batch {
+		d := deliveries[i]
+		r.conclude(f, Result{Entry: d.Source, State: filesync.StateDelivered, Delivery: d, Row: ids[i], Took: d.At.Sub(f.started)})
+	}
+	for c, recs := range owed {
+		r.after <- originals{c, recs}
+	}
+}
+
+// ownerOf is the pass whose delivery a file is.
+func (r *run) ownerOf(f *finished) *Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return f.job.clients[0]
+}
+
+// conclude ends the job of a file that was copied whole, and tells all who wait for it.
+func (r *run) conclude(f *finished, result Result) {
+	r.mu.Lock()
+	clients := r.settle(f.job)
+	r.dispatch()
+	r.mu.Unlock()
+	for i, c := range clients {
+		result.Joined = i > 0
+		c.answer(result)
+	}
+}
+
+// forget ends the jobs of a batch of which it is not known what became.
+func (r *run) forget(batch []*finished) {
+	for _, f := range batch {
+		r.conclude(f, Result{Entry: f.file.Entry})
+	}
+}
+
+// abandon removes pending files, as the passes are ending.
+func (r *run) abandon(ctx context.Context, batch []*finished) {
+	for _, f := range batch {
+		r.abort(ctx, f)
+	}
+	r.forget(batch)
+}
+
+// abort removes a pending file.
+func (r *run) abort(ctx context.Context, f *finished) {
+	err := f.pending.Abort(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.littered.Store(true)
+		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
+		return
+	}
+	r.settledInPlace(f)
+}

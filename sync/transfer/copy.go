@@ -1,0 +1,319 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	filesync "sftpconnector/sync"
+)
+
+// How an interrupted copy is kept. Below keepFrom it is cheaper to read the
+// file again; checkpointStep bounds what a kill costs of a large one, and how
+// much the last fsync has to write.
+const (
+	keepFrom       = 8 << 20
+	checkpointStep = 256 << 20
+	lastWords      = 5 * time.Second // for what is done after a pass was cancelled
+	maxBegins      = 5               // of one copy that has to begin anew
+)
+
+// finished is a file that is copied, or about to be, and waits for its name.
+type finished struct {
+	*job
+	client   *Client // whose delivery it is
+	pending  filesync.Pending
+	delivery filesync.Delivery
+	started  time.Time
+	foretold int64 // the intent of a file that is written in place; 0: none
+	room     *reservation
+	beside   bool // another file was written meanwhile
+}
+
+// work is the copier of one job.
+func (r *run) work(j *job) {
+	r.mu.Lock()
+	if len(j.clients) == 0 { // all have left meanwhile
+		r.copied(j)
+		r.settle(j)
+		r.dispatch()
+		r.mu.Unlock()
+		return
+	}
+	c := j.clients[0]
+	anew := j.anew || r.delivered-c.delivered != j.file.Decided
+	r.mu.Unlock()
+	if anew && !j.alone && !r.decideAnew(j, c) {
+		return
+	}
+	f := &finished{job: j, client: c, started: time.Now()}
+	err := r.copy(j.ctx, f)
+	if err == nil {
+		r.mu.Lock()
+		j.whole = true
+		r.mu.Unlock()
+		r.done <- f
+		r.mu.Lock()
+		r.copied(j)
+		r.dispatch()
+		r.mu.Unlock()
+		return
+	}
+	if errors.Is(err, filesync.ErrFull) && f.foretold == 0 && r.putAside(j, f.beside, err) {
+		return
+	}
+	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) {
+		r.q.room.misfit(f.room)
+	}
+	r.answer(j, r.failed(j, c, err))
+}
+
+// decideAnew asks the pass again about a file, as others have delivered since it was
+// decided. It reports whether the job goes on; else it is settled.
+func (r *run) decideAnew(j *job, c *Client) bool {
+	f, ok, err := c.s.Plan(j.ctx, j.file.Entry)
+	switch {
+	case err != nil:
+		r.answer(j, r.failed(j, c, err))
+		return false
+	case ok && f.key() == j.file.key():
+		j.file.Name, j.file.Replaces, j.file.Checkpoint = f.Name, f.Replaces, f.Checkpoint
+		return true
+	}
+	// Those who have joined decide for themselves.
+	r.mu.Lock()
+	r.copied(j)
+	clients := r.settle(j)
+	r.mu.Unlock()
+	for i, other := range clients {
+		if i > 0 {
+			f, ok, err = other.s.Plan(r.ctx, j.file.Entry)
+		}
+		if err != nil {
+			other.s.End(err)
+		}
+		r.mu.Lock()
+		var answer *Result
+		if err == nil && ok && !other.left {
+			answer = r.place(other, f) // under another name, or another owner's turn
+		} else {
+			answer = &Result{Entry: j.file.Entry}
+		}
+		r.dispatch()
+		r.mu.Unlock()
+		if answer != nil {
+			other.answer(*answer)
+		}
+	}
+	return false
+}
+
+// answer ends a job that was not copied, and tells all who wait for it.
+func (r *run) answer(j *job, result Result) {
+	r.mu.Lock()
+	r.copied(j)
+	clients := r.settle(j)
+	r.dispatch()
+	r.mu.Unlock()
+	for i, c := range clients {
+		result.Joined = i > 0
+		c.answer(result)
+	}
+}
+
+// answer gives a pass its answer about a file.
+func (c *Client) answer(result Result) {
+	c.s.Done(result)
+	<-c.slots
+	c.r.pulse.Add(1)
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	c.answered()
+}
+
+// wrote tells that so many bytes were written.
+func (c *Client) wrote(n int64) {
+	c.r.pulse.Add(1)
+	c.s.Wrote(n)
+}
+
+// copy copies a file into a pending one, to its end, if there is room for it.
+func (r *run) copy(ctx context.Context, f *finished) error {
+	c, e := f.client, f.file.Entry
+	c.s.Doing("copying " + e.Name)
+	f.delivery = filesync.Delivery{Source: e, Target: e, Key: f.file.Key, Pass: c.o.Pass, After: c.owes(false)}
+	f.delivery.Target.Name = f.file.Name
+	if e.ModTime.IsZero() {
+		f.delivery.Target.ModTime = f.started.Truncate(time.Second)
+	}
+	leave := r.enterWriting()
+	err := r.write(ctx, f)
+	for begins := 1; errors.Is(err, filesync.ErrBeginAnew) && begins < maxBegins && ctx.Err() == nil; begins++ {
+		c.o.Log.Info("copy begins anew", "file", e.Name, "reason", err)
+		err = r.write(ctx, f)
+	}
+	f.beside = leave()
+	return err
+}
+
+// write writes a file into a pending one. What failed is given up.
+func (r *run) write(ctx context.Context, f *finished) (err error) {
+	f.room, err = r.reserve(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { r.q.room.end(f.room, err) }()
+	w, err := r.begin(ctx, f)
+	if err != nil {
+		return err
+	}
+	stop := r.watchRoom(ctx, f.room, w)
+	confirmed, err := r.fill(ctx, f, w)
+	stop()
+	var will filesync.Entry // stand
+	if err == nil {
+		will, err = f.pending.Finish(ctx)
+	}
+	if err != nil {
+		r.giveUp(ctx, f, w, err)
+		return err
+	}
+	f.delivery.Target = will
+	if !confirmed {
+		f.delivery.After = filesync.AfterUnverified
+	}
+	return nil
+}
+
+// begin opens the pending file: that of an interrupted copy of the same
+// version if there is one.
+func (r *run) begin(ctx context.Context, f *finished) (*extents, error) {
+	err := r.foretell(f)
+	if err != nil {
+		return nil, err
+	}
+	if last := f.file.Checkpoint; last != nil {
+		f.pending, err = r.dst.Begin(ctx, f.delivery.Target, last)
+		if err == nil {
+			f.client.o.Log.Info("copy goes on", "file", f.file.Entry.Name, "from", last.Prefix)
+			f.delivery.PendingID = f.pending.ID()
+			return newExtents(f, last.Prefix), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if d, ok := r.dst.(filesync.Replacer); ok && f.file.Replaces != nil {
+		f.pending, err = d.BeginReplacing(ctx, f.delivery.Target, *f.file.Replaces)
+	} else {
+		f.pending, err = r.dst.Begin(ctx, f.delivery.Target, nil)
+	}
+	if err != nil {
+		if !filesync.IsUnavailable(err) && ctx.Err() == nil && !r.maybeBegun(ctx, f) {
+			r.settledInPlace(f)
+		}
+		return nil, err
+	}
+	f.delivery.PendingID = f.pending.ID()
+	if err = r.confirm(ctx, f); err != nil {
+		return nil, err
+	}
+	return newExtents(f, 0), nil
+}
+
+// fill reads the file until every byte of it is written, over more than one
+// connection if need be, and verifies that it is still the listed version. It is not
+// confirmed where the source does not tell, which is no failure.
+func (r *run) fill(ctx context.Context, f *finished, w *extents) (confirmed bool, err error) {
+	var to io.WriterAt = w
+	if limiter := r.q.limiter; limiter != nil {
+		to = &limited{WriterAt: w, ctx: ctx, limiter: limiter}
+	}
+	stop := w.checkpoints(ctx)
+	defer stop()
+	e := f.file.Entry
+	pieces := w.restart() > 0 // that were read through more than one handle
+	for {
+		got, err := r.src.Fetch(ctx, e, w.restart(), to)
+		switch {
+		case errors.Is(err, ErrReopened):
+			pieces = pieces || w.restart() > 0
+			continue
+		case errors.Is(err, filesync.ErrChanged):
+			return false, r.explain(ctx, f, err)
+		case err != nil:
+			return false, err
+		case got != (filesync.Entry{}) && !got.SameVersion(e):
+			return false, fmt.Errorf("%w: it was %s, and is %s", filesync.ErrChanged, describe(e), describe(got))
+		case w.whole() != e.Size:
+			return false, fmt.Errorf("only %d of %d bytes arrived", w.whole(), e.Size)
+		case got == (filesync.Entry{}) && pieces:
+			return false, fmt.Errorf("%w: it was read in pieces, and the server does not tell whether they are of one version", filesync.ErrBeginAnew)
+		}
+		r.src.arrived()
+		return got != (filesync.Entry{}), nil
+	}
+}
+
+// describe tells the size and time of an entry.
+func describe(e filesync.Entry) string {
+	if e.ModTime.IsZero() {
+		return fmt.Sprintf("%d bytes", e.Size)
+	}
+	return fmt.Sprintf("%d bytes of %s", e.Size, e.ModTime.UTC().Format(time.RFC3339))
+}
+
+// explain tells a file that became shorter from a server that ends one early:
+// the first waits, the second is a failure. A discerning source says that it is
+// another content, whatever its size and time.
+func (r *run) explain(ctx context.Context, f *finished, err error) error {
+	if f.client.o.Discerning {
+		return err
+	}
+	looks, serr := r.src.Relist(ctx, []filesync.Entry{f.file.Entry})
+	if serr == nil && looks[0].Err == nil && looks[0].Entry.SameVersion(f.file.Entry) {
+		return fmt.Errorf("the server still says that it has %d bytes (%v)", f.file.Entry.Size, err)
+	}
+	return err
+}
+
+// interrupted reports whether a copy ended as it was cancelled.
+func interrupted(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+}
+
+// giveUp removes the pending file, or keeps it for a later copy if it is not
+// the file that is at fault and much of it is there.
+func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	name, log := f.file.Entry.Name, f.client.o.Log
+	// Under its own name, a part is not for its receiver to see.
+	visible := f.client.o.InPlace && !errors.Is(err, filesync.ErrDisconnected)
+	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, filesync.ErrFull) && !errors.Is(err, filesync.ErrBeginAnew) && (interrupted(ctx, err) || filesync.IsUnavailable(err)) {
+		c, cerr := f.pending.Checkpoint(late, prefix)
+		if cerr == nil {
+			cerr = r.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
+		}
+		if cerr == nil && f.pending.Keep() == nil {
+			r.settledInPlace(f)
+			return
+		}
+	}
+	w.discard()
+	aerr := f.pending.Abort(late)
+	if aerr != nil {
+		r.littered.Store(true)
+		log.Warn("pending file not removed", "file", name, "error", aerr)
+	} else {
+		r.settledInPlace(f)
+	}
+	if w.checkpointed() && aerr == nil {
+		if derr := r.ledger.DropCheckpoint(late, name, f.pending.ID()); derr != nil {
+			log.Warn("checkpoint not dropped", "file", name, "error", derr)
+		}
+	}
+}
