@@ -326,8 +326,8 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 	})
 }
 
-// A pass that does not end holds up neither the stop of the program nor a later
-// reload, and meanwhile its connector is known, but stopped.
+// A copy that does not end holds up neither the stop of the program nor a reload, and
+// meanwhile its connector is known, but stopped.
 func TestReloadDoesNotWaitForever(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		stuck := make(chan struct{})
@@ -355,7 +355,7 @@ func TestReloadDoesNotWaitForever(t *testing.T) {
 		w.pass(2 * time.Minute)
 		select {
 		case err := <-reloaded:
-			if !errors.Is(err, context.DeadlineExceeded) {
+			if err != nil {
 				t.Error(err)
 			}
 		default:

@@ -53,8 +53,13 @@ func (r *run) work(j *job) {
 	err := r.copy(j.ctx, f)
 	if err == nil {
 		r.mu.Lock()
-		j.whole = true
+		j.whole = len(j.clients) > 0
 		r.mu.Unlock()
+		if !j.whole { // all have left, and others may have begun the file meanwhile
+			r.abort(context.WithoutCancel(j.ctx), f)
+			r.answer(j, Result{Entry: j.file.Entry})
+			return
+		}
 		r.done <- f
 		r.mu.Lock()
 		r.copied(j)
