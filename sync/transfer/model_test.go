@@ -187,10 +187,9 @@ type submitter struct {
 	ledger filesync.Ledger
 	abort  context.CancelCauseFunc
 
-	mu      sync.Mutex
-	queue   *transfer.Client
-	waits   map[string]int // answers by name
-	planned int
+	mu    sync.Mutex
+	queue *transfer.Client
+	waits map[string]int // answers by name
 }
 
 func (s *submitter) file(e filesync.Entry, now int64) transfer.File {
@@ -247,7 +246,7 @@ func runModel(t *testing.T, seed uint64) {
 	}
 	memory := storetest.NewMemory()
 	when := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
-	const files = 12
+	const files = 8
 	var entries []filesync.Entry
 	for i := range files {
 		name := fmt.Sprintf("f%02d", i)
@@ -277,7 +276,7 @@ func runModel(t *testing.T, seed uint64) {
 	defer dir.Close()
 	q := transfer.New(0)
 	var all sync.WaitGroup
-	for n := range 2 + drawn.IntN(6) {
+	for n := range 2 + drawn.IntN(9) {
 		delay := time.Duration(drawn.IntN(5000)) * time.Millisecond
 		patience := time.Hour
 		if drawn.IntN(4) == 0 {
@@ -320,7 +319,9 @@ func runModel(t *testing.T, seed uint64) {
 					break
 				}
 			}
-			err = c.Wait(ctx)
+			if err = c.Wait(ctx); patience == time.Hour && errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("pass %d waits for ever", n)
+			}
 			s.mu.Lock()
 			for name, n := range s.waits {
 				if submitted && err == nil && n != 0 {
@@ -331,7 +332,7 @@ func runModel(t *testing.T, seed uint64) {
 			c.Leave()
 		})
 	}
-	for range drawn.IntN(6) {
+	for range drawn.IntN(20) {
 		i, after := drawn.IntN(files), time.Duration(drawn.IntN(6000))*time.Millisecond
 		data := make([]byte, (31+drawn.IntN(30))<<10)
 		all.Go(func() {
