@@ -94,6 +94,8 @@ func (d *Destination) askOnly(ctx context.Context) error {
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
 		return err
+	case isUnseen(err) && !d.cfg.Overwrite && !d.limits.takes.Load() && !d.keepsAtRename(ctx, ""):
+		return mayOverwrite(err) // as each file would
 	case !errors.Is(err, fs.ErrNotExist), isUnseen(err):
 		return nil // it tells nothing
 	}
