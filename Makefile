@@ -31,8 +31,10 @@ soak:
 bench:
 	go run ./bench
 
-# How long each fuzz target runs.
+# How long each fuzz target runs, and how many do side by side. What was done is kept,
+# and a later run goes on from it.
 FUZZTIME ?= 30s
+FUZZJOBS ?= 2
 
 fuzz:
-	scripts/fuzz $(FUZZTIME)
+	scripts/fuzz $(FUZZTIME) $(FUZZJOBS) fuzz.state

@@ -71,7 +71,8 @@ func TestSettle(t *testing.T) {
 }
 
 // writers append to 20 files side by side: ten without a pause that is as
-// long as settle, ten with one.
+// long as settle, ten with one that lasts until an earlier version stands at the
+// destination.
 type writers struct {
 	t      *testing.T
 	dir    string
@@ -89,17 +90,18 @@ func line(round int) string { return fmt.Sprintf("line %d of the file\n", round)
 
 func (w *writers) start(settle time.Duration) {
 	for i := range 20 {
-		name, pause := fmt.Sprintf("steady-%d.csv", i), settle*7/10
 		if i%2 == 1 {
-			name, pause = fmt.Sprintf("pausing-%d.csv", i), settle*5/2
+			name := fmt.Sprintf("pausing-%d.csv", i)
+			w.all.Go(func() { w.write(name, i, func() { w.untilDelivered(name) }) })
+		} else {
+			w.all.Go(func() { w.write(fmt.Sprintf("steady-%d.csv", i), i, func() { <-time.After(settle * 7 / 10) }) })
 		}
-		w.all.Go(func() { w.write(filepath.Join(w.dir, name), i, pause) })
 	}
 }
 
 // write is one writer. Its pace is the input of the test, not a wait for anything.
-func (w *writers) write(path string, i int, pause time.Duration) {
-	f, err := os.Create(path)
+func (w *writers) write(name string, i int, pause func()) {
+	f, err := os.Create(filepath.Join(w.dir, name))
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -112,14 +114,34 @@ func (w *writers) write(path string, i int, pause time.Duration) {
 			return
 		}
 		w.mu.Lock()
-		w.pauses[filepath.Base(path)] = max(w.pauses[filepath.Base(path)], time.Since(last))
+		w.pauses[name] = max(w.pauses[name], time.Since(last))
 		w.mu.Unlock()
 		last = time.Now()
-		next := w.step
-		if round == w.rounds/2 {
-			next = pause
+		if round == w.rounds/2-i%5 { // not all at one time
+			pause()
+		} else {
+			<-time.After(w.step)
 		}
-		<-time.After(next)
+	}
+}
+
+// untilDelivered waits until the watcher has seen an earlier version of a file.
+func (w *writers) untilDelivered(name string) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for late := time.After(time.Minute); ; {
+		w.mu.Lock()
+		_, seen := w.earlier[name]
+		w.mu.Unlock()
+		if seen {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			w.t.Errorf("%s was not delivered while its writer paused", name)
+			return
+		}
 	}
 }
 

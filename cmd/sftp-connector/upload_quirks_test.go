@@ -61,6 +61,8 @@ func TestCheckOfUploads(t *testing.T) {
 		"no RENAME":  {fail: refuse(sftptest.OpRename, sftptest.OpExtended), way: "pending", code: 1, says: []string{"permission denied", "set files.upload_name: direct"}},
 		"read only":  {fail: refuse(sftptest.OpOpen, sftptest.OpRemove), way: "pending", code: 1, says: []string{"permission denied", "let this user write here"}},
 		"letter box": {fail: refuse(sftptest.OpStat, sftptest.OpLstat, sftptest.OpOpendir, sftptest.OpReadlink), way: "pending"},
+		"letter box for good": {fail: refuse(sftptest.OpStat, sftptest.OpLstat, sftptest.OpOpendir, sftptest.OpReadlink, sftptest.OpRemove), way: "pending",
+			code: 1, says: []string{"a rename may overwrite", "files.on_conflict: overwrite"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

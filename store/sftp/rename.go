@@ -170,10 +170,16 @@ func (d *Destination) mayRename(ctx context.Context, f *publication, why error) 
 	case d.cfg.Overwrite:
 		f.replaces = new(filesync.Entry) // whatever it is
 	case !d.keepsAtRename(ctx, f.entry.Name):
-		f.fail(ctx, &advised{
-			fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
-			"If what stands there may be overwritten, set files.on_conflict: overwrite. Else set files.upload_name: direct.",
-		})
+		f.fail(ctx, mayOverwrite(why))
+	}
+}
+
+// mayOverwrite is the failure of a file under whose name something may stand that a
+// RENAME would overwrite.
+func mayOverwrite(why error) error {
+	return &advised{
+		fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
+		"If what stands there may be overwritten, set files.on_conflict: overwrite. Else set files.upload_name: direct.",
 	}
 }
 

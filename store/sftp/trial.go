@@ -94,6 +94,10 @@ func (d *Destination) askOnly(ctx context.Context) error {
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
 		return err
+	case isUnseen(err) && !d.cfg.Overwrite && !d.limits.takes.Load() && !d.keepsAtRename(ctx, ""):
+		return mayOverwrite(err) // as each file would
+	case isUnseen(err) && d.pool.first().wire().ordered:
+		return d.askToRename(ctx, name) // OpenSSH says so of what is missing, if it would rename
 	case !errors.Is(err, fs.ErrNotExist), isUnseen(err):
 		return nil // it tells nothing
 	}
@@ -106,7 +110,13 @@ func (d *Destination) askOnly(ctx context.Context) error {
 	if denied(err) {
 		return d.refusedName(fmt.Errorf("write a file: %w", err))
 	}
-	if err := d.renameNow(ctx, p.path, d.path(name())); denied(err) {
+	return d.askToRename(ctx, name)
+}
+
+// askToRename asks to rename a file that is missing: a server that denies that will deny
+// it for any file.
+func (d *Destination) askToRename(ctx context.Context, name func() string) error {
+	if err := d.renameNow(ctx, d.path(name()), d.path(name())); denied(err) {
 		return noRename(fmt.Errorf("rename a file: %w", err))
 	}
 	d.limits.renames.state.CompareAndSwap(featureAbsent, 0)

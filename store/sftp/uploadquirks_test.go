@@ -166,6 +166,21 @@ func TestUploadsToRestrictedOpenSSH(t *testing.T) {
 	}
 }
 
+// Where no file could ever get its name, the probe says so, and what would help.
+func TestProbeWhereNothingCanBeRenamed(t *testing.T) {
+	for _, settings := range []string{"-P rename,posix-rename", "-p open,close,write,realpath,limits"} {
+		t.Run(settings, func(t *testing.T) {
+			s := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{ForceCommand: "internal-sftp " + settings})
+			u := uploadTo(t, s.Endpoint, nil)
+			e, ok := errors.AsType[*status.Error](u.Probe(t.Context()))
+			if !ok || e.Word != status.DestinationUnavailable || !strings.Contains(e.Hint, "files.upload_name: direct") {
+				t.Errorf("%v; hint %q", e, e.Hint)
+			}
+			u.wantFiles()
+		})
+	}
+}
+
 // Where a directory can neither be seen nor made, a file's failure says so.
 func TestDirectoryThatCannotBeMade(t *testing.T) {
 	s := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{ForceCommand: "internal-sftp -p open,close,write,realpath"})

@@ -59,7 +59,7 @@ func TestFileWithoutASize(t *testing.T) {
 	b.src.Inject("", filesync.Entry{Name: "odd", Size: -1, ModTime: old, Mode: 0o644})
 	r := b.pass(filesync.Automatic)
 	b.want(r, filesync.Partial, "copied=1 failed=1")
-	if len(r.Failures) != 1 || !strings.Contains(r.Failures[0].Error, "no size") || b.src.Fetches() != 1 {
+	if len(r.Failures) != 1 || !strings.Contains(r.Failures[0].Error, "no size") || !strings.Contains(r.Failures[0].Hint, "administrator") || b.src.Fetches() != 1 {
 		t.Errorf("%v, %d files were read", r.Failures, b.src.Fetches())
 	}
 }

@@ -30,6 +30,8 @@ func hint(err error) string {
 		return "Only links inside the source directory are followed; move the file there, or set files.symlinks: skip."
 	case errors.Is(err, filesync.ErrLimit):
 		return "Split the directory, or exclude it."
+	case errors.Is(err, errNoSize):
+		return "Without a size nobody can tell whether a copy is whole, so none is made: have the server's administrator see why it tells none."
 	case errors.Is(err, filesync.ErrChanged):
 		return "It is copied once it stands still."
 	}

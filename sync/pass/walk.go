@@ -249,11 +249,14 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e filesync.En
 		p.leaveOut(e, "not a regular file")
 		return e, false
 	case e.Size < 0:
-		p.unreadable(e.Name, errors.New("the server gives no size for it"))
+		p.unreadable(e.Name, errNoSize)
 		return e, false
 	}
 	return e, true
 }
+
+// errNoSize: neither a listing nor a look tells how large the file is.
+var errNoSize = errors.New("the server gives no size for it")
 
 // descend has the directory d in above listed, if that is for this pass.
 func (p *Pass) descend(above, d directory, e filesync.Entry, push func(directory) bool) {
