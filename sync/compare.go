@@ -79,6 +79,13 @@ func (p *Pass) sift(e Entry, rec Record, await bool) (candidate, bool) {
 	}
 	if !c.delivered {
 		p.resumes.find(e) // so that what is kept of it stays
+		if err := p.shared.notDurable.why(e); err != nil {
+			p.failed.Add(1)
+			text := fmt.Sprintf("its copy stands, and cannot be made durable yet: %v", err)
+			p.list(e.Name, text, hint(err))
+			p.decide(e, StateFailed, text)
+			return c, false
+		}
 	}
 	if f := rec.Failure; c.delivered && rec.After == AfterRefused && rec.FailureID != 0 && f.Conflict {
 		p.conflict.Add(1)

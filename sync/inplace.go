@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -55,7 +56,10 @@ func (p *Pass) maybeBegun(ctx context.Context, f *finished) bool {
 		return false
 	}
 	looks, err := p.dst.Stat(ctx, []string{f.target})
-	return err != nil || looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
+	if err != nil || errors.Is(looks[0].Err, ErrUnseen) {
+		return true
+	}
+	return looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
 }
 
 // confirm journals that the file was begun; it is given up if that fails.

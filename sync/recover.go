@@ -63,6 +63,7 @@ const (
 // names. Those of files that were written in place come last: what was recorded
 // of them is in the other ones.
 func (p *Pass) recoverIntents(ctx context.Context) error {
+	p.shared.notDurable.clear()
 	intents, err := p.ledger.Intents(ctx)
 	if err != nil {
 		return err
@@ -138,6 +139,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 			// Without an intent the next version of the file would find a copy that
 			// nobody knows of.
 			p.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
+			p.shared.notDurable.add(published[i].Source, err)
 			keep = true
 		}
 	}

@@ -15,6 +15,8 @@ type Shared struct {
 	claims  claims
 	room    room
 	told    troubles
+	// notDurable are files whose copies stand, and cannot be made durable.
+	notDurable notDurable
 	limiter *rate.Limiter // nil: no limit
 
 	turn chan struct{} // has room for one: who enters
@@ -93,4 +95,42 @@ func (s *Shared) othersPulse(p *Pass) (sum int64) {
 		}
 	}
 	return sum
+}
+
+// notDurable are files that have their names, after a pass that broke off, and cannot be
+// made durable yet: their intents stay. They are not copied again meanwhile, as a reader
+// may have taken the copy.
+type notDurable struct {
+	mu sync.Mutex
+	by map[string]unsettled
+}
+
+type unsettled struct {
+	source Entry
+	err    error
+}
+
+func (n *notDurable) add(e Entry, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.by == nil {
+		n.by = map[string]unsettled{}
+	}
+	n.by[e.Name] = unsettled{e, err}
+}
+
+func (n *notDurable) clear() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.by = nil
+}
+
+// why gives why the copy of this version is not durable; nil if it is none of them.
+func (n *notDurable) why(e Entry) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if u, ok := n.by[e.Name]; ok && u.source.SameVersion(e) {
+		return u.err
+	}
+	return nil
 }

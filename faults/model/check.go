@@ -42,15 +42,28 @@ func newChecker(f Facts) *checker {
 		name := Target(f.Connector, v.Path)
 		c.byTarget[name] = append(c.byTarget[name], v)
 	}
-	for link, targets := range f.Links {
+	for link := range f.Links {
+		ends := f.endsOf(link)
 		for _, v := range f.Versions {
-			if slices.Contains(targets, v.Path) {
+			if ends[v.Path] {
 				name := Target(f.Connector, link)
 				c.byTarget[name] = append(c.byTarget[name], v)
 			}
 		}
 	}
 	return c
+}
+
+// endsOf gives the paths that a link has ever led to, over other links, too.
+func (f Facts) endsOf(link string) map[string]bool {
+	ends := map[string]bool{}
+	for follow := slices.Clone(f.Links[link]); len(follow) > 0; follow = follow[1:] {
+		if !ends[follow[0]] {
+			ends[follow[0]] = true
+			follow = append(follow, f.Links[follow[0]]...)
+		}
+	}
+	return ends
 }
 
 func (c *checker) fail(promise, format string, args ...any) {

@@ -87,6 +87,20 @@ func TestCheck(t *testing.T) {
 			f.Standing["grown"] = sum("foreign")
 			f.Files = f.Files[:2]
 		}, "everything arrives"},
+		{"a link leads to a file over another link", func(f *Facts) {
+			f.Links = map[string][]string{"one": {"another"}, "another": {"one", "a/x"}}
+			f.Seen = append(f.Seen, Sight{"one", sum("the second"), at(12)})
+			f.Standing["one"] = sum("the second")
+			f.Files = append(f.Files, File{Name: "one", State: "delivered", Size: 10, Target: "one"})
+			f.Posted = append(f.Posted, Delivery{5, "one", "one", 10})
+		}, ""},
+		{"a link leads elsewhere", func(f *Facts) {
+			f.Links = map[string][]string{"one": {"grown"}}
+			f.Seen = append(f.Seen, Sight{"one", sum("the second"), at(12)})
+			f.Standing["one"] = sum("the second")
+			f.Files = append(f.Files, File{Name: "one", State: "delivered", Size: 10, Target: "one"})
+			f.Posted = append(f.Posted, Delivery{5, "one", "one", 10})
+		}, "only whole files"},
 		{"an original was removed that should be left", func(f *Facts) { f.Versions[2].TakenBy = Product }, "no original is lost"},
 		{"an original was removed after its delivery", func(f *Facts) {
 			f.Connector.AfterCopy = "delete"
