@@ -11,13 +11,13 @@ import (
 // each other, and those that run side by side. Make one with NewShared for each
 // connector of a process; it may be used concurrently.
 type Shared struct {
-	looks   *Looks
-	claims  claims
-	room    room
-	told    troubles
+	looks  *Looks
+	claims claims
+	room   room
+	told   troubles
 	// notDurable are files whose copies stand, and cannot be made durable.
 	notDurable notDurable
-	limiter *rate.Limiter // nil: no limit
+	limiter    *rate.Limiter // nil: no limit
 
 	turn chan struct{} // has room for one: who enters
 
