@@ -245,6 +245,9 @@ var (
 	ErrFull = errors.New("no space left at the destination")
 	// ErrLink: the original is a symbolic link, which is not removed or moved.
 	ErrLink = errors.New("is a symbolic link; its original is left")
+	// ErrUnseen: the destination does not let us look. It comes with fs.ErrNotExist, as
+	// nothing that was not seen is overwritten; something may be there all the same.
+	ErrUnseen = errors.New("the server does not let us look")
 	// ErrDisconnected: the connection to the destination was lost.
 	ErrDisconnected = errors.New("the connection to the destination was lost")
 	// ErrBeginAnew: what was read or written of this file so far is worth nothing,

@@ -38,6 +38,8 @@ func TestDirectUploadThatWasMadeUnsaid(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]sftpd.Fault{
 		"failed": {Kind: sftpd.Fail, Status: 4, Done: true},
+		"exists": {Kind: sftpd.Fail, Status: 11, Done: true},
+		"unseen": {Kind: sftpd.Fail, Status: 11, Done: true},
 		"absurd": {Kind: sftpd.WrongType},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,6 +49,9 @@ func TestDirectUploadThatWasMadeUnsaid(t *testing.T) {
 				put(t, s.path("outgoing"), fmt.Sprint(i, ".csv"), "alpha", time.Hour)
 			}
 			fault.Ops, fault.Every, fault.Times = []sftpd.Op{sftpd.Open}, 3, 1
+			if name == "unseen" { // nor does it let us look
+				fault.Ops, fault.Every, fault.Times = []sftpd.Op{sftpd.Open, sftpd.Lstat, sftpd.Stat, sftpd.Readlink}, 1, 0
+			}
 			server.Inject(fault)
 			s.run("apply")
 			server.Inject()

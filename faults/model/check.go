@@ -42,15 +42,60 @@ func newChecker(f Facts) *checker {
 		name := Target(f.Connector, v.Path)
 		c.byTarget[name] = append(c.byTarget[name], v)
 	}
-	for link, targets := range f.Links {
-		for _, v := range f.Versions {
-			if slices.Contains(targets, v.Path) {
-				name := Target(f.Connector, link)
-				c.byTarget[name] = append(c.byTarget[name], v)
+	for link := range f.Links {
+		for path, made := range f.endsOf(link) {
+			for _, v := range f.Versions {
+				if v.Path == path {
+					c.byTarget[Target(f.Connector, link)] = append(c.byTarget[Target(f.Connector, link)], v.since(made.first), v.since(made.last))
+				}
 			}
 		}
 	}
 	return c
+}
+
+// since is a version as it shows under a link that was made at that time.
+func (v Version) since(made time.Time) Version {
+	if v.From.Before(made) {
+		v.From = made
+	}
+	return v
+}
+
+// span is when a link led to a path for the first time, and when for the last.
+type span struct{ first, last time.Time }
+
+// endsOf gives the paths that a link has ever led to, over other links, too, and since
+// when.
+func (f Facts) endsOf(link string) map[string]span {
+	ends := map[string]span{}
+	var follow func(name string, since span)
+	follow = func(name string, since span) {
+		for _, l := range f.Links[name] {
+			now := span{later(since.first, l.At), later(since.last, l.At)}
+			known, met := ends[l.To]
+			if met && !now.first.Before(known.first) && !now.last.After(known.last) {
+				continue
+			}
+			if met && known.first.Before(now.first) {
+				now.first = known.first
+			}
+			if met {
+				now.last = later(known.last, now.last)
+			}
+			ends[l.To] = now
+			follow(l.To, now)
+		}
+	}
+	follow(link, span{})
+	return ends
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (c *checker) fail(promise, format string, args ...any) {

@@ -87,6 +87,43 @@ func TestCheck(t *testing.T) {
 			f.Standing["grown"] = sum("foreign")
 			f.Files = f.Files[:2]
 		}, "everything arrives"},
+		{"a link leads to a file over another link", func(f *Facts) {
+			f.Links = map[string][]Link{"one": {{"another", at(2)}}, "another": {{"one", at(2)}, {"a/x", at(3)}}}
+			f.Seen = append(f.Seen, Sight{"one", sum("the second"), at(12)})
+			f.Standing["one"] = sum("the second")
+			f.Files = append(f.Files, File{Name: "one", State: "delivered", Size: 10, Target: "one"})
+			f.Posted = append(f.Posted, Delivery{5, "one", "one", 10})
+		}, ""},
+		{"a link leads elsewhere", func(f *Facts) {
+			f.Links = map[string][]Link{"one": {{"grown", at(2)}}}
+			f.Seen = append(f.Seen, Sight{"one", sum("the second"), at(12)})
+			f.Standing["one"] = sum("the second")
+			f.Files = append(f.Files, File{Name: "one", State: "delivered", Size: 10, Target: "one"})
+			f.Posted = append(f.Posted, Delivery{5, "one", "one", 10})
+		}, "only whole files"},
+		{"what a new link leads to stands in the place of an original that was removed", func(f *Facts) {
+			f.Connector.AfterCopy = "delete"
+			f.Versions[1].To, f.Versions[1].TakenBy = at(20), Product
+			f.Source = map[string]Sum{}
+			f.Versions[4].To, f.Versions[4].TakenBy = at(20), Product
+			f.Links = map[string][]Link{"grown": {{"a/x", at(12)}}}
+			f.Standing["grown"] = sum("the second")
+			f.Files[2].Size = 10
+			f.Seen = append(f.Seen, Sight{"grown", sum("the second"), at(18)})
+			f.Posted = append(f.Posted, Delivery{5, "grown", "grown", 10})
+		}, ""},
+		{"what an old link led to stands in the place of an original that was removed", func(f *Facts) {
+			f.Connector.AfterCopy = "delete"
+			f.Versions[1].To, f.Versions[1].TakenBy = at(20), Product
+			f.Source = map[string]Sum{}
+			f.Versions[4].To, f.Versions[4].TakenBy = at(20), Product
+			f.Links = map[string][]Link{"grown": {{"a/x", at(3)}}}
+			f.Versions[1].From, f.Versions[0].To = at(4), at(4)
+			f.Standing["grown"] = sum("the second")
+			f.Files[2].Size = 10
+			f.Seen = append(f.Seen, Sight{"grown", sum("the second"), at(18)})
+			f.Posted = append(f.Posted, Delivery{5, "grown", "grown", 10})
+		}, "no original is lost"},
 		{"an original was removed that should be left", func(f *Facts) { f.Versions[2].TakenBy = Product }, "no original is lost"},
 		{"an original was removed after its delivery", func(f *Facts) {
 			f.Connector.AfterCopy = "delete"

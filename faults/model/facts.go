@@ -8,22 +8,28 @@ import (
 	"sftpconnector/faults/schedule"
 )
 
+// Link is a symbolic link at the source, from when it was made.
+type Link struct {
+	To string // a path at the source
+	At time.Time
+}
+
 // Facts are all that is known of a connector at the end of a run.
 type Facts struct {
 	Connector schedule.Connector
 	Versions  []Version
-	Links     map[string][]string // what links at the source led to, by the links' paths
-	Planted   map[string][]Sum    // foreign files that the suite put at the destination, by name
-	Taken     map[string]bool     // names whose copies the suite removed from the destination
-	Seen      []Sight             // what a reader found under final names, in the order of time
-	Standing  map[string]Sum      // final names at the destination at the end
-	Source    map[string]Sum      // files at the source at the end
-	Archive   []Sum               // what after_copy has moved away
-	Pending   []string            // temporary files that are left at the end
-	Files     []File              // as the API tells them
-	Passes    []Pass              // as the API tells them
-	Failures  []Problem           // of the last Apply
-	Outages   []Span              // when nothing could be delivered
+	Links     map[string][]Link // what links at the source led to, by the links' paths
+	Planted   map[string][]Sum  // foreign files that the suite put at the destination, by name
+	Taken     map[string]bool   // names whose copies the suite removed from the destination
+	Seen      []Sight           // what a reader found under final names, in the order of time
+	Standing  map[string]Sum    // final names at the destination at the end
+	Source    map[string]Sum    // files at the source at the end
+	Archive   []Sum             // what after_copy has moved away
+	Pending   []string          // temporary files that are left at the end
+	Files     []File            // as the API tells them
+	Passes    []Pass            // as the API tells them
+	Failures  []Problem         // of the last Apply
+	Outages   []Span            // when nothing could be delivered
 	Requests  []Request
 	Posted    []Delivery // what the subscriber of all files was told
 	Ended     time.Time

@@ -30,8 +30,8 @@ type source struct {
 
 	mu    sync.Mutex
 	paths map[string]*sync.Mutex
-	links map[string][]string // what links have led to
-	made  int                 // files that were begun in staging
+	links map[string][]model.Link // what links have led to
+	made  int                     // files that were begun in staging
 }
 
 func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
@@ -40,7 +40,7 @@ func newSource(dir, staging string, seed uint64, takes bool) (*source, error) {
 			return nil, err
 		}
 	}
-	return &source{dir: dir, staging: staging, seed: seed, takes: takes, history: model.NewHistory(), paths: map[string]*sync.Mutex{}, links: map[string][]string{}}, nil
+	return &source{dir: dir, staging: staging, seed: seed, takes: takes, history: model.NewHistory(), paths: map[string]*sync.Mutex{}, links: map[string][]model.Link{}}, nil
 }
 
 // do carries out a step that is about a file of the source.
@@ -297,7 +297,7 @@ func (s *source) link(name, base string) error {
 		return err
 	}
 	s.mu.Lock()
-	s.links[name] = append(s.links[name], path.Join(path.Dir(name), base))
+	s.links[name] = append(s.links[name], model.Link{To: path.Join(path.Dir(name), base), At: time.Now()})
 	s.mu.Unlock()
 	err := os.Symlink(base, s.path(name))
 	if errors.Is(err, fs.ErrExist) { // a directory that is not empty

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"sftpconnector/store/pending"
@@ -159,6 +161,34 @@ func TestSweepGoesOn(t *testing.T) {
 	u.must(u.Sweep(t.Context(), func(string) bool { return false }))
 	if left := u.files(); len(left) != 2 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// What a Sweep could not list or remove for a reason that may pass is for the next one.
+func TestSweepThatFailsIsDoneAgain(t *testing.T) {
+	for name, ops := range map[string][]sftptest.Op{"list": {sftptest.OpOpendir}, "remove": {sftptest.OpRemove}, "remove and look": {sftptest.OpRemove, sftptest.OpLstat, sftptest.OpStat}} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, nil)
+			u.Littered()
+			put(t, s.Endpoint, "a/"+pending.Name("x", pending.NewID("0badcafe")), nil)
+			s.Set(func(f *sftptest.Faults) {
+				f.Fail = func(op sftptest.Op, p string) sftptest.Status {
+					if slices.Contains(ops, op) && strings.HasPrefix(p, u.at("a")) && (op == sftptest.OpOpendir || p != u.at("a")) {
+						return sftptest.StatusFailure
+					}
+					return sftptest.StatusOK
+				}
+			})
+			u.must(u.Sweep(t.Context(), func(string) bool { return false }))
+			if left := u.files(); len(left) != 1 || !u.Littered() {
+				t.Errorf("left: %q, and the next pass does not know", left)
+			}
+			s.Set(func(f *sftptest.Faults) { f.Fail = nil })
+			u.must(u.Sweep(t.Context(), func(string) bool { return false }))
+			if left := u.files(); len(left) != 0 || u.Littered() {
+				t.Errorf("left: %q", left)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,7 @@ type Limits struct {
 	// channelHandles is how many handles one channel bears: past that its session
 	// dies, or it gives one handle out twice. 0: unknown.
 	channelHandles atomic.Int32
+	sweepsInVain   atomic.Int32 // how often in a row a sweep could not list a directory
 	lostBusy       atomic.Int32 // how often in a row the connection was lost while many handles were open
 	offered        atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
 	roundTrip      atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown

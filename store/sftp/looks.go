@@ -18,7 +18,9 @@ func (e *unseen) Error() string { return fmt.Sprintf("the server does not let us
 
 func (e *unseen) Unwrap() error { return e.why }
 
-func (e *unseen) Is(target error) bool { return target == fs.ErrNotExist }
+func (e *unseen) Is(target error) bool {
+	return target == fs.ErrNotExist || target == filesync.ErrUnseen
+}
 
 func isUnseen(err error) bool {
 	_, ok := errors.AsType[*unseen](err)

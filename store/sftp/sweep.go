@@ -3,6 +3,7 @@ package sftp
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -19,7 +20,8 @@ const (
 )
 
 // Sweep implements sync.Destination: it lists the whole directory, but for what
-// links lead to. What the server does not let us list or remove is left. With
+// links lead to. What the server does not let us list or remove is left; what fails for
+// another reason is for the next sweep, as Littered tells then. With
 // Direct, the files that a killed pass has begun stand under their own names,
 // and nothing tells them from others: they are left, too.
 func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
@@ -34,8 +36,19 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	switch {
+	case err != nil:
+	case !sweep.unlisted:
+		d.limits.sweepsInVain.Store(0)
+	case d.limits.sweepsInVain.Add(1) < maxSweepsInVain:
+		d.littered.Store(true)
+	}
 	return err
 }
+
+// maxSweepsInVain is in how many sweeps in a row a directory may fail to be listed until
+// that is taken for how it is there.
+const maxSweepsInVain = 5
 
 // sweeping is a walk through a tree: a stack of directories that several empty.
 type sweeping struct {
@@ -47,6 +60,8 @@ type sweeping struct {
 	dirs    []string // to be swept
 	busy    int      // how many are
 	stopped bool
+	// unlisted says that a directory could not be listed, for no reason that stays.
+	unlisted bool
 }
 
 func (s *sweeping) stop() {
@@ -120,17 +135,18 @@ func (s *sweeping) one(ctx context.Context, dir string) (below []string, err err
 func (s *sweeping) remove(ctx context.Context, left []string) error {
 	l := s.d.pool.take(1)
 	defer s.d.pool.give(l, 1)
-	denials := make([]bool, len(left))
+	denials, removed := make([]bool, len(left)), make([]bool, len(left))
 	err := l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
 		l.wire().session.Remove(c, s.d.path(left[i]))
-	}, func(i int, c *wire.Call) { denials[i] = denied(c.Err) })
+	}, func(i int, c *wire.Call) { denials[i], removed[i] = denied(c.Err), c.Err == nil })
 	if err != nil {
 		return err
 	}
 	return l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
 		l.wire().session.Lstat(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) {
-		if c.Err == nil && !denials[i] {
+		gone := errors.Is(c.Err, fs.ErrNotExist) || removed[i] && c.Err != nil
+		if !gone && !denials[i] {
 			s.d.littered.Store(true)
 		}
 	})
@@ -141,6 +157,11 @@ func (s *sweeping) serious(ctx context.Context, dir string, err error) error {
 	err = s.d.failed(ctx, "list", dir, err)
 	if _, whole := errors.AsType[*statusError](err); whole || ctx.Err() != nil {
 		return err
+	}
+	if !denied(err) && !errors.Is(err, fs.ErrNotExist) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unlisted = true
 	}
 	return nil
 }

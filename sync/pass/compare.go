@@ -63,6 +63,9 @@ func (p *Pass) candidate(e filesync.Entry, rec filesync.Record) *candidate {
 	c := &candidate{Facts: plan.Facts{Now: now, Listed: e, Record: rec, Excluded: p.o.Filter.Excluded(e), TooYoung: p.o.Filter.TooYoung(e, now)}}
 	if c.Excluded == "" && !c.delivered() {
 		_, c.Checkpoint = p.resumes.find(e) // what is kept of it stays
+		if p.queue != nil {
+			c.NotDurable = p.queue.NotDurable(e)
+		}
 	}
 	p.nameIt(c, p.target(e.Name))
 	return c

@@ -123,10 +123,15 @@ type stumbling struct {
 	filesync.Destination
 	publish func(d filesync.Destination, batch []filesync.Publication) []error
 	persist []string // the names that were made durable
+	// persistError is why they cannot be.
+	persistError error
 }
 
 func (s *stumbling) Persist(ctx context.Context, names []string) []error {
 	s.persist = append(s.persist, names...)
+	if s.persistError != nil {
+		return slices.Repeat([]error{s.persistError}, len(names))
+	}
 	return s.Destination.Persist(ctx, names)
 }
 
@@ -205,4 +210,25 @@ func TestNameThatMayNotBeDurable(t *testing.T) {
 	if !slices.Equal(d.persist, []string{"a"}) {
 		t.Errorf("made durable: %q", d.persist)
 	}
+}
+
+// A copy that has its name and cannot be made durable is not copied once more: its
+// reader may have taken it.
+func TestNameThatCannotBeMadeDurable(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "x", old)
+	b.at(b.dir, func(d filesync.Destination, batch []filesync.Publication) []error {
+		d.Publish(t.Context(), batch)
+		return slices.Repeat([]error{&status.Error{Word: status.DestinationUnavailable, Op: "publish", Err: errors.New("gone")}}, len(batch))
+	})
+	b.want(b.pass(filesync.Automatic), filesync.Failed, "")
+	for range 2 {
+		b.at(b.dir, nil).persistError = errors.New("sync a: permission denied")
+		b.want(b.pass(filesync.Automatic), filesync.Partial, "failed=1")
+	}
+	if n := b.src.Fetches(); n != 1 {
+		t.Errorf("it was read %d times", n)
+	}
+	b.at(b.dir, nil)
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
 }

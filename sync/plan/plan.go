@@ -51,6 +51,9 @@ type Facts struct {
 	TooYoung time.Duration   // for so much longer it has to stay unmodified
 	// Checkpoint says that an interrupted copy of this version can go on.
 	Checkpoint bool
+	// NotDurable is why a copy of this version, which has its name, cannot be made
+	// durable; nil if there is none.
+	NotDurable error
 
 	// Stillness says whether the file has stood still; nil: that was not asked yet.
 	Stillness *Stillness
@@ -98,8 +101,8 @@ type Decision struct {
 	Left   time.Duration
 	// Replaces is what stands at the destination and may be replaced; nil for nothing.
 	Replaces *filesync.Entry
-	// Held says that it failed earlier and is left alone for now; Stuck, that waiting
-	// will not make it ready.
+	// Held says that the file is left alone for now, as something failed earlier; Stuck,
+	// that waiting will not make it ready.
 	Held, Stuck bool
 	// Delivered says that the file needs nothing, as this version was delivered before;
 	// Target is where it stands, "" if that was not asked.
@@ -161,6 +164,11 @@ func decideDelivered(r Rules, f Facts) Decision {
 
 // decideNew decides about a version that was not delivered before.
 func decideNew(r Rules, f Facts) Decision {
+	if f.NotDurable != nil { // its reader may have taken the copy
+		d := leave(filesync.StateFailed, fmt.Sprintf("its copy stands, and cannot be made durable yet: %v", f.NotDurable))
+		d.Err, d.Held = fmt.Errorf("its copy stands, and cannot be made durable yet: %w", f.NotDurable), true
+		return d
+	}
 	if d, held := held(r, f); held {
 		return d
 	}

@@ -190,6 +190,8 @@ func TestDecide(t *testing.T) {
 				r.ID, r.Delivery = 1, wasDelivered.Delivery
 				return r
 			}()}, "leave delivered: stands at the destination; delivered; at a/x.csv; mended"},
+			{"a copy that cannot be made durable is not made once more", automatic, plan.Facts{NotDurable: fs.ErrPermission},
+				"leave failed: its copy stands, and cannot be made durable yet: permission denied; held"},
 			{"a destination that cannot be looked at fails the file", automatic, plan.Facts{Stillness: ready, Standing: &filesync.Look{Err: fs.ErrPermission}},
 				"leave failed: look at the destination: permission denied"},
 			{"a name that it cannot hold is unsafe", automatic, plan.Facts{Stillness: ready, Standing: &filesync.Look{Err: fmt.Errorf("a:b: %w", fs.ErrInvalid)}},

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,7 +53,10 @@ func (r *run) maybeBegun(ctx context.Context, f *finished) bool {
 		return false
 	}
 	looks, err := r.dst.Stat(ctx, []string{f.file.Name})
-	return err != nil || looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
+	if err != nil || errors.Is(looks[0].Err, filesync.ErrUnseen) {
+		return true
+	}
+	return looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
 }
 
 // confirm journals that the file was begun; it is given up if that fails.

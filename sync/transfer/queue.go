@@ -29,8 +29,9 @@ import (
 
 // Queue is the one queue of a connector. Its methods may be called concurrently.
 type Queue struct {
-	limiter *rate.Limiter // nil: no limit
-	room    room
+	limiter    *rate.Limiter // nil: no limit
+	room       room
+	notDurable notDurable
 
 	mu  sync.Mutex
 	run *run // nil while no pass has joined

@@ -62,6 +62,7 @@ const (
 // names. Those of files that were written in place come last: what was recorded
 // of them is in the other ones.
 func (c *Client) recoverIntents(ctx context.Context) error {
+	c.r.q.notDurable.clear()
 	intents, err := c.r.ledger.Intents(ctx)
 	if err != nil {
 		return err
@@ -131,6 +132,7 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 			// Without an intent the next version of the file would find a copy that
 			// nobody knows of.
 			c.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
+			c.r.q.notDurable.add(published[i].Source, err)
 			keep = true
 		}
 	}
