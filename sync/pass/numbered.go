@@ -10,7 +10,7 @@ import (
 const maxNumbered = 1 << 30
 
 // keepBoth aims the candidates at names that are free at the destination.
-func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
+func (dc *decider) keepBoth(ctx context.Context, cands []candidate) error {
 	var fresh []*candidate
 	var targets []string
 	for i := range cands {
@@ -21,7 +21,7 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	looks, err := p.dst.Stat(ctx, targets)
+	looks, err := dc.dst.Stat(ctx, targets)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 		if looks[i].Err != nil {
 			continue // free, or an error that is told of later
 		}
-		if err := p.number(ctx, c); err != nil {
+		if err := dc.number(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -40,11 +40,11 @@ func (p *Pass) keepBoth(ctx context.Context, cands []candidate) error {
 // looks however many are taken: it doubles the number until one is free, and
 // halves the way back to the last that was taken. The number before the one it
 // finds is taken; those that readers have freed further down may stay unused.
-func (p *Pass) number(ctx context.Context, c *candidate) error {
+func (dc *decider) number(ctx context.Context, c *candidate) error {
 	name := c.Destination
 	free := func(n int) (bool, error) {
-		p.nameIt(c, filesync.Numbered(name, n))
-		looks, err := p.dst.Stat(ctx, []string{c.Destination})
+		dc.nameIt(c, filesync.Numbered(name, n))
+		looks, err := dc.dst.Stat(ctx, []string{c.Destination})
 		return err == nil && looks[0].Err != nil, err
 	}
 	taken, found := 1, 2
@@ -70,6 +70,6 @@ func (p *Pass) number(ctx context.Context, c *candidate) error {
 			taken = middle
 		}
 	}
-	p.nameIt(c, filesync.Numbered(name, found))
+	dc.nameIt(c, filesync.Numbered(name, found))
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,39 +81,13 @@ const (
 
 // Pass is one pass over a source. Make one with New and Run it once.
 type Pass struct {
-	o      Options
-	rules  plan.Rules
-	src    *transfer.Source
-	dst    filesync.Destination
-	ledger filesync.Ledger
-	shared *Shared
-	looks  *Looks
-	queue  *transfer.Client // nil of a Survey, and before the pass has joined
-	// watched is the same, for the watchdog.
-	watched atomic.Pointer[transfer.Client]
-
-	tally
-	rows       *filesync.Seen // of the ledger, that the listing came across
-	incomplete atomic.Bool    // the listing missed something; rows.Unlisted says where
-	resumes    resumes
-	second     waiting
-	relisting  atomic.Bool           // the source is listed again, for the second look
-	relisted   atomic.Int64          // files that the second listing found
-	missed     sync.Map              // names that were listed and have gone since
-	skip       []string              // directories that are never walked
-	entries    atomic.Int64          // that were listed
-	handed     atomic.Int64          // bytes that the listings keep of their names
-	joining    atomic.Bool           // the pass waits for its turn, or recovers
-	began      int64                 // the last trouble that was met before
-	noTelling  atomic.Bool           // the source could not tell of files that are unverified
-	noRoom     atomic.Pointer[error] // the first file's that did not fit
-	misfits    atomic.Int64          // files that did not fit
-	once       sync.Once             // for OnReached
-
-	chunks chan []filesync.Entry
-	abort  context.CancelCauseFunc // ends the pass
-
-	maxEntries int // in one directory
+	*report
+	*lister
+	*decider
+	shared  *Shared
+	watched atomic.Pointer[transfer.Client] // the queue, for the watchdog
+	joining atomic.Bool                     // the pass waits for its turn, or recovers
+	began   int64                           // the last trouble that was met before
 }
 
 // New makes a pass. The first source is open already; open makes another one
@@ -126,14 +99,19 @@ func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destinati
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Pass{
-		o: o, src: transfer.NewSource(first, open, o.Release, o.OnLost), dst: dst, ledger: ledger,
-		shared: shared, looks: shared.looks, maxEntries: maxEntries, rows: filesync.NewSeen(),
-		chunks: make(chan []filesync.Entry, 2*listers),
+	src := transfer.NewSource(first, open, o.Release, o.OnLost)
+	r := &report{
+		o: o, troubles: &shared.troubles, looks: shared.looks, rows: filesync.NewSeen(),
 		rules: plan.Rules{
 			Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
 			Overwrite: o.Overwrite, Once: o.Once, Fresh: o.Fresh, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
 		},
+	}
+	return &Pass{
+		report:  r,
+		lister:  &lister{report: r, src: src, maxEntries: maxEntries, chunks: make(chan []filesync.Entry, 2*listers)},
+		decider: &decider{report: r, src: src, dst: dst, ledger: ledger},
+		shared:  shared,
 	}
 }
 
@@ -145,7 +123,7 @@ func (p *Pass) Progress() filesync.Progress { return p.progress() }
 // committed, a large interrupted copy is kept for the next pass.
 func (p *Pass) Run(ctx context.Context) filesync.Result {
 	started := time.Now()
-	p.began = p.shared.troubles.now()
+	p.began = p.troubles.now()
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
 	stop := p.watch(ctx)
@@ -161,7 +139,7 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && r.Files.Fruitless(p.irregular.Load())
 	if err == nil && p.o.Mode != filesync.Survey && p.o.Mode != filesync.Request {
-		p.shared.troubles.over(p)
+		p.troubles.over(p.report, p.began)
 	}
 	switch {
 	case err == nil && r.Files.Clean():
@@ -189,11 +167,11 @@ func (p *Pass) litter(ctx context.Context) {
 // copies nothing, and does not. littered says that pending files may have been left.
 func (p *Pass) joinAndRun(ctx context.Context) (littered bool, err error) {
 	if p.o.Mode == filesync.Survey {
-		defer p.src.Close()
+		defer p.lister.src.Close()
 		return false, p.run(ctx)
 	}
 	p.joining.Store(true)
-	queue, err := p.shared.queue.Join(ctx, transfer.Ends{Source: p.src, Destination: p.dst, Ledger: p.ledger}, p, transfer.Options{
+	queue, err := p.shared.queue.Join(ctx, transfer.Ends{Source: p.lister.src, Destination: p.dst, Ledger: p.ledger}, p, transfer.Options{
 		Pass: p.o.ID, Mode: p.o.Mode, Overwrite: p.o.Overwrite, Once: p.o.Once, InPlace: p.o.InPlace,
 		Fresh: p.o.Fresh, Discerning: p.o.Discerning, AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun,
 		CheckpointStep: p.o.CheckpointStep, Log: p.o.Log,
@@ -202,7 +180,7 @@ func (p *Pass) joinAndRun(ctx context.Context) (littered bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p.queue, p.src, p.dst = queue, queue.Source(), queue.Destination()
+	p.queue, p.dst, p.lister.src, p.decider.src = queue, queue.Destination(), queue.Source(), queue.Source()
 	p.watched.Store(queue)
 	err = p.run(ctx)
 	return queue.Leave(), err
@@ -275,7 +253,7 @@ func (p *Pass) setAside(ctx context.Context) error {
 	if p.o.AfterCopy.MoveTo == "" {
 		return nil
 	}
-	name, inside, err := p.src.Locate(ctx, p.o.AfterCopy.MoveTo)
+	name, inside, err := p.lister.src.Locate(ctx, p.o.AfterCopy.MoveTo)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
@@ -359,20 +337,20 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 }
 
 // decide tells the observer of a decision.
-func (p *Pass) decide(e filesync.Entry, s filesync.State, reason string) {
-	p.decideTarget(e, s, "", reason)
+func (t *report) decide(e filesync.Entry, s filesync.State, reason string) {
+	t.decideTarget(e, s, "", reason)
 }
 
 // decideTarget is decide for a file that is at the destination under that name.
-func (p *Pass) decideTarget(e filesync.Entry, s filesync.State, target, reason string) {
-	if p.o.OnDecision != nil {
-		p.o.OnDecision(filesync.Decision{Entry: e, State: s, Target: target, Reason: reason})
+func (t *report) decideTarget(e filesync.Entry, s filesync.State, target, reason string) {
+	if t.o.OnDecision != nil {
+		t.o.OnDecision(filesync.Decision{Entry: e, State: s, Target: target, Reason: reason})
 	}
 }
 
 // decideRecorded is decideTarget for a file that the ledger has as delivered.
-func (p *Pass) decideRecorded(e filesync.Entry, r filesync.Record, target, reason string) {
-	if p.o.OnDecision != nil {
-		p.o.OnDecision(filesync.Decision{Entry: e, State: r.State(), Target: target, Reason: reason, Unverified: r.Unverified()})
+func (t *report) decideRecorded(e filesync.Entry, r filesync.Record, target, reason string) {
+	if t.o.OnDecision != nil {
+		t.o.OnDecision(filesync.Decision{Entry: e, State: r.State(), Target: target, Reason: reason, Unverified: r.Unverified()})
 	}
 }

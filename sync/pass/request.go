@@ -15,18 +15,18 @@ import (
 // startOf is where the walk of a selection begins: the directory that all
 // matches lie below, if the way there is free of links and of directories that
 // are not walked; else the root.
-func (p *Pass) startOf(ctx context.Context) (directory, error) {
-	if p.o.Selection == nil || p.o.Selection.Start() == "" {
+func (l *lister) startOf(ctx context.Context) (directory, error) {
+	if l.o.Selection == nil || l.o.Selection.Start() == "" {
 		return directory{}, nil
 	}
-	start := p.o.Selection.Start()
-	if slices.ContainsFunc(p.skip, func(skip string) bool { return within(start, skip) }) {
+	start := l.o.Selection.Start()
+	if slices.ContainsFunc(l.skip, func(skip string) bool { return within(start, skip) }) {
 		return directory{}, nil
 	}
-	if filesync.CheckPath(start) != nil || p.o.Filter.PrunesAbove(start+"/") != "" {
+	if filesync.CheckPath(start) != nil || l.o.Filter.PrunesAbove(start+"/") != "" {
 		return directory{}, nil
 	}
-	real, inside, err := p.src.Locate(ctx, start)
+	real, inside, err := l.src.Locate(ctx, start)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist):
 		return directory{}, nil

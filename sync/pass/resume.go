@@ -34,8 +34,8 @@ func (r *resumes) find(e filesync.Entry) (filesync.Checkpoint, bool) {
 }
 
 // target is the name at the destination of a file of the source.
-func (p *Pass) target(name string) string {
-	if p.o.Flat {
+func (dc *decider) target(name string) string {
+	if dc.o.Flat {
 		return path.Base(name)
 	}
 	return name

@@ -97,22 +97,22 @@ func (p *Pass) listAgain(ctx context.Context, files int64) error {
 }
 
 // wantsAgain reports whether a file of the second listing waits for that.
-func (p *Pass) wantsAgain(e filesync.Entry) bool {
-	if !p.looks.awaited(e.Name) {
+func (l *lister) wantsAgain(e filesync.Entry) bool {
+	if !l.looks.awaited(e.Name) {
 		return false
 	}
-	p.relisted.Add(1)
+	l.relisted.Add(1)
 	return true
 }
 
 // lookAgain decides about files that were listed a while ago, as they are now.
-func (p *Pass) lookAgain(ctx context.Context, entries []filesync.Entry) error {
+func (dc *decider) lookAgain(ctx context.Context, entries []filesync.Entry) error {
 	for len(entries) > 0 {
 		n := min(chunkSize, len(entries))
 		batch := entries[:n]
 		entries = entries[n:]
-		p.at("looking again at " + batch[0].Name)
-		looks, err := p.src.Relist(ctx, batch)
+		dc.at("looking again at " + batch[0].Name)
+		looks, err := dc.src.Relist(ctx, batch)
 		if err != nil {
 			return fmt.Errorf("look again: %w", err)
 		}
@@ -124,13 +124,13 @@ func (p *Pass) lookAgain(ctx context.Context, entries []filesync.Entry) error {
 				k.Entry.Name = name
 				again = append(again, k.Entry)
 			case errors.Is(k.Err, fs.ErrNotExist):
-				p.looks.forget(name)
-				p.miss(batch[i])
+				dc.looks.forget(name)
+				dc.miss(batch[i])
 			default:
-				p.fail(ctx, batch[i], k.Err)
+				dc.fail(ctx, batch[i], k.Err)
 			}
 		}
-		if err := p.compare(ctx, again, false); err != nil {
+		if err := dc.compare(ctx, again, false); err != nil {
 			return err
 		}
 	}

@@ -34,27 +34,27 @@ func (t *troubles) now() int64 {
 }
 
 // list notes what the pass could not do.
-func (p *Pass) list(name, text, hint string) {
-	p.listFailure(filesync.FileFailure{Name: name, Error: text, Hint: hint})
+func (t *report) list(name, text, hint string) {
+	t.listFailure(filesync.FileFailure{Name: name, Error: text, Hint: hint})
 }
 
-func (p *Pass) listFailure(f filesync.FileFailure) {
-	p.tally.listFailure(f)
-	if p.o.Mode != filesync.Survey {
-		p.shared.troubles.tell(p, f)
+func (t *report) listFailure(f filesync.FileFailure) {
+	t.keepFailure(f)
+	if t.o.Mode != filesync.Survey {
+		t.troubles.tell(t, f)
 	}
 }
 
 // tell has the log tell of a failure if it is news.
-func (t *troubles) tell(p *Pass, f filesync.FileFailure) {
-	news, more := t.meet(p.o.ID, f)
+func (t *troubles) tell(r *report, f filesync.FileFailure) {
+	news, more := t.meet(r.o.ID, f)
 	switch {
 	case more:
-		p.o.Log.Warn("more files fail than are named here", "named", filesync.MaxFailures)
+		r.o.Log.Warn("more files fail than are named here", "named", filesync.MaxFailures)
 	case news && f.Unlisted:
-		p.o.Log.Warn("directory not read", "directory", f.Name, "error", f.Error, "hint", f.Hint)
+		r.o.Log.Warn("directory not read", "directory", f.Name, "error", f.Error, "hint", f.Hint)
 	case news:
-		p.o.Log.Warn("file failed", "file", f.Name, "error", f.Error, "hint", f.Hint)
+		r.o.Log.Warn("file failed", "file", f.Name, "error", f.Error, "hint", f.Hint)
 	}
 }
 
@@ -85,13 +85,13 @@ func (t *troubles) meet(pass string, f filesync.FileFailure) (news, more bool) {
 }
 
 // over has the log tell which troubles a pass that listed the source did not meet.
-func (t *troubles) over(p *Pass) {
-	for _, was := range t.end(p.o.ID, p.began) {
+func (t *troubles) over(r *report, began int64) {
+	for _, was := range t.end(r.o.ID, began) {
 		lasted := time.Since(was.since).Round(time.Second)
 		if was.Unlisted {
-			p.o.Log.Info("directory read again", "directory", was.Name, "was", was.Error, "lasted", lasted)
+			r.o.Log.Info("directory read again", "directory", was.Name, "was", was.Error, "lasted", lasted)
 		} else {
-			p.o.Log.Info("file fails no more", "file", was.Name, "was", was.Error, "lasted", lasted)
+			r.o.Log.Info("file fails no more", "file", was.Name, "was", was.Error, "lasted", lasted)
 		}
 	}
 }

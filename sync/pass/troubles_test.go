@@ -18,12 +18,13 @@ func TestTroublesAreToldOnce(t *testing.T) {
 	shared := NewShared(0)
 	pass := func(id string, mode filesync.Mode, failures ...filesync.FileFailure) string {
 		log.Reset()
-		p := &Pass{shared: shared, began: shared.troubles.now(), o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		began := shared.troubles.now()
+		p := &report{troubles: &shared.troubles, o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 		for _, f := range failures {
 			p.listFailure(f)
 		}
 		if mode == filesync.Automatic {
-			shared.troubles.over(p)
+			shared.troubles.over(p, began)
 		}
 		var said []string
 		for line := range strings.Lines(log.String()) {
@@ -70,17 +71,17 @@ func TestTroubleMetBySeveralPasses(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	shared := NewShared(0)
-	pass := func(id string) *Pass {
-		return &Pass{shared: shared, began: shared.troubles.now(), o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	pass := func(id string) *report {
+		return &report{troubles: &shared.troubles, o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 	}
-	automatic, request := pass("1"), pass("2")
+	automatic, request, began := pass("1"), pass("2"), shared.troubles.now()
 	automatic.list("a.csv", "denied", "")
 	request.list("a.csv", "denied", "")
-	shared.troubles.over(automatic)
+	shared.troubles.over(automatic, began)
 	if strings.Contains(log.String(), "fails no more") {
 		t.Error(log.String())
 	}
-	shared.troubles.over(pass("3"))
+	shared.troubles.over(pass("3"), shared.troubles.now())
 	if n := strings.Count(log.String(), "fails no more"); n != 1 {
 		t.Errorf("%d times: %s", n, log.String())
 	}
@@ -89,7 +90,7 @@ func TestTroubleMetBySeveralPasses(t *testing.T) {
 func TestTroublesAreBounded(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	p := &Pass{shared: NewShared(0), o: Options{ID: "1", Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	p := &report{troubles: &NewShared(0).troubles, o: Options{ID: "1", Log: slog.New(slog.NewTextHandler(&log, nil))}}
 	for i := range filesync.MaxFailures + 10 {
 		p.list(fmt.Sprint(i), "bad", "")
 	}

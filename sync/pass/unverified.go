@@ -16,8 +16,8 @@ import (
 // it stays unverified. recs are those of the entries, and are changed.
 //
 // Not so where the far end is the destination: what is not known there is the copy.
-func (p *Pass) verifyEarlier(ctx context.Context, entries []filesync.Entry, recs []filesync.Record) error {
-	if p.o.Mode == filesync.Survey || p.o.Once || p.o.Discerning || p.noTelling.Load() {
+func (dc *decider) verifyEarlier(ctx context.Context, entries []filesync.Entry, recs []filesync.Record) error {
+	if dc.o.Mode == filesync.Survey || dc.o.Once || dc.o.Discerning || dc.noTelling.Load() {
 		return nil
 	}
 	var at []int
@@ -33,7 +33,7 @@ func (p *Pass) verifyEarlier(ctx context.Context, entries []filesync.Entry, recs
 		return nil
 	}
 	// By name: a mailbox lists a file still that it says does not exist.
-	looks, err := p.src.Stat(ctx, names)
+	looks, err := dc.src.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -44,17 +44,17 @@ func (p *Pass) verifyEarlier(ctx context.Context, entries []filesync.Entry, recs
 		}
 	}
 	if len(read) == 0 {
-		p.noTelling.Store(true) // not of a hundred thousand files at each pass
+		dc.noTelling.Store(true) // not of a hundred thousand files at each pass
 		return nil
 	}
-	mine, err := p.ledger.SetAfterIf(ctx, read, filesync.AfterNone)
+	mine, err := dc.ledger.SetAfterIf(ctx, read, filesync.AfterNone)
 	if err != nil {
 		return err
 	}
 	for _, i := range at {
 		if slices.Contains(mine, recs[i].ID) {
 			recs[i].After = filesync.AfterNone
-			p.o.Log.Info("file verified", "file", entries[i].Name)
+			dc.o.Log.Info("file verified", "file", entries[i].Name)
 		}
 	}
 	return nil

@@ -3,11 +3,26 @@ package pass
 import (
 	"cmp"
 	"context"
+	"sync/atomic"
 	"time"
 
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/plan"
+	"sftpconnector/sync/transfer"
 )
+
+// decider decides about the files of a pass, and does what that says.
+type decider struct {
+	*report
+	src    *transfer.Source
+	dst    filesync.Destination
+	ledger filesync.Ledger
+	queue  *transfer.Client // nil of a Survey, and before the pass has joined
+
+	resumes   resumes
+	second    waiting
+	noTelling atomic.Bool // the source could not tell of files that are unverified
+}
 
 // candidate is a file about which is decided.
 type candidate struct {
@@ -23,7 +38,7 @@ var stoodStill = &plan.Stillness{Ready: true}
 
 // compare decides about listed files. With await, a file that has to stand
 // still a little longer is put aside for the second look.
-func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool) error {
+func (dc *decider) compare(ctx context.Context, entries []filesync.Entry, await bool) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -31,65 +46,65 @@ func (p *Pass) compare(ctx context.Context, entries []filesync.Entry, await bool
 	for i, e := range entries {
 		names[i] = e.Name
 	}
-	now := p.now()
-	recs, err := p.ledger.Find(ctx, names)
+	now := dc.now()
+	recs, err := dc.ledger.Find(ctx, names)
 	if err != nil {
 		return err
 	}
-	if err := p.verifyEarlier(ctx, entries, recs); err != nil {
+	if err := dc.verifyEarlier(ctx, entries, recs); err != nil {
 		return err
 	}
 	var cands []candidate
 	for i, e := range entries {
-		p.rows.Add(recs[i])
-		c := p.candidate(e, recs[i])
+		dc.rows.Add(recs[i])
+		c := dc.candidate(e, recs[i])
 		c.now = now
-		switch d := p.consider(c, await); d.Action {
+		switch d := dc.consider(c, await); d.Action {
 		case plan.Examine:
 			cands = append(cands, *c)
 		case plan.Await:
-			p.second.add(e, d.Left)
-			p.looks.await(e.Name)
+			dc.second.add(e, d.Left)
+			dc.looks.await(e.Name)
 		default:
-			p.leave(*c, d)
+			dc.leave(*c, d)
 		}
 	}
-	return p.decideAll(ctx, cands)
+	return dc.decideAll(ctx, cands)
 }
 
 // candidate gathers what listing, ledger and filters say of a file.
-func (p *Pass) candidate(e filesync.Entry, rec filesync.Record) *candidate {
+func (dc *decider) candidate(e filesync.Entry, rec filesync.Record) *candidate {
 	now := time.Now()
-	c := &candidate{Facts: plan.Facts{Now: now, Listed: e, Record: rec, Excluded: p.o.Filter.Excluded(e), TooYoung: p.o.Filter.TooYoung(e, now)}}
+	c := &candidate{Facts: plan.Facts{Now: now, Listed: e, Record: rec, Excluded: dc.o.Filter.Excluded(e), TooYoung: dc.o.Filter.TooYoung(e, now)}}
 	if c.Excluded == "" && !c.delivered() {
-		_, c.Checkpoint = p.resumes.find(e) // what is kept of it stays
-		if p.queue != nil {
-			c.NotDurable = p.queue.NotDurable(e)
+		_, c.Checkpoint = dc.resumes.find(e) // what is kept of it stays
+		if dc.queue != nil {
+			c.NotDurable = dc.queue.NotDurable(e)
 		}
 	}
-	p.nameIt(c, p.target(e.Name))
+	dc.nameIt(c, dc.target(e.Name))
 	return c
 }
 
 // consider decides about a file by what does not cost a look at the destination.
-func (p *Pass) consider(c *candidate, await bool) plan.Decision {
-	rules := p.rules
+func (dc *decider) consider(c *candidate, await bool) plan.Decision {
+	rules := dc.rules
 	rules.SecondLook = await
 	d := plan.Decide(rules, c.Facts)
 	if d.Action != plan.Observe {
 		return d
 	}
-	ready, left, reason := p.looks.ready(c.Listed, rules.Settle)
-	c.Stillness = &plan.Stillness{Ready: ready, Left: left, Reason: reason, Restless: p.looks.restless(c.Listed.Name)}
+	ready, left, reason := dc.looks.ready(c.Listed, rules.Settle)
+	c.Stillness = &plan.Stillness{Ready: ready, Left: left, Reason: reason, Restless: dc.looks.restless(c.Listed.Name)}
 	return plan.Decide(rules, c.Facts)
 }
 
 // leave counts a file of which nothing becomes now.
-func (p *Pass) leave(c candidate, d plan.Decision) {
+func (t *report) leave(c candidate, d plan.Decision) {
 	e := c.Listed
 	if d.Delivered {
-		p.countDelivered(c.Record)
-		p.decideRecorded(e, c.Record, d.Target, d.Reason)
+		t.countDelivered(c.Record)
+		t.decideRecorded(e, c.Record, d.Target, d.Reason)
 		return
 	}
 	failure := filesync.FileFailure{Name: e.Name, Error: d.Reason, Hint: d.Hint, Held: d.Held}
@@ -99,33 +114,33 @@ func (p *Pass) leave(c candidate, d plan.Decision) {
 	}
 	switch d.State {
 	case filesync.StateWaiting:
-		p.tally.waiting.Add(1)
-		p.decide(e, d.State, d.Reason)
+		t.waiting.Add(1)
+		t.decide(e, d.State, d.Reason)
 		return
 	case filesync.StateExcluded:
-		p.exclude(e, d.Reason)
+		t.exclude(e, d.Reason)
 		return
 	case filesync.StateConflict:
-		p.conflict.Add(1)
+		t.conflict.Add(1)
 	case filesync.StateQuarantined:
-		p.quarantined.Add(1)
+		t.quarantined.Add(1)
 	case filesync.StateUnsafe:
-		p.unsafe.Add(1)
+		t.unsafe.Add(1)
 	case filesync.StateFailed:
-		p.failed.Add(1)
+		t.failed.Add(1)
 	}
 	if d.Stuck {
-		p.stuck.Add(1)
+		t.stuck.Add(1)
 	}
-	p.listFailure(failure)
-	p.decide(e, d.State, d.Reason)
+	t.listFailure(failure)
+	t.decide(e, d.State, d.Reason)
 }
 
 // nameIt gives a candidate its name at the destination.
-func (p *Pass) nameIt(c *candidate, target string) {
+func (dc *decider) nameIt(c *candidate, target string) {
 	c.Destination, c.key = target, ""
-	folds := p.dst.FoldsCase(p.o.Mode != filesync.Survey)
-	if p.o.Flat || folds {
+	folds := dc.dst.FoldsCase(dc.o.Mode != filesync.Survey)
+	if dc.o.Flat || folds {
 		c.key = target
 	}
 	if folds {
@@ -135,28 +150,28 @@ func (p *Pass) nameIt(c *candidate, target string) {
 
 // countDelivered counts a file that needs nothing; one that an earlier run of this very
 // pass has delivered is counted there.
-func (p *Pass) countDelivered(rec filesync.Record) {
-	if p.o.ID != "" && rec.Delivery.Pass == p.o.ID {
-		p.again.Add(1)
+func (t *report) countDelivered(rec filesync.Record) {
+	if t.o.ID != "" && rec.Delivery.Pass == t.o.ID {
+		t.again.Add(1)
 		return
 	}
-	p.present.Add(1)
+	t.present.Add(1)
 }
 
-func (p *Pass) wait(e filesync.Entry, reason string) {
-	p.tally.waiting.Add(1)
-	p.decide(e, filesync.StateWaiting, reason)
+func (t *report) wait(e filesync.Entry, reason string) {
+	t.waiting.Add(1)
+	t.decide(e, filesync.StateWaiting, reason)
 }
 
 // decideAll looks at what stands at the destination under the candidates' names, decides
 // about them, and does what that says.
-func (p *Pass) decideAll(ctx context.Context, cands []candidate) error {
-	if err := p.gatherFacts(ctx, cands); err != nil {
+func (dc *decider) decideAll(ctx context.Context, cands []candidate) error {
+	if err := dc.gatherFacts(ctx, cands); err != nil {
 		return err
 	}
 	var found findings
 	for _, c := range cands {
-		d := plan.Decide(p.rules, c.Facts)
+		d := plan.Decide(dc.rules, c.Facts)
 		if d.Owes {
 			found.owed = append(found.owed, c.Record)
 		}
@@ -164,16 +179,16 @@ func (p *Pass) decideAll(ctx context.Context, cands []candidate) error {
 			found.mended = append(found.mended, c.Listed.Name)
 		}
 		if d.Action == plan.Copy {
-			if err := p.submit(ctx, c, d); err != nil {
+			if err := dc.submit(ctx, c, d); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := p.carryOut(ctx, c, d, &found); err != nil {
+		if err := dc.carryOut(ctx, c, d, &found); err != nil {
 			return err
 		}
 	}
-	return p.writeDown(ctx, found)
+	return dc.writeDown(ctx, found)
 }
 
 // maxGathers is how often facts are gathered anew as other passes deliver meanwhile. The
@@ -182,12 +197,12 @@ const maxGathers = 4
 
 // gatherFacts finds out what stands at the destination, and reads the candidates'
 // records again if other passes have delivered since: they belong together.
-func (p *Pass) gatherFacts(ctx context.Context, cands []candidate) error {
+func (dc *decider) gatherFacts(ctx context.Context, cands []candidate) error {
 	for range maxGathers {
-		if err := p.lookAtDestination(ctx, cands); err != nil || len(cands) == 0 {
+		if err := dc.lookAtDestination(ctx, cands); err != nil || len(cands) == 0 {
 			return err
 		}
-		now := p.now()
+		now := dc.now()
 		if now == cands[0].now {
 			break
 		}
@@ -195,12 +210,12 @@ func (p *Pass) gatherFacts(ctx context.Context, cands []candidate) error {
 		for i, c := range cands {
 			names[i] = c.Listed.Name
 		}
-		recs, err := p.ledger.Find(ctx, names)
+		recs, err := dc.ledger.Find(ctx, names)
 		if err != nil {
 			return err
 		}
 		for i, rec := range recs {
-			p.rows.Add(rec)
+			dc.rows.Add(rec)
 			cands[i].Record, cands[i].now = rec, now
 			if cands[i].Stillness == nil {
 				cands[i].Stillness = stoodStill
@@ -212,23 +227,23 @@ func (p *Pass) gatherFacts(ctx context.Context, cands []candidate) error {
 
 // lookAtDestination finds out what stands under the candidates' names, and whose they
 // are.
-func (p *Pass) lookAtDestination(ctx context.Context, cands []candidate) error {
+func (dc *decider) lookAtDestination(ctx context.Context, cands []candidate) error {
 	if len(cands) == 0 {
 		return nil
 	}
-	if p.o.KeepBoth {
-		if err := p.keepBoth(ctx, cands); err != nil {
+	if dc.o.KeepBoth {
+		if err := dc.keepBoth(ctx, cands); err != nil {
 			return err
 		}
 	}
-	if err := p.findOwners(ctx, cands); err != nil {
+	if err := dc.findOwners(ctx, cands); err != nil {
 		return err
 	}
 	names := make([]string, len(cands))
 	for i, c := range cands {
 		names[i] = c.Destination
 	}
-	standing, err := p.dst.Stat(ctx, names)
+	standing, err := dc.dst.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -240,7 +255,7 @@ func (p *Pass) lookAtDestination(ctx context.Context, cands []candidate) error {
 
 // findOwners finds the files that the candidates' names belong to, where names can
 // collide.
-func (p *Pass) findOwners(ctx context.Context, cands []candidate) error {
+func (dc *decider) findOwners(ctx context.Context, cands []candidate) error {
 	if cands[0].key == "" {
 		return nil
 	}
@@ -248,7 +263,7 @@ func (p *Pass) findOwners(ctx context.Context, cands []candidate) error {
 	for i, c := range cands {
 		keys[i] = c.key
 	}
-	owners, err := p.ledger.Owners(ctx, keys)
+	owners, err := dc.ledger.Owners(ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -258,7 +273,7 @@ func (p *Pass) findOwners(ctx context.Context, cands []candidate) error {
 		if o := c.Owner; o.ID == 0 || o.Delivery.Source.Name == c.Listed.Name || !o.Gone && o.After != filesync.AfterDone {
 			continue
 		}
-		copies, err := p.dst.Stat(ctx, []string{c.Owner.Delivery.Target.Name})
+		copies, err := dc.dst.Stat(ctx, []string{c.Owner.Delivery.Target.Name})
 		if err != nil {
 			return err
 		}
@@ -275,53 +290,53 @@ type findings struct {
 }
 
 // carryOut does what was decided about a candidate that is not copied.
-func (p *Pass) carryOut(ctx context.Context, c candidate, d plan.Decision, found *findings) error {
+func (dc *decider) carryOut(ctx context.Context, c candidate, d plan.Decision, found *findings) error {
 	switch {
 	case d.Action == plan.Adopt:
-		p.present.Add(1)
-		p.decideTarget(c.Listed, d.State, d.Target, d.Reason)
+		dc.present.Add(1)
+		dc.decideTarget(c.Listed, d.State, d.Target, d.Reason)
 		target := c.Standing.Entry
 		target.Name = c.Destination
 		found.adopted = append(found.adopted, filesync.Delivery{Source: c.Listed, Target: target, Key: c.key, Adopted: true, At: time.Now()})
 	case d.State == filesync.StateFailed && d.Err != nil && !d.Held:
-		p.fail(ctx, c.Listed, d.Err) // a try of the file
+		dc.fail(ctx, c.Listed, d.Err) // a try of the file
 	default:
-		p.leave(c, d)
+		dc.leave(c, d)
 	}
-	if !d.NewConflict || p.o.Mode == filesync.Survey {
+	if !d.NewConflict || dc.o.Mode == filesync.Survey {
 		return nil
 	}
-	ids, err := p.ledger.Fail(ctx, []filesync.Failure{{Source: c.Listed, Conflict: true, Error: d.Err.Error(), At: time.Now()}})
+	ids, err := dc.ledger.Fail(ctx, []filesync.Failure{{Source: c.Listed, Conflict: true, Error: d.Err.Error(), At: time.Now()}})
 	if err != nil {
 		return err
 	}
-	p.rows.AddFailures(ids)
+	dc.rows.AddFailures(ids)
 	return nil
 }
 
 // writeDown writes down what was found: failures that are none any more, after_copy that
 // can be done, and files that stood at the destination already.
-func (p *Pass) writeDown(ctx context.Context, found findings) error {
-	if p.o.Mode == filesync.Survey {
+func (dc *decider) writeDown(ctx context.Context, found findings) error {
+	if dc.o.Mode == filesync.Survey {
 		return nil
 	}
 	if len(found.mended) > 0 {
-		if err := p.ledger.Release(ctx, found.mended); err != nil {
+		if err := dc.ledger.Release(ctx, found.mended); err != nil {
 			return err
 		}
 	}
-	if err := p.queue.Owe(ctx, found.owed); err != nil {
+	if err := dc.queue.Owe(ctx, found.owed); err != nil {
 		return err
 	}
-	adopted, ids, err := p.queue.Adopt(ctx, found.adopted)
+	adopted, ids, err := dc.queue.Adopt(ctx, found.adopted)
 	if err != nil {
 		return err
 	}
-	p.rows.AddRows(ids)
+	dc.rows.AddRows(ids)
 	for _, d := range adopted {
-		p.looks.forget(d.Source.Name)
-		if p.o.OnDelivered != nil {
-			p.o.OnDelivered(filesync.Delivered{Delivery: d})
+		dc.looks.forget(d.Source.Name)
+		if dc.o.OnDelivered != nil {
+			dc.o.OnDelivered(filesync.Delivered{Delivery: d})
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,9 +27,24 @@ const (
 	chunkBytes   = 64 << 10   // of the names in one chunk
 )
 
+// lister lists the source of a pass.
+type lister struct {
+	*report
+	src  *transfer.Source
+	skip []string // directories that are never walked
+
+	entries    atomic.Int64 // that were listed
+	handed     atomic.Int64 // bytes that the listings keep of their names
+	relisting  atomic.Bool  // the source is listed again, for the second look
+	relisted   atomic.Int64 // files that the second listing found
+	once       sync.Once    // for OnReached
+	maxEntries int          // in one directory
+	chunks     chan []filesync.Entry
+}
+
 // walk lists the whole source and sends its files on in chunks.
-func (p *Pass) walk(ctx context.Context) error {
-	start, err := p.startOf(ctx)
+func (l *lister) walk(ctx context.Context) error {
+	start, err := l.startOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,7 +58,7 @@ func (p *Pass) walk(ctx context.Context) error {
 				if !ok {
 					return context.Cause(ctx)
 				}
-				err := p.listOne(ctx, t, d)
+				err := l.listOne(ctx, t, d)
 				t.finish()
 				if err != nil {
 					t.end()
@@ -55,12 +72,12 @@ func (p *Pass) walk(ctx context.Context) error {
 
 // listOne lists one directory. Only what ends the pass is an error: the
 // source's root that cannot be read, and a connection that cannot be had again.
-func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
-	p.at("listing /" + d.name)
-	handed := handed{used: &p.handed}
+func (l *lister) listOne(ctx context.Context, t *tree, d directory) error {
+	l.at("listing /" + d.name)
+	handed := handed{used: &l.handed}
 	defer handed.release()
 	for relists := 0; ; relists++ {
-		err := p.listEntries(ctx, t, d, &handed)
+		err := l.listEntries(ctx, t, d, &handed)
 		switch {
 		case err == nil:
 			return nil
@@ -71,21 +88,21 @@ func (p *Pass) listOne(ctx context.Context, t *tree, d directory) error {
 			return fmt.Errorf("list /%s: %w", d.name, err)
 		case d.name == "":
 			return rootError(err)
-		case errors.Is(err, fs.ErrNotExist) && p.o.Selection != nil && d.name == p.o.Selection.Start():
+		case errors.Is(err, fs.ErrNotExist) && l.o.Selection != nil && d.name == l.o.Selection.Start():
 			t.push(directory{}) // the root tells whether the source is there at all
 			return nil
-		case errors.Is(err, fs.ErrNotExist) && p.vanished(ctx, filesync.Entry{Name: d.name}) && !p.stillListed(ctx, d.name):
+		case errors.Is(err, fs.ErrNotExist) && vanished(ctx, l.src, filesync.Entry{Name: d.name}) && !l.stillListed(ctx, d.name):
 			return nil // it went away since its parent was listed
 		}
-		p.unreadable(d.name, err)
+		l.unreadable(d.name, err)
 		return nil
 	}
 }
 
 // stillListed reports whether the directory above one still names it, though it can
 // neither be opened nor looked at: then what it holds is not known.
-func (p *Pass) stillListed(ctx context.Context, name string) bool {
-	for e, err := range p.src.List(ctx, name[:max(0, strings.LastIndexByte(name, '/'))]) {
+func (l *lister) stillListed(ctx context.Context, name string) bool {
+	for e, err := range l.src.List(ctx, name[:max(0, strings.LastIndexByte(name, '/'))]) {
 		if err != nil {
 			return !errors.Is(err, fs.ErrNotExist)
 		}
@@ -114,21 +131,21 @@ func rootError(err error) error {
 }
 
 // unreadable counts a directory whose files this pass does not know.
-func (p *Pass) unreadable(name string, err error) {
-	if p.relisting.Load() {
+func (l *lister) unreadable(name string, err error) {
+	if l.relisting.Load() {
 		return // it was counted, or what it held goes on waiting
 	}
-	p.incomplete.Store(true)
-	p.rows.Unlisted.Add(name)
-	p.failed.Add(1)
+	l.incomplete.Store(true)
+	l.rows.Unlisted.Add(name)
+	l.failed.Add(1)
 	advice := hint(err)
 	if errors.Is(err, fs.ErrPermission) {
 		advice += " Or name it in files.exclude: it is not entered then."
 	}
-	p.listFailure(filesync.FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
+	l.listFailure(filesync.FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
 }
 
-func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
+func (l *lister) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
 	entries, size := 0, 0
 	var chunk []filesync.Entry
 	send := func() error {
@@ -136,41 +153,41 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 			return nil
 		}
 		select {
-		case p.chunks <- chunk:
+		case l.chunks <- chunk:
 			chunk, size = nil, 0
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	for e, err := range p.src.List(ctx, d.name) {
+	for e, err := range l.src.List(ctx, d.name) {
 		if err != nil {
 			return errors.Join(err, send())
 		}
-		p.reached()
-		if entries++; entries > p.maxEntries {
-			return errors.Join(fmt.Errorf("more than %d entries: %w", p.maxEntries, filesync.ErrLimit), send())
+		l.reached()
+		if entries++; entries > l.maxEntries {
+			return errors.Join(fmt.Errorf("more than %d entries: %w", l.maxEntries, filesync.ErrLimit), send())
 		}
-		if p.entries.Add(1) > maxTree {
+		if l.entries.Add(1) > maxTree {
 			return errors.Join(fmt.Errorf("more than %d entries in the whole tree: %w", maxTree, filesync.ErrLimit), send())
 		}
 		if !handed.add(e.Name) {
 			continue
 		}
 		if err := filesync.CheckBelow(d.name, e.Name); err != nil {
-			p.refuse(e, err)
+			l.refuse(e, err)
 			continue
 		}
-		file, ok := p.classify(ctx, t, d, e)
+		file, ok := l.classify(ctx, t, d, e)
 		if !ok {
 			continue
 		}
-		if p.o.Selection != nil && !p.o.Selection.Match(file) {
+		if l.o.Selection != nil && !l.o.Selection.Match(file) {
 			continue
 		}
-		if !p.relisting.Load() {
-			p.tally.seen.Add(1)
-		} else if !p.wantsAgain(file) {
+		if !l.relisting.Load() {
+			l.seen.Add(1)
+		} else if !l.wantsAgain(file) {
 			continue
 		}
 		if size += len(file.Name); chunk == nil && entries > chunkSize {
@@ -182,74 +199,74 @@ func (p *Pass) listEntries(ctx context.Context, t *tree, d directory, handed *ha
 			}
 		}
 	}
-	p.reached()
+	l.reached()
 	return send()
 }
 
 // reached tells, once, that the source directory could be read.
-func (p *Pass) reached() {
-	if p.o.OnReached != nil {
-		p.once.Do(p.o.OnReached)
+func (l *lister) reached() {
+	if l.o.OnReached != nil {
+		l.once.Do(l.o.OnReached)
 	}
 }
 
 // classify puts a directory on the stack and follows a link; it answers with
 // the entry if that is, or leads to, a file to be compared.
-func (p *Pass) classify(ctx context.Context, t *tree, d directory, e filesync.Entry) (filesync.Entry, bool) {
+func (l *lister) classify(ctx context.Context, t *tree, d directory, e filesync.Entry) (filesync.Entry, bool) {
 	behind, real := false, "" // of a symbolic link
 	if e.Mode&fs.ModeSymlink != 0 {
-		if !p.o.FollowLinks {
-			p.leaveOut(e, "a symbolic link, and files.symlinks is skip")
+		if !l.o.FollowLinks {
+			l.leaveOut(e, "a symbolic link, and files.symlinks is skip")
 			return e, false
 		}
-		target, end, err := p.src.Resolve(ctx, e)
+		target, end, err := l.src.Resolve(ctx, e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			p.leaveOut(e, "a symbolic link to nothing")
+			l.leaveOut(e, "a symbolic link to nothing")
 			return e, false
 		case errors.Is(err, filesync.ErrLoop):
-			p.leaveOut(e, "a symbolic link that leads back to itself")
+			l.leaveOut(e, "a symbolic link that leads back to itself")
 			return e, false
 		case errors.Is(err, filesync.ErrOutside):
-			p.refuse(e, err)
+			l.refuse(e, err)
 			return e, false
 		case err == nil && len(end) > filesync.MaxPath:
-			p.refuse(e, filesync.ErrPathLong)
+			l.refuse(e, filesync.ErrPathLong)
 			return e, false
 		case filesync.IsUnavailable(err):
-			p.abort(err)
+			l.abort(err)
 			return e, false
 		case err != nil:
 			if ctx.Err() == nil {
-				p.unreadable(e.Name, fmt.Errorf("symbolic link: %w", err))
+				l.unreadable(e.Name, fmt.Errorf("symbolic link: %w", err))
 			}
 			return e, false
 		}
 		e, behind, real = target, true, end
 		if e.Mode.IsDir() && d.loops(real) {
-			p.leaveOut(e, "a symbolic link to a directory above it")
+			l.leaveOut(e, "a symbolic link to a directory above it")
 			return e, false
 		}
 	}
 	switch {
 	case e.Mode.IsDir() && behind:
-		p.descend(d, d.behind(e.Name, real), e, func(child directory) bool { return t.push(child) })
+		l.descend(d, d.behind(e.Name, real), e, func(child directory) bool { return t.push(child) })
 		return e, false
 	case e.Mode.IsDir():
 		base := e.Name[len(e.Name)-baseLen(e.Name):]
-		p.descend(d, d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
+		l.descend(d, d.child(base), e, func(directory) bool { return t.pushChild(d, base) })
 		return e, false
 	case !e.Mode.IsRegular():
 		if e.Mode&fs.ModeIrregular != 0 { // the server does not say what it is
-			p.rows.Unlisted.Add(e.Name)
+			l.rows.Unlisted.Add(e.Name)
 		}
-		if !p.relisting.Load() {
-			p.irregular.Add(1)
+		if !l.relisting.Load() {
+			l.irregular.Add(1)
 		}
-		p.leaveOut(e, "not a regular file")
+		l.leaveOut(e, "not a regular file")
 		return e, false
 	case e.Size < 0:
-		p.unreadable(e.Name, errNoSize)
+		l.unreadable(e.Name, errNoSize)
 		return e, false
 	}
 	return e, true
@@ -259,65 +276,65 @@ func (p *Pass) classify(ctx context.Context, t *tree, d directory, e filesync.En
 var errNoSize = errors.New("the server gives no size for it")
 
 // descend has the directory d in above listed, if that is for this pass.
-func (p *Pass) descend(above, d directory, e filesync.Entry, push func(directory) bool) {
+func (l *lister) descend(above, d directory, e filesync.Entry, push func(directory) bool) {
 	switch {
-	case slices.Contains(p.skip, d.name), slices.Contains(p.skip, d.real):
-		p.rows.Unlisted.Add(d.name)
+	case slices.Contains(l.skip, d.name), slices.Contains(l.skip, d.real):
+		l.rows.Unlisted.Add(d.name)
 		return
-	case p.o.Selection != nil && !p.o.Selection.MayHold(d.name):
+	case l.o.Selection != nil && !l.o.Selection.MayHold(d.name):
 		return
 	}
-	if pattern := p.o.Filter.Prunes(d.name); pattern != "" {
-		p.rows.Unlisted.Add(d.name)
-		p.leaveOut(e, "a directory that is not entered: files.exclude has "+pattern)
+	if pattern := l.o.Filter.Prunes(d.name); pattern != "" {
+		l.rows.Unlisted.Add(d.name)
+		l.leaveOut(e, "a directory that is not entered: files.exclude has "+pattern)
 		return
 	}
 	switch {
 	case d.depth > maxDepth:
-		p.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, filesync.ErrLimit))
+		l.unreadable(d.name, fmt.Errorf("deeper than %d directories: %w", maxDepth, filesync.ErrLimit))
 	case !push(d):
-		p.overflow(above)
+		l.overflow(above)
 	}
 }
 
 // overflow counts a directory in above for which the stack has no room. Of very
 // many, the directory above them is named, once.
-func (p *Pass) overflow(above directory) {
+func (l *lister) overflow(above directory) {
 	if above.kids.left++; above.kids.left > 1 {
-		p.failed.Add(1)
+		l.failed.Add(1)
 		return
 	}
-	p.unreadable(above.name, fmt.Errorf("the names of the directories that wait to be listed have more than %d MiB: %w", maxStack>>20, filesync.ErrLimit))
+	l.unreadable(above.name, fmt.Errorf("the names of the directories that wait to be listed have more than %d MiB: %w", maxStack>>20, filesync.ErrLimit))
 }
 
 // leaveOut counts an entry of a listing that is no file for this connector.
-func (p *Pass) leaveOut(e filesync.Entry, reason string) {
-	if p.relisting.Load() {
+func (l *lister) leaveOut(e filesync.Entry, reason string) {
+	if l.relisting.Load() {
 		return // it was counted
 	}
-	p.tally.seen.Add(1)
-	p.exclude(e, reason)
+	l.seen.Add(1)
+	l.exclude(e, reason)
 }
 
 // exclude counts a file that is not for this connector.
-func (p *Pass) exclude(e filesync.Entry, reason string) {
-	p.excluded.Add(1)
-	p.decide(e, filesync.StateExcluded, reason)
+func (t *report) exclude(e filesync.Entry, reason string) {
+	t.excluded.Add(1)
+	t.decide(e, filesync.StateExcluded, reason)
 }
 
 // refuse counts an entry that must not come near the destination.
-func (p *Pass) refuse(e filesync.Entry, err error) {
-	if p.relisting.Load() || p.o.Selection != nil && !e.Mode.IsDir() && !p.o.Selection.Match(e) {
+func (l *lister) refuse(e filesync.Entry, err error) {
+	if l.relisting.Load() || l.o.Selection != nil && !e.Mode.IsDir() && !l.o.Selection.Match(e) {
 		return
 	}
 	if e.Mode.IsDir() {
-		p.rows.Unlisted.Add(e.Name)
+		l.rows.Unlisted.Add(e.Name)
 	}
 	e.Name = cut(e.Name)
-	p.tally.seen.Add(1)
-	p.unsafe.Add(1)
-	p.listFailure(filesync.FileFailure{Name: e.Name, Error: err.Error(), Hint: hint(err), Unlisted: e.Mode.IsDir()})
-	p.decide(e, filesync.StateUnsafe, err.Error())
+	l.seen.Add(1)
+	l.unsafe.Add(1)
+	l.listFailure(filesync.FileFailure{Name: e.Name, Error: err.Error(), Hint: hint(err), Unlisted: e.Mode.IsDir()})
+	l.decide(e, filesync.StateUnsafe, err.Error())
 }
 
 // within reports whether dir is real or lies below it.

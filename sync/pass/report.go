@@ -1,27 +1,40 @@
 package pass
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/plan"
 )
 
-// tally counts what becomes of files. It may be used concurrently.
-type tally struct {
+// report counts and tells what becomes of files. It may be used concurrently.
+type report struct {
+	o        Options
+	rules    plan.Rules
+	troubles *troubles
+	looks    *Looks
+	rows     *filesync.Seen          // of the ledger, that the pass came across
+	abort    context.CancelCauseFunc // ends the pass
+
 	seen, copied, present, waiting, excluded    atomic.Int64
 	failed, conflict, quarantined, unsafe       atomic.Int64
 	unverified, stuck, irregular                atomic.Int64
 	bytes, filesFound, bytesFound, bytesWritten atomic.Int64
 	again                                       atomic.Int64
 	listed                                      atomic.Bool
+	incomplete                                  atomic.Bool           // the listing missed something; rows.Unlisted says where
+	missed                                      sync.Map              // names that were listed and have gone since
+	noRoom                                      atomic.Pointer[error] // the first file's that did not fit
+	misfits                                     atomic.Int64          // files that did not fit
 
 	mu       sync.Mutex
 	failures []filesync.FileFailure
 	doing    string
 }
 
-func (t *tally) counts() filesync.Counts {
+func (t *report) counts() filesync.Counts {
 	return filesync.Counts{
 		Seen: t.seen.Load(), Copied: t.copied.Load(), Present: t.present.Load(),
 		Waiting: t.waiting.Load(), Excluded: t.excluded.Load(), Failed: t.failed.Load(),
@@ -30,7 +43,7 @@ func (t *tally) counts() filesync.Counts {
 	}
 }
 
-func (t *tally) progress() filesync.Progress {
+func (t *report) progress() filesync.Progress {
 	t.mu.Lock()
 	doing := t.doing
 	t.mu.Unlock()
@@ -42,13 +55,13 @@ func (t *tally) progress() filesync.Progress {
 }
 
 // at says what the pass is doing, for the watchdog and the pages.
-func (t *tally) at(doing string) {
+func (t *report) at(doing string) {
 	t.mu.Lock()
 	t.doing = doing
 	t.mu.Unlock()
 }
 
-func (t *tally) listFailure(f filesync.FileFailure) {
+func (t *report) keepFailure(f filesync.FileFailure) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.failures) < filesync.MaxFailures {
