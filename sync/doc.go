@@ -1,14 +1,14 @@
-// Package sync does one pass: it lists a source, filters, waits until files are
-// ready, compares with the ledger, copies, verifies, commits and does what
-// after_copy asks for. It knows stores only by the interfaces that it declares,
-// so it knows no SSH and no SMB.
+// Package sync holds what all parts that copy files share: an Entry and its version, the
+// interfaces Source, Destination and Ledger, what the ledger records, what a pass reports,
+// and which names are safe. It does nothing by itself, and knows no SSH, SQL or file
+// system.
+//
+// Below it, plan decides about one file, transfer copies files, pass runs over a source,
+// and ledger remembers. A reader who wants to follow a file reads pass/pass.go, then
+// pass/list.go, pass/decide.go, plan/plan.go, and transfer/queue.go, job.go, copy.go,
+// commit.go and after.go.
 //
 // The folder has the name of the standard library's package. Importers write
 //
 //	filesync "sftpconnector/sync"
-//
-// and the few files in here that need a mutex import the standard "sync" plainly.
-//
-// A reader who wants to follow a file through a pass reads pass.go, then
-// walk.go, compare.go, copy.go, commit.go and after.go in this order.
 package sync
