@@ -255,13 +255,21 @@ func (r *run) drop(c *Client) (orphans []*job) {
 			case j.begun && len(j.clients) == 1:
 				orphans = append(orphans, j)
 			default:
-				j.clients = slices.DeleteFunc(j.clients, func(other *Client) bool { return other == c })
-				c.answered()
+				r.forgo(j, c)
 			}
 		}
 	}
 	r.dispatch()
 	return orphans
+}
+
+// forgo takes a client off a job. The caller holds r.mu.
+func (r *run) forgo(j *job, c *Client) {
+	j.clients = slices.DeleteFunc(j.clients, func(other *Client) bool { return other == c })
+	if j.at >= 0 { // it may be urgent no more
+		heap.Fix(r.heapOf(j), j.at)
+	}
+	c.answered()
 }
 
 // abandonCopies takes a client off the jobs whose copies do not end. The caller holds
@@ -270,8 +278,7 @@ func (r *run) abandonCopies(c *Client) {
 	for _, first := range r.jobs {
 		for j := first; j != nil; j = j.next {
 			if j.has(c) && !j.whole {
-				j.clients = slices.DeleteFunc(j.clients, func(other *Client) bool { return other == c })
-				c.answered()
+				r.forgo(j, c)
 			}
 		}
 	}
