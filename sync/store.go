@@ -18,12 +18,19 @@ type Entry struct {
 	Size    int64       // bytes; negative when the server did not say
 	ModTime time.Time   // whole seconds over SFTP 3; zero when the server did not say
 	Mode    fs.FileMode // the type bits and the permissions
+	// Version names the contents, where the source can: equal for equal contents
+	// under a name, never used again for others. It is opaque, and empty where only
+	// size and time tell versions apart.
+	Version string
 }
 
-// SameVersion reports whether both entries are the same version of a file:
-// equal size and equal modification time to the second, which is all that
-// SFTP 3 can tell apart.
+// SameVersion reports whether both entries are the same version of a file. Where
+// both have a Version, that alone decides. Else they are of equal size and of equal
+// modification time to the second, which is all that SFTP 3 can tell apart.
 func (e Entry) SameVersion(o Entry) bool {
+	if e.Version != "" && o.Version != "" {
+		return e.Version == o.Version
+	}
 	return e.Size == o.Size && e.ModTime.Unix() == o.ModTime.Unix()
 }
 
