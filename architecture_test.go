@@ -53,6 +53,7 @@ func arrows() map[string]arrow {
 		"connector":          {[]string{"config", "status", "sync", "sync/ledger", "sync/pass"}, nil},
 		"space/credentials":  {[]string{"durable"}, nil},
 		"space/inbox":        {append([]string{"durable"}, types...), nil},
+		"space/spool":        {append([]string{"durable", "sync/ledger"}, types...), nil},
 		"space/guessing":     {nil, none},
 		"space/sshd":         {[]string{"durable", "status", "space/guessing"}, nil},
 		"space":              {append(running, "space/credentials", "space/inbox", "space/sshd"), nil},

@@ -84,6 +84,23 @@ type Relister interface {
 	Relist(ctx context.Context, entries []Entry) ([]Look, error)
 }
 
+// LocalSource is a Source whose files are files of this machine, that nobody writes
+// to. A LinkingDestination may take them without reading them.
+type LocalSource interface {
+	// LocalPath gives where the bytes of the version e are. They stay there until
+	// RemoveIf of e. ErrChanged or fs.ErrNotExist when e is not there any more.
+	LocalPath(e Entry) (string, error)
+}
+
+// LinkingDestination is a Destination that may be on the file system of a LocalSource.
+type LinkingDestination interface {
+	// BeginLink is Begin of a file that is whole already, as a link to the file from.
+	// Only Finish, Abort and what comes after them may be called of its answer. The
+	// error is errors.ErrUnsupported where there can be no link; then the file is to
+	// be copied.
+	BeginLink(ctx context.Context, from string, e Entry) (Pending, error)
+}
+
 // Linker is a Source with symbolic links.
 type Linker interface {
 	// Resolve follows the link e to its end and returns the entry that it
