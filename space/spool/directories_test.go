@@ -46,7 +46,6 @@ func TestEmptyDirectoriesGo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, spool.Options{})
 	b.Close()
-	b.must(os.Mkdir(b.inbox, 0o700))
 	old := time.Now().Add(-25 * time.Hour)
 	for _, name := range []string{"a", "a/b", "a/b/c", "full", "young"} {
 		b.must(os.Mkdir(filepath.Join(b.inbox, name), 0o700))

@@ -69,7 +69,7 @@ func (s *Spool) state(f *file, o *object, now time.Time) (State, time.Time) {
 // ready gives the upload of a file that may be imported; nil for none. One of a name
 // that no destination takes may, too: the import says so. The caller holds s.mu.
 func (s *Spool) ready(f *file, now time.Time) *object {
-	if len(f.received) == 0 || f.held() || f.temporary || now.Sub(f.received[0].touched) < s.o.Quiet {
+	if len(f.received) == 0 || f.held() || f.temporary || f.received[0].moving || now.Sub(f.received[0].touched) < s.o.Quiet {
 		return nil
 	}
 	return f.received[0]

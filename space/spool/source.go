@@ -43,6 +43,7 @@ func (src *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entr
 				yield(filesync.Entry{}, err)
 				return
 			}
+			src.s.lookIntoInbox()
 		}
 		var at int64
 		for {

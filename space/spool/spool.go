@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"sftpconnector/durable"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -59,7 +60,7 @@ type Options struct {
 	// Directory holds the objects. It is made if need be, with mode 0700.
 	Directory string
 	// Inbox is a directory whose files are taken over by Open: the inbox of an earlier
-	// version, or what an operator has put there. Empty: none is.
+	// version, or what an operator has put there. It is made, too. Empty: there is none.
 	Inbox string
 	Index Index
 
@@ -99,10 +100,11 @@ func (o *Options) defaults() error {
 // Spool is an open spool. It may be used concurrently. A directory and its index
 // must have no more than one at a time.
 type Spool struct {
-	o       Options
-	objects *objects
-	commits group // of changes to the index
-	tidying group // of objects that are to be removed
+	o         Options
+	objects   *objects
+	commits   group // of changes to the index
+	tidying   group // of objects that are to be removed
+	takeovers group // of what is in the inbox
 
 	refusals    atomic.Int64
 	tellRefused rate.Sometimes
@@ -129,6 +131,11 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 		return nil, err
 	}
 	objects, err := openObjects(o.Directory)
+	if err == nil && o.Inbox != "" {
+		if err = durable.MkdirAll(o.Inbox, 0o700); err != nil {
+			objects.close()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
@@ -149,13 +156,14 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), objects.close())
 	}
+	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	s.takeovers.do = func() error { return s.takeOverAgain(ctx) }
 	s.mu.Lock()
 	s.closed = false
 	for f := range s.soon {
 		s.await(f, s.o.Quiet)
 	}
 	s.mu.Unlock()
-	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.tasks.Go(func() { s.sweepNowAndThen(ctx) })
 	return s, nil
 }
@@ -177,6 +185,7 @@ func (s *Spool) Close() error {
 	s.mu.Unlock()
 	s.end()
 	s.tasks.Wait()
+	_ = s.takeovers.join() // which is over
 	var err error
 	for _, w := range writers {
 		w.stop(errClosed)

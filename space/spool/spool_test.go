@@ -310,7 +310,6 @@ func TestDirectoryGone(t *testing.T) {
 func TestLargeDirectory(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, spool.Options{})
-	b.must(os.Mkdir(b.inbox, 0o700))
 	want := map[string]bool{}
 	for i := range 3000 {
 		name := strings.Repeat("f", i%100+1) + string(rune('a'+i%26)) + time.Duration(i).String()
@@ -335,8 +334,8 @@ func TestFilesAndUsage(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, spool.Options{})
 	b.must(b.Close())
-	b.must(os.Mkdir(b.inbox, 0o700))
 	b.must(os.WriteFile(filepath.Join(b.inbox, `un\safe`), []byte("333"), 0o600))
+	b.must(os.Chtimes(filepath.Join(b.inbox, `un\safe`), then, then))
 	b.open(spool.Options{Quiet: time.Hour})
 	c := b.connect()
 	b.put(c, "waiting", "1")

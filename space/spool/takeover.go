@@ -19,8 +19,8 @@ import (
 // An inbox is what a Space of an earlier version had instead of a spool: a directory
 // with the files and directories that clients saw. A file that was being uploaded, or
 // whose upload was cut, had a reserved name there, and so had one that waited behind
-// others. What stands there comes into the spool at each start, so that an operator
-// may put files there as well.
+// others. What stands there comes into the spool at each start and with each import, so
+// that an operator may put files there as well.
 //
 // A file is taken over in three steps, and goes on with the next one after a kill: the
 // index says where it comes from; it is renamed; the index says that it is there.
@@ -47,6 +47,19 @@ type takeover struct {
 	batch []*object
 	left  int   // files and directories that stay
 	why   error // that the first of them does
+	young bool  // somebody may be writing one: it is looked at again
+}
+
+// takeOverAgain looks into the inbox of a spool that is open.
+func (s *Spool) takeOverAgain(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		err = s.takeOver(ctx, nil)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.o.Log.Warn("spool: the inbox cannot be taken over", "error", err, "directory", s.o.Inbox)
+	}
+	return err
 }
 
 // takeOver takes over what is in the inbox. moving are the uploads that an earlier
@@ -73,10 +86,22 @@ func (s *Spool) takeOver(ctx context.Context, moving []*object) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if t.young {
+		time.AfterFunc(s.o.Quiet, func() { s.lookIntoInbox() })
+	}
 	if t.left > 0 {
 		s.o.Log.Warn("spool: not all of the inbox could be taken over", "left", t.left, "why", t.why, "directory", s.o.Inbox)
 	}
 	return nil
+}
+
+// lookIntoInbox has somebody do so, unless the spool is closed.
+func (s *Spool) lookIntoInbox() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.o.Inbox != "" {
+		s.takeovers.start()
+	}
 }
 
 // stays notes that a file or directory stays in the inbox.
@@ -180,6 +205,10 @@ func (t *takeover) file(name string, info fs.FileInfo, in *directory) error {
 	if !info.Mode().IsRegular() {
 		return nil // nothing that a client has put there
 	}
+	if age := time.Since(info.ModTime()); !isReserved(info.Name()) && age >= 0 && age < t.s.o.Quiet {
+		t.young = true
+		return nil
+	}
 	plain, unfinished := cutReserved(info.Name())
 	plain, _, waits := cutLater(plain)
 	if isReserved(plain) {
@@ -208,7 +237,7 @@ func (t *takeover) file(name string, info fs.FileInfo, in *directory) error {
 // place gives an upload of the inbox to its file. The caller holds s.mu.
 func (t *takeover) place(o *object, in *directory, plain string, waits bool) error {
 	s := t.s
-	if c := in.children[plain]; c != nil && (c.directory != nil || !o.received && c.file.part != nil) {
+	if c := in.children[plain]; c != nil && (c.directory != nil || !o.received && (c.file.part != nil || c.file.writer != nil)) {
 		return errInTheWay
 	}
 	f := s.tree.file(in, plain, s.o.IsTemporary)
@@ -274,7 +303,14 @@ func (t *takeover) move() error {
 	t.s.mu.Lock()
 	for _, o := range moved {
 		o.moving = false
-		if !o.removed {
+		switch {
+		case o.removed: // by a client, meanwhile
+			t.s.doomed = append(t.s.doomed, o)
+			t.s.tidying.start()
+		case o.received:
+			t.s.touch(o.file, o)
+			fallthrough
+		default:
 			t.s.keep(o)
 		}
 	}

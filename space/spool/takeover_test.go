@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -281,4 +282,29 @@ func TestTakeOverOfTheAbsurd(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// What an operator puts into the inbox is taken over with the next import, once it has
+// stood still.
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		b := newBench(t, spool.Options{Quiet: 2 * time.Second})
+		b.must(os.MkdirAll(filepath.Join(b.inbox, "d"), 0o700))
+		for name, mod := range map[string]time.Time{"d/old": now.Add(-time.Hour), "growing": now} {
+			b.must(os.WriteFile(filepath.Join(b.inbox, name), []byte("by hand"), 0o600))
+			b.must(os.Chtimes(filepath.Join(b.inbox, name), mod, mod))
+		}
+		b.wantReady()
+		synctest.Wait()
+		if names := b.Files(); len(names) != 1 || names[0].Name != "d/old" {
+			t.Errorf("at once: %+v", names)
+		}
+		time.Sleep(5 * time.Second)
+		if got := b.importAll(); !slices.Equal(sorted(got), []string{"d/old=by hand", "growing=by hand"}) {
+			t.Errorf("imported %q", got)
+		}
+		b.Close()
+	})
 }
