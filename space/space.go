@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Spaces, error) {
 		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
 	if err == nil {
-		if unopened := s.goOver(ctx, c); unopened != nil { // the others receive all the same
+		if unopened := s.adopt(ctx, c); unopened != nil { // the others receive all the same
 			o.Log.Error("not all Spaces receive uploads", "error", unopened)
 		}
 		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
@@ -120,10 +120,10 @@ func OpenCredentials(c *config.Config) (*credentials.Store, error) {
 	})
 }
 
-// goOver goes over to a configuration: it opens the spools of new Spaces, and ends
-// the Spaces that it has no more. Their files stay. A Space that cannot be opened
-// is left out, and the error says so; the others go over.
-func (s *Spaces) goOver(ctx context.Context, c *config.Config) error {
+// adopt takes on a configuration: it opens the spools of new Spaces, and ends the
+// Spaces that the configuration does not have. Their files stay. A Space that cannot be
+// opened is left out, and the error says so.
+func (s *Spaces) adopt(ctx context.Context, c *config.Config) error {
 	public := map[string]credentials.PublicKeys{}
 	for id, cfg := range c.Spaces {
 		parsed, err := credentials.ParseKeys(cfg.PublicKeys)
@@ -151,7 +151,7 @@ func (s *Spaces) goOver(ctx context.Context, c *config.Config) error {
 	for id, one := range s.spaces {
 		one.limits = limitsOf(c, c.Spaces[id])
 		one.spool.SetLimits(one.limits)
-		one.stir() // its element may be a new one, that does not know yet how its destination is
+		one.wakeImport() // its element may be a new one, that does not know yet how its destination is
 	}
 	old := s.public
 	s.public = public
@@ -205,7 +205,7 @@ func (s *Spaces) openSpool(ctx context.Context, one *space) error {
 	index, err := s.ledger.Spool(ctx, ConnectorName(one.id))
 	if err == nil {
 		one.spool, err = spool.Open(ctx, SpoolOptions(s.dir, one.id, spool.Options{
-			Limits: one.limits, Index: index, OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
+			Limits: one.limits, Index: index, OnChange: func() { one.wakeImport() }, Log: s.log.With("space", one.id),
 		}))
 	}
 	if err != nil {
@@ -222,8 +222,8 @@ func SpoolOptions(dataDirectory, id string, o spool.Options) spool.Options {
 	return o
 }
 
-// stir has the import look for files.
-func (one *space) stir() {
+// wakeImport has the import look for files.
+func (one *space) wakeImport() {
 	select {
 	case one.wake <- struct{}{}:
 	default: // it will
@@ -255,7 +255,7 @@ func (s *Spaces) Reload(ctx context.Context, c *config.Config) error {
 	if listenerOf(c.SpaceServer) != s.listens {
 		s.log.Warn("reload: space_server.listen, connections, connections_per_space and idle_timeout take effect at the next start")
 	}
-	return s.goOver(ctx, c)
+	return s.adopt(ctx, c)
 }
 
 // listener is what the listener is made of, which no reload changes.

@@ -11,7 +11,7 @@ import (
 // size, to what is being uploaded; a time, to a file or directory. Permissions and
 // owners are taken and ignored: many clients set them after each upload, and there is
 // one user here.
-func (s *Spool) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+func (s commands) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	switch {
 	case a == nil:
 		return refuse(sftp.ErrSSHFxBadMessage, "the attributes are cut short")
@@ -43,7 +43,7 @@ func (s *Spool) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.Fil
 }
 
 // writerOf gives the writer of a file, if it has one. The caller holds s.mu.
-func (s *Spool) writerOf(name string) (*writer, error) {
+func (s commands) writerOf(name string) (*writer, error) {
 	if s.closed {
 		return nil, errClosed
 	}
@@ -74,7 +74,7 @@ func (w *writer) setAttributes(flags sftp.FileAttrFlags, a *sftp.FileStat) error
 
 // setDirectoryAttributes sets the time of a directory, which stays until a client
 // changes what is in it. The caller holds s.mu.
-func (s *Spool) setDirectoryAttributes(d *directory, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+func (s commands) setDirectoryAttributes(d *directory, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	now := time.Now()
 	d.used = now
 	switch {
@@ -82,14 +82,14 @@ func (s *Spool) setDirectoryAttributes(d *directory, flags sftp.FileAttrFlags, a
 		return errDirectory
 	case flags.Acmodtime:
 		d.modTime, d.changed = a.ModTime(), now
-		s.keepDirectory(d)
+		s.tree.keepDirectory(d)
 	}
 	return nil
 }
 
 // setFileAttributes does it to a file that nobody writes: to what clients see of it.
 // The caller holds s.mu.
-func (s *Spool) setFileAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) (flush bool, err error) {
+func (s commands) setFileAttributes(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) (flush bool, err error) {
 	_, _, c, err := s.tree.find(name)
 	if err != nil || c == nil || !c.file.seen() {
 		return false, s.setGone(name, flags, a)
@@ -104,7 +104,7 @@ func (s *Spool) setFileAttributes(name string, flags sftp.FileAttrFlags, a *sftp
 		}
 		s.tree.bytes += size - o.size
 		o.size, o.durable = size, min(size, o.durable)
-		s.keep(o)
+		s.tree.keep(o)
 		return true, nil
 	}
 	o := f.last()
@@ -113,7 +113,7 @@ func (s *Spool) setFileAttributes(name string, flags sftp.FileAttrFlags, a *sftp
 	}
 	if flags.Acmodtime {
 		o.modTime = a.ModTime()
-		s.keep(o)
+		s.tree.keep(o)
 	}
 	s.touch(f, o)
 	return flags.Acmodtime, nil
@@ -121,7 +121,7 @@ func (s *Spool) setFileAttributes(name string, flags sftp.FileAttrFlags, a *sftp
 
 // setGone answers SETSTAT of a file that was imported a moment ago. The caller holds
 // s.mu.
-func (s *Spool) setGone(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
+func (s commands) setGone(name string, flags sftp.FileAttrFlags, a *sftp.FileStat) error {
 	g := s.gone.find(name)
 	switch {
 	case g == nil:

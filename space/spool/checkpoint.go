@@ -62,7 +62,7 @@ func (w *writer) say(durable int64) {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	w.o.durable = durable
-	w.s.keep(w.o)
+	w.s.tree.keep(w.o)
 }
 
 // beforeRewrite is called before something of an upload changes from off on. If the

@@ -7,9 +7,12 @@ import (
 	"github.com/pkg/sftp"
 )
 
+// commands are what clients ask for beside reading and writing.
+type commands struct{ *Spool }
+
 // change runs do, which changes the tree, and waits until the index has that. stale is
 // a writer that loses its file first: then do is run again.
-func (s *Spool) change(do func() (stale *writer, err error)) error {
+func (s commands) change(do func() (stale *writer, err error)) error {
 	for {
 		s.mu.Lock()
 		stale, err := (*writer)(nil), errClosed
@@ -20,7 +23,7 @@ func (s *Spool) change(do func() (stale *writer, err error)) error {
 		switch {
 		case stale != nil:
 			stale.stop(errTaken)
-			if err := s.leavePart(stale); err != nil {
+			if err := (uploads{s.Spool}).leavePart(stale); err != nil {
 				return err
 			}
 			continue
@@ -43,7 +46,7 @@ func (f *file) free() (stale *writer, err error) {
 	return f.writer, nil
 }
 
-func (s *Spool) mkdir(name string) error {
+func (s commands) mkdir(name string) error {
 	if name == "" {
 		return errExists
 	}
@@ -63,14 +66,14 @@ func (s *Spool) mkdir(name string) error {
 		d := &directory{name: base, modTime: now.Truncate(time.Second), changed: now, used: now, children: map[string]*child{}}
 		s.tree.add(in, &child{directory: d})
 		s.tree.directories++
-		s.keepDirectory(d)
-		s.changed(in)
+		s.tree.keepDirectory(d)
+		s.tree.changed(in)
 		return nil, nil
 	})
 }
 
 // rmdir removes an empty directory.
-func (s *Spool) rmdir(name string) error {
+func (s commands) rmdir(name string) error {
 	if name == "" {
 		return errDenied
 	}
@@ -86,21 +89,14 @@ func (s *Spool) rmdir(name string) error {
 		case len(c.directory.children) > 0:
 			return nil, errNotEmpty
 		}
-		s.dropDirectory(c.directory)
-		s.changed(in)
+		s.tree.dropDirectory(c.directory)
+		s.tree.changed(in)
 		return nil, nil
 	})
 }
 
-// dropDirectory takes an empty directory out of the tree. The caller holds s.mu.
-func (s *Spool) dropDirectory(d *directory) {
-	s.tree.take(d.parent, d.name)
-	s.tree.directories--
-	s.dirty[d.id] = nil
-}
-
 // remove removes all uploads of a name, whether they are complete or not.
-func (s *Spool) remove(name string) error {
+func (s commands) remove(name string) error {
 	if name == "" {
 		return errDirectory
 	}
@@ -117,23 +113,10 @@ func (s *Spool) remove(name string) error {
 		if stale, err := c.file.free(); stale != nil || err != nil {
 			return stale, err
 		}
-		s.removeAll(c.file)
-		s.changed(in)
+		s.tree.removeAll(c.file)
+		s.tree.changed(in)
 		return nil, nil
 	})
-}
-
-// removeAll removes all uploads of a file, which nobody writes. The caller holds s.mu.
-func (s *Spool) removeAll(f *file) {
-	s.tree.count(f, -1)
-	for _, o := range f.received {
-		s.discard(o)
-	}
-	if f.part != nil {
-		s.discard(f.part)
-	}
-	f.received, f.part = nil, nil
-	s.tree.tidy(f)
 }
 
 // deliveryTime is how long after it was read an upload may be on its way to its name
@@ -154,7 +137,7 @@ func (f *file) importing() bool {
 
 // rename gives a file or directory another name. What stands there is replaced
 // only if replace is set.
-func (s *Spool) rename(from, to string, replace bool) error {
+func (s commands) rename(from, to string, replace bool) error {
 	switch {
 	case from == "" || to == "":
 		return errDenied
@@ -188,7 +171,7 @@ func (s *Spool) rename(from, to string, replace bool) error {
 
 // renameFile renames what was received, what was cut, or both. dst is what stands
 // under the new name, if anything does. The caller holds s.mu.
-func (s *Spool) renameFile(f *file, dst *child, in *directory, base, to string) (*writer, error) {
+func (s commands) renameFile(f *file, dst *child, in *directory, base, to string) (*writer, error) {
 	for _, each := range []*child{{file: f}, dst} {
 		if each == nil {
 			continue
@@ -205,27 +188,27 @@ func (s *Spool) renameFile(f *file, dst *child, in *directory, base, to string) 
 	case len(f.received) > 1:
 		return nil, errWaits
 	}
-	s.changed(f.parent)
-	s.changed(in)
+	s.tree.changed(f.parent)
+	s.tree.changed(in)
 	s.gone.hide(to)
 	target := s.tree.file(in, base, s.o.IsTemporary)
 	if part := target.part; part != nil {
-		s.setPart(target, nil)
-		s.discard(part)
+		s.tree.setPart(target, nil)
+		s.tree.discard(part)
 	}
 	received, part, since := f.last(), f.part, f.partSince
 	s.tree.count(f, -1)
 	f.received, f.part = nil, nil
 	s.tree.tidy(f)
 	if received != nil {
-		s.receive(target, received)
+		uploads{s.Spool}.receive(target, received)
 	}
 	if part != nil {
 		part.file = target
-		s.setPart(target, part)
+		s.tree.setPart(target, part)
 		target.partSince = since
 		if part.indexed() {
-			s.keep(part)
+			s.tree.keep(part)
 		}
 	}
 	return nil, nil
@@ -233,7 +216,7 @@ func (s *Spool) renameFile(f *file, dst *child, in *directory, base, to string) 
 
 // renameDirectory renames a directory with all that is in it. An empty one may be
 // replaced. The caller holds s.mu.
-func (s *Spool) renameDirectory(d *directory, dst *child, in *directory, base, to string) error {
+func (s commands) renameDirectory(d *directory, dst *child, in *directory, base, to string) error {
 	switch {
 	case dst != nil && dst.directory == nil:
 		return errNoDir
@@ -247,14 +230,14 @@ func (s *Spool) renameDirectory(d *directory, dst *child, in *directory, base, t
 		return err
 	}
 	if dst != nil {
-		s.dropDirectory(dst.directory)
+		s.tree.dropDirectory(dst.directory)
 	}
-	s.changed(d.parent)
+	s.tree.changed(d.parent)
 	moved := s.tree.take(d.parent, d.name)
 	d.name = base
 	s.tree.add(in, moved)
-	s.changed(in)
-	s.keepDirectory(d)
+	s.tree.changed(in)
+	s.tree.keepDirectory(d)
 	for _, f := range filesBelow(d) {
 		for _, o := range f.received {
 			s.touch(f, o)
@@ -268,7 +251,7 @@ func (s *Spool) renameDirectory(d *directory, dst *child, in *directory, base, t
 
 // mayMove says why a directory cannot be moved now: somebody is at a file below, or a
 // name would become too long. The caller holds s.mu.
-func (s *Spool) mayMove(d *directory, to string) error {
+func (s commands) mayMove(d *directory, to string) error {
 	for _, f := range filesBelow(d) {
 		switch {
 		case f.writer != nil:
@@ -296,7 +279,7 @@ func filesBelow(d *directory) (all []*file) {
 
 // status is the file system that a client sees in df: the quota, and no more of
 // it free than the disk has.
-func (s *Spool) status() (*sftp.StatVFS, error) {
+func (s commands) status() (*sftp.StatVFS, error) {
 	const block = 4096
 	room, err := diskFree(s.o.Directory)
 	if err != nil {

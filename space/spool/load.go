@@ -51,7 +51,7 @@ func (s *Spool) load(ctx context.Context) (moving []*object, err error) {
 		}
 		if r.State == ledger.SpoolRemoved {
 			o.removed = true
-			s.doomed = append(s.doomed, o)
+			s.tree.doomed = append(s.tree.doomed, o)
 			continue
 		}
 		in := directories[r.Parent]
@@ -96,7 +96,7 @@ func (s *Spool) reconcile() error {
 			known[f.part.id] = f.part
 		}
 	}
-	for _, o := range s.doomed {
+	for _, o := range s.tree.doomed {
 		known[o.id] = o
 	}
 	lost, there, err := s.objects.strangers(func(id string) bool { return known[id] != nil })
@@ -111,29 +111,15 @@ func (s *Spool) reconcile() error {
 	for id, o := range known {
 		if !there[id] && !o.removed && !o.moving {
 			missing++
-			s.drop(o)
+			s.tree.drop(o)
 		}
 	}
 	s.mu.Unlock()
 	if missing > 0 { // an older ledger, again
 		s.o.Log.Error("spool: the index has uploads of which the objects are gone: they were imported or removed since the ledger was copied, or the disk has lost them", "count", missing)
 	}
-	if len(s.doomed) == 0 {
+	if len(s.tree.doomed) == 0 {
 		return nil
 	}
 	return errors.Join(s.tidy(), s.flush())
-}
-
-// drop takes an upload out of its file. The caller holds s.mu.
-func (s *Spool) drop(o *object) {
-	f := o.file
-	s.tree.count(f, -1)
-	if f.part == o {
-		f.part = nil
-	} else {
-		f.without(o)
-	}
-	s.discard(o)
-	s.tree.count(f, 1)
-	s.tree.tidy(f)
 }

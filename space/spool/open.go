@@ -16,7 +16,7 @@ import (
 const staleAfter = 30 * time.Second
 
 // openRead opens a file for a client: what it sees of it.
-func (s *Spool) openRead(name string) (*reader, error) {
+func (s views) openRead(name string) (*reader, error) {
 	s.mu.Lock()
 	o, err := s.visible(name)
 	s.mu.Unlock()
@@ -27,11 +27,11 @@ func (s *Spool) openRead(name string) (*reader, error) {
 	if err != nil { // ErrNotExist: it was just imported
 		return nil, err
 	}
-	return &reader{s, name, f}, nil
+	return &reader{s.Spool, name, f}, nil
 }
 
 // visible gives the upload that clients see under a name. The caller holds s.mu.
-func (s *Spool) visible(name string) (*object, error) {
+func (s views) visible(name string) (*object, error) {
 	if s.closed {
 		return nil, errClosed
 	}
@@ -71,9 +71,12 @@ func (r *reader) ReadAt(to []byte, off int64) (int, error) {
 
 func (r *reader) Close() error { return r.s.answer("close", r.name, r.file.Close()) }
 
+// uploads is what writers do to the spool.
+type uploads struct{ *Spool }
+
 // openWrite opens a file for a client that uploads. What was received of that name
 // stays until the upload is complete, be it a replacement or one that goes on with it.
-func (s *Spool) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error) {
+func (s uploads) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error) {
 	if name == "" {
 		return nil, errDirectory
 	}
@@ -104,7 +107,7 @@ func (s *Spool) openWrite(name string, flags sftp.FileOpenFlags) (*writer, error
 
 // beginWrite has a file be w's. stale is a writer that was silent for so long that it
 // loses the file first. What open does needs the disk.
-func (s *Spool) beginWrite(w *writer, flags sftp.FileOpenFlags) (stale *writer, open func() error, err error) {
+func (s uploads) beginWrite(w *writer, flags sftp.FileOpenFlags) (stale *writer, open func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -138,7 +141,7 @@ func (s *Spool) beginWrite(w *writer, flags sftp.FileOpenFlags) (stale *writer, 
 	}
 	if f == nil {
 		f = s.tree.file(in, base, s.o.IsTemporary)
-		s.changed(in)
+		s.tree.changed(in)
 		s.gone.hide(w.name)
 	}
 	f.writer, w.f = w, f
@@ -154,7 +157,7 @@ func (s *Spool) beginWrite(w *writer, flags sftp.FileOpenFlags) (stale *writer, 
 
 // queues reports whether another upload of a file waits behind what was received of
 // it. Temporary names are never imported: nothing waits for them. The caller holds s.mu.
-func (s *Spool) queues(f *file) bool {
+func (s uploads) queues(f *file) bool {
 	n := len(f.received)
 	return n > 1 || n == 1 && s.limits.KeepEach && !f.temporary
 }
@@ -162,13 +165,13 @@ func (s *Spool) queues(f *file) bool {
 // startPart begins a new upload. Where clients saw another one of that name, the index
 // has the new one before its client hears that it may write: after a kill it would go
 // on with the other one. The caller holds s.mu.
-func (s *Spool) startPart(w *writer) (open func() error) {
+func (s uploads) startPart(w *writer) (open func() error) {
 	old := w.f.part
 	other := w.f.seen()
 	w.o = &object{id: newID(), file: w.f}
-	s.setPart(w.f, w.o)
+	s.tree.setPart(w.f, w.o)
 	if old != nil {
-		s.discard(old)
+		s.tree.discard(old)
 	}
 	return func() (err error) {
 		if w.file, err = s.objects.create(w.o.id); err != nil || !other {
@@ -179,28 +182,20 @@ func (s *Spool) startPart(w *writer) (open func() error) {
 }
 
 // announce has the index know of an upload of which nothing is durable yet.
-func (s *Spool) announce(w *writer) error {
+func (s uploads) announce(w *writer) error {
 	if err := s.objects.sync(); err != nil {
 		return err
 	}
 	w.named.Store(true)
 	s.mu.Lock()
-	s.keep(w.f.part)
+	s.tree.keep(w.f.part)
 	s.mu.Unlock()
 	return s.flush()
 }
 
-// setPart changes what a file has of an upload that is not complete; nil for
-// nothing. The caller holds s.mu.
-func (s *Spool) setPart(f *file, o *object) {
-	s.tree.count(f, -1)
-	f.part, f.partSince = o, time.Now()
-	s.tree.count(f, 1)
-}
-
 // resumePart goes on with an upload that was cut. What its object has behind the
 // durable prefix may have gaps.
-func (s *Spool) resumePart(w *writer) (err error) {
+func (s uploads) resumePart(w *writer) (err error) {
 	if w.file, err = s.objects.open(w.f.part.id, os.O_RDWR); err != nil {
 		return err
 	}
@@ -221,7 +216,7 @@ func (s *Spool) resumePart(w *writer) (err error) {
 
 // goOn opens a received file to be written on. Until something is written there is
 // nothing but that file: see writer.begin. The caller holds s.mu.
-func (s *Spool) goOn(w *writer) (open func() error) {
+func (s uploads) goOn(w *writer) (open func() error) {
 	last := w.f.last()
 	w.prefix, w.unchanged, w.before = last.size, true, true
 	return func() (err error) {
@@ -231,15 +226,15 @@ func (s *Spool) goOn(w *writer) (open func() error) {
 }
 
 // giveUp is the end of a writer that was never answered.
-func (s *Spool) giveUp(w *writer) {
+func (s uploads) giveUp(w *writer) {
 	if w.file != nil {
 		w.file.Close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.o != nil && w.prefix == 0 { // a new one
-		s.setPart(w.f, nil)
-		s.discard(w.o)
+		s.tree.setPart(w.f, nil)
+		s.tree.discard(w.o)
 		s.tidying.start()
 	}
 	s.letGo(w.f)
@@ -265,7 +260,7 @@ func (w *writer) begin() error {
 		return errTaken
 	}
 	s.gone.hide(w.name)
-	s.setPart(w.f, o)
+	s.tree.setPart(w.f, o)
 	err := s.reserve(o, w.start)
 	s.mu.Unlock()
 	var copied *os.File
@@ -282,8 +277,8 @@ func (w *writer) begin() error {
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.setPart(w.f, nil)
-		s.discard(o)
+		s.tree.setPart(w.f, nil)
+		s.tree.discard(o)
 		s.mu.Unlock()
 		s.tidying.start()
 		return err
@@ -296,7 +291,7 @@ func (w *writer) begin() error {
 }
 
 // reserve takes room for an upload that is to have so many bytes. The caller holds s.mu.
-func (s *Spool) reserve(o *object, size int64) error {
+func (s uploads) reserve(o *object, size int64) error {
 	if limit := s.limits.MaximumFileSize; limit > 0 && size > limit {
 		return errTooLarge(limit)
 	}
@@ -314,7 +309,7 @@ func (s *Spool) reserve(o *object, size int64) error {
 
 // leavePart gives an upload up that its client may go on with: of what was written it
 // keeps what has no gap. The writer is stopped.
-func (s *Spool) leavePart(w *writer) error {
+func (s uploads) leavePart(w *writer) error {
 	if !w.owns() {
 		return w.file.Close()
 	}
@@ -341,14 +336,14 @@ func (s *Spool) leavePart(w *writer) error {
 	s.tree.bytes += prefix - o.size
 	o.size, o.durable, o.accepted = prefix, prefix, time.Now()
 	w.f.partSince = time.Now()
-	s.keep(o)
+	s.tree.keep(o)
 	s.letGo(w.f)
 	s.mu.Unlock()
 	return s.flush()
 }
 
 // makeDurable has what was written of an upload be on the disk, with the object's name.
-func (s *Spool) makeDurable(w *writer) error {
+func (s uploads) makeDurable(w *writer) error {
 	named := make(chan error, 1)
 	if w.named.Load() {
 		named <- nil
@@ -367,12 +362,12 @@ func (s *Spool) makeDurable(w *writer) error {
 
 // discardPart removes what is left of an upload that failed. What was received of
 // that name stays.
-func (s *Spool) discardPart(w *writer) error {
+func (s uploads) discardPart(w *writer) error {
 	w.file.Close()
 	s.mu.Lock()
 	indexed := w.o.indexed()
-	s.setPart(w.f, nil)
-	s.discard(w.o)
+	s.tree.setPart(w.f, nil)
+	s.tree.discard(w.o)
 	s.letGo(w.f)
 	s.mu.Unlock()
 	if !indexed { // nobody has to wait until it is gone
@@ -384,7 +379,7 @@ func (s *Spool) discardPart(w *writer) error {
 
 // publish has an upload be received: object and name durable, then the row, in the
 // place of what was received before, or behind it. The writer is stopped.
-func (s *Spool) publish(w *writer) error {
+func (s uploads) publish(w *writer) error {
 	err := s.makeDurable(w)
 	if cerr := w.file.Close(); err == nil {
 		err = cerr
@@ -394,7 +389,7 @@ func (s *Spool) publish(w *writer) error {
 	}
 	s.mu.Lock()
 	f, o := w.f, w.o
-	s.setPart(f, nil)
+	s.tree.setPart(f, nil)
 	o.modTime = time.Now().Truncate(time.Second)
 	if !w.modTime.IsZero() {
 		o.modTime = w.modTime
@@ -415,17 +410,17 @@ func (s *Spool) publish(w *writer) error {
 // receive gives an upload that is complete to a file: behind those that wait there,
 // if each is kept, or in their place. It has a new row, as rows are in the order of
 // acceptance. The caller holds s.mu, and has taken it from where it was.
-func (s *Spool) receive(f *file, o *object) {
+func (s uploads) receive(f *file, o *object) {
 	if !s.queues(f) {
 		for _, old := range f.received {
 			s.tree.count(f, -1)
 			f.without(old)
 			s.tree.count(f, 1)
-			s.discard(old)
+			s.tree.discard(old)
 		}
 	}
 	if o.indexed() {
-		s.dirty[o.row] = nil
+		s.tree.dirty[o.row] = nil
 		o.row = 0
 	}
 	o.received, o.durable, o.file, o.accepted = true, o.size, f, time.Now()
@@ -433,6 +428,6 @@ func (s *Spool) receive(f *file, o *object) {
 	f.received = append(f.received, o)
 	s.tree.count(f, 1)
 	s.tree.objects[o.id] = o
-	s.keep(o)
+	s.tree.keep(o)
 	s.touch(f, o)
 }

@@ -35,8 +35,8 @@ func (s session) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.spool.use(name)
-	f, err := s.spool.openRead(name)
+	views{s.spool}.use(name)
+	f, err := views{s.spool}.openRead(name)
 	if err != nil {
 		return nil, s.spool.answer("open", name, err)
 	}
@@ -53,8 +53,8 @@ func (s session) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 		s.spool.refused(r.Filepath[:min(len(r.Filepath), maxName)], err)
 		return nil, err
 	}
-	s.spool.use(name)
-	f, err := s.spool.openWrite(name, r.Pflags())
+	views{s.spool}.use(name)
+	f, err := uploads{s.spool}.openWrite(name, r.Pflags())
 	if err != nil {
 		return nil, s.spool.answer("open for writing", name, err)
 	}
@@ -74,16 +74,16 @@ func (s session) Filecmd(r *sftp.Request) error {
 	if err != nil {
 		return err
 	}
-	s.spool.use(name)
+	views{s.spool}.use(name)
 	switch r.Method {
 	case "Setstat":
-		err = s.spool.setAttributes(name, r.AttrFlags(), r.Attributes())
+		err = commands{s.spool}.setAttributes(name, r.AttrFlags(), r.Attributes())
 	case "Mkdir":
-		err = s.spool.mkdir(name)
+		err = commands{s.spool}.mkdir(name)
 	case "Rmdir":
-		err = s.spool.rmdir(name)
+		err = commands{s.spool}.rmdir(name)
 	case "Remove":
-		err = s.spool.remove(name)
+		err = commands{s.spool}.remove(name)
 	}
 	return s.spool.answer(r.Method, name, err)
 }
@@ -100,26 +100,28 @@ func (s session) rename(r *sftp.Request, replace bool) error {
 	if err != nil {
 		return err
 	}
-	s.spool.use(from)
-	s.spool.use(to)
-	return s.spool.answer("rename", from, s.spool.rename(from, to, replace))
+	views{s.spool}.use(from)
+	views{s.spool}.use(to)
+	return s.spool.answer("rename", from, commands{s.spool}.rename(from, to, replace))
 }
 
 // StatVFS implements sftp.StatVFSFileCmder.
-func (s session) StatVFS(*sftp.Request) (*sftp.StatVFS, error) { return s.spool.status() }
+func (s session) StatVFS(*sftp.Request) (*sftp.StatVFS, error) { return commands{s.spool}.status() }
 
 // Readlink implements sftp.ReadlinkFileLister.
 func (s session) Readlink(string) (string, error) { return "", errDenied }
 
 // Lstat implements sftp.LstatFileLister. Unlike STAT it has no answer of what was
 // imported: clients ask it whether something stands in the way of an upload.
-func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.look(r, s.spool.lstat) }
+func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
+	return s.look(r, views{s.spool}.lstat)
+}
 
 // Filelist implements sftp.FileLister: OPENDIR and STAT.
 func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	switch r.Method {
 	case "Stat":
-		return s.look(r, s.spool.stat)
+		return s.look(r, views{s.spool}.stat)
 	case "List":
 	default:
 		return nil, errDenied
@@ -128,8 +130,8 @@ func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.spool.use(name)
-	l, err := s.spool.openLister(name)
+	views{s.spool}.use(name)
+	l, err := views{s.spool}.openLister(name)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (s session) look(r *sftp.Request, at func(name string) (fs.FileInfo, error)
 	if err != nil {
 		return nil, err
 	}
-	s.spool.use(name)
+	views{s.spool}.use(name)
 	info, err := at(name)
 	if err != nil {
 		return nil, err
@@ -149,22 +151,25 @@ func (s session) look(r *sftp.Request, at func(name string) (fs.FileInfo, error)
 	return one{info}, nil
 }
 
+// views is what clients see of the spool.
+type views struct{ *Spool }
+
 // use notes that a client asks for what has a name, or for what is above it.
-func (s *Spool) use(name string) {
+func (s views) use(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tree.use(name, time.Now())
 }
 
 // lstat gives what a client sees under a name.
-func (s *Spool) lstat(name string) (fs.FileInfo, error) {
+func (s views) lstat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.look(name)
 }
 
 // look is lstat. The caller holds s.mu.
-func (s *Spool) look(name string) (fs.FileInfo, error) {
+func (s views) look(name string) (fs.FileInfo, error) {
 	if s.closed {
 		return nil, errClosed
 	}
@@ -186,7 +191,7 @@ func (s *Spool) look(name string) (fs.FileInfo, error) {
 }
 
 // stat is lstat, and gives what a client saw until it was imported.
-func (s *Spool) stat(name string) (fs.FileInfo, error) {
+func (s views) stat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info, err := s.look(name)
@@ -213,7 +218,7 @@ type lister struct {
 	at int64 // the order of the last child
 }
 
-func (s *Spool) openLister(name string) (*lister, error) {
+func (s views) openLister(name string) (*lister, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -223,7 +228,7 @@ func (s *Spool) openLister(name string) (*lister, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lister{s: s, d: d}, nil
+	return &lister{s: s.Spool, d: d}, nil
 }
 
 // ListAt implements sftp.ListerAt. pkg/sftp asks in order.

@@ -18,7 +18,7 @@ import (
 // Source is the import's side of a spool. It lists what is ready. The version of an
 // entry is the id of an object, so that two uploads of one name are two versions
 // whatever their sizes and times are. Its entries have whole seconds.
-type Source struct{ s *Spool }
+type Source struct{ s imports }
 
 var (
 	_ filesync.Source   = (*Source)(nil)
@@ -26,8 +26,11 @@ var (
 	_ filesync.Relister = (*Source)(nil)
 )
 
+// imports is what a Source does to the spool.
+type imports struct{ *Spool }
+
 // Source gives the import's side. There may be any number of them.
-func (s *Spool) Source() *Source { return &Source{s} }
+func (s *Spool) Source() *Source { return &Source{imports{s}} }
 
 // Probe checks that the spool is where it was opened.
 func (src *Source) Probe(ctx context.Context) error { return src.s.Probe(ctx) }
@@ -67,7 +70,7 @@ func (src *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entr
 
 // some lists some entries of a directory, behind the child of that order; last is the
 // order of the last one.
-func (s *Spool) some(ctx context.Context, dir string, at int64) (some []filesync.Entry, last int64, err error) {
+func (s imports) some(ctx context.Context, dir string, at int64) (some []filesync.Entry, last int64, err error) {
 	const atOnce = 512
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +128,7 @@ func (src *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, e
 }
 
 // next gives the upload that is imported next of a name. The caller holds s.mu.
-func (s *Spool) next(name string) (filesync.Entry, error) {
+func (s imports) next(name string) (filesync.Entry, error) {
 	if s.closed {
 		return filesync.Entry{}, errClosed
 	}
@@ -227,7 +230,7 @@ func (src *Source) LocalPath(e filesync.Entry) (string, error) {
 
 // take finds an upload that is to be read, and notes that it is. While it is, it
 // keeps its name.
-func (s *Spool) take(e filesync.Entry) (*object, error) {
+func (s imports) take(e filesync.Entry) (*object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, err := s.version(e)
@@ -239,7 +242,7 @@ func (s *Spool) take(e filesync.Entry) (*object, error) {
 }
 
 // putBack ends the reading of an upload; whole says that it was read to its end.
-func (s *Spool) putBack(o *object, whole bool) {
+func (s imports) putBack(o *object, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o.reading--; whole {
@@ -248,7 +251,7 @@ func (s *Spool) putBack(o *object, whole bool) {
 }
 
 // standing gives e as it is now, if it still is what comes next under its name.
-func (s *Spool) standing(e filesync.Entry) (filesync.Entry, error) {
+func (s imports) standing(e filesync.Entry) (filesync.Entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, err := s.version(e)
@@ -260,7 +263,7 @@ func (s *Spool) standing(e filesync.Entry) (filesync.Entry, error) {
 
 // version finds the upload that comes next under e's name, if it is that version and
 // nobody is about to write on it: ErrChanged if it is another. The caller holds s.mu.
-func (s *Spool) version(e filesync.Entry) (*object, error) {
+func (s imports) version(e filesync.Entry) (*object, error) {
 	now, err := s.next(e.Name)
 	switch {
 	case err != nil:
@@ -294,7 +297,7 @@ func (src *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	s.tree.count(f, -1)
 	f.without(o)
 	s.tree.count(f, 1)
-	s.discard(o)
+	s.tree.discard(o)
 	s.gone.add(name, o.size, o.modTime, f.seen(), s.o.Remember)
 	if len(f.received) > 0 { // it has been left alone since it was closed
 		s.wakeSoon(f)
@@ -308,7 +311,7 @@ func (src *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
 }
 
 // removable finds the upload that e is. The caller holds s.mu.
-func (s *Spool) removable(e filesync.Entry) (*object, error) {
+func (s imports) removable(e filesync.Entry) (*object, error) {
 	if s.closed {
 		return nil, errClosed
 	}

@@ -112,8 +112,6 @@ type Spool struct {
 	mu     sync.Mutex // is never held while a disk or the ledger is written
 	limits Limits
 	tree   tree
-	dirty  map[int64]*row // to be written; nil: to be dropped
-	doomed []*object      // to be removed, as the index says so
 	gone   memory
 	soon   map[*file]bool // may become ready to be imported
 	timer  *time.Timer
@@ -142,7 +140,7 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	s := &Spool{
 		o: o, objects: objects, limits: o.Limits, tree: newTree(),
 		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
-		dirty:       map[int64]*row{}, soon: map[*file]bool{}, closed: true,
+		soon:        map[*file]bool{}, closed: true,
 		gone: memory{files: map[string]*gone{}},
 	}
 	s.commits.do, s.tidying.do = s.commit, s.tidy
@@ -189,7 +187,7 @@ func (s *Spool) Close() error {
 	var err error
 	for _, w := range writers {
 		w.stop(errClosed)
-		err = errors.Join(err, s.leavePart(w))
+		err = errors.Join(err, uploads{s}.leavePart(w))
 	}
 	// What nobody has waited for, what is to be removed then, and that it is.
 	for _, g := range []*group{&s.commits, &s.tidying, &s.commits} {

@@ -43,7 +43,7 @@ func (s *Spool) sweep(now time.Time) {
 	swept := false
 	for i := len(all) - 1; i >= 0; i-- {
 		if d := all[i]; len(d.children) == 0 && now.Sub(d.used) >= emptyFor {
-			s.dropDirectory(d)
+			s.tree.dropDirectory(d)
 			swept = true
 		}
 	}

@@ -68,9 +68,11 @@ func (s *Spool) takeOver(ctx context.Context, moving []*object) error {
 	root, err := os.OpenRoot(s.o.Inbox)
 	switch {
 	case s.o.Inbox == "" || errors.Is(err, fs.ErrNotExist):
+		s.mu.Lock()
 		for _, o := range moving {
-			s.forget(o)
+			s.tree.forget(o)
 		}
+		s.mu.Unlock()
 		return s.flush()
 	case err != nil:
 		return fmt.Errorf("take over the inbox: %w", err)
@@ -196,7 +198,7 @@ func (t *takeover) subdirectory(name string, info fs.FileInfo, in *directory) (*
 	}
 	s.tree.add(in, &child{directory: d})
 	s.tree.directories++
-	s.keepDirectory(d)
+	s.tree.keepDirectory(d)
 	return d, nil
 }
 
@@ -242,11 +244,11 @@ func (t *takeover) place(o *object, in *directory, plain string, waits bool) err
 	}
 	f := s.tree.file(in, plain, s.o.IsTemporary)
 	if o.received && !waits {
-		s.receive(f, o)
+		uploads{s}.receive(f, o)
 		return nil
 	}
 	s.place(f, o)
-	s.keep(o)
+	s.tree.keep(o)
 	return nil
 }
 
@@ -283,7 +285,9 @@ func (t *takeover) move() error {
 			if !errors.Is(err, fs.ErrNotExist) {
 				t.stays(o.origin, err)
 			}
-			t.s.forget(o)
+			t.s.mu.Lock()
+			t.s.tree.forget(o)
+			t.s.mu.Unlock()
 			continue
 		}
 		from[path.Dir(o.origin)] = true
@@ -305,13 +309,13 @@ func (t *takeover) move() error {
 		o.moving = false
 		switch {
 		case o.removed: // by a client, meanwhile
-			t.s.doomed = append(t.s.doomed, o)
+			t.s.tree.doomed = append(t.s.tree.doomed, o)
 			t.s.tidying.start()
 		case o.received:
 			t.s.touch(o.file, o)
 			fallthrough
 		default:
-			t.s.keep(o)
+			t.s.tree.keep(o)
 		}
 	}
 	t.s.mu.Unlock()
@@ -390,23 +394,4 @@ func (t *takeover) copy(src io.Reader, to string, o *object) error {
 		err = t.s.objects.sync()
 	}
 	return err
-}
-
-// forget takes an upload out of the index that never came.
-func (s *Spool) forget(o *object) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !o.removed {
-		f := o.file
-		s.tree.count(f, -1)
-		if f.part == o {
-			f.part = nil
-		} else {
-			f.without(o)
-		}
-		s.tree.count(f, 1)
-		s.tree.tidy(f)
-		delete(s.tree.objects, o.id)
-	}
-	s.dirty[o.row] = nil
 }

@@ -7,15 +7,7 @@ import (
 	"sort"
 	"strings"
 	"time"
-
-	"sftpconnector/sync/ledger"
 )
-
-// row is a directory or an upload as the index keeps it: one of the two.
-type row struct {
-	directory *directory
-	object    *object
-}
 
 // directory is a directory of the index. Spool.mu guards all of the tree.
 type directory struct {
@@ -82,11 +74,14 @@ type tree struct {
 	bytes       int64              // of all uploads
 	names       int64              // bytes of all names
 	lastRow     int64
+
+	dirty  map[int64]*row // to be written into the index; nil: to be dropped
+	doomed []*object      // to be removed from the disk once the index says so
 }
 
 func newTree() tree {
 	now := time.Now()
-	return tree{top: &directory{modTime: now.Truncate(time.Second), changed: now, used: now, children: map[string]*child{}}, objects: map[string]*object{}}
+	return tree{top: &directory{modTime: now.Truncate(time.Second), changed: now, used: now, children: map[string]*child{}}, objects: map[string]*object{}, dirty: map[int64]*row{}}
 }
 
 func (t *tree) nextRow() int64 {
@@ -285,37 +280,6 @@ func (f *file) seen() bool { return f.part != nil || len(f.received) > 0 }
 
 // held reports whether a client is about to write on what was received: that waits.
 func (f *file) held() bool { return f.writer != nil && f.writer.before }
-
-// index is a directory or upload as a row of the index.
-func (r *row) index() ledger.SpoolRow {
-	if d := r.directory; d != nil {
-		out := ledger.SpoolRow{ID: d.id, Name: d.name, State: ledger.SpoolDirectory, ModTime: d.modTime, Changed: d.changed}
-		if d.parent == nil {
-			out.ID = topRow
-		} else {
-			out.Parent = d.parent.id
-		}
-		return out
-	}
-	o := r.object
-	out := ledger.SpoolRow{ID: o.row, Object: o.id, Size: o.size, ModTime: o.modTime, Changed: o.accepted, Origin: o.origin, State: ledger.SpoolReceived}
-	if o.file != nil {
-		out.Name = o.file.name
-		if o.file.parent != nil {
-			out.Parent = o.file.parent.id
-		}
-	}
-	if !o.received {
-		out.State, out.Size = ledger.SpoolPartial, o.durable
-	}
-	switch {
-	case o.removed:
-		out.State = ledger.SpoolRemoved
-	case o.moving:
-		out.State = ledger.SpoolMoving
-	}
-	return out
-}
 
 // without takes an upload from those that were received.
 func (f *file) without(o *object) {

@@ -24,7 +24,7 @@ const (
 
 // writer is a handle for writing. Its writes may come side by side.
 type writer struct {
-	s       *Spool
+	s       uploads
 	name    string // that it was opened by
 	f       *file
 	o       *object // f's part; nil while nothing is written of one that goes on with a received file
@@ -128,7 +128,7 @@ func (w *writer) admit(off, length int64) error {
 
 // tooFar is why a write behind a large gap is refused. A file that would be too
 // large anyway is told so.
-func (s *Spool) tooFar(end int64) error {
+func (s uploads) tooFar(end int64) error {
 	s.mu.Lock()
 	limit := s.limits.MaximumFileSize
 	s.mu.Unlock()
