@@ -23,7 +23,7 @@ func (s commands) change(do func() (stale *writer, err error)) error {
 		switch {
 		case stale != nil:
 			stale.stop(errTaken)
-			if err := (uploads{s.Spool}).leavePart(stale); err != nil {
+			if err := uploads(s).leavePart(stale); err != nil {
 				return err
 			}
 			continue
@@ -201,7 +201,7 @@ func (s commands) renameFile(f *file, dst *child, in *directory, base, to string
 	f.received, f.part = nil, nil
 	s.tree.tidy(f)
 	if received != nil {
-		uploads{s.Spool}.receive(target, received)
+		uploads(s).receive(target, received)
 	}
 	if part != nil {
 		part.file = target

@@ -221,11 +221,10 @@ func (src *Source) LocalPath(e filesync.Entry) (string, error) {
 		return "", failed("fetch", e.Name, err)
 	}
 	src.s.putBack(o, true)
-	path := filepath.Join(src.s.objects.path, o.id)
-	if _, err := os.Lstat(path); err != nil {
-		path += part
+	if err := src.s.objects.received(o.id); err != nil && !errors.Is(err, fs.ErrNotExist) { // it has the name already
+		return "", failed("fetch", e.Name, err)
 	}
-	return path, nil
+	return filepath.Join(src.s.objects.path, o.id), nil
 }
 
 // take finds an upload that is to be read, and notes that it is. While it is, it
