@@ -73,7 +73,7 @@ func (s *Spaces) Run(ctx context.Context, set *connector.Set) error {
 // importing runs a pass whenever something has come, and again after a while
 // when that did not go well.
 func importing(ctx context.Context, one *space, set *connector.Set) {
-	one.stir() // what an earlier run of the program left
+	one.wakeImport() // what an earlier run of the program left
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()

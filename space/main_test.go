@@ -20,7 +20,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/space"
-	"sftpconnector/space/inbox"
+	"sftpconnector/space/spool"
 	"sftpconnector/space/sshd"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
@@ -38,6 +38,7 @@ type rig struct {
 	*testing.T
 	dir    string // "to/ID" in it are the destinations
 	cfg    *config.Config
+	ledger *ledger.Ledger
 	spaces *space.Spaces
 	set    *connector.Set
 
@@ -78,7 +79,11 @@ func prepare(t *testing.T, adjust func(*rig)) *rig {
 		adjust(r)
 	}
 	var err error
-	if r.spaces, err = space.Open(space.Options{Config: r.cfg, OnSession: r.happened}); err != nil {
+	if r.ledger, err = ledger.Open(t.Context(), r.cfg.DataDirectory); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.ledger.Close() })
+	if r.spaces, err = space.Open(t.Context(), space.Options{Config: r.cfg, Ledger: r.ledger, OnSession: r.happened}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -92,17 +97,14 @@ func (r *rig) add(id string, same config.SameName) {
 
 // run has the Spaces receive and import, as the daemon does.
 func (r *rig) run() {
-	l, err := ledger.Open(r.Context(), r.cfg.DataDirectory)
-	if err != nil {
-		r.Fatal(err)
-	}
+	l := r.ledger
 	set, err := connector.NewSet(r.Context(), elements(r.cfg), connector.Parts{
 		Source: func(_ context.Context, c *config.Connector, _ status.Observer) (connector.Source, error) {
 			src, err := r.spaces.Source(c.Space.Name)
 			if err != nil {
 				return nil, err
 			}
-			return source{src.(*inbox.Source), r}, nil
+			return source{src.(*spool.Source), r}, nil
 		},
 		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
 			d, err := local.Open(c.Files.DestinationDirectoryPath, l.Owner())
@@ -133,7 +135,6 @@ func (r *rig) run() {
 		stop()
 		running.Wait()
 		r.spaces.Close()
-		l.Close()
 	})
 }
 
@@ -155,7 +156,7 @@ func (r *rig) reload(change func(*config.Config), between func()) {
 		next.Spaces[id] = &own
 	}
 	change(&next)
-	if err := r.spaces.Reload(&next); err != nil {
+	if err := r.spaces.Reload(r.Context(), &next); err != nil {
 		r.Error(err)
 	}
 	if between != nil {
@@ -175,7 +176,7 @@ func (r *rig) happened(e sshd.Event) {
 
 // source tells the rig when a file was read.
 type source struct {
-	*inbox.Source
+	*spool.Source
 	rig *rig
 }
 

@@ -2,9 +2,9 @@
 // with credentials of their own. What was uploaded whole is imported into the
 // Space's destination and then removed from its inbox.
 //
-// The SSH side is package sshd, the files that clients see are package inbox,
+// The SSH side is package sshd, the files that clients see are package spool,
 // and the passwords package credentials. The import is a pass as any other: the
-// inbox is the source of an element, which deletes originals after the copy.
+// spool is the source of an element, which deletes originals after the copy.
 package space
 
 import (
@@ -26,8 +26,9 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/space/credentials"
-	"sftpconnector/space/inbox"
+	"sftpconnector/space/spool"
 	"sftpconnector/space/sshd"
+	"sftpconnector/sync/ledger"
 )
 
 // ErrUnknown: there is no such Space.
@@ -37,6 +38,7 @@ var ErrUnknown = errors.New("no Space has this id")
 // them. Methods may be called concurrently.
 type Spaces struct {
 	dir         string // the data directory
+	ledger      *ledger.Ledger
 	log         *slog.Logger
 	server      *sshd.Server
 	listener    net.Listener
@@ -46,7 +48,7 @@ type Spaces struct {
 	mu     sync.RWMutex
 	cfg    config.SpaceServer
 	keys   []credentials.Key
-	public map[string]credentials.PublicKeys // of each Space that is configured, also if its inbox is not open
+	public map[string]credentials.PublicKeys // of each Space that is configured, also if its spool is not open
 	spaces map[string]*space
 	tasks  sync.WaitGroup // the imports
 	run    func(*space)   // starts the import of one; nil until Run
@@ -55,8 +57,8 @@ type Spaces struct {
 // space is one of them.
 type space struct {
 	id     string
-	limits inbox.Limits // Spaces.mu guards it
-	inbox  *inbox.Inbox
+	limits spool.Limits // Spaces.mu guards it
+	spool  *spool.Spool
 	wake   chan struct{} // has room for one: something may be there to import
 	end    context.CancelFunc
 	ended  chan struct{} // closed when the import of it has ended
@@ -65,15 +67,16 @@ type space struct {
 // Options are what Spaces are made of.
 type Options struct {
 	Config *config.Config
+	Ledger *ledger.Ledger // keeps the indexes of the spools; it is closed after the Spaces
 	Log    *slog.Logger
 	// OnSession, which may be nil, is told of logins and their ends. It must not block.
 	OnSession func(sshd.Event)
 }
 
-// Open opens the inboxes and listens; nobody is let in until Run. An inbox that
+// Open opens the spools and listens; nobody is let in until Run. A spool that
 // cannot be opened is logged, and its Space is unknown until a Reload opens it.
 // Without a space_server in the configuration there are no Spaces, and it gives nil.
-func Open(o Options) (*Spaces, error) {
+func Open(ctx context.Context, o Options) (*Spaces, error) {
 	c := o.Config
 	if !c.SpaceServer.Enabled() {
 		return nil, nil
@@ -85,7 +88,7 @@ func Open(o Options) (*Spaces, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spaces{dir: c.DataDirectory, log: o.Log, listens: listenerOf(c.SpaceServer), credentials: store, spaces: map[string]*space{}}
+	s := &Spaces{dir: c.DataDirectory, ledger: o.Ledger, log: o.Log, listens: listenerOf(c.SpaceServer), credentials: store, spaces: map[string]*space{}}
 	s.server, err = sshd.New(sshd.Options{
 		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
 		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
@@ -93,7 +96,7 @@ func Open(o Options) (*Spaces, error) {
 		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
 	if err == nil {
-		if unopened := s.goOver(c); unopened != nil { // the others receive all the same
+		if unopened := s.adopt(ctx, c); unopened != nil { // the others receive all the same
 			o.Log.Error("not all Spaces receive uploads", "error", unopened)
 		}
 		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
@@ -117,10 +120,10 @@ func OpenCredentials(c *config.Config) (*credentials.Store, error) {
 	})
 }
 
-// goOver goes over to a configuration: it opens the inboxes of new Spaces, and ends
-// the Spaces that it has no more. Their files stay. A Space that cannot be opened
-// is left out, and the error says so; the others go over.
-func (s *Spaces) goOver(c *config.Config) error {
+// adopt takes on a configuration: it opens the spools of new Spaces, and ends the
+// Spaces that the configuration does not have. Their files stay. A Space that cannot be
+// opened is left out, and the error says so.
+func (s *Spaces) adopt(ctx context.Context, c *config.Config) error {
 	public := map[string]credentials.PublicKeys{}
 	for id, cfg := range c.Spaces {
 		parsed, err := credentials.ParseKeys(cfg.PublicKeys)
@@ -134,7 +137,7 @@ func (s *Spaces) goOver(c *config.Config) error {
 		keys = append(keys, credentials.NewKey(k.Name, k.Key.Reveal(), k.Spaces))
 	}
 	s.retire(c)
-	fresh, err := s.openNew(c)
+	fresh, err := s.openNew(ctx, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg, s.keys = c.SpaceServer, keys
@@ -147,8 +150,8 @@ func (s *Spaces) goOver(c *config.Config) error {
 	}
 	for id, one := range s.spaces {
 		one.limits = limitsOf(c, c.Spaces[id])
-		one.inbox.SetLimits(one.limits)
-		one.stir() // its element may be a new one, that does not know yet how its destination is
+		one.spool.SetLimits(one.limits)
+		one.wakeImport() // its element may be a new one, that does not know yet how its destination is
 	}
 	old := s.public
 	s.public = public
@@ -178,18 +181,18 @@ func (s *Spaces) retire(c *config.Config) {
 		if one.ended != nil {
 			<-one.ended
 		}
-		one.inbox.Close()
+		one.spool.Close()
 	}
 }
 
-// openNew opens the inboxes of the Spaces that there are not yet.
-func (s *Spaces) openNew(c *config.Config) (opened []*space, err error) {
+// openNew opens the spools of the Spaces that there are not yet.
+func (s *Spaces) openNew(ctx context.Context, c *config.Config) (opened []*space, err error) {
 	for id, cfg := range c.Spaces {
 		if _, err := s.find(id); err == nil {
 			continue
 		}
 		one := &space{id: id, limits: limitsOf(c, cfg), wake: make(chan struct{}, 1), end: func() {}}
-		if oerr := s.openInbox(one); oerr != nil {
+		if oerr := s.openSpool(ctx, one); oerr != nil {
 			err = errors.Join(err, oerr)
 			continue
 		}
@@ -198,18 +201,29 @@ func (s *Spaces) openNew(c *config.Config) (opened []*space, err error) {
 	return opened, err
 }
 
-func (s *Spaces) openInbox(one *space) (err error) {
-	one.inbox, err = inbox.Open(filepath.Join(s.dir, "spaces", one.id), inbox.Options{
-		Limits: one.limits, OnChange: func() { one.stir() }, Log: s.log.With("space", one.id),
-	})
+func (s *Spaces) openSpool(ctx context.Context, one *space) error {
+	index, err := s.ledger.Spool(ctx, ConnectorName(one.id))
+	if err == nil {
+		one.spool, err = spool.Open(ctx, SpoolOptions(s.dir, one.id, spool.Options{
+			Limits: one.limits, Index: index, OnChange: func() { one.wakeImport() }, Log: s.log.With("space", one.id),
+		}))
+	}
 	if err != nil {
 		return fmt.Errorf("the Space %s: %w", one.id, err)
 	}
 	return nil
 }
 
-// stir has the import look for files.
-func (one *space) stir() {
+// SpoolOptions adds to o where the spool of a Space is in a data directory, and where
+// its inbox was before there were spools.
+func SpoolOptions(dataDirectory, id string, o spool.Options) spool.Options {
+	o.Directory = filepath.Join(dataDirectory, "spool", id)
+	o.Inbox = filepath.Join(dataDirectory, "spaces", id)
+	return o
+}
+
+// wakeImport has the import look for files.
+func (one *space) wakeImport() {
 	select {
 	case one.wake <- struct{}{}:
 	default: // it will
@@ -217,15 +231,15 @@ func (one *space) stir() {
 }
 
 // limitsOf are a Space's own limits, or else the server's.
-func limitsOf(c *config.Config, s *config.Space) inbox.Limits {
-	return inbox.Limits{
+func limitsOf(c *config.Config, s *config.Space) spool.Limits {
+	return spool.Limits{
 		MaximumFileSize: int64(cmp.Or(s.MaximumFileSize, c.SpaceServer.MaximumFileSize)),
 		Quota:           int64(cmp.Or(s.InboxQuota, c.SpaceServer.InboxQuota)),
 		KeepEach:        s.SameName == config.KeepBoth,
 	}
 }
 
-// Unopened reports whether a Space of the configuration is not open: its inbox could
+// Unopened reports whether a Space of the configuration is not open: its spool could
 // not be opened, which another Reload tries again.
 func (s *Spaces) Unopened(c *config.Config) bool {
 	s.mu.RLock()
@@ -237,11 +251,11 @@ func (s *Spaces) Unopened(c *config.Config) bool {
 // effect at the next start, which the log says. The error names the Spaces that
 // could not be opened: they receive nothing until another Reload opens them, and
 // the others have gone over.
-func (s *Spaces) Reload(c *config.Config) error {
+func (s *Spaces) Reload(ctx context.Context, c *config.Config) error {
 	if listenerOf(c.SpaceServer) != s.listens {
 		s.log.Warn("reload: space_server.listen, connections, connections_per_space and idle_timeout take effect at the next start")
 	}
-	return s.goOver(c)
+	return s.adopt(ctx, c)
 }
 
 // listener is what the listener is made of, which no reload changes.
@@ -286,16 +300,16 @@ func (s *Spaces) handlers(id string) (sftp.Handlers, error) {
 	if err != nil {
 		return sftp.Handlers{}, err
 	}
-	return one.inbox.Handlers(), nil
+	return one.spool.Handlers(), nil
 }
 
-// Source is the inbox of a Space, for its element.
+// Source is the spool of a Space, for its element.
 func (s *Spaces) Source(id string) (connector.Source, error) {
 	one, err := s.find(id)
 	if err != nil {
 		return nil, err
 	}
-	return one.inbox.Source(), nil
+	return one.spool.Source(), nil
 }
 
 // IDs gives the ids of all Spaces, in order.
@@ -332,13 +346,13 @@ func PublicAddress(c config.SpaceServer, listens string) (host string, port int)
 	return host, port
 }
 
-// Close closes the inboxes, after Run and after the passes that read them.
+// Close closes the spools, after Run and after the passes that read them.
 func (s *Spaces) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.spaces {
-		if one.inbox != nil {
-			one.inbox.Close()
+		if one.spool != nil {
+			one.spool.Close()
 		}
 	}
 	if s.listener != nil {

@@ -4,17 +4,17 @@ import (
 	"context"
 
 	"sftpconnector/space/credentials"
-	"sftpconnector/space/inbox"
+	"sftpconnector/space/spool"
 	"sftpconnector/space/sshd"
 )
 
 // Status is what there is to say about a Space beside what its element says.
 type Status struct {
 	ID              string
-	Bytes           int64 // in the inbox, uploads under way included
+	Bytes           int64 // in the spool, uploads under way included
 	Files           int
-	Room            inbox.Room
-	Refused         int64 // uploads that have failed at a limit, since the inbox was opened
+	Room            spool.Room
+	Refused         int64 // uploads that have failed at a limit, since the spool was opened
 	MaximumFileSize int64 // bytes
 	Quota           int64 // bytes
 	Sessions        []sshd.Session
@@ -31,9 +31,9 @@ func (s *Spaces) Status(id string) (Status, error) {
 	limits := one.limits
 	s.mu.RUnlock()
 	st := Status{ID: id, MaximumFileSize: limits.MaximumFileSize, Quota: limits.Quota}
-	st.Bytes, st.Files = one.inbox.Usage()
-	st.Room = one.inbox.Room()
-	st.Refused = one.inbox.Refused()
+	st.Bytes, st.Files = one.spool.Usage()
+	st.Room = one.spool.Room()
+	st.Refused = one.spool.Refused()
 	for _, session := range s.server.Sessions() {
 		if session.Space == id {
 			st.Sessions = append(st.Sessions, session)
@@ -43,13 +43,13 @@ func (s *Spaces) Status(id string) (Status, error) {
 	return st, err
 }
 
-// Files are those in the inbox of a Space.
-func (s *Spaces) Files(id string) ([]inbox.File, error) {
+// Files are those in the spool of a Space.
+func (s *Spaces) Files(id string) ([]spool.File, error) {
 	one, err := s.find(id)
 	if err != nil {
 		return nil, err
 	}
-	return one.inbox.Files(), nil
+	return one.spool.Files(), nil
 }
 
 // Login is what a client needs to upload to a Space.

@@ -13,7 +13,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/space"
-	"sftpconnector/sync/ledger"
 )
 
 // An inbox that cannot be opened is the trouble of its Space alone, at the start
@@ -49,7 +48,7 @@ func TestInboxThatCannotBeOpened(t *testing.T) {
 
 	changed := *r.cfg
 	changed.SpaceServer.InboxQuota = 20e6 // opens all anew
-	if err := r.spaces.Reload(&changed); err == nil || !strings.Contains(err.Error(), "the Space bad") {
+	if err := r.spaces.Reload(t.Context(), &changed); err == nil || !strings.Contains(err.Error(), "the Space bad") {
 		t.Errorf("Reload: %v", err)
 	}
 	known("after a reload", id)
@@ -57,7 +56,7 @@ func TestInboxThatCannotBeOpened(t *testing.T) {
 	r.arrives(id, "a.csv", "x", "b.csv", "y")
 
 	r.spoil("bad", false)
-	if err := r.spaces.Reload(&changed); err != nil {
+	if err := r.spaces.Reload(t.Context(), &changed); err != nil {
 		t.Error(err)
 	}
 	known("when it can be opened again", "bad", id)
@@ -84,12 +83,7 @@ func (r *rig) spoil(id string, bad bool) {
 func TestRunEndsWithTheListener(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, nil)
-	l, err := ledger.Open(t.Context(), r.cfg.DataDirectory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	set, err := connector.NewSet(t.Context(), &config.Config{}, connector.Parts{}, l)
+	set, err := connector.NewSet(t.Context(), &config.Config{}, connector.Parts{}, r.ledger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,19 @@ type Entry struct {
 	Size    int64       // bytes; negative when the server did not say
 	ModTime time.Time   // whole seconds over SFTP 3; zero when the server did not say
 	Mode    fs.FileMode // the type bits and the permissions
+	// Version names the contents, where the source can: equal for equal contents
+	// under a name, never used again for others. It is opaque, and empty where only
+	// size and time tell versions apart.
+	Version string
 }
 
-// SameVersion reports whether both entries are the same version of a file:
-// equal size and equal modification time to the second, which is all that
-// SFTP 3 can tell apart.
+// SameVersion reports whether both entries are the same version of a file. Where
+// both have a Version, that alone decides. Else they are of equal size and of equal
+// modification time to the second, which is all that SFTP 3 can tell apart.
 func (e Entry) SameVersion(o Entry) bool {
+	if e.Version != "" && o.Version != "" {
+		return e.Version == o.Version
+	}
 	return e.Size == o.Size && e.ModTime.Unix() == o.ModTime.Unix()
 }
 
@@ -77,6 +84,23 @@ type Relister interface {
 	// the other, and tells of each as List would now: what differs has changed.
 	// The answers are in the entries' order; the error is one of the whole source.
 	Relist(ctx context.Context, entries []Entry) ([]Look, error)
+}
+
+// LocalSource is a Source whose files are files of this machine, that nobody writes
+// to. A LinkingDestination may take them without reading them.
+type LocalSource interface {
+	// LocalPath gives where the bytes of the version e are. They stay there until
+	// RemoveIf of e. ErrChanged or fs.ErrNotExist when e is not there any more.
+	LocalPath(e Entry) (string, error)
+}
+
+// LinkingDestination is a Destination that may be on the file system of a LocalSource.
+type LinkingDestination interface {
+	// BeginLink is Begin of a file that is whole already, as a link to the file from.
+	// Only Finish, Abort and what comes after them may be called of its answer. The
+	// error is errors.ErrUnsupported where there can be no link; then the file is to
+	// be copied.
+	BeginLink(ctx context.Context, from string, e Entry) (Pending, error)
 }
 
 // Linker is a Source with symbolic links.

@@ -142,14 +142,23 @@ type workshop struct {
 }
 
 // open opens the data directory and makes the elements. prompt is asked about
-// unknown host keys; nil: they are refused. The elements of spaces are made too.
-func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, spaces *space.Spaces) (*workshop, error) {
+// unknown host keys; nil: they are refused. receive is how uploads to the Spaces are
+// received, whose elements are made too then; nil: they are not.
+func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*workshop, error) {
 	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
 	l, err := ledger.Open(ctx, cfg.DataDirectory)
 	if err != nil {
 		return nil, failed(err)
+	}
+	var spaces *space.Spaces
+	if receive != nil {
+		receive.Ledger = l
+		if spaces, err = space.Open(ctx, *receive); err != nil {
+			l.Close()
+			return nil, failed(err)
+		}
 	}
 	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
 	if parts.Source == nil {
@@ -161,6 +170,9 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	}
 	set, err := connector.NewSet(ctx, elements(cfg, spaces), parts, l)
 	if err != nil {
+		if spaces != nil {
+			spaces.Close()
+		}
 		l.Close()
 		return nil, failed(err)
 	}

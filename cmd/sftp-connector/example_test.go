@@ -67,7 +67,7 @@ func TestExampleForReal(t *testing.T) {
 		return err == nil
 	})
 	r.until("the inbox is empty", func() bool {
-		left, _ := filepath.Glob(s.path("data/spaces/us_sp_123/day/*"))
+		left, _ := filepath.Glob(s.path("data/spool/us_sp_123/objects/*"))
 		return len(left) == 0
 	})
 	s.run("apply", "invoices").gives(0, "succeeded")

@@ -120,16 +120,9 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	}
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
-	spaces, err := space.Open(space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession})
-	if err != nil {
+	receive := space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession}
+	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
 		listener.Close()
-		return nil, failed(err)
-	}
-	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, spaces); err != nil {
-		listener.Close()
-		if spaces != nil {
-			spaces.Close()
-		}
 		return nil, err
 	}
 	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnChange: func(s interapp.RequestState) {
@@ -245,7 +238,7 @@ func (d *daemon) stop() error {
 	}
 }
 
-// openAgain is how often a Space is tried whose inbox could not be opened.
+// openAgain is how often a Space is tried whose spool could not be opened.
 const openAgain = 10 * time.Second
 
 // reloadOn reloads at each hangup until ctx ends, and tries Spaces again that could
@@ -259,7 +252,7 @@ func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon)
 		case <-hangups:
 			a.reload(ctx, d)
 		case <-again.C:
-			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(d.cfg) == nil {
+			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(ctx, d.cfg) == nil {
 				d.log.Info("all Spaces receive uploads")
 			}
 		case <-ctx.Done():
@@ -283,7 +276,7 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 	if (d.spaces != nil) != cfg.SpaceServer.Enabled() {
 		d.log.Warn("reload: space_server takes effect at the next start")
 	} else if d.spaces != nil {
-		if err := d.spaces.Reload(cfg); err != nil {
+		if err := d.spaces.Reload(wait, cfg); err != nil {
 			d.log.Error("reload: not all Spaces receive uploads; the others are tried again", "error", err)
 		}
 	}

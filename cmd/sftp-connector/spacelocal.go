@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
-	"sftpconnector/space/inbox"
+	spacespool "sftpconnector/space/spool"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -88,12 +87,12 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = l.alone(ctx, func(memories map[string]ledger.Remembered) error {
+	err = l.alone(ctx, func(book *ledger.Ledger, memories map[string]ledger.Remembered) error {
 		for i, one := range all {
 			if all[i], err = l.space(one.ID, memories[space.ConnectorName(one.ID)]); err != nil {
 				return err
 			}
-			files, room, err := l.inbox(one.ID)
+			files, room, err := l.spool(ctx, book, one.ID)
 			if err != nil {
 				return err
 			}
@@ -111,8 +110,8 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 // SpaceFiles implements spaceAccess.
 func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.FileQuery) (interapp.SpaceFiles, error) {
 	page := interapp.SpaceFiles{Space: id, Files: []interapp.File{}}
-	err := l.alone(ctx, func(memories map[string]ledger.Remembered) error {
-		files, _, err := l.inbox(id)
+	err := l.alone(ctx, func(book *ledger.Ledger, memories map[string]ledger.Remembered) error {
+		files, _, err := l.spool(ctx, book, id)
 		if err != nil {
 			return err
 		}
@@ -132,7 +131,7 @@ func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.File
 // RetrySpace implements spaceAccess.
 func (l *localSpaces) RetrySpace(ctx context.Context, id string, names []string) (interapp.RetryReply, error) {
 	reply := interapp.RetryReply{Connector: space.ConnectorName(id)}
-	err := l.alone(ctx, func(memories map[string]ledger.Remembered) (err error) {
+	err := l.alone(ctx, func(_ *ledger.Ledger, memories map[string]ledger.Remembered) (err error) {
 		reply.Released, err = memories[reply.Connector].Retry(ctx, names)
 		return err
 	})
@@ -161,7 +160,7 @@ func (l *localSpaces) RevokeCredentials(ctx context.Context, id, credential stri
 
 // alone does something with what the ledger remembers of the imports, while no
 // daemon can start.
-func (l *localSpaces) alone(ctx context.Context, do func(map[string]ledger.Remembered) error) error {
+func (l *localSpaces) alone(ctx context.Context, do func(*ledger.Ledger, map[string]ledger.Remembered) error) error {
 	claim, err := claimDaemon(ctx, l.cfg.DataDirectory)
 	if err != nil {
 		return err
@@ -180,19 +179,28 @@ func (l *localSpaces) alone(ctx context.Context, do func(map[string]ledger.Remem
 	if err != nil {
 		return err
 	}
-	return do(memories)
+	return do(book, memories)
 }
 
-// inbox gives the files of an inbox, which no daemon has open.
-func (l *localSpaces) inbox(id string) ([]inbox.File, inbox.Room, error) {
-	dir := filepath.Join(l.cfg.DataDirectory, "spaces", id)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, inbox.Room{}, nil // and is not made by a look at it
+// spool gives what is in the spool of a Space, which no daemon has open.
+func (l *localSpaces) spool(ctx context.Context, book *ledger.Ledger, id string) ([]spacespool.File, spacespool.Room, error) {
+	o := space.SpoolOptions(l.cfg.DataDirectory, id, spacespool.Options{Quiet: time.Nanosecond})
+	if !exists(o.Directory) && !exists(o.Inbox) {
+		return nil, spacespool.Room{}, nil // and is not made by a look at it
 	}
-	b, err := inbox.Open(dir, inbox.Options{Quiet: time.Nanosecond})
+	var err error
+	if o.Index, err = book.Spool(ctx, space.ConnectorName(id)); err != nil {
+		return nil, spacespool.Room{}, err
+	}
+	s, err := spacespool.Open(ctx, o)
 	if err != nil {
-		return nil, inbox.Room{}, err
+		return nil, spacespool.Room{}, err
 	}
-	defer b.Close()
-	return b.Files(), b.Room(), nil
+	defer s.Close()
+	return s.Files(), s.Room(), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }

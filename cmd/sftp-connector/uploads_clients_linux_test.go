@@ -137,11 +137,15 @@ func (d *desk) cut(part, name string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	at := filepath.Join(d.dock.path("data/spaces/"+d.space), ".uploading."+part)
-	d.dock.until("some of "+part+" is there", func() bool {
-		info, err := os.Stat(at)
-		return err == nil && info.Size() > 256<<10
-	})
+	there := func() (size int64) {
+		for _, f := range d.dock.waiting(d.space) {
+			if f.Name == part && f.State != "ready" {
+				size = f.Size
+			}
+		}
+		return size
+	}
+	d.dock.until("some of "+part+" is there", func() bool { return there() > 256<<10 })
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		d.t.Error(err)
 	}
@@ -149,8 +153,8 @@ func (d *desk) cut(part, name string, args ...string) {
 	d.dock.until("the server has noticed", func() bool {
 		return strings.Count(d.dock.d.stderr.String(), d.loggedOut()) > gone
 	})
-	if info, err := os.Stat(at); err != nil || info.Size() == 0 || info.Size() >= int64(len(d.has(part))) {
-		d.t.Fatalf("what is left of %s: %v %v", part, info, err)
+	if left := there(); left == 0 || left >= int64(len(d.has(part))) {
+		d.t.Fatalf("%d bytes are left of %s", left, part)
 	}
 }
 

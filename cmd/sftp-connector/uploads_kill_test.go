@@ -15,6 +15,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"sftpconnector/interapp"
 )
 
 // The daemon is killed at random moments while clients upload and while it
@@ -81,10 +83,8 @@ func (k *dock) revive() {
 	k.addr()
 }
 
-// importable reports whether a file of an inbox waits for nobody but the import.
-func importable(name string) bool {
-	return !strings.HasPrefix(name, ".uploading.") && !strings.HasSuffix(name, ".tmp")
-}
+// importable reports whether an upload waits for nobody but the import.
+func importable(f interapp.InboxFile) bool { return f.State == "waiting" || f.State == "ready" }
 
 // fate is what a client knows of its upload.
 type fate struct {

@@ -112,9 +112,7 @@ func TestUploadsOverTheLimits(t *testing.T) {
 	if _, err := c.Stat("big.tmp"); !os.IsNotExist(err) {
 		t.Errorf("its remains: %v", err)
 	}
-	if files := k.inbox("us_sp_123"); len(files) > 0 {
-		t.Errorf("%d files are on the disk", len(files))
-	}
+	k.until("nothing of it is on the disk", func() bool { return len(k.objects("us_sp_123")) == 0 })
 	if err := upload(k.login("roomy"), "big", big); err != nil {
 		t.Errorf("the limit of another Space: %v", err)
 	}

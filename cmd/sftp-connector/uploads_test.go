@@ -221,19 +221,20 @@ func (k *dock) mustUpload(c client, files ...string) {
 // arrived gives what stands below the destination of a Space, by name.
 func (k *dock) arrived(id string) map[string]string { return tree(k.t, k.path(id)) }
 
-// inbox gives what stands in the inbox of a Space on the disk.
-func (k *dock) inbox(id string) map[string]string { return tree(k.t, k.path("data/spaces/"+id)) }
+// objects gives what the uploads of a Space that are not imported have on the disk, by
+// the names of the objects.
+func (k *dock) objects(id string) map[string]string {
+	return tree(k.t, k.path("data/spool/"+id+"/objects"))
+}
 
-// waiting gives the names of what stands in the inbox of a Space.
-func (k *dock) waiting(id string) (names []string) {
-	dir := k.path("data/spaces/" + id)
-	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() { // what goes away meanwhile is left out
-			names = append(names, filepath.Base(p))
-		}
-		return nil
-	})
-	return names
+// waiting gives the uploads of a Space that are not imported.
+func (k *dock) waiting(id string) []interapp.InboxFile {
+	k.t.Helper()
+	page, err := interapp.NewClient(k.url(), "").SpaceFiles(k.t.Context(), id, interapp.FileQuery{Limit: 1000})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return page.Inbox
 }
 
 // tree gives the files below a directory with their contents; none for a

@@ -77,9 +77,10 @@ func (k *dock) outage(c client, want map[string]string) {
 		k.t.Errorf("it says %q, %q", st.Error, st.Hint)
 	}
 	wants(k.t, "a full inbox", upload(c, "c.csv", content), "the inbox of this Space is full: it holds 1.0 MB until files are imported")
-	for name, content := range k.inbox("us_sp_123") {
-		if want[name] != content {
-			k.t.Errorf("the inbox has %s with %d bytes", name, len(content))
+	k.until("what was refused is gone", func() bool { return len(k.objects("us_sp_123")) == 2 })
+	for _, f := range k.waiting("us_sp_123") {
+		if int64(len(want[f.Name])) != f.Size {
+			k.t.Errorf("the inbox has %s with %d bytes", f.Name, f.Size)
 		}
 	}
 }

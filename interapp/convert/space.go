@@ -10,7 +10,7 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
-	"sftpconnector/space/inbox"
+	"sftpconnector/space/spool"
 )
 
 // SpaceOf gives the Space that the element of that name imports; "" for a
@@ -81,7 +81,7 @@ func FromLogin(l space.Login) interapp.NewCredentials {
 // FromInbox gives the files of an inbox that are in the state and match the
 // name, no more than limit, and how many are left out. Both are as in a
 // ledger.Query; empty ones select all.
-func FromInbox(all []inbox.File, state, name string, limit int) (files []interapp.InboxFile, more int) {
+func FromInbox(all []spool.File, state, name string, limit int) (files []interapp.InboxFile, more int) {
 	files = []interapp.InboxFile{}
 	for _, f := range all {
 		switch {

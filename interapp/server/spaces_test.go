@@ -21,6 +21,7 @@ import (
 	"sftpconnector/interapp/server"
 	"sftpconnector/space"
 	"sftpconnector/space/sshd"
+	"sftpconnector/sync/ledger"
 )
 
 const (
@@ -43,7 +44,13 @@ func openSpaces(t testing.TB) *space.Spaces {
 		},
 		Spaces: map[string]*config.Space{"us_1": {Name: "us_1"}, "us_2": {Name: "us_2", MaximumFileSize: 2000}},
 	}}
-	s, err := space.Open(o)
+	l, err := ledger.Open(t.Context(), o.Config.DataDirectory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	o.Ledger = l
+	s, err := space.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // A *Connector is the memory of a pass.
 var _ filesync.Ledger = (*Connector)(nil)
 
-const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone"
+const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone, version"
 
 // scanFile reads fileColumns.
 func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
@@ -24,7 +24,7 @@ func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
 	d := &r.Delivery
 	var mtime, targetTime, pass, at, gone int64
 	err := row.Scan(&r.ID, &d.Source.Name, &d.Source.Size, &mtime, &d.Target.Name, &targetTime, &d.Key,
-		&d.Adopted, &r.After, &pass, &at, &gone)
+		&d.Adopted, &r.After, &pass, &at, &gone, &d.Source.Version)
 	if d.Target.Name == "" {
 		d.Target.Name = d.Source.Name
 	}
@@ -35,13 +35,13 @@ func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
 	return r, err
 }
 
-const failureColumns = "id, path, size, mtime, tries, next, quarantined, conflict, discards, error, at"
+const failureColumns = "id, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version"
 
 // scanFailure reads failureColumns.
 func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, error) {
 	var id, mtime, next, at int64
 	var f filesync.Failure
-	err := row.Scan(&id, &f.Source.Name, &f.Source.Size, &mtime, &f.Tries, &next, &f.Quarantined, &f.Conflict, &f.Discards, &f.Error, &at)
+	err := row.Scan(&id, &f.Source.Name, &f.Source.Size, &mtime, &f.Tries, &next, &f.Quarantined, &f.Conflict, &f.Discards, &f.Error, &at, &f.Source.Version)
 	f.Source.ModTime, f.Next, f.At = seconds(mtime), millis(next), millis(at)
 	return id, f, err
 }
@@ -108,6 +108,7 @@ func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Recor
 type intent struct {
 	Path       string
 	Size, Time int64
+	Version    string `json:",omitempty"`
 	Target     string `json:",omitempty"` // "" when it is the path
 	TargetTime int64
 	Key        string `json:",omitempty"`
@@ -166,7 +167,7 @@ func intentsOf(batch []filesync.Delivery) []intent {
 	intents := make([]intent, len(batch))
 	for i, d := range batch {
 		intents[i] = intent{
-			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
+			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
 			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After,
 		}
 	}
@@ -196,7 +197,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 		}
 		batch := make([]filesync.Delivery, len(intents))
 		for i, in := range intents {
-			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time)}
+			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time), Version: in.Version}
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
 				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
@@ -244,8 +245,8 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	if len(batch) == 0 {
 		return nil
 	}
-	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at)
-		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
+	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version)
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
 	add, err := tx.PrepareContext(ctx, values+"NOTHING")
 	if err != nil {
 		return err
@@ -254,7 +255,7 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	for i, d := range batch {
 		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
 		row := []any{c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), targetOf(d), unix(d.Target.ModTime),
-			d.Key, d.Adopted, int64(d.After), pass, d.At.UnixMilli()}
+			d.Key, d.Adopted, int64(d.After), pass, d.At.UnixMilli(), d.Source.Version}
 		added, err := add.ExecContext(ctx, row...)
 		if err != nil {
 			return err
@@ -265,7 +266,7 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		}
 		err = tx.QueryRowContext(ctx, values+`UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
 			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
-			pass = excluded.pass, at = excluded.at, gone = 0 RETURNING id`, row...).Scan(&ids[i])
+			pass = excluded.pass, at = excluded.at, version = excluded.version, gone = 0 RETURNING id`, row...).Scan(&ids[i])
 		if err != nil {
 			return err
 		}
@@ -310,12 +311,12 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 	ids := make([]int64, len(batch))
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
 		for i, f := range batch {
-			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
-					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at
+					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version
 				RETURNING id`,
-				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli()).Scan(&ids[i])
+				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version).Scan(&ids[i])
 			if err != nil {
 				return err
 			}
@@ -339,8 +340,8 @@ func (c *Connector) Release(ctx context.Context, paths []string) error {
 
 // SaveCheckpoint implements sync.Ledger.
 func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
-	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix) VALUES (?, ?, ?, ?, ?, ?)",
-		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix)
+	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix, e.Version)
 }
 
 // DropCheckpoint implements sync.Ledger.
@@ -351,10 +352,10 @@ func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) 
 // Checkpoints implements sync.Ledger.
 func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
-	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
 		var k filesync.Interrupted
 		var mtime int64
-		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix)
+		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix, &k.Source.Version)
 		k.Source.ModTime = seconds(mtime)
 		all[k.Source.Name] = k
 		return err

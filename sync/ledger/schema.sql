@@ -39,7 +39,7 @@ CREATE TABLE files (
     pass        INTEGER NOT NULL,
     at          INTEGER NOT NULL, -- unix milliseconds
     gone        INTEGER NOT NULL DEFAULT 0 -- unix milliseconds of the listing that missed it
-);
+, version TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX files_by_path ON files (connector, path);
 CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
 CREATE INDEX files_by_after ON files (connector, id)  WHERE after IN (1, 2, 4);
@@ -59,7 +59,7 @@ CREATE TABLE failures (
     conflict    INTEGER NOT NULL,
     discards    INTEGER NOT NULL DEFAULT 0, -- passes in a row that read and discarded it
     error       TEXT    NOT NULL,
-    at          INTEGER NOT NULL,
+    at          INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
     UNIQUE (connector, path)
 );
 CREATE INDEX failures_by_connector ON failures (connector);
@@ -79,7 +79,7 @@ CREATE TABLE checkpoints (
     size      INTEGER NOT NULL,
     mtime     INTEGER NOT NULL,
     pending   TEXT    NOT NULL,
-    prefix    INTEGER NOT NULL,
+    prefix    INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (connector, path)
 ) WITHOUT ROWID;
 
@@ -144,3 +144,18 @@ CREATE TABLE clocks (
     since     INTEGER NOT NULL, -- unix milliseconds: it has been steady from here
     seen      INTEGER NOT NULL -- to here
 );
+
+-- The index of a Space's spool: what its clients see as directories and files.
+CREATE TABLE spool (
+    connector INTEGER NOT NULL REFERENCES connectors,
+    id        INTEGER NOT NULL, -- uploads of one name are in the order in which they were accepted
+    parent    INTEGER NOT NULL, -- the id of the directory; 0 for the top
+    name      TEXT    NOT NULL, -- '' for the top itself
+    state     TEXT    NOT NULL, -- directory, partial, received, removed, or moving from origin
+    object    TEXT    NOT NULL, -- '' for a directory
+    size      INTEGER NOT NULL, -- bytes; of a partial upload those that are durable
+    mtime     INTEGER NOT NULL, -- unix seconds
+    changed   INTEGER NOT NULL, -- unix milliseconds
+    origin    TEXT    NOT NULL, -- its name in an inbox of version 3; '' for none
+    PRIMARY KEY (connector, id)
+) WITHOUT ROWID;
