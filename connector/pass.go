@@ -382,8 +382,6 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) pass.Option
 		Once:           e.cfg.Uploads() || e.cfg.Space != nil,
 		CheckpointStep: e.checkpointStep(),
 		InPlace:        e.cfg.Uploads() && f.UploadName == config.UploadDirect,
-		Fresh:          e.cfg.Space != nil,
-		Discerning:     e.cfg.Space != nil,
 		KeepBoth:       e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
 		Sweep:          sweep,

@@ -49,7 +49,7 @@ func (s *space) pass() filesync.Result {
 	open := func(context.Context) (filesync.Source, error) { return s.src, nil }
 	r := pass.New(s.src, open, to, s.memory, s.shared, pass.Options{
 		ID: id, Mode: filesync.Automatic, Filter: filter, Overwrite: true, Sweep: unclean, AfterCopy: filesync.AfterCopy{Remove: true},
-		Once: true, Fresh: true, Discerning: true, // as the element of a Space has them
+		Once: true, // as the element of a Space has them
 	}).Run(s.Context())
 	s.must(s.memory.FinishPass(s.Context(), id, r, status.ConnectionValid))
 	return r

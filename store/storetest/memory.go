@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -29,18 +30,22 @@ type Memory struct {
 	Says func(e filesync.Entry) filesync.Entry
 	// Block is the size of the writes of Fetch; 0 means all at once.
 	Block int
+	// Versions gives each file that is put a version of its own, as a spool does.
+	Versions bool
 
 	mu      sync.Mutex
 	files   map[string]memoryFile
 	links   map[string]string           // path → target below the root
 	raw     map[string][]filesync.Entry // listed as they are, whatever they say
 	fetches int
+	puts    int
 	closed  bool
 }
 
 type memoryFile struct {
-	data []byte
-	mod  time.Time
+	data    []byte
+	mod     time.Time
+	version string
 }
 
 var (
@@ -58,7 +63,11 @@ func NewMemory() *Memory {
 func (m *Memory) Put(name, data string, mod time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.files[name] = memoryFile{[]byte(data), mod}
+	f := memoryFile{data: []byte(data), mod: mod}
+	if m.puts++; m.Versions {
+		f.version = fmt.Sprint(m.puts)
+	}
+	m.files[name] = f
 }
 
 // Link adds a symbolic link to a path below the root; "" leads outside.
@@ -178,7 +187,7 @@ func (m *Memory) entries(dir string) []filesync.Entry {
 }
 
 func entry(name string, f memoryFile) filesync.Entry {
-	return filesync.Entry{Name: name, Size: int64(len(f.data)), ModTime: f.mod, Mode: 0o644}
+	return filesync.Entry{Name: name, Size: int64(len(f.data)), ModTime: f.mod, Version: f.version, Mode: 0o644}
 }
 
 // real follows links in a path.
@@ -241,6 +250,9 @@ func (m *Memory) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	m.mu.Unlock()
 	if !ok {
 		return filesync.Entry{}, fs.ErrNotExist
+	}
+	if f.version != e.Version {
+		return filesync.Entry{}, filesync.ErrChanged
 	}
 	block := int64(m.Block)
 	if block == 0 {

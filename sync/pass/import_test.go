@@ -29,6 +29,13 @@ func (b *bench) names() []string {
 	return all
 }
 
+// newSpool is a bench whose source gives each file a version of its own.
+func newSpool(t *testing.T) *bench {
+	b := newBench(t)
+	b.src.Versions = true
+	return b
+}
+
 func (b *bench) wantNames(want ...string) {
 	b.t.Helper()
 	if got := b.names(); !slices.Equal(got, want) {
@@ -38,8 +45,8 @@ func (b *bench) wantNames(want ...string) {
 
 // TestKeepBoth: no upload takes another one's place.
 func TestKeepBoth(t *testing.T) {
-	keep := func(o *pass.Options) { o.Once, o.Fresh, o.KeepBoth, o.AfterCopy.Remove = true, true, true, true }
-	b := newBench(t)
+	keep := func(o *pass.Options) { o.Once, o.KeepBoth, o.AfterCopy.Remove = true, true, true }
+	b := newSpool(t)
 	for _, data := range []string{"one", "two", "two"} {
 		b.src.Put("d/x.csv", data, old)
 		b.want(b.pass(filesync.Automatic, keep), filesync.Succeeded, "copied=1")
@@ -57,10 +64,10 @@ func TestKeepBoth(t *testing.T) {
 	b.want(b.pass(filesync.Automatic, keep), filesync.Succeeded, "")
 }
 
-// TestFresh: an upload takes the place of what stands there, whoever wrote that.
-func TestFresh(t *testing.T) {
-	fresh := func(o *pass.Options) { o.Once, o.Fresh, o.Overwrite, o.AfterCopy.Remove = true, true, true, true }
-	b := newBench(t)
+// TestUploadTakesTheName: an upload takes the place of what stands there, whoever wrote that.
+func TestUploadTakesTheName(t *testing.T) {
+	imports := func(o *pass.Options) { o.Once, o.Overwrite, o.AfterCopy.Remove = true, true, true }
+	b := newSpool(t)
 	if err := os.MkdirAll(b.dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +79,10 @@ func TestFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.src.Put("x.csv", "new", old) // the same size and time
-	b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+	b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 	b.wantNames("x.csv=new")
 	b.src.Put("x.csv", "now", old.Add(time.Hour))
-	b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+	b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 	b.wantNames("x.csv=now")
 }
 
@@ -87,26 +94,26 @@ func TestNumbered(t *testing.T) {
 	}
 }
 
-// TestFreshNeverTakesAFileForAnother: an upload that has the size and the time of
+// TestUploadIsNeverTakenForAnother: an upload that has the size and the time of
 // one that was imported is imported too, wherever the program was in between.
-func TestFreshNeverTakesAFileForAnother(t *testing.T) {
-	fresh := func(o *pass.Options) { o.Once, o.Fresh, o.Overwrite, o.AfterCopy.Remove = true, true, true, true }
+func TestUploadIsNeverTakenForAnother(t *testing.T) {
+	imports := func(o *pass.Options) { o.Once, o.Overwrite, o.AfterCopy.Remove = true, true, true }
 	t.Run("changed before its removal", func(t *testing.T) {
-		b := newBench(t)
+		b := newSpool(t)
 		b.src.Put("x", "one", old)
 		b.src.OnRemove = func(filesync.Entry) error { return filesync.ErrChanged }
-		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+		b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 		b.src.OnRemove = nil
 		b.src.Put("x", "two", old)
-		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+		b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 		b.wantNames("x=two")
 	})
 	t.Run("stopped before its removal", func(t *testing.T) {
 		for _, taken := range []bool{false, true} {
-			b := newBench(t)
+			b := newSpool(t)
 			b.src.Put("x", "one", old)
 			b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
-			b.want(b.pass(filesync.Automatic, fresh), filesync.Partial, "copied=1 failed=1")
+			b.want(b.pass(filesync.Automatic, imports), filesync.Partial, "copied=1 failed=1")
 			b.src.OnRemove = nil
 			b.src.Put("x", "two", old)
 			if taken {
@@ -114,17 +121,17 @@ func TestFreshNeverTakesAFileForAnother(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "copied=1")
+			b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 			b.wantNames("x=two")
 		}
 	})
 	t.Run("the same one", func(t *testing.T) {
-		b := newBench(t)
+		b := newSpool(t)
 		b.src.Put("x", "one", old)
 		b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
-		b.want(b.pass(filesync.Automatic, fresh), filesync.Partial, "copied=1 failed=1")
+		b.want(b.pass(filesync.Automatic, imports), filesync.Partial, "copied=1 failed=1")
 		b.src.OnRemove = nil
-		b.want(b.pass(filesync.Automatic, fresh), filesync.Succeeded, "")
+		b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "")
 		b.wantNames("x=one")
 		if b.src.Len() != 0 {
 			t.Error("the original is left")
@@ -136,18 +143,18 @@ func TestFreshNeverTakesAFileForAnother(t *testing.T) {
 // that could be removed. It does not come again, where the source can tell it
 // from a new one of the same size and time.
 func TestTakenBeforeItsRemoval(t *testing.T) {
-	discerning := func(o *pass.Options) {
-		o.Once, o.Fresh, o.Discerning, o.Overwrite, o.AfterCopy.Remove = true, true, true, true, true
+	imports := func(o *pass.Options) {
+		o.Once, o.Overwrite, o.AfterCopy.Remove = true, true, true
 	}
 	for name, read := range map[string]func(path string) error{
 		"taken":  os.Remove,
 		"edited": func(path string) error { return os.WriteFile(path, []byte("edited"), 0o666) },
 	} {
 		for _, uploaded := range []bool{false, true} {
-			b := newBench(t)
+			b := newSpool(t)
 			b.src.Put("x", "one", old)
 			b.src.OnRemove = func(filesync.Entry) error { return filesync.Untouched(errors.New("not now")) }
-			b.want(b.pass(filesync.Automatic, discerning), filesync.Partial, "copied=1 failed=1")
+			b.want(b.pass(filesync.Automatic, imports), filesync.Partial, "copied=1 failed=1")
 			if err := read(filepath.Join(b.dir, "x")); err != nil {
 				t.Fatal(err)
 			}
@@ -159,10 +166,10 @@ func TestTakenBeforeItsRemoval(t *testing.T) {
 					b.src.OnRemove = nil
 					return filesync.ErrChanged
 				}
-				b.want(b.pass(filesync.Automatic, discerning), filesync.Succeeded, "copied=1")
+				b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "copied=1")
 				b.wantNames("x=two")
 			} else {
-				b.want(b.pass(filesync.Automatic, discerning), filesync.Succeeded, "")
+				b.want(b.pass(filesync.Automatic, imports), filesync.Succeeded, "")
 				b.wantNames(want...)
 			}
 			if b.src.Len() != 0 {
@@ -175,14 +182,15 @@ func TestTakenBeforeItsRemoval(t *testing.T) {
 // TestReplacedWhileItIsRead: another content of the same size and time is no fault
 // of the file, where the source can tell.
 func TestReplacedWhileItIsRead(t *testing.T) {
-	for discerning, want := range map[bool]string{true: "waiting=1", false: "failed=1"} {
+	for versions, want := range map[bool]string{true: "waiting=1", false: "failed=1"} {
 		b := newBench(t)
+		b.src.Versions = versions
 		b.src.Put("x", "one", old)
 		b.src.OnFetch = func(filesync.Entry, int64) error { return filesync.ErrChanged }
 		outcome := filesync.Partial
-		if discerning {
+		if versions {
 			outcome = filesync.Succeeded
 		}
-		b.want(b.pass(filesync.Automatic, func(o *pass.Options) { o.Discerning = discerning }), outcome, want)
+		b.want(b.pass(filesync.Automatic), outcome, want)
 	}
 }

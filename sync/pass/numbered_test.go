@@ -14,7 +14,7 @@ import (
 )
 
 func keepingBoth(o *pass.Options) {
-	o.Once, o.Fresh, o.Overwrite, o.KeepBoth, o.AfterCopy.Remove = true, true, true, true, true
+	o.Once, o.Overwrite, o.KeepBoth, o.AfterCopy.Remove = true, true, true, true
 }
 
 // The next number of a name costs few looks, however many there are.

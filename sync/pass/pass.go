@@ -42,12 +42,6 @@ type Options struct {
 	CheckpointStep int64
 	// InPlace says that the destination writes files under their own names.
 	InPlace bool
-	// Fresh takes every file for a new one: what stands at the destination under
-	// the same name, size and time is not taken for it.
-	Fresh bool
-	// Discerning says that the source's RemoveIf tells contents apart, not only
-	// sizes and times: it leaves what was never read for a new file. So does Fetch.
-	Discerning bool
 	// KeepBoth gives a file whose name is taken at the destination another one,
 	// "x (2).csv".
 	KeepBoth  bool
@@ -104,7 +98,7 @@ func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destinati
 		o: o, troubles: &shared.troubles, looks: shared.looks, rows: filesync.NewSeen(),
 		rules: plan.Rules{
 			Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
-			Overwrite: o.Overwrite, Once: o.Once, Fresh: o.Fresh, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
+			Overwrite: o.Overwrite, Once: o.Once, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
 		},
 	}
 	return &Pass{
@@ -173,7 +167,7 @@ func (p *Pass) joinAndRun(ctx context.Context) (littered bool, err error) {
 	p.joining.Store(true)
 	queue, err := p.shared.queue.Join(ctx, transfer.Ends{Source: p.lister.src, Destination: p.dst, Ledger: p.ledger}, p, transfer.Options{
 		Pass: p.o.ID, Mode: p.o.Mode, Overwrite: p.o.Overwrite, Once: p.o.Once, InPlace: p.o.InPlace,
-		Fresh: p.o.Fresh, Discerning: p.o.Discerning, AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun,
+		AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun,
 		CheckpointStep: p.o.CheckpointStep, Log: p.o.Log,
 	})
 	p.joining.Store(false)

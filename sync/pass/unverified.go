@@ -17,7 +17,7 @@ import (
 //
 // Not so where the far end is the destination: what is not known there is the copy.
 func (dc *decider) verifyEarlier(ctx context.Context, entries []filesync.Entry, recs []filesync.Record) error {
-	if dc.o.Mode == filesync.Survey || dc.o.Once || dc.o.Discerning || dc.noTelling.Load() {
+	if dc.o.Mode == filesync.Survey || dc.o.Once || dc.noTelling.Load() {
 		return nil
 	}
 	var at []int

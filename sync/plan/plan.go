@@ -29,9 +29,6 @@ type Rules struct {
 	// Once leaves a delivered version alone that is missing at the destination: its
 	// receiver may have taken it away.
 	Once bool
-	// Fresh takes no file at the destination for the source's one, whatever its size
-	// and time.
-	Fresh bool
 	// KeepBoth gives a file whose name is taken another one.
 	KeepBoth bool
 	// InPlace says that the destination writes files under their own names.
@@ -288,7 +285,7 @@ func byDestination(r Rules, f Facts) Decision {
 		d := delivered(r, f)
 		d.Reason, d.Target = "stands at the destination", f.Destination
 		return d
-	case !ours && !again && !r.Fresh && s.Mode.IsRegular() && s.SameVersion(f.Listed):
+	case !ours && !again && f.Listed.Version == "" && s.Mode.IsRegular() && s.SameVersion(f.Listed):
 		return Decision{Action: Adopt, State: filesync.StatePresent, Target: f.Destination, Reason: "the same name, size and time stand at the destination"}
 	case !ours && !again && r.InPlace && f.Checkpoint && s.Mode.IsRegular() && s.Size <= f.Listed.Size: // a part of it, from an interrupted copy
 		return copyOver(r, f, nil)

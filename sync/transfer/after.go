@@ -256,7 +256,7 @@ func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesy
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return filesync.AfterDone, false
-	case errors.Is(err, filesync.ErrChanged) && (c.o.Fresh || c.looksLike(ctx, e)):
+	case errors.Is(err, filesync.ErrChanged) && (e.Version != "" || c.looksLike(ctx, e)):
 		return filesync.AfterDone, false // what is there is a new file, whatever its size and time
 	case errors.Is(err, filesync.ErrChanged):
 		return filesync.AfterNone, false // another version is there; it is listed and copied by itself

@@ -272,10 +272,10 @@ func describe(e filesync.Entry) string {
 }
 
 // explain tells a file that became shorter from a server that ends one early:
-// the first waits, the second is a failure. A discerning source says that it is
-// another content, whatever its size and time.
+// the first waits, the second is a failure. A source that tells
+// versions apart says that it is another one, whatever its size and time.
 func (r *run) explain(ctx context.Context, f *finished, err error) error {
-	if f.client.o.Discerning {
+	if f.file.Entry.Version != "" {
 		return err
 	}
 	looks, serr := r.src.Relist(ctx, []filesync.Entry{f.file.Entry})

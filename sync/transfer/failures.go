@@ -95,7 +95,7 @@ func (r *run) conflict(c *Client, e filesync.Entry, err error) Result {
 // has failed: there is nothing that waiting would change.
 func (r *run) discarded(c *Client, e filesync.Entry, cause error) Result {
 	result := Result{Entry: e, State: filesync.StateWaiting, Err: cause, Discarded: true}
-	if c.o.Discerning { // the source knows: it is another file, of the same size and time perhaps
+	if e.Version != "" { // the source knows: it is another file, of the same size and time perhaps
 		return result
 	}
 	ctx := context.WithoutCancel(r.ctx)

@@ -49,16 +49,14 @@ type Ends struct {
 
 // Options are the settings of one pass that the queue acts by.
 type Options struct {
-	Pass       string // its id
-	Mode       filesync.Mode
-	Overwrite  bool // files at the destination that are not ours may be replaced
-	Once       bool // what was delivered is not looked for again
-	InPlace    bool // the destination writes files under their own names
-	Fresh      bool // what stands at the destination is never taken for the source's file
-	Discerning bool // the source tells contents apart, not only sizes and times
-	AfterCopy  filesync.AfterCopy
-	Sweep      bool // what a killed pass left at the destination is removed first
-	Rerun      bool // the pass has run before, and lost its destination
+	Pass      string // its id
+	Mode      filesync.Mode
+	Overwrite bool // files at the destination that are not ours may be replaced
+	Once      bool // what was delivered is not looked for again
+	InPlace   bool // the destination writes files under their own names
+	AfterCopy filesync.AfterCopy
+	Sweep     bool // what a killed pass left at the destination is removed first
+	Rerun     bool // the pass has run before, and lost its destination
 	// CheckpointStep is after how many bytes of a large file a checkpoint of it is
 	// saved; 0 for the default.
 	CheckpointStep int64

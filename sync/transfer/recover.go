@@ -199,10 +199,8 @@ func confirmedBy(d filesync.Delivery, standing filesync.Entry) bool {
 // recoverRemovals looks again at originals whose removal was under way. One
 // that is gone is done. One of the same size and time may be what we copied or
 // a new file: it goes only if the copy stands and has the same contents;
-// without the copy its row is closed, so that it is copied again, unless the
-// source itself tells the two apart. Where every file is a new one, that goes for
-// each that is owed: an upload of the same size and time may have taken its place
-// since.
+// without the copy its row is closed, so that it is copied again. Where the source
+// itself tells versions apart, it goes.
 func (c *Client) recoverRemovals(ctx context.Context) error {
 	var from int64
 	for {
@@ -211,9 +209,7 @@ func (c *Client) recoverRemovals(ctx context.Context) error {
 			return err
 		}
 		from = recs[len(recs)-1].ID
-		recs = slices.DeleteFunc(recs, func(r filesync.Record) bool {
-			return r.After != filesync.AfterTrying && !(c.o.Fresh && r.After == filesync.AfterOwed)
-		})
+		recs = slices.DeleteFunc(recs, func(r filesync.Record) bool { return r.After != filesync.AfterTrying })
 		if len(recs) == 0 {
 			continue
 		}
@@ -250,14 +246,14 @@ func (c *Client) removed(r filesync.Record, original, standing filesync.Look) (a
 		return filesync.AfterDone, gone(original)
 	case !original.Entry.SameVersion(r.Delivery.Source):
 		return filesync.AfterDone, true
-	case c.o.Once && !c.o.Fresh:
+	case original.Entry.Version != "":
+		return filesync.AfterOwed, true // it is what was copied, whatever became of the copy
+	case c.o.Once:
 		return filesync.AfterOwed, true // its receiver may have taken the copy
 	case standing.Err != nil && !gone(standing):
 		return filesync.AfterDone, false
 	case standing.Err == nil && plan.Wrote(r, r.Delivery.Target.Name, standing.Entry):
 		return filesync.AfterCompare, true
-	case c.o.Discerning:
-		return filesync.AfterOwed, true // its reader has taken or changed the copy
 	}
 	return filesync.AfterDone, true
 }
