@@ -35,7 +35,7 @@ func (a *authenticator) hear(text string) {
 // quote makes what the server sent in the login fit for an error: a server may
 // repeat a secret that it was given.
 func (c Config) quote(text string) string {
-	return fmt.Sprintf("%q", printable([]byte(c.hide(text))))
+	return fmt.Sprintf("%q", Printable([]byte(c.hide(text))))
 }
 
 // hide takes the secrets out of a text as the server sent it: one that was cut or
@@ -111,7 +111,7 @@ func (a *authenticator) reason(err error) error {
 }
 
 func (a *authenticator) quoteMethods() string {
-	return printable([]byte(a.cfg.hide(strings.Join(a.offered, ", "))))
+	return Printable([]byte(a.cfg.hide(strings.Join(a.offered, ", "))))
 }
 
 // halfWay is a server that wants more than the steps that it accepted.

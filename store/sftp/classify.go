@@ -60,7 +60,7 @@ func forwardError(addr string, err error, limit time.Duration) error {
 	}
 	word := status.ConnectionRefused
 	text := strings.ToLower(refused.Message)
-	err = fmt.Errorf("it cannot: %s", printable([]byte(refused.Message)))
+	err = fmt.Errorf("it cannot: %s", Printable([]byte(refused.Message)))
 	switch {
 	case refused.Reason == ssh.Prohibited:
 		err = errors.New("it does not allow forwarding to there")

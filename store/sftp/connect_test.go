@@ -131,7 +131,7 @@ func expectFailure(t *testing.T, cfg Config, word status.Word, stage, text strin
 // expectSFTP asks the server for its protocol version.
 func expectSFTP(t *testing.T, c *Connection) {
 	t.Helper()
-	ch, err := c.OpenSFTP(t.Context())
+	ch, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +399,7 @@ func TestCancelInterruptsAtOnce(t *testing.T) {
 	}
 }
 
-func TestSFTPUnavailable(t *testing.T) {
+func TestNoSubsystem(t *testing.T) {
 	servers := map[string]sftptest.Endpoint{
 		"OpenSSH": sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{DisableSFTP: true}).Endpoint,
 		"faulty":  sftptest.StartFaulty(t, sftptest.Faults{NoSFTP: true}).Endpoint,
@@ -410,7 +410,7 @@ func TestSFTPUnavailable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.OpenSFTP(t.Context()); !status.Is(err, status.SFTPUnavailable) {
+			if _, err := c.OpenSubsystem(t.Context(), "sftp"); !errors.Is(err, ErrNoSubsystem) {
 				t.Errorf("got %v", err)
 			}
 			if c.Err() != nil {
@@ -431,10 +431,10 @@ func TestNoMoreChannels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.OpenSFTP(t.Context()); err != nil {
+			if _, err := c.OpenSubsystem(t.Context(), "sftp"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.OpenSFTP(t.Context()); !errors.Is(err, ErrNoChannel) {
+			if _, err := c.OpenSubsystem(t.Context(), "sftp"); !errors.Is(err, ErrNoChannel) {
 				t.Errorf("the second channel: %v", err)
 			}
 		})

@@ -3,8 +3,6 @@ package sftp
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -13,9 +11,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 )
-
-// ErrNoChannel: the server takes no further channel on this connection.
-var ErrNoChannel = errors.New("the server refuses another channel")
 
 // Connection is a login on a server. Its methods may be called concurrently.
 type Connection struct {
@@ -29,13 +24,6 @@ type Connection struct {
 	cause    error                       // the first reason that was given for the end
 	err      error                       // settled before done is closed
 	question func(context.Context) error // what keepAlive asks; nil: nothing yet
-}
-
-// Channel is a byte stream to the server's SFTP subsystem. Close does not wait
-// for the server.
-type Channel interface {
-	io.Reader
-	io.WriteCloser
 }
 
 // newConnection watches over a client that has logged in.
@@ -79,11 +67,12 @@ func (c *Connection) Abort(err error) {
 
 // Close cuts the connection at once, and with it all channels. It does not block.
 func (c *Connection) Close() error {
-	c.Abort(errClosed)
+	c.Abort(ErrClosed)
 	return nil
 }
 
-var errClosed = errors.New("it was closed on our side")
+// ErrClosed is the cause of the end of a connection that Close was called on.
+var ErrClosed = errors.New("it was closed on our side")
 
 // Done is closed when the connection is gone, for whatever reason.
 func (c *Connection) Done() <-chan struct{} { return c.done }
@@ -103,72 +92,12 @@ func (c *Connection) Err() error {
 // "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3".
 func (c *Connection) ServerVersion() string { return string(c.client.ServerVersion()) }
 
-// silent is the loss of a server that does not answer.
-func (c *Connection) silent(what string) error {
+// Unanswered is the *status.Error of a server that has not given an answer within
+// Timeouts.Operation: what says which, as in "no answer to READ".
+func (c *Connection) Unanswered(what string) error {
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: c.addr,
 		Err:  &silence{c.timeouts.Operation, what},
 		Hint: "The server answers nothing: check the network between here and there, and whether the server is overloaded; the next pass tries again."}
-}
-
-// OpenSFTP opens a channel and starts the SFTP subsystem on it, within
-// Timeouts.Operation. A server that refuses one more channel gives ErrNoChannel;
-// one that has no SFTP for this user a *status.Error with SFTPUnavailable. A ctx
-// that ends leaves the connection as it is.
-func (c *Connection) OpenSFTP(ctx context.Context) (Channel, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeouts.Operation, c.silent("no answer to the opening of a channel"))
-	defer cancel()
-	type result struct {
-		ch  *channel
-		err error
-	}
-	opened := make(chan result)
-	go func() {
-		ch, err := c.openSFTP()
-		select {
-		case opened <- result{ch, err}:
-		case <-ctx.Done():
-			if ch != nil {
-				ch.Close()
-			}
-		}
-	}()
-	select {
-	case r := <-opened:
-		if r.err != nil {
-			return nil, r.err
-		}
-		return r.ch, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-c.done:
-		return nil, c.err
-	}
-}
-
-func (c *Connection) openSFTP() (*channel, error) {
-	ch, requests, err := c.client.OpenChannel("session", nil)
-	if err != nil {
-		if refused, ok := errors.AsType[*ssh.OpenChannelError](err); ok {
-			return nil, fmt.Errorf("%w: %s", ErrNoChannel, printable([]byte(refused.Message)))
-		}
-		return nil, c.lostBy(err)
-	}
-	beside := listen(ch, requests)
-	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
-	if err == nil && ok {
-		return &channel{Channel: ch, opening: &opening{ch: ch, aside: beside}}, nil
-	}
-	(&channel{Channel: ch}).Close()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, c.lostBy(err)
-	}
-	if err != nil { // the channel was closed, or the whole connection
-		if gone := c.goneSoon(); gone != nil {
-			return nil, gone
-		}
-	}
-	return nil, &status.Error{Word: status.SFTPUnavailable, Op: "start SFTP on", Target: c.addr,
-		Err: errors.New("the server refuses the subsystem sftp")}
 }
 
 // goneGrace is how long the end of a connection may take to be settled after
@@ -191,32 +120,4 @@ func (c *Connection) lostBy(err error) error {
 		return gone
 	}
 	return lostError(c.addr, err)
-}
-
-// channel is an SSH channel whose Close does not wait: the message for it may
-// have to queue behind writes that a frozen server does not take.
-type channel struct {
-	ssh.Channel
-	opening *opening
-	once    sync.Once
-}
-
-// Read gives what the server sends, once that has begun as SFTP does.
-func (ch *channel) Read(p []byte) (int, error) { return ch.opening.Read(p) }
-
-// Write gives the reason where the server ended before it was asked anything.
-func (ch *channel) Write(p []byte) (int, error) {
-	n, err := ch.Channel.Write(p)
-	if err != nil {
-		if why := ch.opening.failure(); why != nil {
-			err = why
-		}
-	}
-	return n, err
-}
-
-// Close ends the stream. It always gives nil.
-func (ch *channel) Close() error {
-	ch.once.Do(func() { go ch.Channel.Close() })
-	return nil
 }

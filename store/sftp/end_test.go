@@ -34,7 +34,7 @@ func TestCutConnectionIsLost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ch, err := c.OpenSFTP(t.Context())
+			ch, err := c.OpenSubsystem(t.Context(), "sftp")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestCutConnectionIsLost(t *testing.T) {
 			if _, err := ch.Read(make([]byte, 1)); err == nil {
 				t.Error("a channel of a lost connection still reads")
 			}
-			if _, err := c.OpenSFTP(t.Context()); !status.Is(err, status.ConnectionLost) || errors.Is(err, ErrNoChannel) {
+			if _, err := c.OpenSubsystem(t.Context(), "sftp"); !status.Is(err, status.ConnectionLost) || errors.Is(err, ErrNoChannel) {
 				t.Errorf("a channel on a lost connection: %v", err)
 			}
 		})
@@ -65,7 +65,7 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 	}
 	defer src.Close()
 	c := src.conn
-	ch, err := c.OpenSFTP(t.Context())
+	ch, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestSilentAfterLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.OpenSFTP(t.Context()); !status.Is(err, status.ConnectionLost) || !strings.Contains(err.Error(), "no answer") {
+	if _, err := c.OpenSubsystem(t.Context(), "sftp"); !status.Is(err, status.ConnectionLost) || !strings.Contains(err.Error(), "no answer") {
 		t.Errorf("got %v", err)
 	}
 	c.Close()
@@ -202,7 +202,7 @@ func TestCloseDoesNotBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch, err := c.OpenSFTP(t.Context())
+	ch, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestChannelCloseDoesNotBlock(t *testing.T) {
 	deaf := deafChannel{heard: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
-		(&channel{Channel: deaf}).Close()
+		(&Channel{stream: deaf}).Close()
 		close(done)
 	}()
 	select {
@@ -263,11 +263,11 @@ func TestLateChannelIsClosed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := c.OpenSFTP(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.OpenSubsystem(ctx, "sftp"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		_, err := c.OpenSFTP(t.Context())
+		_, err := c.OpenSubsystem(t.Context(), "sftp")
 		if err == nil {
 			return
 		}

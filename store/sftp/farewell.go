@@ -16,7 +16,7 @@ func (g *goodbye) Error() string {
 	if strings.TrimSpace(g.text) == "" {
 		return fmt.Sprintf("the server ended the connection, reason %d", g.reason)
 	}
-	return fmt.Sprintf("the server ended the connection and says %q", printable([]byte(g.text)))
+	return fmt.Sprintf("the server ended the connection and says %q", Printable([]byte(g.text)))
 }
 
 // Hint is that of a server that says what is wrong.

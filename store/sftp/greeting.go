@@ -107,7 +107,7 @@ func (g *greeting) endLine() error {
 	}
 	// OpenSSH's sshd.c sends these two lines in place of a version and closes.
 	if strings.HasPrefix(line, "Exceeded MaxStartups") || strings.HasPrefix(line, "Not allowed at this time") {
-		return &errRefusing{printable([]byte(line))}
+		return &errRefusing{Printable([]byte(line))}
 	}
 	// The greetings of FTP, SMTP, POP, IMAP, VNC and HTTP.
 	for _, p := range []string{"220", "421", "530", "554", "+OK", "* OK", "RFB ", "HTTP/", "<"} {
@@ -121,9 +121,9 @@ func (g *greeting) end(line string) error {
 	g.done, g.version = true, line
 	switch {
 	case !strings.HasPrefix(line, "SSH-2.") && !strings.HasPrefix(line, "SSH-1.99-"):
-		return &errForeign{printable([]byte(line))}
+		return &errForeign{Printable([]byte(line))}
 	case len(line) > maxVersion:
-		return fmt.Errorf("its version line is %d bytes long, and SSH allows 255: %q", len(line), printable([]byte(line)))
+		return fmt.Errorf("its version line is %d bytes long, and SSH allows 255: %q", len(line), Printable([]byte(line)))
 	}
 	return nil
 }
@@ -131,15 +131,15 @@ func (g *greeting) end(line string) error {
 // said is the version, or the beginning of what came instead.
 func (g *greeting) said() string {
 	if g.done {
-		return printable([]byte(g.version))
+		return Printable([]byte(g.version))
 	}
-	return printable(bytes.TrimSpace(g.text))
+	return Printable(bytes.TrimSpace(g.text))
 }
 
-// printable makes what a server sent fit for an error, a log and a terminal: bounded,
+// Printable makes what a server sent fit for an error, a log and a terminal: bounded,
 // and nothing in it that is not seen, such as a control character or one that turns
 // the direction of writing around.
-func printable(b []byte) string {
+func Printable(b []byte) string {
 	const limit = 200
 	s := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == '\uFFFD' {

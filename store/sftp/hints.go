@@ -39,7 +39,7 @@ func plainAlgorithms(algorithms []string) (some []string) {
 
 // Error names what the server offers.
 func (e *negotiationError) Error() string {
-	return fmt.Sprintf("no common %s: the server offers %s only", e.what, printable([]byte(strings.Join(e.offered, ", "))))
+	return fmt.Sprintf("no common %s: the server offers %s only", e.what, Printable([]byte(strings.Join(e.offered, ", "))))
 }
 
 // Hint names sftp.legacy_algorithms, as the word does, where that would help.

@@ -51,7 +51,7 @@ func TestHintOfALostConnection(t *testing.T) {
 		want bool
 	}{
 		"nothing is known":     {nil, true},
-		"an answer is missing": {(&Connection{addr: "a:22"}).silent("no answer"), true},
+		"an answer is missing": {(&Connection{addr: "a:22"}).Unanswered("no answer"), true},
 		"a message of SSH":     {errorOf("ssh: unexpected message type 3 (expected 0)"), false},
 		"a packet of SFTP":     {&wire.EndError{Err: &wire.ProtocolError{What: "a packet of 4 bytes"}}, false},
 		"words of the server":  {errorOf("ssh: disconnect, reason 11: \"see you\""), false},

@@ -74,7 +74,7 @@ func (c *Connection) ping(ask func(context.Context) error) bool {
 			}
 			left := c.timeouts.Operation - time.Since(heard)
 			if left <= 0 {
-				c.Abort(c.silent("no answer"))
+				c.Abort(c.Unanswered("no answer"))
 				return false
 			}
 			patience.Reset(left)

@@ -63,10 +63,11 @@ func TestTextBeforeTheQuestion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch, err := c.OpenSFTP(t.Context())
+	program, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ch := &opening{subsystem: program}
 	<-ended
 	for err == nil { // the end is on its way
 		_, err = ch.Write([]byte{0})
@@ -88,7 +89,7 @@ func TestWordsBesideTheStream(t *testing.T) {
 }
 
 // A refused subsystem has the advice that goes with that.
-func TestNoSubsystem(t *testing.T) {
+func TestAdviceOfNoSubsystem(t *testing.T) {
 	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{DisableSFTP: true})
 	_, err := Open(t.Context(), keyLogin(server.Endpoint), nil)
 	if hint := status.HintOf(err); !strings.Contains(hint, "enable the sftp subsystem") || errors.Unwrap(err) == nil {

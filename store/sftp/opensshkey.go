@@ -75,7 +75,7 @@ func usableType(public []byte) error {
 	case strings.HasPrefix(key.Type, "sk-"), strings.HasPrefix(key.Type, "webauthn-sk-"):
 		return errFIDO
 	case foreignKeyType(key.Type):
-		return &keyForm{fmt.Sprintf("a key of the type %q", printable([]byte(key.Type))), adviceNewKey}
+		return &keyForm{fmt.Sprintf("a key of the type %q", Printable([]byte(key.Type))), adviceNewKey}
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (k *opensshKey) decrypt(passphrase []byte) error {
 	c, ok := opensshCipherOf(k.Cipher)
 	if !ok || k.KDF != "bcrypt" {
 		return fmt.Errorf("its encryption (%s, %s) is not supported: rewrite it with 'ssh-keygen -p -Z aes256-ctr -f FILE'",
-			printable([]byte(k.Cipher)), printable([]byte(k.KDF)))
+			Printable([]byte(k.Cipher)), Printable([]byte(k.KDF)))
 	}
 	if ssh.Unmarshal(k.Options, &options) != nil || len(k.Private) == 0 {
 		return errDamaged

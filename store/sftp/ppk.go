@@ -93,7 +93,7 @@ func ppkForm(data []byte) error {
 	case strings.HasPrefix(kind, "sk-"):
 		return errFIDO
 	case foreignKeyType(kind):
-		return &keyForm{fmt.Sprintf("a PuTTY key of the type %q", printable([]byte(kind))), adviceNewKey}
+		return &keyForm{fmt.Sprintf("a PuTTY key of the type %q", Printable([]byte(kind))), adviceNewKey}
 	}
 	return nil
 }

@@ -180,12 +180,12 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 }
 
 // openSFTP opens a channel to the server, on which names are UTF-8.
-func (s *session) openSFTP(ctx context.Context) (Channel, error) {
-	ch, err := s.conn.OpenSFTP(ctx)
+func (s *session) openSFTP(ctx context.Context) (stream, error) {
+	ch, err := s.conn.OpenSubsystem(ctx, "sftp")
 	if err != nil {
 		return nil, err
 	}
-	return inEncoding(ch, s.cfg.NameEncoding), nil
+	return inEncoding(&opening{subsystem: ch}, s.cfg.NameEncoding), nil
 }
 
 // isOpenSSH reports whether the server says that it is OpenSSH.
@@ -251,7 +251,7 @@ func (s *session) noteLoss(cut bool) {
 	switch {
 	case !cut && died:
 		s.limits.diedWith(n)
-	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
+	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), ErrClosed):
 		s.limits.lostWith(n)
 	}
 }
@@ -275,7 +275,7 @@ func (s *session) watch(life context.Context) {
 				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
 					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
 				}
-				s.conn.Abort(s.conn.silent("no answer to " + u.What))
+				s.conn.Abort(s.conn.Unanswered("no answer to " + u.What))
 			}
 		}
 	}
