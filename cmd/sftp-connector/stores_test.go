@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sftpconnector/config"
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/sftp"
 )
@@ -19,11 +20,11 @@ func TestLoginOfTheConfiguration(t *testing.T) {
 		ProxyJump:          "j@jump:2222", JumpPassword: "jp", JumpKeyPairsPath: "jk", JumpPassphrase: "jkp",
 	}}
 	got := sftpConfig(c)
-	want := sftp.Config{
+	want := sftp.Config{Config: sshclient.Config{
 		Host: "h", Port: 22, Username: "u", Both: true, Password: "p", KeyPath: "k", KeyPassphrase: "kp",
 		Answers: map[string]string{"Code": "a"},
-		Jump:    &sftp.Jump{Username: "j", Host: "jump", Port: 2222, Password: "jp", KeyPath: "jk", KeyPassphrase: "jkp"},
-	}
+		Jump:    &sshclient.Jump{Username: "j", Host: "jump", Port: 2222, Password: "jp", KeyPath: "jk", KeyPassphrase: "jkp"},
+	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -114,7 +114,7 @@ func TestNamesThatGrow(t *testing.T) {
 	server.Set(func(f *sftptest.Faults) {
 		f.Inject = map[string][]sftptest.Injected{server.Root: sftptest.InjectNames("before", strings.Repeat("\xa1", 90_000), "after")}
 	})
-	cfg := keyLogin(server.Endpoint)
+	cfg := byKey(server.Endpoint)
 	cfg.NameEncoding = thai
 	found := allOf(t, openSource(t, cfg), "")
 	for _, name := range []string{"plain", "before", "after"} {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sftpconnector/sshclient"
 )
 
 // The stream of a channel begins with the VERSION packet of SFTP, or with what a
@@ -125,7 +127,7 @@ func (o *opening) shell(buf []byte, n int) error {
 	}
 	text, _, _ := bytes.Cut(buf[:n], []byte{0})
 	return &startError{
-		text: fmt.Sprintf("the server sends text instead of SFTP: %q", Printable([]byte(strings.Join(strings.Fields(string(text)), " ")))),
+		text: fmt.Sprintf("the server sends text instead of SFTP: %q", sshclient.Printable([]byte(strings.Join(strings.Fields(string(text)), " ")))),
 		hint: "The user's login shell prints something, such as from .bashrc, or refuses the login: have the server's administrator " +
 			"make it silent where there is no terminal, or use OpenSSH's internal-sftp.",
 	}
