@@ -51,7 +51,7 @@ func arrows() map[string]arrow {
 		"store/sftp":         {append([]string{"charset", "sshclient"}, stores...), nil},
 		"store/smb":          {append([]string{"share"}, stores...), nil},
 		"credentialsapi":     {[]string{"status"}, nil},
-		"connector":          {[]string{"config", "status", "sync", "sync/ledger", "sync/pass"}, nil},
+		"connector":          {[]string{"config", "credentialsapi", "status", "sync", "sync/ledger", "sync/pass"}, nil},
 		"space/credentials":  {[]string{"durable"}, nil},
 		"space/inbox":        {append([]string{"durable"}, types...), nil},
 		"space/guessing":     {nil, none},
@@ -64,7 +64,7 @@ func arrows() map[string]arrow {
 		"interapp/requests":  {append(running, "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/convert", "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/guessing", "space/inbox", "space/sshd"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/convert", "interapp/requests", "interapp/server",
-			"charset", "durable", "sshclient", "store/local", "store/sftp", "store/smb", "credentialsapi", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
+			"charset", "durable", "sshclient", "store/local", "store/sftp", "store/smb", "space", "space/credentials", "space/inbox", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},

@@ -22,10 +22,10 @@ import (
 
 // stores makes the stores that a connector's configuration asks for.
 type stores struct {
-	owner  string // of pending files
-	known  *known
-	prompt prompt        // nil: unknown keys are refused
-	spaces *space.Spaces // nil: there are none
+	owner   string // of pending files
+	servers *servers
+	prompt  prompt        // nil: unknown keys are refused
+	spaces  *space.Spaces // nil: there are none
 
 	foldings *local.Foldings // of destinations
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"reflect"
 	"testing"
 
 	"sftpconnector/config"
 	"sftpconnector/sshclient"
-	"sftpconnector/status"
 	"sftpconnector/store/sftp"
 )
 
@@ -31,19 +29,5 @@ func TestLoginOfTheConfiguration(t *testing.T) {
 	c.SFTP.Authentication = config.Agent
 	if got := sftpConfig(c); !got.Agent || got.Both || got.KeyPairs {
 		t.Errorf("the agent: %+v", got)
-	}
-}
-
-// A fetched login that is refused is fetched anew, as its advice says; a refusal
-// with advice of its own keeps that.
-func TestAdviceOfFetched(t *testing.T) {
-	t.Parallel()
-	plain := &status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: errors.New("refused")}
-	own := &status.Error{Word: status.AuthenticationFailed, Op: "log in", Err: errors.New("refused"), Hint: "Ask the jump host."}
-	if hint := status.HintOf(ofFetched(plain)); hint == plain.Word.Hint() {
-		t.Error("the advice is that of a login that is configured")
-	}
-	if hint := status.HintOf(ofFetched(own)); hint != own.Hint {
-		t.Errorf("its own advice became %q", hint)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
+	"sftpconnector/connector"
 	"sftpconnector/durable"
 
 	"sftpconnector/sshclient"
@@ -102,17 +103,13 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 
 // serverOf says how to reach a connector's server.
 func serverOf(ctx context.Context, c *config.Connector) (sshclient.Config, error) {
-	if !c.SFTP.CredentialsAPI.Enabled() {
-		return sftpConfig(c).Config, nil
-	}
-	k := newKnown()
-	defer k.close()
-	api, err := k.credentials(c.SFTP.CredentialsAPI)
+	var credentials connector.Credentials
+	defer credentials.Close()
+	c, err := credentials.Resolve(ctx, c)
 	if err != nil {
 		return sshclient.Config{}, err
 	}
-	cfg, _, err := fetched(ctx, api, c, nil)
-	return cfg.Config, err
+	return sftpConfig(c).Config, nil
 }
 
 // tellDaemon has a running daemon check the connection, so that it does not
