@@ -141,8 +141,8 @@ func (a *authenticator) password() (string, error) {
 
 // interact answers one round of "keyboard-interactive" (RFC 4256).
 func (a *authenticator) interact(name, instruction string, questions []string, echos []bool) ([]string, error) {
-	a.hear(name)
-	a.hear(instruction)
+	a.note(name)
+	a.note(instruction)
 	answers, err := a.prompts.answer(questions, echos)
 	a.err = err
 	return answers, err

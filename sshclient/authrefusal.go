@@ -22,9 +22,9 @@ func (e *loginError) Hint() string { return e.hint }
 // maxSaid is how many bytes of a server's words are kept.
 const maxSaid = 200
 
-// hear keeps what the server says in words: its banner, and the instructions of
+// note keeps what the server says in words: its banner, and the instructions of
 // keyboard-interactive. Secrets are taken out before the text is changed in any way.
-func (a *authenticator) hear(text string) {
+func (a *authenticator) note(text string) {
 	text = a.cfg.hide(text)
 	text = strings.Join(strings.Fields(text[:min(len(text), 8*maxSaid)]), " ")
 	if text != "" && len(a.said) < 8 && !slices.Contains(a.said, text) {

@@ -41,7 +41,7 @@ func connectError(addr string, err error, limit time.Duration) error {
 	word := status.ConnectionRefused
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		word, err = status.ConnectionTimedOut, &silence{limit, "no answer"}
+		word, err = status.ConnectionTimedOut, &timeoutError{limit, "no answer"}
 	case isTimeout(err), isUnreachable(err):
 		word = status.ConnectionTimedOut
 	case errors.Is(err, context.Canceled):
@@ -98,7 +98,7 @@ func jumpHint(w status.Word) string {
 }
 
 // handshakeError explains a handshake that failed in h.stage.
-func handshakeError(h *shake, cfg Config, err error) error {
+func handshakeError(h *clientHandshake, cfg Config, err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		return e
 	}
@@ -128,9 +128,9 @@ func handshakeError(h *shake, cfg Config, err error) error {
 // greetingError is a failure before the host key: what the server had said by
 // then tells an SSH server from another.
 func greetingError(g *greeting, err error) (status.Word, error) {
-	foreign, isForeign := errors.AsType[*errForeign](err)
-	refusing, isRefusing := errors.AsType[*errRefusing](err)
-	bye, said := farewell(err)
+	foreign, isForeign := errors.AsType[*notSSHError](err)
+	refusing, isRefusing := errors.AsType[*refusingError](err)
+	bye, said := disconnectOf(err)
 	switch {
 	case said:
 		return status.ConnectionRefused, bye
@@ -141,11 +141,11 @@ func greetingError(g *greeting, err error) (status.Word, error) {
 	case errors.Is(err, context.Canceled):
 		return status.ConnectionLost, err
 	case isTimeout(err) && g.got && !g.done:
-		return status.NotAnSSHServer, &errForeign{g.said()}
+		return status.NotAnSSHServer, &notSSHError{g.said()}
 	case isTimeout(err):
 		return status.ConnectionTimedOut, err
 	case !g.done:
-		return status.NotAnSSHServer, &errForeign{g.said()}
+		return status.NotAnSSHServer, &notSSHError{g.said()}
 	case isClosed(err):
 		return status.ConnectionLost, errors.New("the server closed the connection during the handshake")
 	}
@@ -154,7 +154,7 @@ func greetingError(g *greeting, err error) (status.Word, error) {
 
 // authWord: what fails in the login is the login, but for a server that falls silent.
 func authWord(a *authenticator, err error) status.Word {
-	_, bye := farewell(err)
+	_, bye := disconnectOf(err)
 	switch {
 	case isTimeout(err):
 		return status.ConnectionTimedOut
@@ -169,14 +169,14 @@ func authWord(a *authenticator, err error) status.Word {
 }
 
 func authCause(a *authenticator, err error) error {
-	bye, said := farewell(err)
+	bye, said := disconnectOf(err)
 	switch {
 	case isTimeout(err), errors.Is(err, context.Canceled):
 		return err
 	case said && !a.tried():
 		return bye
 	case said:
-		a.hear(bye.text)
+		a.note(bye.text)
 	case isClosed(err) && a.err == nil && !a.tried():
 		return errors.New("the server closed the connection before the login")
 	case isClosed(err) && a.err == nil:
@@ -190,7 +190,7 @@ func lostError(addr string, err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		return e
 	}
-	if bye, said := farewell(err); said {
+	if bye, said := disconnectOf(err); said {
 		err = bye
 	}
 	// The SSH layer closes what the server has ended, and may tell of its own close.

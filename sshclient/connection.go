@@ -96,7 +96,7 @@ func (c *Connection) ServerVersion() string { return string(c.client.ServerVersi
 // Timeouts.Operation: what says which, as in "no answer to READ".
 func (c *Connection) Unanswered(what string) error {
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: c.addr,
-		Err:  &silence{c.timeouts.Operation, what},
+		Err:  &timeoutError{c.timeouts.Operation, what},
 		Hint: "The server answers nothing: check the network between here and there, and whether the server is overloaded; the next pass tries again."}
 }
 

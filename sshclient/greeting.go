@@ -35,10 +35,10 @@ const (
 	otherProtocol = 2 * time.Second
 )
 
-// errForeign is a server that speaks something else.
-type errForeign struct{ line string }
+// notSSHError is a server that speaks something else.
+type notSSHError struct{ line string }
 
-func (e *errForeign) Error() string {
+func (e *notSSHError) Error() string {
 	if e.line == "" {
 		return "it closed the connection without a word: it is no SSH server, or it refuses this address for now " +
 			"(hosts.deny, MaxStartups, a penalty after failed logins)"
@@ -47,7 +47,7 @@ func (e *errForeign) Error() string {
 }
 
 // Hint is what to check next, where it is not that something else answers.
-func (e *errForeign) Hint() string {
+func (e *notSSHError) Hint() string {
 	switch {
 	case e.line == "":
 		return "Check that sftp.port is the port of SSH, and that the server does not refuse this machine's address (hosts.deny, a firewall, a penalty after failed logins)."
@@ -57,15 +57,15 @@ func (e *errForeign) Hint() string {
 	return ""
 }
 
-// errRefusing is an SSH server that says that it takes no connection now.
-type errRefusing struct{ line string }
+// refusingError is an SSH server that says that it takes no connection now.
+type refusingError struct{ line string }
 
-func (e *errRefusing) Error() string {
+func (e *refusingError) Error() string {
 	return fmt.Sprintf("the server takes no connection from this address for now: too many at once, or a penalty after failed logins (%q)", e.line)
 }
 
 // Hint is what to do about it.
-func (e *errRefusing) Hint() string {
+func (e *refusingError) Hint() string {
 	return "The server is there: wait a while, and have its administrator look at MaxStartups and PerSourcePenalties if it happens again."
 }
 
@@ -86,7 +86,7 @@ func (g *greeting) add(p []byte) (rest []byte, err error) {
 		}
 		tls := len(g.line) == 2 && g.lines == 0 && g.line[0] < 0x20 && g.line[1] == 3
 		if b == 0 || tls || len(g.line) > maxGreetingLine {
-			return nil, &errForeign{g.said()}
+			return nil, &notSSHError{g.said()}
 		}
 	}
 	return nil, nil
@@ -100,14 +100,14 @@ func (g *greeting) endLine() error {
 		return g.end(line)
 	}
 	if g.lines++; g.lines > maxGreetingLines {
-		return &errForeign{g.said()}
+		return &notSSHError{g.said()}
 	}
 	if len(g.text) < maxGreetingText {
 		g.text = append(g.text, ' ')
 	}
 	// OpenSSH's sshd.c sends these two lines in place of a version and closes.
 	if strings.HasPrefix(line, "Exceeded MaxStartups") || strings.HasPrefix(line, "Not allowed at this time") {
-		return &errRefusing{Printable([]byte(line))}
+		return &refusingError{Printable([]byte(line))}
 	}
 	// The greetings of FTP, SMTP, POP, IMAP, VNC and HTTP.
 	for _, p := range []string{"220", "421", "530", "554", "+OK", "* OK", "RFB ", "HTTP/", "<"} {
@@ -121,7 +121,7 @@ func (g *greeting) end(line string) error {
 	g.done, g.version = true, line
 	switch {
 	case !strings.HasPrefix(line, "SSH-2.") && !strings.HasPrefix(line, "SSH-1.99-"):
-		return &errForeign{Printable([]byte(line))}
+		return &notSSHError{Printable([]byte(line))}
 	case len(line) > maxVersion:
 		return fmt.Errorf("its version line is %d bytes long, and SSH allows 255: %q", len(line), Printable([]byte(line)))
 	}

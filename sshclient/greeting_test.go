@@ -112,12 +112,12 @@ func TestDisconnectInWords(t *testing.T) {
 		"ssh: handshake failed: ssh: disconnect, reason 12: \"Too many \\\"users\\\"\"": `says "Too many \"users\""`,
 		"ssh: disconnect, reason 11: \"\"":                                              "reason 11",
 	} {
-		bye, ok := farewell(errorOf(text))
+		bye, ok := disconnectOf(errorOf(text))
 		if !ok || !strings.Contains(bye.Error(), want) {
 			t.Errorf("%s: %v", text, bye)
 		}
 	}
-	if _, ok := farewell(errorOf("EOF")); ok {
+	if _, ok := disconnectOf(errorOf("EOF")); ok {
 		t.Error("EOF is none")
 	}
 	// The SSH layer closes the stream, and then gives the reason.

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// shake is one SSH handshake with its login. x/crypto runs both in one call:
+// clientHandshake is one SSH handshake with its login. x/crypto runs both in one call:
 // its callbacks mark where one stage ends and the next begins.
-type shake struct {
+type clientHandshake struct {
 	ctx      context.Context
 	t        *transport
 	check    *hostKeyCheck
@@ -30,8 +30,8 @@ type shake struct {
 // host-key and authenticate. It closes t when it fails.
 func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyCheck, s *stages) (*ssh.Client, error) {
 	limit := cfg.Timeouts.Handshake
-	h := &shake{ctx: ctx, t: t, check: check, auth: newAuthenticator(ctx, cfg, t.over.Load), stages: s, stage: status.StageHandshake, limit: limit}
-	h.deadline = time.AfterFunc(limit, func() { t.abort(&silence{limit, "no answer"}) })
+	h := &clientHandshake{ctx: ctx, t: t, check: check, auth: newAuthenticator(ctx, cfg, t.over.Load), stages: s, stage: status.StageHandshake, limit: limit}
+	h.deadline = time.AfterFunc(limit, func() { t.abort(&timeoutError{limit, "no answer"}) })
 	defer h.deadline.Stop()
 	release := context.AfterFunc(ctx, func() { t.abort(context.Cause(ctx)) })
 
@@ -53,13 +53,13 @@ func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyChec
 }
 
 // run is the call of x/crypto.
-func (h *shake) run(cfg Config) (*ssh.Client, error) {
+func (h *clientHandshake) run(cfg Config) (*ssh.Client, error) {
 	allowed := allowedAlgorithms(cfg.LegacyAlgorithms)
 	conn, channels, requests, err := ssh.NewClientConn(h.t, cfg.Addr(), &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: allowed.KeyExchanges, Ciphers: allowed.Ciphers, MACs: allowed.MACs},
 		User:              cfg.Username,
 		AuthCallback:      h.chooseMethod,
-		BannerCallback:    func(text string) error { h.auth.hear(text); return nil },
+		BannerCallback:    func(text string) error { h.auth.note(text); return nil },
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.hostKey(key) },
 		HostKeyAlgorithms: h.check.algorithms(allowed.HostKeys),
 		ClientVersion:     clientVersion,
@@ -75,7 +75,7 @@ func (h *shake) run(cfg Config) (*ssh.Client, error) {
 
 // hostKey is called once the server has proved that it owns the key, and again
 // whenever keys are exchanged anew in a long session.
-func (h *shake) hostKey(key ssh.PublicKey) error {
+func (h *clientHandshake) hostKey(key ssh.PublicKey) error {
 	if h.accepted != nil {
 		if string(h.accepted.Marshal()) != string(key.Marshal()) {
 			return errors.New("the server changed its key within the session")
@@ -84,7 +84,7 @@ func (h *shake) hostKey(key ssh.PublicKey) error {
 	}
 	h.stages.hold(status.StageHandshake, h.t.greeting.said())
 	h.stage = status.StageHostKey
-	h.deadline.Stop() // a person may be asked
+	h.deadline.Stop() // the administrator may be asked
 	detail, err := h.check.verify(h.ctx, key)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (h *shake) hostKey(key ssh.PublicKey) error {
 }
 
 // chooseMethod gives the next method of the login, or none.
-func (h *shake) chooseMethod(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+func (h *clientHandshake) chooseMethod(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	h.stages.release(agreed(c.Algorithms))
 	return h.auth.next(c)
 }

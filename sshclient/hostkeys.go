@@ -125,7 +125,7 @@ func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) (detail st
 	case keyKnown:
 		return fmt.Sprintf("%s, %s", named, why), nil
 	case keyUnknown:
-		return c.meet(ctx, k, named, why)
+		return c.decideUnknown(ctx, k, named, why)
 	case keyUncertified:
 		return "", c.keyError(status.HostKeyVerificationFailed, fmt.Errorf("%s %s", named, why))
 	default:
@@ -153,8 +153,8 @@ func (c *hostKeyCheck) verifyPinned(k HostKey) (string, error) {
 	return fmt.Sprintf("%s %s, the configured fingerprint", k.Type, k.Fingerprint), nil
 }
 
-// meet decides on the key of a host that has none in the known_hosts file.
-func (c *hostKeyCheck) meet(ctx context.Context, k HostKey, named, why string) (string, error) {
+// decideUnknown decides on the key of a host that has none in the known_hosts file.
+func (c *hostKeyCheck) decideUnknown(ctx context.Context, k HostKey, named, why string) (string, error) {
 	how := "accepted as new and remembered"
 	switch {
 	case c.policy == PolicyAcceptNew:
@@ -170,7 +170,7 @@ func (c *hostKeyCheck) meet(ctx context.Context, k HostKey, named, why string) (
 		}
 		how = "confirmed and remembered"
 	}
-	if err := learn(ctx, c.path, k); err != nil {
+	if err := addKnownHost(ctx, c.path, k); err != nil {
 		if errors.Is(err, errOtherKey) {
 			return "", c.keyError(status.HostKeyVerificationFailed, fmt.Errorf("%s: %w", named, err))
 		}

@@ -140,10 +140,10 @@ func TestAcceptNewRemembers(t *testing.T) {
 func TestLearnRefusesASecondKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "known_hosts")
 	one, two := hostKeyFor(t, "host:22"), hostKeyFor(t, "host:22")
-	if err := learn(t.Context(), path, one); err != nil {
+	if err := addKnownHost(t.Context(), path, one); err != nil {
 		t.Fatal(err)
 	}
-	if err := learn(t.Context(), path, two); err == nil {
+	if err := addKnownHost(t.Context(), path, two); err == nil {
 		t.Errorf("both keys are there:\n%s", readText(t, path))
 	}
 }

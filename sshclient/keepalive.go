@@ -59,15 +59,15 @@ func (c *Connection) ping(ask func(context.Context) error) bool {
 		defer close(answered)
 		_ = ask(ctx) // a refusal is an answer
 	}()
-	patience := time.NewTimer(c.timeouts.Operation)
-	defer patience.Stop()
+	unanswered := time.NewTimer(c.timeouts.Operation)
+	defer unanswered.Stop()
 	for {
 		select {
 		case <-c.done:
 			return false
 		case <-answered:
 			return true
-		case <-patience.C:
+		case <-unanswered.C:
 			heard := c.t.lastHeard()
 			if heard.Before(sent) {
 				heard = sent
@@ -77,7 +77,7 @@ func (c *Connection) ping(ask func(context.Context) error) bool {
 				c.Abort(c.Unanswered("no answer"))
 				return false
 			}
-			patience.Reset(left)
+			unanswered.Reset(left)
 		}
 	}
 }

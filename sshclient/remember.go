@@ -20,8 +20,8 @@ import (
 // errOtherKey: the host got another key from someone else meanwhile.
 var errOtherKey = errors.New("another key was remembered for this host meanwhile")
 
-// learn appends the key of a host that has none yet.
-func learn(ctx context.Context, path string, k HostKey) error {
+// addKnownHost appends the key of a host that has none yet.
+func addKnownHost(ctx context.Context, path string, k HostKey) error {
 	return editKnownHosts(ctx, path, func(data []byte) ([]byte, error) {
 		known, err := readKnownHosts(path) // another connector may have come first
 		if err != nil {

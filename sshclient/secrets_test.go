@@ -10,8 +10,8 @@ import (
 func TestRepeatedSecretsAreHidden(t *testing.T) {
 	for _, secret := range []string{`hun"ter2x`, "hunter  two", `hunter\2`, "hunter\u00fc2", "hunter\ttwo", "hunter\x01two", "hunter\xff2", strings.Repeat("hunter ", 40)} {
 		for name, say := range map[string]func(a *authenticator){
-			"a banner":       func(a *authenticator) { a.hear("wrong: " + secret) },
-			"a long banner":  func(a *authenticator) { a.hear(strings.Repeat("x", 8*maxSaid-4) + secret) },
+			"a banner":       func(a *authenticator) { a.note("wrong: " + secret) },
+			"a long banner":  func(a *authenticator) { a.note(strings.Repeat("x", 8*maxSaid-4) + secret) },
 			"an instruction": func(a *authenticator) { _, _ = a.interact("", "wrong: "+secret, nil, nil) },
 			"a question": func(a *authenticator) {
 				_, _ = a.interact("", "", []string{"Code for " + secret + ":"}, []bool{false})

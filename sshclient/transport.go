@@ -16,25 +16,25 @@ import (
 // none of its own.
 type transport struct {
 	net.Conn
-	cut       func() error // closes the socket at the bottom; never blocks
-	addr      string       // the socket's far end, for people
-	heard     atomic.Int64 // monotonic time of the last byte read, since start
-	over      atomic.Bool  // nothing more can be read
-	start     time.Time
-	patience  time.Duration
-	writing   *time.Timer
-	greeting  greeting
-	ahead     []byte // read, and not yet given to x/crypto
-	closeOnce sync.Once
-	mu        sync.Mutex
-	cause     error
+	cut          func() error // closes the socket at the bottom; never blocks
+	addr         string       // the socket's far end, for people
+	heard        atomic.Int64 // monotonic time of the last byte read, since start
+	over         atomic.Bool  // nothing more can be read
+	start        time.Time
+	writeTimeout time.Duration
+	writing      *time.Timer
+	greeting     greeting
+	ahead        []byte // read, and not yet given to x/crypto
+	closeOnce    sync.Once
+	mu           sync.Mutex
+	cause        error
 }
 
-// newTransport wraps a stream. A write that takes longer than patience cuts it.
-func newTransport(conn net.Conn, addr string, cut func() error, patience time.Duration) *transport {
-	t := &transport{Conn: conn, cut: cut, addr: addr, start: time.Now(), patience: patience}
+// newTransport wraps a stream. A write that takes longer than writeTimeout cuts it.
+func newTransport(conn net.Conn, addr string, cut func() error, writeTimeout time.Duration) *transport {
+	t := &transport{Conn: conn, cut: cut, addr: addr, start: time.Now(), writeTimeout: writeTimeout}
 	t.writing = time.AfterFunc(time.Hour, func() {
-		t.abort(&silence{patience, "the peer takes no data"})
+		t.abort(&timeoutError{writeTimeout, "the peer takes no data"})
 	})
 	t.writing.Stop()
 	return t
@@ -84,7 +84,7 @@ func (t *transport) greet() error {
 		case err != nil:
 			return err
 		case t.greeting.suspect && suspicion == nil:
-			cause := &errForeign{t.greeting.said()}
+			cause := &notSSHError{t.greeting.said()}
 			suspicion = time.AfterFunc(otherProtocol, func() { t.abort(cause) })
 			defer suspicion.Stop()
 		}
@@ -92,9 +92,9 @@ func (t *transport) greet() error {
 	return nil
 }
 
-// Write ends after the transport's patience. x/crypto never writes twice at a time.
+// Write ends after writeTimeout. x/crypto never writes twice at a time.
 func (t *transport) Write(p []byte) (int, error) {
-	t.writing.Reset(t.patience)
+	t.writing.Reset(t.writeTimeout)
 	n, err := t.Conn.Write(p)
 	t.writing.Stop()
 	return n, err
@@ -129,16 +129,16 @@ func (t *transport) lastHeard() time.Time {
 	return t.start.Add(time.Duration(t.heard.Load()))
 }
 
-// silence is a peer that did not answer in time.
-type silence struct {
+// timeoutError is a peer that did not answer in time.
+type timeoutError struct {
 	limit time.Duration
 	what  string
 }
 
-func (s *silence) Error() string { return fmt.Sprintf("%s for %v", s.what, s.limit) }
+func (s *timeoutError) Error() string { return fmt.Sprintf("%s for %v", s.what, s.limit) }
 
 // Timeout makes it a timeout, as those of package net are.
-func (s *silence) Timeout() bool { return true }
+func (s *timeoutError) Timeout() bool { return true }
 
 // Is lets errors.Is find the expired deadline that it stands for.
-func (s *silence) Is(target error) bool { return target == context.DeadlineExceeded }
+func (s *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -7,7 +7,7 @@ import (
 
 // FetchHostKey gets the key that the server shows, without trusting it and
 // without logging in; a jump host is logged in to, and its key is checked as
-// always. Pass the result to Remember once a person has compared the
+// always. Pass the result to Remember once somebody has compared the
 // fingerprint. A key that known_hosts marks as revoked is an error.
 func FetchHostKey(ctx context.Context, cfg Config) (HostKey, error) {
 	cfg = cfg.WithDefaults()

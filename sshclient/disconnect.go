@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// goodbye is SSH_MSG_DISCONNECT: the server ends the connection and says why.
-type goodbye struct {
+// disconnectError is SSH_MSG_DISCONNECT: the server ends the connection and says why.
+type disconnectError struct {
 	reason int // RFC 4253, section 11.1
 	text   string
 }
 
-func (g *goodbye) Error() string {
+func (g *disconnectError) Error() string {
 	if strings.TrimSpace(g.text) == "" {
 		return fmt.Sprintf("the server ended the connection, reason %d", g.reason)
 	}
@@ -20,12 +20,12 @@ func (g *goodbye) Error() string {
 }
 
 // Hint is that of a server that says what is wrong.
-func (g *goodbye) Hint() string {
+func (g *disconnectError) Hint() string {
 	return "The server ended the connection by itself: see what it says and, for the reason, its log; it may take no more connections for now, or have been idle for too long."
 }
 
-// farewell finds the goodbye in an error of x/crypto, whose type for it is not exported.
-func farewell(err error) (*goodbye, bool) {
+// disconnectOf finds the disconnectError in an error of x/crypto, whose type for it is not exported.
+func disconnectOf(err error) (*disconnectError, bool) {
 	if err == nil {
 		return nil, false
 	}
@@ -39,5 +39,5 @@ func farewell(err error) (*goodbye, bool) {
 	if qerr != nil {
 		text = quoted
 	}
-	return &goodbye{reason, text}, true
+	return &disconnectError{reason, text}, true
 }
