@@ -53,7 +53,7 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 
 // checkDownload goes from the server to the destination.
 func (e *Element) checkDownload(ctx context.Context, observe status.Observer) error {
-	src, err := e.parts.Source(ctx, e.cfg, observe)
+	src, err := e.source(ctx, observe)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (e *Element) checkDownload(ctx context.Context, observe status.Observer) er
 		return err
 	}
 	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error {
-		dst, err := e.parts.Destination(ctx, e.cfg, nil)
+		dst, err := e.destination(ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -73,12 +73,12 @@ func (e *Element) checkDownload(ctx context.Context, observe status.Observer) er
 
 // checkUpload has the same stages: the server is the destination.
 func (e *Element) checkUpload(ctx context.Context, observe status.Observer) error {
-	dst, err := e.parts.Destination(ctx, e.cfg, observe)
+	dst, err := e.destination(ctx, observe)
 	if err != nil {
 		return err
 	}
 	defer dst.Close()
-	src, err := e.parts.Source(ctx, e.cfg, nil)
+	src, err := e.source(ctx, nil)
 	if err != nil {
 		observe.Report(status.Stage{Stage: status.StageList, Detail: err.Error()})
 		return err

@@ -29,11 +29,13 @@ type Source interface {
 
 // Parts are what elements are built of. All but the two constructors may be nil.
 type Parts struct {
-	// Source opens a connector's source and reports the stages of that.
+	// Source opens a connector's source, with the login in c that is valid now, and reports the stages of that.
 	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
 	// Destination opens its destination, and reports the stages of that where it is
 	// the SFTP server.
 	Destination func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error)
+	// Credentials fetches logins; nil: no connector has a credentials API.
+	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it
 	// answers ErrBusy when one does.
 	Lock func(name string) (unlock func(), err error)

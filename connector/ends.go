@@ -40,7 +40,7 @@ func (e *Element) tryDestination(ctx context.Context, dst filesync.Destination) 
 
 func (e *Element) openSource(ctx context.Context) (Source, error) {
 	return login(ctx, e, &e.srcHold, e.cfg.SFTP.Host, func(ctx context.Context) (Source, error) {
-		return e.parts.Source(ctx, e.cfg, nil)
+		return e.source(ctx, nil)
 	})
 }
 
@@ -50,7 +50,7 @@ func (e *Element) openDestination(ctx context.Context) (filesync.Destination, er
 		target = e.cfg.SFTP.Host
 	}
 	return login(ctx, e, &e.dstHold, target, func(ctx context.Context) (filesync.Destination, error) {
-		return e.parts.Destination(ctx, e.cfg, nil)
+		return e.destination(ctx, nil)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
@@ -72,8 +73,9 @@ func newRig(t *testing.T, e sftptest.Endpoint, adjust ...func(*rig)) *rig {
 		OnConflict: config.FailOnConflict, Layout: config.Tree,
 	}
 	r.sftp = sftp.Config{
-		Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath,
-		KnownHostsPath: e.KnownHosts, Root: e.Root, Limits: new(sftp.Limits),
+		Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath,
+			KnownHostsPath: e.KnownHosts},
+		Root: e.Root, Limits: new(sftp.Limits),
 	}
 	r.parts = connector.Parts{Source: r.source, Destination: r.destination}
 	r.parts.OnPass = func(_ string, p connector.PassReport) {

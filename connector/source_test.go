@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	"sftpconnector/store/storetest"
@@ -40,7 +41,8 @@ func TestSourceContract(t *testing.T) {
 	storetest.Source(t, func(t *testing.T) (filesync.Source, storetest.Host) {
 		e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
 		src, err := sftp.Open(t.Context(), sftp.Config{
-			Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts, Root: e.Root,
+			Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts},
+			Root:   e.Root,
 		}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -137,8 +137,9 @@ type workshop struct {
 	cfg    *config.Config
 	set    *connector.Set
 	ledger *ledger.Ledger
-	known  *known
 	spaces *space.Spaces
+
+	credentials *connector.Credentials
 }
 
 // open opens the data directory and makes the elements. prompt is asked about
@@ -160,11 +161,12 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 			return nil, failed(err)
 		}
 	}
-	s := stores{owner: l.Owner(), known: newKnown(), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
+	s := stores{owner: l.Owner(), servers: new(servers), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
 	if parts.Source == nil {
 		parts.Source = s.source
 	}
 	parts.Destination = s.destination
+	parts.Credentials = new(connector.Credentials)
 	if parts.Lock == nil {
 		parts.Lock = locks(cfg)
 	}
@@ -176,7 +178,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 		l.Close()
 		return nil, failed(err)
 	}
-	return &workshop{cfg: cfg, set: set, ledger: l, known: s.known, spaces: spaces}, nil
+	return &workshop{cfg: cfg, set: set, ledger: l, spaces: spaces, credentials: parts.Credentials}, nil
 }
 
 // elements is the configuration with the elements that import its Spaces, if
@@ -202,7 +204,7 @@ func (w *workshop) close() {
 
 // free gives everything back once no pass runs any more.
 func (w *workshop) free() {
-	w.known.close()
+	w.credentials.Close()
 	if w.spaces != nil {
 		w.spaces.Close()
 	}

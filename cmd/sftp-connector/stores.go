@@ -12,6 +12,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/space"
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
@@ -21,10 +22,10 @@ import (
 
 // stores makes the stores that a connector's configuration asks for.
 type stores struct {
-	owner  string // of pending files
-	known  *known
-	prompt prompt        // nil: unknown keys are refused
-	spaces *space.Spaces // nil: there are none
+	owner   string // of pending files
+	servers *servers
+	prompt  prompt        // nil: unknown keys are refused
+	spaces  *space.Spaces // nil: there are none
 
 	foldings *local.Foldings // of destinations
 }
@@ -105,7 +106,7 @@ func ownerOf(ledger, connector string) string {
 
 // sftpConfig is what the store needs of a connector's configuration.
 func sftpConfig(c *config.Connector) sftp.Config {
-	cfg := sftp.Config{
+	cfg := sftp.Config{Config: sshclient.Config{
 		Host: c.SFTP.Host, Port: c.SFTP.Port, Username: c.SFTP.Username,
 		KeyPairs: c.SFTP.Authentication == config.KeyPairs, Both: c.SFTP.Authentication == config.Both,
 		Agent:    c.SFTP.Authentication == config.Agent,
@@ -113,14 +114,15 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		KeyPath: c.SFTP.KeyPairsPath, KeyPassphrase: c.SFTP.KeyPairsPassphrase.Reveal(),
 		HostKey: c.SFTP.HostKey.String(), KnownHostsPath: c.SFTP.KnownHostsPath,
 		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
-		Root:             c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
+	},
+		Root: c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,
 		NameEncoding: c.Files.NameEncoding.Charset(),
 	}
 	if c.Uploads() {
 		cfg.Root = c.Files.DestinationDirectoryPath
 	}
 	if user, host, port, ok := c.SFTP.Jump(); ok {
-		cfg.Jump = &sftp.Jump{Username: user, Host: host, Port: port, Password: c.SFTP.JumpPassword.Reveal(),
+		cfg.Jump = &sshclient.Jump{Username: user, Host: host, Port: port, Password: c.SFTP.JumpPassword.Reveal(),
 			KeyPath: c.SFTP.JumpKeyPairsPath, KeyPassphrase: c.SFTP.JumpPassphrase.Reveal()}
 	}
 	return cfg

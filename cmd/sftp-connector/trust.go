@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
+	"sftpconnector/connector"
 	"sftpconnector/durable"
-	"sftpconnector/store/sftp"
+
+	"sftpconnector/sshclient"
 )
 
 func (a *app) trustCommand() *cobra.Command {
@@ -54,7 +56,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return failed(err)
 	}
-	key, err := sftp.FetchHostKey(ctx, c)
+	key, err := sshclient.FetchHostKey(ctx, c)
 	if err != nil {
 		return failed(err)
 	}
@@ -84,7 +86,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 		if err := durable.MkdirAll(filepath.Dir(c.KnownHostsPath), 0o700); err != nil {
 			return failed(err)
 		}
-		if err := sftp.Remember(c.KnownHostsPath, key); err != nil {
+		if err := sshclient.Remember(c.KnownHostsPath, key); err != nil {
 			return failed(err)
 		}
 		t.Remembered = true
@@ -100,18 +102,14 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 }
 
 // serverOf says how to reach a connector's server.
-func serverOf(ctx context.Context, c *config.Connector) (sftp.Config, error) {
-	if !c.SFTP.CredentialsAPI.Enabled() {
-		return sftpConfig(c), nil
-	}
-	k := newKnown()
-	defer k.close()
-	api, err := k.credentials(c.SFTP.CredentialsAPI)
+func serverOf(ctx context.Context, c *config.Connector) (sshclient.Config, error) {
+	var credentials connector.Credentials
+	defer credentials.Close()
+	c, err := credentials.Resolve(ctx, c)
 	if err != nil {
-		return sftp.Config{}, err
+		return sshclient.Config{}, err
 	}
-	cfg, _, err := fetched(ctx, api, c, nil)
-	return cfg, err
+	return sftpConfig(c).Config, nil
 }
 
 // tellDaemon has a running daemon check the connection, so that it does not
@@ -127,21 +125,21 @@ func (a *app) tellDaemon(ctx context.Context, name string) {
 }
 
 // prompt asks whether a host key is the right one.
-type prompt func(context.Context, sftp.HostKey) (bool, error)
+type prompt func(context.Context, sshclient.HostKey) (bool, error)
 
 // prompt asks about unknown host keys, when there is somebody to ask.
 func (a *app) prompt() prompt {
 	if !terminal(a.stdin) || !terminal(a.stderr) {
 		return nil
 	}
-	return func(ctx context.Context, key sftp.HostKey) (bool, error) {
+	return func(ctx context.Context, key sshclient.HostKey) (bool, error) {
 		return a.person.confirm(ctx, fmt.Sprintf("The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n%s",
 			key.Addr, key.Type, key.Fingerprint, warning(key)))
 	}
 }
 
 // warning is what there is to say about a key that takes another one's place.
-func warning(key sftp.HostKey) string {
+func warning(key sshclient.HostKey) string {
 	if !key.Changed {
 		return ""
 	}

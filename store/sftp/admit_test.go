@@ -123,7 +123,7 @@ func TestLimitBesideLongFiles(t *testing.T) {
 			for i := range 40 {
 				short = append(short, put(t, srv.Endpoint, fmt.Sprint("short", i), noise(100)))
 			}
-			s := openSource(t, keyLogin(srv.Endpoint))
+			s := openSource(t, byKey(srv.Endpoint))
 			held := holdOpen(t, s, long)
 			var done sync.WaitGroup
 			for _, e := range short {
@@ -159,7 +159,7 @@ func TestPassingRefusal(t *testing.T) {
 			return st
 		}
 	})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	held := holdOpen(t, s, entries[1:])
 	var done sync.WaitGroup
 	done.Go(func() { fetchAll(t, s, entries[0], noise(100)) })

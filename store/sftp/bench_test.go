@@ -20,7 +20,7 @@ func benchSource(b *testing.B, oneWay time.Duration, fill func(root string)) *So
 	if oneWay > 0 {
 		e = e.Via(b, sftptest.StartRelay(b, e.Addr, oneWay).Addr)
 	}
-	s, err := Open(b.Context(), keyLogin(e), nil)
+	s, err := Open(b.Context(), byKey(e), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

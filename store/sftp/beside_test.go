@@ -17,9 +17,9 @@ import (
 // ownLogin is the configuration for whatever login a server has.
 func ownLogin(e sftptest.Endpoint) Config {
 	if e.Password != "" {
-		return passwordLogin(e)
+		return byPassword(e)
 	}
-	return keyLogin(e)
+	return byKey(e)
 }
 
 // realServers are servers of Debian, by what they do to files that are opened for

@@ -1,47 +1,18 @@
-// Package sftp is a Source and a Destination over SFTP. The connection comes first: dial.go
-// reaches the server, handshake.go makes an SSH connection of it with the help
-// of hostkeys.go and auth.go, connection.go watches over it, and classify.go
-// finds the word for what fails. Source (source.go) is what is read through it,
-// Destination (destination.go) what is written.
+// Package sftp is a Source and a Destination over SFTP, version 3. A session
+// (session.go) is a directory on a server and the channels to it, on an SSH
+// connection. Source (source.go) is what is read through it, Destination
+// (destination.go) what is written.
 package sftp
 
 import (
-	"cmp"
-	"context"
-	"net"
-	"strconv"
-	"time"
-
 	"sftpconnector/charset"
+	"sftpconnector/sshclient"
 )
 
-// The values of Config.HostKey that are not a fingerprint.
-const (
-	PolicyKnownHosts = "known-hosts" // the key must be in the known_hosts file
-	PolicyAcceptNew  = "accept-new"  // the key of a host that has none there is remembered
-)
-
-// Config says how to reach a server and what to read there.
+// Config says how to reach a server and what to read or write there.
 type Config struct {
-	Host     string // a name or an IP address
-	Port     int    // 22 when zero
-	Username string
-
-	KeyPairs      bool   // log in with the key; false: with the password
-	Both          bool   // log in with the key and the password, one after the other as the server wants them
-	Agent         bool   // log in with the keys of the SSH agent
-	Password      string // for password and keyboard-interactive
-	KeyPath       string // an OpenSSH, PEM or PuTTY private key
-	KeyPassphrase string
-	// Answers are those to other prompts of keyboard-interactive than for the
-	// password, by pattern: a part of the prompt, or a glob for all of it.
-	Answers map[string]string
-
-	HostKey        string // PolicyKnownHosts (also ""), PolicyAcceptNew, or fingerprints "SHA256:…" with blanks between them
-	KnownHostsPath string // a missing file is an empty one
-	Jump           *Jump  // the host to go through; nil: none
-
-	LegacyAlgorithms bool // offer algorithms with known weaknesses too
+	// Config is how to reach the server and to log in.
+	sshclient.Config
 
 	Root        string // the directory on the server that the names of entries start from
 	Connections int    // how many channels at most; 0: as many as pay
@@ -55,87 +26,7 @@ type Config struct {
 	// under a name, that may be overwritten.
 	Overwrite bool
 
-	Timeouts Timeouts
-
 	// Limits keeps what is learnt about the server from one Source to the next;
 	// nil: it is forgotten.
 	Limits *Limits
-
-	// Prompt is asked whether an unknown key shall be trusted and remembered;
-	// nil: it is refused. It is called from another goroutine, must obey its
-	// context, and may take its time: no deadline runs meanwhile.
-	Prompt func(context.Context, HostKey) (bool, error)
-
-	hop    bool // it is the jump host's own, made of Jump
-	hopKey bool // and so is its key
-}
-
-// usesKey and usesPassword are what the login takes.
-func (c Config) usesKey() bool { return c.KeyPairs || c.Both || c.Agent }
-
-func (c Config) usesPassword() bool { return c.Both || !c.KeyPairs && !c.Agent }
-
-// setting is the name of a setting of the login, for people.
-func (c Config) setting(name string) string {
-	if c.hop {
-		return "sftp.proxy_jump_" + name
-	}
-	return "sftp." + name
-}
-
-// Jump is an SSH server that forwards the connection. Its key is checked
-// against the known_hosts file, also where the target's is pinned. It gets its
-// own password and key alone, but for the key or agent of the target where it
-// has none: a key shows nothing to who sees it used.
-type Jump struct {
-	Username string
-	Host     string
-	Port     int // 22 when zero
-
-	Password      string // "": none
-	KeyPath       string // "": the target's key or agent, if it logs in with one
-	KeyPassphrase string // of KeyPath
-}
-
-// Timeouts bound every wait; a zero one means its default.
-type Timeouts struct {
-	Dial      time.Duration // name resolution, and then the TCP connection: 20s each
-	Handshake time.Duration // SSH handshake and login together: 20s
-	Operation time.Duration // an answer of the server, or a write that it takes: 60s
-	Keepalive time.Duration // between two questions whether the server is alive: 15s
-}
-
-// withDefaults fills in what is zero.
-func (c Config) withDefaults() Config {
-	c.Port = cmp.Or(c.Port, 22)
-	c.HostKey = cmp.Or(c.HostKey, PolicyKnownHosts)
-	c.Timeouts.Dial = cmp.Or(c.Timeouts.Dial, 20*time.Second)
-	c.Timeouts.Handshake = cmp.Or(c.Timeouts.Handshake, 20*time.Second)
-	c.Timeouts.Operation = cmp.Or(c.Timeouts.Operation, 60*time.Second)
-	c.Timeouts.Keepalive = cmp.Or(c.Timeouts.Keepalive, 15*time.Second)
-	if c.Jump != nil {
-		j := *c.Jump
-		j.Port = cmp.Or(j.Port, 22)
-		c.Jump = &j
-	}
-	return c
-}
-
-// addr is the target as host:port.
-func (c Config) addr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
-
-// viaJump is the configuration for the login on the jump host itself.
-func (c Config) viaJump() Config {
-	hop, j := c, c.Jump
-	hop.Host, hop.Port, hop.Username, hop.Jump, hop.hop = j.Host, j.Port, j.Username, nil, true
-	hop.Password, hop.Answers = j.Password, nil
-	if j.KeyPath != "" {
-		hop.KeyPath, hop.KeyPassphrase, hop.Agent, hop.hopKey = j.KeyPath, j.KeyPassphrase, false, true
-	}
-	key := j.KeyPath != "" || c.usesKey()
-	hop.KeyPairs, hop.Both = key, key && j.Password != ""
-	if hop.HostKey != PolicyAcceptNew {
-		hop.HostKey = PolicyKnownHosts // a pinned fingerprint is the target's
-	}
-	return hop
 }

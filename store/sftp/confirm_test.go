@@ -63,7 +63,7 @@ func TestConfirmWithFewHandles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	ctx := soon(t)
 	var g sync.WaitGroup
 	for _, e := range allOf(t, s, "d") {
@@ -98,7 +98,7 @@ func TestRelistOfOneNameTwice(t *testing.T) {
 		entries = append(entries, filesync.Entry{Name: name, Size: 1000, ModTime: old})
 	}
 	entries = append(entries, entries[0])
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	looks, err := s.Relist(t.Context(), entries)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestSecondLookAtManyDirectories(t *testing.T) {
 			put(t, srv.Endpoint, fmt.Sprintf("d%d/f%d", d, i), []byte("x"))
 		}
 	}
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	for d := range 4 {
 		for _, e := range allOf(t, s, fmt.Sprintf("d%d", d)) {
 			entries = append(entries, e)
@@ -223,7 +223,7 @@ func TestSizesToldTooSmall(t *testing.T) {
 	}
 	// A size that is right, and at the length of a READ.
 	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	read := s.pool.first().wire().readSize()
 	for _, n := range []int{0, 1, read - 1, read, read + 1, 2 * read, 9 << 20} {
 		data := noise(n)
@@ -238,7 +238,7 @@ func TestSizesToldTooSmall(t *testing.T) {
 // Files of /proc have no size, and something in them.
 func TestFilesWithoutASize(t *testing.T) {
 	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Root = "/proc/sys/kernel/random"
 	s := openSource(t, cfg)
 	e := allOf(t, s, "")["boot_id"]
@@ -256,7 +256,7 @@ func TestLookThatIsNeverAnswered(t *testing.T) {
 			srv := faulty(t, sftptest.Faults{})
 			data := noise(1000)
 			e := put(t, srv.Endpoint, "f", data)
-			cfg := keyLogin(srv.Endpoint)
+			cfg := byKey(srv.Endpoint)
 			cfg.Timeouts.Operation, cfg.Timeouts.Keepalive = 8*time.Second, time.Second // which STAT answers
 			s := openSource(t, cfg)
 			srv.Set(func(f *sftptest.Faults) { f.Unanswered = ops })

@@ -50,7 +50,7 @@ func TestRemoveIf(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(e.Root, "d"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		notTheVersion(t, e, s, func(e filesync.Entry) error { return s.RemoveIf(t.Context(), e) })
 		if err := s.RemoveIf(t.Context(), f); err != nil || exists(e, "f") {
 			t.Errorf("RemoveIf: %v", err)
@@ -68,7 +68,7 @@ func TestMoveIf(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(e.Root, "d"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		notTheVersion(t, e, s, func(e filesync.Entry) error { return s.MoveIf(t.Context(), e, "done") })
 		for _, want := range []string{"done/a/b.csv", "done/a/b (2).csv", "done/a/b (3).csv"} {
 			f := put(t, e, "a/b.csv", []byte(want))

@@ -68,7 +68,7 @@ func uploadPlace(t *testing.T, e sftptest.Endpoint) storetest.Place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := keyLogin(e)
+	cfg := byKey(e)
 	cfg.Root = filepath.Join(top, "place")
 	open := func(owner string) func(t *testing.T) filesync.Destination {
 		return func(t *testing.T) filesync.Destination {

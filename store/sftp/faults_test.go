@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sftpconnector/faults/sftpd"
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -36,8 +37,8 @@ func faultyServer(t *testing.T, o sftpd.Options) (s *sftpd.Server, root string, 
 		t.Fatal(err)
 	}
 	serverOf.Store(n, stop)
-	return s, o.Root, Config{Host: host, Port: n, Username: o.User, Password: o.Password,
-		HostKey: ssh.FingerprintSHA256(s.HostKey()), Root: "/"}
+	return s, o.Root, Config{Root: "/", Config: sshclient.Config{Host: host, Port: n, Username: o.User, Password: o.Password,
+		HostKey: ssh.FingerprintSHA256(s.HostKey())}}
 }
 
 // uploadWithFaults opens a Destination on such a server.

@@ -31,7 +31,7 @@ func TestRoundTrips(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			relay := sftptest.StartRelay(t, test.server.Addr, oneWay)
-			s, err := Open(t.Context(), keyLogin(test.server.Via(t, relay.Addr)), nil)
+			s, err := Open(t.Context(), byKey(test.server.Via(t, relay.Addr)), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func takes(t *testing.T, name string, want int, trip time.Duration, act func()) 
 func TestRequestsOfAFetch(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{})
 	e := put(t, srv.Endpoint, "f.bin", noise(1000))
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	srv.ResetCounts()
 	for range 10 {
 		if _, err := s.Fetch(t.Context(), e, 0, &memory{}); err != nil {
@@ -119,7 +119,7 @@ func TestChangedWhileRead(t *testing.T) {
 						}
 					}
 				})
-				s := openSource(t, keyLogin(srv.Endpoint))
+				s := openSource(t, byKey(srv.Endpoint))
 				got, err := s.Fetch(t.Context(), e, 0, &memory{})
 				if test.changed && !errors.Is(err, filesync.ErrChanged) {
 					t.Errorf("Fetch: %+v, %v", got, err)
@@ -137,7 +137,7 @@ func TestEarlyEnd(t *testing.T) {
 	for _, size := range []int{100, 1 << 20, 9 << 20} {
 		srv := faulty(t, sftptest.Faults{EOFAt: 99})
 		e := put(t, srv.Endpoint, "f.bin", noise(size))
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		if _, err := s.Fetch(t.Context(), e, 0, &memory{}); !errors.Is(err, filesync.ErrChanged) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
@@ -161,7 +161,7 @@ func TestReplacedWhileRead(t *testing.T) {
 			}
 		}
 	})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	s.limits.stands.learn(true) // as a first small file would have shown
 	m := memory{b: make([]byte, size)}
 	_, err := s.Fetch(t.Context(), e, 0, &m)
@@ -180,7 +180,7 @@ func TestWide(t *testing.T) {
 	content := noise(size)
 	e := put(t, srv.Endpoint, "f.bin", content)
 	for connections, channels := range map[int]int{0: 3, 1: 2, 2: 3} {
-		cfg := keyLogin(srv.Endpoint)
+		cfg := byKey(srv.Endpoint)
 		cfg.Connections = connections
 		s := openSource(t, cfg)
 		small := put(t, srv.Endpoint, "small", []byte("x"))
@@ -212,7 +212,7 @@ func TestOpenFilesLimit(t *testing.T) {
 		entries = append(entries, put(t, srv.Endpoint, fmt.Sprint(i), noise(100)))
 	}
 	limits := new(Limits)
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Limits = limits
 	s := openSource(t, cfg)
 	var wg sync.WaitGroup
@@ -244,7 +244,7 @@ func TestFailureOfOneFile(t *testing.T) {
 			return sftptest.StatusOK
 		}
 	})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	var wg sync.WaitGroup
 	for i, e := range entries {
 		wg.Go(func() {
@@ -264,7 +264,7 @@ func TestFailureOfOneFile(t *testing.T) {
 func TestBuffersComeBack(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{Bandwidth: 8 << 20})
 	e := put(t, srv.Endpoint, "f.bin", noise(16<<20))
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	for range 10 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if _, err := s.Fetch(ctx, e, 0, &memory{}); !errors.Is(err, context.DeadlineExceeded) {

@@ -3,16 +3,19 @@ package sftp
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"sftpconnector/sshclient"
+	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 )
 
 // questions counts what a connection asks, as often as it may.
 type questions struct {
 	t     *testing.T
-	conn  *Connection
+	conn  *sshclient.Connection
 	asked chan struct{}
 }
 
@@ -67,7 +70,7 @@ func TestKeepaliveUnimplemented(t *testing.T) {
 	server := sftptest.StartTinySSH(t)
 	data := noise(4 << 20)
 	e := put(t, server.Endpoint, "big.bin", data)
-	cfg := keyLogin(server.Endpoint)
+	cfg := byKey(server.Endpoint)
 	cfg.Timeouts.Keepalive = 20 * time.Millisecond
 	src, err := Open(t.Context(), cfg, nil)
 	if err != nil {
@@ -90,7 +93,7 @@ func TestKeepaliveUnimplemented(t *testing.T) {
 func TestKeepaliveUnimplementedUpload(t *testing.T) {
 	noLeaks(t)
 	server := sftptest.StartTinySSH(t)
-	cfg := keyLogin(server.Endpoint)
+	cfg := byKey(server.Endpoint)
 	cfg.Timeouts.Keepalive = 20 * time.Millisecond
 	d, err := OpenDestination(t.Context(), cfg, nil)
 	if err != nil {
@@ -104,4 +107,42 @@ func TestKeepaliveUnimplementedUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.await(5)
+}
+
+// A peer that freezes is noticed by the keepalive alone, while nobody asks
+// for anything, and everything that waits for it ends.
+func TestFrozenPeerIsNoticed(t *testing.T) {
+	noLeaks(t)
+	server := sftptest.StartFaulty(t, sftptest.Faults{})
+	cfg := byKey(server.Endpoint)
+	cfg.Timeouts.Keepalive, cfg.Timeouts.Operation = 50*time.Millisecond, 400*time.Millisecond
+	src, err := Open(t.Context(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	c := src.conn
+	ch, err := c.OpenSubsystem(t.Context(), "sftp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Answered keepalives hold the connection past the patience.
+	select {
+	case <-c.Done():
+		t.Fatalf("an idle connection ended: %v", c.Err())
+	case <-time.After(3 * cfg.Timeouts.Operation):
+	}
+	server.Freeze()
+	start := time.Now()
+	err = awaitEnd(t, c)
+	if !status.Is(err, status.ConnectionLost) || !strings.Contains(err.Error(), "no answer for 400ms") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if _, err := ch.Read(make([]byte, 1)); err == nil {
+		t.Error("the channel still reads")
+	}
+	t.Log(err)
 }

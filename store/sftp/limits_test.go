@@ -21,7 +21,7 @@ func TestLimitByRefusal(t *testing.T) {
 		t.Run(fmt.Sprint("status ", uint32(status)), func(t *testing.T) {
 			srv := faulty(t, sftptest.Faults{MaxOpenFiles: 1, OpenStatus: status})
 			want := likeFiles(t, srv.Endpoint, "", 60)
-			d := newDownloader(t, keyLogin(srv.Endpoint))
+			d := newDownloader(t, byKey(srv.Endpoint))
 			d.pass(nil)
 			wantFiles(t, d.dir, want)
 		})
@@ -41,7 +41,7 @@ func TestLimitByRefusal(t *testing.T) {
 					want[name] = text
 				}
 			}
-			d := newDownloader(t, keyLogin(srv.Endpoint))
+			d := newDownloader(t, byKey(srv.Endpoint))
 			d.pass(nil)
 			wantFiles(t, d.dir, want)
 		})
@@ -61,7 +61,7 @@ func TestSharedLimit(t *testing.T) {
 			}
 		}
 	})
-	d := newDownloader(t, keyLogin(srv.Endpoint))
+	d := newDownloader(t, byKey(srv.Endpoint))
 	d.pass(nil)
 	wantFiles(t, d.dir, want)
 }
@@ -97,7 +97,7 @@ func TestManyDenied(t *testing.T) {
 					return sftptest.StatusOK
 				}
 			})
-			s := openSource(t, keyLogin(srv.Endpoint))
+			s := openSource(t, byKey(srv.Endpoint))
 			var wg sync.WaitGroup
 			free := make(chan struct{}, 64)
 			for i, e := range entries {
@@ -130,7 +130,7 @@ func TestDeathByHandles(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, ConnectionDies: whole, MaxChannels: 1, Delay: time.Millisecond})
 		want := likeFiles(t, srv.Endpoint, "", 300)
-		d := newDownloader(t, keyLogin(srv.Endpoint))
+		d := newDownloader(t, byKey(srv.Endpoint))
 		d.pass(nil)
 		wantFiles(t, d.dir, want)
 		if n := d.cfg.Limits.channelHandles.Load(); n == 0 || n >= 24 {
@@ -148,7 +148,7 @@ func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 		for i := range 64 {
 			entries = append(entries, put(t, srv.Endpoint, fmt.Sprint(i), noise(10)))
 		}
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		var wg sync.WaitGroup
 		for _, e := range entries {
 			wg.Go(func() {
@@ -169,10 +169,10 @@ func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 func TestSecondChannelIsNeverAnswered(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{IgnoreFrom: 2})
 	want := likeFiles(t, srv.Endpoint, "d/", 20)
-	d := newDownloader(t, keyLogin(srv.Endpoint))
+	d := newDownloader(t, byKey(srv.Endpoint))
 	start := time.Now()
 	d.pass(nil)
-	if took := time.Since(start); took > d.cfg.withDefaults().Timeouts.Operation/2 {
+	if took := time.Since(start); took > d.cfg.WithDefaults().Timeouts.Operation/2 {
 		t.Errorf("the pass took %v", took)
 	}
 	wantFiles(t, d.dir, want)

@@ -32,7 +32,7 @@ func TestResolve(t *testing.T) {
 			link(t, e, "chain"+strconv.Itoa(i+1), "chain"+strconv.Itoa(i))
 		}
 		link(t, e, "dir/f", "chain"+strconv.Itoa(chain))
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		for i, test := range []struct {
 			target string
 			real   string

@@ -23,7 +23,7 @@ func TestListLarge(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(e.Root, "empty"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		for range 2 {
 			if found := allOf(t, s, ""); len(found) != n+1 {
 				t.Errorf("%d of %d entries are listed", len(found), n+1)
@@ -48,7 +48,7 @@ func TestListLinks(t *testing.T) {
 	onServers(t, func(t *testing.T, e sftptest.Endpoint) {
 		put(t, e, "f", []byte("x"))
 		link(t, e, "f", "l")
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		if found := allOf(t, s, ""); found["l"].Mode.Type() != os.ModeSymlink || !found["f"].Mode.IsRegular() {
 			t.Errorf("the root holds %v", found)
 		}
@@ -72,7 +72,7 @@ func TestEndlessListing(t *testing.T) {
 		srv := faulty(t, sftptest.Faults{MaxChannels: channels})
 		put(t, srv.Endpoint, "endless/f", nil)
 		srv.Set(func(f *sftptest.Faults) { f.EndlessListing = srv.Root + "/endless" })
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		s.maxEntries = 20_000
 		seen, ended := 0, error(nil)
 		for _, err := range s.List(t.Context(), "endless") {
@@ -98,7 +98,7 @@ func TestHostileNames(t *testing.T) {
 		srv.Set(func(f *sftptest.Faults) {
 			f.Inject = map[string][]sftptest.Injected{srv.Root + "/in": sftptest.InjectNames(names...)}
 		})
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		found := map[string]bool{}
 		for e, err := range s.List(t.Context(), "in") {
 			if err != nil {
@@ -140,7 +140,7 @@ func TestOneReaddir(t *testing.T) {
 			return sftptest.StatusOK
 		}
 	})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	for range 2 {
 		if got := allOf(t, s, ""); len(got) != 500 {
 			t.Errorf("%d of 500 entries are listed", len(got))
@@ -156,7 +156,7 @@ func TestListDenied(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{})
 	put(t, srv.Endpoint, "locked/f", nil)
 	srv.Set(func(f *sftptest.Faults) { f.Fail = sftptest.Deny(srv.Root + "/locked") })
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	for _, err := range s.List(t.Context(), "locked") {
 		if !errors.Is(err, os.ErrPermission) || err.Error() != "list locked: permission denied" {
 			t.Errorf("List: %v", err)
@@ -171,7 +171,7 @@ func TestListDenied(t *testing.T) {
 func TestNothingKnown(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{NoAttributes: true, Fail: sftptest.Refuse(sftptest.StatusFailure, sftptest.OpLstat)})
 	put(t, srv.Endpoint, "f", []byte("x"))
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	f := allOf(t, s, "")["f"]
 	if f.Size != -1 || !f.ModTime.IsZero() || !f.Mode.IsRegular() {
 		t.Errorf("it is listed as %+v", f)

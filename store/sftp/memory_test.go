@@ -37,7 +37,7 @@ func TestMemoryOfListings(t *testing.T) {
 	srv.Set(func(f *sftptest.Faults) {
 		f.Inject = map[string][]sftptest.Injected{srv.Root: {{Name: "d", Dir: true}}, srv.Root + "/d": sftptest.InjectNames(names...)}
 	})
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	before := heap()
 	var reading, done sync.WaitGroup
 	goOn := make(chan struct{})
@@ -79,7 +79,7 @@ func TestMemoryOfGatheredListing(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{MaxHandles: 1})
 	put(t, srv.Endpoint, "endless/f", nil)
 	srv.Set(func(f *sftptest.Faults) { f.EndlessListing = srv.Root + "/endless" })
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	cfg.Limits.limitChannel(1)
 	s := openSource(t, cfg)

@@ -9,17 +9,24 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
+// stream is a channel to the server's SFTP subsystem. Close does not wait for the
+// server.
+type stream interface {
+	io.Reader
+	io.WriteCloser
+}
+
 // meter is a channel that knows when it last heard from the server.
 type meter struct {
-	Channel
+	stream
 	heard atomic.Int64 // nanoseconds after start
 	start time.Time
 }
 
-func newMeter(c Channel) *meter { return &meter{Channel: c, start: time.Now()} }
+func newMeter(c stream) *meter { return &meter{stream: c, start: time.Now()} }
 
 func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.Channel.Read(p)
+	n, err := m.stream.Read(p)
 	if n > 0 {
 		m.heard.Store(int64(time.Since(m.start)))
 	}
@@ -27,7 +34,7 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 func (m *meter) Write(p []byte) (int, error) {
-	n, err := m.Channel.Write(p)
+	n, err := m.stream.Write(p)
 	return n, notEOF(err)
 }
 

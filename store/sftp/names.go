@@ -35,7 +35,7 @@ const namesGrow = 3
 // names in the packets that pass, so that everybody on this side of it has UTF-8. A
 // name that is not in the server's encoding arrives as no UTF-8 (package charset).
 type namesChannel struct {
-	Channel
+	stream
 	in, out packets
 
 	raw   []byte // of in, read and not passed on yet
@@ -45,12 +45,12 @@ type namesChannel struct {
 }
 
 // inEncoding gives a channel that speaks UTF-8 with a server that speaks e.
-func inEncoding(ch Channel, e *charset.Encoding) Channel {
+func inEncoding(ch stream, e *charset.Encoding) stream {
 	if e == nil {
 		return ch
 	}
 	return &namesChannel{
-		Channel: ch, buf: make([]byte, 32<<10),
+		stream: ch, buf: make([]byte, 32<<10),
 		in:  packets{wanted: func(typ byte) bool { return typ == typeName }, translate: func(p []byte) []byte { return decodeNames(p, e) }},
 		out: packets{wanted: func(typ byte) bool { return paths(typ) > 0 || typ == typeExtended }, translate: func(p []byte) []byte { return encodePaths(p, e) }},
 	}
@@ -59,7 +59,7 @@ func inEncoding(ch Channel, e *charset.Encoding) Channel {
 func (c *namesChannel) Read(p []byte) (int, error) {
 	for len(c.ready) == 0 {
 		if len(c.raw) == 0 {
-			n, err := c.Channel.Read(c.buf)
+			n, err := c.stream.Read(c.buf)
 			if n == 0 {
 				return 0, err
 			}
@@ -84,7 +84,7 @@ func (c *namesChannel) Write(p []byte) (int, error) {
 	if len(c.write) == 0 {
 		return len(p), nil
 	}
-	if _, err := c.Channel.Write(c.write); err != nil {
+	if _, err := c.stream.Write(c.write); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -11,15 +11,15 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 )
 
-// stream is a channel that reads from one buffer and writes to another, some bytes
+// scripted is a channel that reads from one buffer and writes to another, some bytes
 // at a time.
-type stream struct {
+type scripted struct {
 	in   []byte
 	out  bytes.Buffer
 	step int
 }
 
-func (s *stream) Read(p []byte) (int, error) {
+func (s *scripted) Read(p []byte) (int, error) {
 	if len(s.in) == 0 {
 		return 0, io.EOF
 	}
@@ -28,8 +28,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *stream) Write(p []byte) (int, error) { return s.out.Write(p) }
-func (s *stream) Close() error                { return nil }
+func (s *scripted) Write(p []byte) (int, error) { return s.out.Write(p) }
+func (s *scripted) Close() error                { return nil }
 
 // framed makes a packet of a type, an id, and strings and other parts.
 func framed(typ byte, parts ...any) []byte {
@@ -69,7 +69,7 @@ func TestNamesInPackets(t *testing.T) {
 		{"cut off", framed(typeStat, uint32(99)), framed(typeStat, uint32(99))},
 	} {
 		for step := range 12 {
-			s := &stream{step: step + 1}
+			s := &scripted{step: step + 1}
 			ch := inEncoding(s, latin)
 			for sent := test.utf8; len(sent) > 0; {
 				n := min(step+1, len(sent))
@@ -93,7 +93,7 @@ func TestNamesInPackets(t *testing.T) {
 	} {
 		after := framed(103, "behind it")
 		for step := range 12 {
-			s := &stream{step: step + 1, in: append(bytes.Clone(test.sent), after...)}
+			s := &scripted{step: step + 1, in: append(bytes.Clone(test.sent), after...)}
 			got, err := io.ReadAll(inEncoding(s, latin))
 			if err != nil || !bytes.Equal(got, append(bytes.Clone(test.want), after...)) {
 				t.Errorf("%s: arrives as %q, want %q, %v", name, got, test.want, err)
@@ -114,7 +114,7 @@ func TestNamesThatGrow(t *testing.T) {
 	server.Set(func(f *sftptest.Faults) {
 		f.Inject = map[string][]sftptest.Injected{server.Root: sftptest.InjectNames("before", strings.Repeat("\xa1", 90_000), "after")}
 	})
-	cfg := keyLogin(server.Endpoint)
+	cfg := byKey(server.Endpoint)
 	cfg.NameEncoding = thai
 	found := allOf(t, openSource(t, cfg), "")
 	for _, name := range []string{"plain", "before", "after"} {
@@ -137,7 +137,7 @@ func FuzzNamesInPackets(f *testing.F) {
 		if len(sent) < 5 || int64(binary.BigEndian.Uint32(sent)) != int64(len(sent)-4) {
 			return
 		}
-		s := &stream{step: max(1, step%64), in: append(bytes.Clone(sent), after...)}
+		s := &scripted{step: max(1, step%64), in: append(bytes.Clone(sent), after...)}
 		got, err := io.ReadAll(inEncoding(s, latin))
 		if err != nil || len(got) < 4 {
 			t.Fatalf("%q: %v", got, err)

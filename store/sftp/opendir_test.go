@@ -63,7 +63,7 @@ func TestGatheredInParts(t *testing.T) {
 	srv.Set(func(f *sftptest.Faults) {
 		f.Inject = map[string][]sftptest.Injected{srv.Root: {{Name: "d", Dir: true}}, srv.Root + "/d": sftptest.InjectNames(names...)}
 	})
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	cfg.Limits.limitChannel(1)
 	s := openSource(t, cfg)

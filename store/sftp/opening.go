@@ -2,7 +2,6 @@ package sftp
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	"sftpconnector/sshclient"
 )
 
-// This file looks at how the stream of a channel begins: with the VERSION packet
-// of SFTP, or with what a login shell prints.
+// The stream of a channel begins with the VERSION packet of SFTP, or with what a
+// login shell prints.
 
 // startError is a subsystem that does not begin as SFTP does.
 type startError struct {
@@ -39,14 +38,19 @@ const (
 	shellPause   = time.Second
 	// endGrace is how long the reason may take to come after the end.
 	endGrace = 5 * time.Second
-	// noCommand is the exit status of a shell that does not find its command.
-	noCommand = 127
 )
 
-// opening is the beginning of a channel's stream.
+// subsystem is a channel on which a program of the server runs.
+type subsystem interface {
+	io.ReadWriteCloser
+	// Exit tells, once the stream has ended, how the program ended and what it
+	// wrote to standard error. It waits for no longer than limit.
+	Exit(limit time.Duration) (status, stderr string)
+}
+
+// opening is a channel that is read as SFTP. It checks how the stream begins.
 type opening struct {
-	ch    ssh.Channel
-	aside *aside
+	subsystem
 	once  sync.Once
 	ahead []byte // read, and not yet given on
 	err   error
@@ -63,7 +67,18 @@ func (o *opening) Read(p []byte) (int, error) {
 		o.ahead = o.ahead[n:]
 		return n, nil
 	}
-	return o.ch.Read(p)
+	return o.subsystem.Read(p)
+}
+
+// Write gives the reason where the server ended before it was asked anything.
+func (o *opening) Write(p []byte) (int, error) {
+	n, err := o.subsystem.Write(p)
+	if err != nil {
+		if why := o.failure(); why != nil {
+			err = why
+		}
+	}
+	return n, err
 }
 
 // failure is why the stream of a channel that has ended is none of SFTP, or nil.
@@ -80,7 +95,7 @@ func (o *opening) begin() ([]byte, error) {
 	buf := make([]byte, maxShellText)
 	n := 0
 	for n < versionPacket {
-		m, err := o.ch.Read(buf[n:])
+		m, err := o.subsystem.Read(buf[n:])
 		n += m
 		switch {
 		case n >= 4 && isText(buf[:4]):
@@ -101,10 +116,10 @@ func isText(b []byte) bool { return binary.BigEndian.Uint32(b) > longestVersion 
 
 // shell reads on in the text of a shell, up to the packet that may follow it.
 func (o *opening) shell(buf []byte, n int) error {
-	pause := time.AfterFunc(shellPause, func() { _ = o.ch.Close() })
+	pause := time.AfterFunc(shellPause, func() { _ = o.Close() })
 	defer pause.Stop()
 	for n < len(buf) && !bytes.Contains(buf[:n], []byte{0}) {
-		m, err := o.ch.Read(buf[n:])
+		m, err := o.subsystem.Read(buf[n:])
 		n += m
 		if err != nil {
 			break
@@ -112,7 +127,7 @@ func (o *opening) shell(buf []byte, n int) error {
 	}
 	text, _, _ := bytes.Cut(buf[:n], []byte{0})
 	return &startError{
-		text: fmt.Sprintf("the server sends text instead of SFTP: %q", printable(oneLine(text))),
+		text: fmt.Sprintf("the server sends text instead of SFTP: %q", sshclient.Printable([]byte(strings.Join(strings.Fields(string(text)), " ")))),
 		hint: "The user's login shell prints something, such as from .bashrc, or refuses the login: have the server's administrator " +
 			"make it silent where there is no terminal, or use OpenSSH's internal-sftp.",
 	}
@@ -120,7 +135,7 @@ func (o *opening) shell(buf []byte, n int) error {
 
 // ended is a subsystem that said nothing and ended.
 func (o *opening) ended() error {
-	status, words := o.aside.wait(endGrace)
+	status, words := o.Exit(endGrace)
 	e := &startError{text: "the server's SFTP subsystem ended at once" + status}
 	if words != "" {
 		e.text += fmt.Sprintf(": %q", words)
@@ -129,79 +144,4 @@ func (o *opening) ended() error {
 		e.hint = "The login works but the server's SFTP program does not start for this user: have its administrator look at the sftp subsystem and the user's shell."
 	}
 	return e
-}
-
-// oneLine puts lines behind each other.
-func oneLine(text []byte) []byte { return []byte(strings.Join(strings.Fields(string(text)), " ")) }
-
-// aside is what a server says beside the stream of a channel.
-type aside struct {
-	mu     sync.Mutex
-	words  []byte // the beginning of what it wrote to standard error
-	status string // how the subsystem ended
-	said   chan struct{}
-	over   chan struct{}
-}
-
-// listen takes what comes beside the stream until the channel ends. What is
-// written there would fill the channel's window.
-func listen(ch ssh.Channel, requests <-chan *ssh.Request) *aside {
-	a := &aside{said: make(chan struct{}), over: make(chan struct{})}
-	go func() {
-		defer close(a.said)
-		_, _ = io.Copy(a, ch.Stderr())
-	}()
-	go func() {
-		defer close(a.over)
-		for r := range requests {
-			a.request(r)
-		}
-	}()
-	return a
-}
-
-// Write keeps the beginning of standard error.
-func (a *aside) Write(p []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.words = append(a.words, p[:min(len(p), maxShellText-len(a.words))]...)
-	return len(p), nil
-}
-
-// request notes how the subsystem ended (RFC 4254, section 6.10).
-func (a *aside) request(r *ssh.Request) {
-	var exit struct{ Status uint32 }
-	var signal struct {
-		Name string
-		Rest []byte `ssh:"rest"`
-	}
-	a.mu.Lock()
-	switch {
-	case r.Type == "exit-status" && ssh.Unmarshal(r.Payload, &exit) == nil:
-		a.status = fmt.Sprintf(" with status %d", exit.Status)
-		if exit.Status == noCommand {
-			a.status += " (no such command)"
-		}
-	case r.Type == "exit-signal" && ssh.Unmarshal(r.Payload, &signal) == nil:
-		a.status = fmt.Sprintf(" by signal %s", printable([]byte(signal.Name)))
-	}
-	a.mu.Unlock()
-	if r.WantReply {
-		_ = r.Reply(false, nil)
-	}
-}
-
-// wait gives what was said once the channel has ended, or after some time.
-func (a *aside) wait(limit time.Duration) (status, words string) {
-	late, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	for _, c := range []chan struct{}{a.said, a.over} {
-		select {
-		case <-c:
-		case <-late.Done():
-		}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.status, printable(oneLine(a.words))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 
@@ -37,8 +38,8 @@ func TestTextInsteadOfSFTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Subsystem: tt.command})
-			_, down := Open(t.Context(), keyLogin(server.Endpoint), nil)
-			_, up := OpenDestination(t.Context(), keyLogin(server.Endpoint), nil)
+			_, down := Open(t.Context(), byKey(server.Endpoint), nil)
+			_, up := OpenDestination(t.Context(), byKey(server.Endpoint), nil)
 			for _, err := range []error{down, up} {
 				if !status.Is(err, status.SFTPUnavailable) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(status.HintOf(err), tt.hint) {
 					t.Errorf("got %v\nhint %q", err, status.HintOf(err))
@@ -54,19 +55,21 @@ func TestTextInsteadOfSFTP(t *testing.T) {
 // A server that has ended before it is asked anything is told the same way.
 func TestTextBeforeTheQuestion(t *testing.T) {
 	ended := make(chan struct{}, 1)
-	cfg := serveLogins(t, &ssh.ServerConfig{NoClientAuth: true}, func(ch ssh.Channel) {
+	cfg := serveSubsystem(t, func(ch ssh.Channel) {
 		io.WriteString(ch, "no")
 		ch.Close()
 		ended <- struct{}{}
 	})
-	c, _, err := connectTo(t, cfg)
+	c, err := sshclient.Dial(t.Context(), cfg.Config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch, err := c.OpenSFTP(t.Context())
+	defer c.Close()
+	program, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ch := &opening{subsystem: program}
 	<-ended
 	for err == nil { // the end is on its way
 		_, err = ch.Write([]byte{0})
@@ -78,7 +81,7 @@ func TestTextBeforeTheQuestion(t *testing.T) {
 
 // What a server says beside the stream is told: OpenSSH does not send it.
 func TestWordsBesideTheStream(t *testing.T) {
-	cfg := serveLogins(t, &ssh.ServerConfig{NoClientAuth: true}, func(ch ssh.Channel) {
+	cfg := serveSubsystem(t, func(ch ssh.Channel) {
 		io.WriteString(ch.Stderr(), "out of\n memory\x07\n"+strings.Repeat("x", 4<<20))
 	})
 	_, err := Open(t.Context(), cfg, nil)
@@ -88,9 +91,9 @@ func TestWordsBesideTheStream(t *testing.T) {
 }
 
 // A refused subsystem has the advice that goes with that.
-func TestNoSubsystem(t *testing.T) {
+func TestAdviceOfNoSubsystem(t *testing.T) {
 	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{DisableSFTP: true})
-	_, err := Open(t.Context(), keyLogin(server.Endpoint), nil)
+	_, err := Open(t.Context(), byKey(server.Endpoint), nil)
 	if hint := status.HintOf(err); !strings.Contains(hint, "enable the sftp subsystem") || errors.Unwrap(err) == nil {
 		t.Errorf("%v; hint %q", err, hint)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/store/sftp/wire"
 )
 
@@ -115,7 +116,7 @@ func TestPoolRemembersRefusal(t *testing.T) {
 	left := 3
 	refusing := func() error {
 		if left--; left < 0 {
-			return ErrNoChannel
+			return sshclient.ErrNoChannel
 		}
 		return nil
 	}

@@ -30,7 +30,7 @@ func likeFiles(t *testing.T, e sftptest.Endpoint, prefix string, n int) map[stri
 func TestErlang(t *testing.T) {
 	for _, connections := range []int{0, 1} {
 		srv := sftptest.StartErlang(t)
-		cfg := passwordLogin(srv.Endpoint)
+		cfg := byPassword(srv.Endpoint)
 		cfg.Connections = connections
 		d := newDownloader(t, cfg)
 		want := likeFiles(t, srv.Endpoint, "", 200)
@@ -74,7 +74,7 @@ func TestHandlesReused(t *testing.T) {
 					put(t, srv.Endpoint, name, []byte(want[name]))
 				}
 			}
-			d := newDownloader(t, keyLogin(srv.Endpoint))
+			d := newDownloader(t, byKey(srv.Endpoint))
 			d.pass(func(o *pass.Options) { o.AfterCopy.Remove = true })
 			wantFiles(t, d.dir, want)
 			wantFiles(t, srv.Root, nil)
@@ -104,7 +104,7 @@ func TestReusedHandleOfAFile(t *testing.T) {
 	})
 	e := put(t, srv.Endpoint, "large.bin", noise(4<<20))
 	other := put(t, srv.Endpoint, "other.csv", noise(10))
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	failed := make(chan error, 1)
 	go func() {
 		_, err := s.Fetch(t.Context(), e, 0, &memory{})

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
@@ -21,7 +22,7 @@ import (
 // what a Source and a Destination have in common. Once the connection is lost it
 // stays so.
 type session struct {
-	conn    *Connection
+	conn    *sshclient.Connection
 	cfg     Config
 	limits  *Limits
 	prefix  string // the root and a slash
@@ -59,11 +60,11 @@ var errTogether = errors.New("the first two channels could not be opened togethe
 // reports the stages up to and with "sftp". A start that fails as more than one channel
 // was opened has another one, on a new connection.
 func openSession(ctx context.Context, cfg Config, observe status.Observer, start func(context.Context, *session) error) (*session, error) {
-	cfg = cfg.withDefaults()
+	cfg.Config = cfg.WithDefaults()
 	if cfg.Limits == nil {
 		cfg.Limits = new(Limits)
 	}
-	conn, err := Connect(ctx, cfg, observe)
+	conn, err := sshclient.Dial(ctx, cfg.Config, observe)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 			cfg.Limits.setDataChannels(0)
 		}
 		_ = conn.Close()
-		if conn, err = Connect(ctx, cfg, nil); err == nil {
+		if conn, err = sshclient.Dial(ctx, cfg.Config, nil); err == nil {
 			s, err = startSession(ctx, conn, cfg, start)
 		}
 	}
@@ -97,7 +98,7 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 	return s, nil
 }
 
-func startSession(ctx context.Context, conn *Connection, cfg Config, start func(context.Context, *session) error) (*session, error) {
+func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, start func(context.Context, *session) error) (*session, error) {
 	limits := cfg.Limits
 	life, end := context.WithCancel(context.Background())
 	s := &session{
@@ -125,7 +126,7 @@ func (s *session) lookAtRoot(ctx context.Context) error {
 
 // startError gives a failure to start SFTP its word.
 func (s *session) startError(ctx context.Context, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, ErrNoChannel) && s.gone() {
+	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.gone() {
 		return s.conn.Err()
 	}
 	if _, ok := errors.AsType[*status.Error](err); ok {
@@ -141,8 +142,8 @@ func (s *session) startError(ctx context.Context, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		word, err = status.ConnectionTimedOut, fmt.Errorf("no answer for %v", s.cfg.Timeouts.Operation)
 	}
-	e := &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.addr(), Err: err}
-	if errors.Is(err, ErrNoChannel) {
+	e := &status.Error{Word: word, Op: "start SFTP on", Target: s.cfg.Addr(), Err: err}
+	if errors.Is(err, sshclient.ErrNoChannel) {
 		e.Hint = "The login works but the server lets this user open no session: have its administrator allow some (OpenSSH: MaxSessions), or see whether too many are open."
 	}
 	if _, other := errors.AsType[*wire.VersionError](err); other {
@@ -173,19 +174,19 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 			}}, nil
 		}
 	}
-	if !errors.Is(err, ErrNoChannel) && s.gone() {
+	if !errors.Is(err, sshclient.ErrNoChannel) && s.gone() {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
 }
 
 // openSFTP opens a channel to the server, on which names are UTF-8.
-func (s *session) openSFTP(ctx context.Context) (Channel, error) {
-	ch, err := s.conn.OpenSFTP(ctx)
+func (s *session) openSFTP(ctx context.Context) (stream, error) {
+	ch, err := s.conn.OpenSubsystem(ctx, "sftp")
 	if err != nil {
 		return nil, err
 	}
-	return inEncoding(ch, s.cfg.NameEncoding), nil
+	return inEncoding(&opening{subsystem: ch}, s.cfg.NameEncoding), nil
 }
 
 // isOpenSSH reports whether the server says that it is OpenSSH.
@@ -230,7 +231,7 @@ func (s *session) lost(err error) error {
 		cut := s.gone()
 		s.noteLoss(cut)
 		if !cut {
-			s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.addr(), Err: err})
+			s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.Addr(), Err: err})
 		}
 	})
 	return s.conn.Err()
@@ -251,7 +252,7 @@ func (s *session) noteLoss(cut bool) {
 	switch {
 	case !cut && died:
 		s.limits.diedWith(n)
-	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), errClosed):
+	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), sshclient.ErrClosed):
 		s.limits.lostWith(n)
 	}
 }
@@ -275,7 +276,7 @@ func (s *session) watch(life context.Context) {
 				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
 					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
 				}
-				s.conn.Abort(s.conn.silent("no answer to " + u.What))
+				s.conn.Abort(s.conn.Unanswered("no answer to " + u.What))
 			}
 		}
 	}

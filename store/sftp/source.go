@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -117,7 +118,7 @@ func (s *Source) startTogether(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return s.startError(ctx, first.err)
-	case second.err == nil && errors.Is(first.err, ErrNoChannel):
+	case second.err == nil && errors.Is(first.err, sshclient.ErrNoChannel):
 		s.setControl(second.l)
 		s.pool.settle(ctx, first)
 		return nil

@@ -147,7 +147,7 @@ func TestSource(t *testing.T) {
 			want[name] = noise(n)
 			put(t, e, name, want[name])
 		}
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		if err := s.Probe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func fetchAll(t *testing.T, s *Source, e filesync.Entry, content []byte) {
 
 func TestErrorsOfOneFile(t *testing.T) {
 	onServers(t, func(t *testing.T, e sftptest.Endpoint) {
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		put(t, e, "there.csv", []byte("abc"))
 		_, err := s.Fetch(t.Context(), filesync.Entry{Name: "a/b.csv", Size: 3}, 0, &memory{})
 		if !errors.Is(err, os.ErrNotExist) || err.Error() != "read a/b.csv: no such file" {
@@ -248,7 +248,7 @@ func TestProbe(t *testing.T) {
 		{ssh.Endpoint, "/gone", status.SourceDirectoryNotFound},
 		{ssh.Endpoint, "/file", status.SourceDirectoryNotFound},
 	} {
-		cfg := keyLogin(test.e)
+		cfg := byKey(test.e)
 		cfg.Root += test.dir
 		s := openSource(t, cfg)
 		if err := s.Probe(t.Context()); status.Of(err) != test.want {
@@ -261,7 +261,7 @@ func TestStageSFTP(t *testing.T) {
 	var stages []status.Stage
 	observe := func(s status.Stage) { stages = append(stages, s) }
 	srv := faulty(t, sftptest.Faults{MaxChannels: 1})
-	s, err := Open(t.Context(), keyLogin(srv.Endpoint), observe)
+	s, err := Open(t.Context(), byKey(srv.Endpoint), observe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestStageSFTP(t *testing.T) {
 	} {
 		srv.Set(func(now *sftptest.Faults) { *now = f })
 		stages = nil
-		_, err = Open(t.Context(), keyLogin(srv.Endpoint), observe)
+		_, err = Open(t.Context(), byKey(srv.Endpoint), observe)
 		last = stages[len(stages)-1]
 		if last.Stage != status.StageSFTP || last.OK || status.Of(err) != map[string]status.Word{
 			"refused": status.SFTPUnavailable, "dying": status.ConnectionLost,
@@ -290,7 +290,7 @@ func TestStageSFTP(t *testing.T) {
 // in to again, and gets them one after the other from then on.
 func TestStartsInTurn(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{DieAtChannel: 2, Deaths: 1})
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	allOf(t, openSource(t, cfg), "")
 	if !cfg.Limits.oneByOne.Load() {
@@ -298,7 +298,7 @@ func TestStartsInTurn(t *testing.T) {
 	}
 	// One that does so again gets one channel only.
 	srv = faulty(t, sftptest.Faults{DieAtChannel: 2})
-	cfg = keyLogin(srv.Endpoint)
+	cfg = byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	allOf(t, openSource(t, cfg), "")
 	if n, known := cfg.Limits.dataChannels(); !known || n != 0 {
@@ -307,7 +307,7 @@ func TestStartsInTurn(t *testing.T) {
 	// Of two that ask for the only channel either may get it.
 	srv = faulty(t, sftptest.Faults{MaxChannels: 1})
 	for range 20 {
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		if s.control == nil || s.pool.lanes[0].wire() != s.control.wirePort {
 			t.Fatal("the only channel is not the one for control")
 		}
@@ -322,7 +322,7 @@ func TestNoSFTPServer(t *testing.T) {
 		"echo This account.": status.SFTPUnavailable,
 		"sleep 60":           status.ConnectionTimedOut,
 	} {
-		cfg := keyLogin(sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Subsystem: command}).Endpoint)
+		cfg := byKey(sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{Subsystem: command}).Endpoint)
 		cfg.Timeouts.Operation = 2 * time.Second
 		if _, err := Open(t.Context(), cfg, nil); status.Of(err) != want {
 			t.Errorf("%s: %v, not %s", command, err, want)
@@ -343,7 +343,7 @@ func TestLost(t *testing.T) {
 			srv := faulty(t, f)
 			content := noise(20 << 20)
 			e := put(t, srv.Endpoint, "large.bin", content)
-			cfg := keyLogin(srv.Endpoint)
+			cfg := byKey(srv.Endpoint)
 			cfg.Timeouts.Operation = time.Second
 			s := openSource(t, cfg)
 			start := time.Now()
@@ -380,7 +380,7 @@ func TestCancelled(t *testing.T) {
 	for _, channels := range []int{0, 1} {
 		srv := faulty(t, sftptest.Faults{MaxChannels: channels})
 		e := put(t, srv.Endpoint, "a.bin", noise(1<<20))
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		srv.Freeze()
 		defer srv.Thaw()
 		for name, call := range map[string]func(context.Context) error{
@@ -413,7 +413,7 @@ func TestManyFilesAtOnce(t *testing.T) {
 		for i := range 300 {
 			entries = append(entries, put(t, e, fmt.Sprintf("d%d/f%d", i%10, i), noise(i*50)))
 		}
-		s := openSource(t, keyLogin(e))
+		s := openSource(t, byKey(e))
 		var wg sync.WaitGroup
 		for chunk := range slices.Chunk(entries, len(entries)/32+1) {
 			wg.Go(func() {

@@ -26,7 +26,7 @@ func benchUpload(b *testing.B, oneWay time.Duration) (*Destination, sftptest.End
 	if oneWay > 0 {
 		e = e.Via(b, sftptest.StartRelay(b, e.Addr, oneWay).Addr)
 	}
-	return openDestination(b, keyLogin(e)), e
+	return openDestination(b, byKey(e)), e
 }
 
 // sftpPut has OpenSSH's client do a batch of commands.

@@ -30,7 +30,7 @@ type uploading struct {
 // uploadTo opens a Destination on a server, for a parallel test.
 func uploadTo(t *testing.T, e sftptest.Endpoint, change func(c *Config)) *uploading {
 	t.Helper()
-	cfg := keyLogin(e)
+	cfg := byKey(e)
 	if change != nil {
 		change(&cfg)
 	}

@@ -209,7 +209,7 @@ func TestUploadCutAnywhere(t *testing.T) {
 			e := test.start(t)
 			r := sftptest.StartRelay(t, e.Addr, time.Millisecond)
 			c := &cutRun{
-				T: t, cfg: keyLogin(e.Via(t, r.Addr)), root: e.Root, data: map[string][]byte{}, done: map[string]bool{},
+				T: t, cfg: byKey(e.Via(t, r.Addr)), root: e.Root, data: map[string][]byte{}, done: map[string]bool{},
 				kept: map[string]filesync.Checkpoint{}, inDoubt: map[string]filesync.Checkpoint{}, finished: map[string]filesync.Entry{},
 			}
 			c.cfg.Owner = "0badcafe"

@@ -28,7 +28,7 @@ func listedAs(t *testing.T, f sftptest.Faults) (*Source, *sftptest.Faulty, files
 	if err := os.Chtimes(filepath.Join(srv.Root, "d/f.csv"), old, old); err != nil {
 		t.Fatal(err)
 	}
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	entries := allOf(t, s, "d")
 	e, ok := entries["d/f.csv"]
 	if !ok {
@@ -186,7 +186,7 @@ func TestFilesThatAreHandedOutOnce(t *testing.T) {
 				}
 				f.OnRead = func(p string, _ int64) { _ = os.Remove(p) }
 			})
-			s := openSource(t, keyLogin(srv.Endpoint))
+			s := openSource(t, byKey(srv.Endpoint))
 			var got memory
 			v, err := s.Fetch(t.Context(), e, 0, &got)
 			if err == nil && v != (filesync.Entry{}) || opens.Load() != 1 {
@@ -223,7 +223,7 @@ func TestTypesThatAreNotTold(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(srv.Root, "empty"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			s := openSource(t, keyLogin(srv.Endpoint))
+			s := openSource(t, byKey(srv.Endpoint))
 			for range 2 {
 				var dirs, files []string
 				for _, e := range allOf(t, s, "") {
@@ -249,7 +249,7 @@ func TestRequestsOfASecondLook(t *testing.T) {
 	for i := range files {
 		put(t, srv.Endpoint, fmt.Sprintf("d/f%d", i), []byte("x"))
 	}
-	s := openSource(t, keyLogin(srv.Endpoint))
+	s := openSource(t, byKey(srv.Endpoint))
 	entries := slices.Collect(maps.Values(allOf(t, s, "d")))
 	for _, c := range []struct{ asked, stats int }{{3, 3}, {files, 0}} {
 		srv.ResetCounts()

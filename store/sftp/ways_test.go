@@ -31,7 +31,7 @@ func TestListingsOfAllKinds(t *testing.T) {
 			put(t, srv.Endpoint, "empty/x", nil)
 			want["empty/x"] = ""
 			for _, root := range []string{srv.Root, srv.Root + "/", ""} { // the login leads to Root
-				cfg := keyLogin(srv.Endpoint)
+				cfg := byKey(srv.Endpoint)
 				cfg.Root = root
 				d := newDownloader(t, cfg)
 				d.pass(nil)
@@ -49,7 +49,7 @@ func TestForeignPathInListing(t *testing.T) {
 	srv.Set(func(f *sftptest.Faults) {
 		f.Inject = map[string][]sftptest.Injected{srv.Root + "/in": sftptest.InjectNames(names...)}
 	})
-	got := allOf(t, openSource(t, keyLogin(srv.Endpoint)), "in")
+	got := allOf(t, openSource(t, byKey(srv.Endpoint)), "in")
 	for _, name := range []string{"in/good", "in/y", "in/" + names[0], "in/" + names[1], "in/" + names[2], "in//z"} {
 		if _, there := got[name]; !there {
 			t.Errorf("%q is not listed", name)
@@ -68,7 +68,7 @@ func TestRealpathRefused(t *testing.T) {
 		link(t, srv.Endpoint, "d/f", "l")
 		link(t, srv.Endpoint, "d", "k")
 		link(t, srv.Endpoint, "../..", "out")
-		cfg := keyLogin(srv.Endpoint)
+		cfg := byKey(srv.Endpoint)
 		if root == "" {
 			cfg.Root = ""
 		}
@@ -90,7 +90,7 @@ func TestRealpathRefused(t *testing.T) {
 
 func TestOtherVersionOfSFTP(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{Version: 6})
-	_, err := Open(t.Context(), keyLogin(srv.Endpoint), nil)
+	_, err := Open(t.Context(), byKey(srv.Endpoint), nil)
 	e, ok := errors.AsType[*status.Error](err)
 	if !ok || e.Word != status.SFTPUnavailable || !strings.Contains(fmt.Sprint(err), "speaks SFTP version 6, version 3 was asked for") || !strings.Contains(e.Hint, "version 3") {
 		t.Errorf("%v", err)
@@ -111,7 +111,7 @@ func TestOddAnswersToOpen(t *testing.T) {
 		})
 		bad := put(t, srv.Endpoint, "bad", noise(10))
 		good := put(t, srv.Endpoint, "good", noise(10))
-		s := openSource(t, keyLogin(srv.Endpoint))
+		s := openSource(t, byKey(srv.Endpoint))
 		if _, err := s.Fetch(t.Context(), bad, 0, &memory{}); err == nil || !strings.HasPrefix(err.Error(), "read bad: the server answered: ") {
 			t.Errorf("status %d: %v", st, err)
 		}
@@ -128,7 +128,7 @@ func TestGesftpserver(t *testing.T) {
 			want[name] = text
 		}
 	}
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	cfg.Timeouts.Operation = 15 * time.Second // it may fall silent before it dies
 	d := newDownloader(t, cfg)
 	d.pass(nil)
@@ -141,7 +141,7 @@ func TestSecondChannelIsTheEnd(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{DieAtChannel: 2})
 	data := noise(1000)
 	e := put(t, srv.Endpoint, "f", data)
-	cfg := keyLogin(srv.Endpoint)
+	cfg := byKey(srv.Endpoint)
 	for range 2 {
 		s := openSource(t, cfg)
 		var got memory

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sftpconnector/charset"
+	"sftpconnector/sshclient"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
@@ -23,8 +24,8 @@ func inEncoding(t *testing.T, e sftptest.Endpoint, encoding string) sftp.Config 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sftp.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
-		KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts, Root: e.Root, NameEncoding: names}
+	return sftp.Config{Root: e.Root, NameEncoding: names, Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User,
+		KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}}
 }
 
 func write(t *testing.T, root, name string) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"sftpconnector/sshclient"
 	"sftpconnector/store/local"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
@@ -44,8 +45,8 @@ func links(t *testing.T, root string) int {
 func TestLinkLoopsAreExcluded(t *testing.T) {
 	remote := func(e sftptest.Endpoint) transfer.OpenSource {
 		return func(ctx context.Context) (filesync.Source, error) {
-			return sftp.Open(ctx, sftp.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
-				KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts, Root: e.Root}, nil)
+			return sftp.Open(ctx, sftp.Config{Root: e.Root, Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
+				KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}}, nil)
 		}
 	}
 	for name, start := range map[string]func(t *testing.T) (transfer.OpenSource, string){
