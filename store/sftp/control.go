@@ -11,10 +11,11 @@ import (
 // reading and, where the server takes no other channel, for that as well.
 type control struct {
 	*wirePort
+	conn  *connection
 	meter *meter
 }
 
-func (c *control) lane() *lane { return &lane{port: c.wirePort, meter: c.meter} }
+func (c *control) lane() *lane { return &lane{port: c.wirePort, conn: c.conn, meter: c.meter} }
 
 func (c *control) lstat(ctx context.Context, path string) (attrs, error) {
 	a, err := c.ask(ctx, func(a *wire.Call) { c.session.Lstat(a, path) })

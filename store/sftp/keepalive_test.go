@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/sftp/sftptest"
 )
@@ -15,7 +14,7 @@ import (
 // questions counts what a connection asks, as often as it may.
 type questions struct {
 	t     *testing.T
-	conn  *sshclient.Connection
+	conn  *connection
 	asked chan struct{}
 }
 
@@ -121,7 +120,7 @@ func TestFrozenPeerIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	c := src.conn
+	c := src.conn.Connection
 	ch, err := c.OpenSubsystem(t.Context(), "sftp")
 	if err != nil {
 		t.Fatal(err)

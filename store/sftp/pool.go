@@ -16,9 +16,10 @@ const (
 	crowded = 40
 )
 
-// lane is a port and how much it is used.
+// lane is a port, the connection that it is on, and how much it is used.
 type lane struct {
 	port
+	conn  *connection
 	meter *meter
 	uses  int
 }

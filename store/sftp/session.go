@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +16,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// session is a directory on a server, the connection to that and its channels:
+// session is a directory on a server, the connection to it, and the channels:
 // what a Source and a Destination have in common. Once the connection is lost it
 // stays so.
 type session struct {
-	conn    *sshclient.Connection
+	conn    *connection
 	cfg     Config
 	limits  *Limits
 	prefix  string // the root and a slash
@@ -40,7 +38,6 @@ type session struct {
 	maxEntries int          // in one directory
 	untyped    atomic.Int64 // bytes of items that are kept to be tried by OPENDIR
 	copies     copies
-	loss       sync.Once       // notes what the end of the connection tells of the server
 	life       context.Context // ends with the session
 	end        context.CancelFunc
 }
@@ -102,7 +99,7 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 	limits := cfg.Limits
 	life, end := context.WithCancel(context.Background())
 	s := &session{
-		conn: conn, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
+		conn: &connection{Connection: conn, encoding: cfg.NameEncoding}, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
 		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
 		gathering: make(chan struct{}, 1),
 	}
@@ -115,7 +112,7 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 		return nil, err
 	}
 	conn.KeepAlive(s.lookAtRoot)
-	go s.watch(life)
+	go s.watch(life, s.conn)
 	return s, nil
 }
 
@@ -126,7 +123,7 @@ func (s *session) lookAtRoot(ctx context.Context) error {
 
 // startError gives a failure to start SFTP its word.
 func (s *session) startError(ctx context.Context, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.gone() {
+	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.conn.gone() {
 		return s.conn.Err()
 	}
 	if _, ok := errors.AsType[*status.Error](err); ok {
@@ -156,7 +153,8 @@ func (s *session) startError(ctx context.Context, err error) error {
 func (s *session) dialLane(ctx context.Context) (*lane, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
 	defer cancel()
-	ch, err := s.openSFTP(ctx)
+	conn := s.conn
+	ch, err := conn.openSFTP(ctx)
 	if err == nil {
 		m := newMeter(ch)
 		var session *wire.Session
@@ -167,119 +165,17 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 			if s.cfg.NameEncoding != nil {
 				session.GrowNames(namesGrow)
 			}
-			go s.outlive(session)
-			return &lane{meter: m, port: &wirePort{
+			go s.outlive(conn, session)
+			return &lane{conn: conn, meter: m, port: &wirePort{
 				session: session, limits: s.limits, buffers: s.buffers,
-				ordered: s.isOpenSSH() && hasOpenSSH(session.Extensions()),
+				ordered: conn.isOpenSSH() && hasOpenSSH(session.Extensions()),
 			}}, nil
 		}
 	}
-	if !errors.Is(err, sshclient.ErrNoChannel) && s.gone() {
+	if !errors.Is(err, sshclient.ErrNoChannel) && conn.gone() {
 		return nil, fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return nil, err
-}
-
-// openSFTP opens a channel to the server, on which names are UTF-8.
-func (s *session) openSFTP(ctx context.Context) (stream, error) {
-	ch, err := s.conn.OpenSubsystem(ctx, "sftp")
-	if err != nil {
-		return nil, err
-	}
-	return inEncoding(&opening{subsystem: ch}, s.cfg.NameEncoding), nil
-}
-
-// isOpenSSH reports whether the server says that it is OpenSSH.
-func (s *session) isOpenSSH() bool {
-	return strings.HasPrefix(s.conn.ServerVersion(), "SSH-2.0-OpenSSH")
-}
-
-// hasOpenSSH reports whether the extensions are those of OpenSSH's sftp-server: its
-// sshd may well run another one.
-func hasOpenSSH(extensions map[string]string) bool {
-	for name := range extensions {
-		if strings.HasSuffix(name, "@openssh.com") {
-			return true
-		}
-	}
-	return false
-}
-
-// gone reports whether the connection is. Its channels end before it is known
-// why, so that a failure on one waits a moment for the answer.
-func (s *session) gone() bool {
-	select {
-	case <-s.conn.Done():
-		return true
-	case <-time.After(250 * time.Millisecond):
-		return false
-	}
-}
-
-// outlive ends the connection when a session on it ends: what a server cuts
-// once is not to be relied on.
-func (s *session) outlive(session *wire.Session) {
-	<-session.Done()
-	_ = s.lost(session.Err())
-}
-
-// lost gives the reason why the connection is gone, which it is after that. Nobody
-// learns of a loss before that is noted which it tells of the server: whoever does
-// may dial again at once.
-func (s *session) lost(err error) error {
-	s.loss.Do(func() {
-		cut := s.gone()
-		s.noteLoss(cut)
-		if !cut {
-			s.conn.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.Addr(), Err: err})
-		}
-	})
-	return s.conn.Err()
-}
-
-// noteLoss notes how many handles were open on a channel that ended, alone or with the
-// whole connection: a server may have died of their number.
-func (s *session) noteLoss(cut bool) {
-	n, died := 0, false
-	for _, l := range s.pool.all() {
-		session := l.wire().session
-		if session.Err() == nil {
-			continue
-		}
-		n = max(n, handlesOf(session))
-		died = died || errors.Is(session.Err(), io.ErrUnexpectedEOF)
-	}
-	switch {
-	case !cut && died:
-		s.limits.diedWith(n)
-	case cut && n >= manyHandles && !errors.Is(s.conn.Err(), sshclient.ErrClosed):
-		s.limits.lostWith(n)
-	}
-}
-
-// watch ends the connection when the server leaves questions unanswered.
-func (s *session) watch(life context.Context) {
-	limit := s.cfg.Timeouts.Operation
-	tick := time.NewTicker(max(limit/8, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-s.conn.Done():
-			s.end()
-			return
-		case <-life.Done():
-			return
-		}
-		for _, l := range append(s.pool.all(), s.beside...) {
-			if u, ok := l.unanswered(); ok && l.meter.stalled(u, limit) {
-				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
-					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
-				}
-				s.conn.Abort(s.conn.Unanswered("no answer to " + u.What))
-			}
-		}
-	}
 }
 
 // Close ends the connection. It does not wait for the server.

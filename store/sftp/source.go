@@ -178,7 +178,9 @@ func (s *Source) startControl(ctx context.Context) error {
 	return nil
 }
 
-func (s *Source) setControl(l *lane) { s.control = &control{wirePort: l.wire(), meter: l.meter} }
+func (s *Source) setControl(l *lane) {
+	s.control = &control{wirePort: l.wire(), conn: l.conn, meter: l.meter}
+}
 
 // Probe opens the root directory and reads the beginning of it. The error is a
 // *status.Error: SourceDirectoryNotFound, PermissionDenied, or one of the connection.
