@@ -63,7 +63,6 @@ const (
 // names. Those of files that were written in place come last: what was recorded
 // of them is in the other ones.
 func (p *Pass) recoverIntents(ctx context.Context) error {
-	p.shared.notDurable.clear()
 	intents, err := p.ledger.Intents(ctx)
 	if err != nil {
 		return err
@@ -128,7 +127,7 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 		}
 	}
 	var durable []Delivery
-	keep := false
+	var notDurable []unsettled
 	for i, err := range p.dst.Persist(ctx, stand) {
 		switch {
 		case unavailable(err):
@@ -139,11 +138,11 @@ func (p *Pass) recoverIntent(ctx context.Context, id int64, batch []Delivery) er
 			// Without an intent the next version of the file would find a copy that
 			// nobody knows of.
 			p.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
-			p.shared.notDurable.add(published[i].Source, err)
-			keep = true
+			notDurable = append(notDurable, unsettled{published[i].Source, err})
 		}
 	}
-	if keep {
+	p.shared.notDurable.replace(batch, notDurable)
+	if len(notDurable) > 0 {
 		id = 0 // the intent stays
 	}
 	if _, err = p.ledger.Commit(ctx, id, durable); err != nil {

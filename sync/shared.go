@@ -110,19 +110,20 @@ type unsettled struct {
 	err    error
 }
 
-func (n *notDurable) add(e Entry, err error) {
+// replace notes which files of a recovered batch are such files now, in place of what was
+// known of them. Those of other batches stay: their own pass is under way.
+func (n *notDurable) replace(batch []Delivery, now []unsettled) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.by == nil {
-		n.by = map[string]unsettled{}
+	for _, d := range batch {
+		delete(n.by, d.Source.Name)
 	}
-	n.by[e.Name] = unsettled{e, err}
-}
-
-func (n *notDurable) clear() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.by = nil
+	for _, u := range now {
+		if n.by == nil {
+			n.by = map[string]unsettled{}
+		}
+		n.by[u.source.Name] = u
+	}
 }
 
 // why gives why the copy of this version is not durable; nil if it is none of them.
