@@ -116,6 +116,11 @@ type found struct {
 	state filesync.State
 }
 
+// there reports whether the file is at the destination.
+func (f found) there() bool {
+	return f.state == filesync.StateDelivered || f.state == filesync.StatePresent
+}
+
 // decided is told of each decision; the last about a file counts.
 func (c *collector) decided(d filesync.Decision) {
 	if !c.asked(d.Entry) {
@@ -162,10 +167,11 @@ func (c *collector) report(p PassReport, err error) RequestReport {
 	defer c.mu.Unlock()
 	r := RequestReport{Status: p.Status}
 	for _, f := range c.found {
-		switch f.state {
-		case filesync.StateDelivered, filesync.StatePresent:
+		if f.there() {
 			r.There = append(r.There, f.RequestedFile)
 			continue
+		}
+		switch f.state {
 		case filesync.StateWaiting:
 			r.Waiting = append(r.Waiting, f.RequestedFile)
 			continue
@@ -175,9 +181,14 @@ func (c *collector) report(p PassReport, err error) RequestReport {
 		r.Failed = append(r.Failed, f.RequestedFile)
 	}
 	for _, x := range p.Result.Failures {
-		if x.Unlisted {
-			r.Failed = append(r.Failed, RequestedFile{Source: filesync.Entry{Name: x.Name}, Reason: x.Error})
+		if !x.Unlisted {
+			continue
 		}
+		reason := x.Error
+		if f, known := c.found[x.Name]; known && f.there() {
+			reason = "a version of it is there; what the source has now is not known: " + reason
+		}
+		r.Failed = append(r.Failed, RequestedFile{Source: filesync.Entry{Name: x.Name}, Reason: reason})
 	}
 	if p.Result.Incomplete && len(r.Failed) == 0 { // there were too many failures to name this one
 		r.Failed = append(r.Failed, RequestedFile{Reason: "a directory could not be read"})

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -126,4 +127,29 @@ func TestRequestsEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A request whose pass ran twice may have copied a file, and then found something by its
+// name that it could not read: both are said, in words that do not contradict each other.
+func TestReportOfFileThatChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	filter, err := filesync.NewFilter(filesync.FilterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &collector{sel: all(t), filter: filter, found: map[string]found{}}
+	for _, name := range []string{"a", "b"} {
+		c.delivered(filesync.Delivered{Delivery: filesync.Delivery{Source: filesync.Entry{Name: name}, Target: filesync.Entry{Name: name}}})
+	}
+	r := c.report(PassReport{Result: filesync.Result{Incomplete: true, Failures: []filesync.FileFailure{
+		{Name: "a", Error: "no size", Unlisted: true}, {Name: "c", Error: "no size", Unlisted: true},
+	}}}, nil)
+	var got []string
+	for _, f := range slices.Concat(r.There, r.Failed) {
+		got = append(got, f.Source.Name+": "+f.Reason)
+	}
+	want := []string{"a: ", "b: ", "a: a version of it is there; what the source has now is not known: no size", "c: no size"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }

@@ -136,6 +136,7 @@ func (o options) runSeeds(ctx context.Context, out io.Writer, dir string) error 
 	s.print(out)
 	if o.shrink && o.keep != "" {
 		for _, seed := range slices.Sorted(maps.Keys(s.Bad)) {
+			fmt.Fprintf(out, "seed %d: looking for the smallest schedule that still fails\n", seed)
 			small := o.smallest(ctx, dir, schedule.Draw(seed))
 			errs = append(errs, small.Save(filepath.Join(o.keep, fmt.Sprintf("seed%d", seed), "small.json")))
 		}

@@ -124,6 +124,14 @@ func TestCheck(t *testing.T) {
 			f.Seen = append(f.Seen, Sight{"grown", sum("the second"), at(18)})
 			f.Posted = append(f.Posted, Delivery{5, "grown", "grown", 10})
 		}, "no original is lost"},
+		{"a reply says of a file that it is there, and that it is not", func(f *Facts) {
+			f.Requests[0].Reply.Success, f.Requests[0].Posted[0].Success = false, false
+			f.Requests[0].Reply.Failed = []Problem{{Name: "a/x", Reason: "read: failure"}}
+		}, "requests are answered"},
+		{"a reply says that something else has come by the name of a file", func(f *Facts) {
+			f.Requests[0].Reply.Success, f.Requests[0].Posted[0].Success = false, false
+			f.Requests[0].Reply.Failed = []Problem{{Name: "a/x", Reason: "a version of it is there; what the source has now is not known: no size"}}
+		}, ""},
 		{"an original was removed that should be left", func(f *Facts) { f.Versions[2].TakenBy = Product }, "no original is lost"},
 		{"an original was removed after its delivery", func(f *Facts) {
 			f.Connector.AfterCopy = "delete"

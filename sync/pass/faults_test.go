@@ -232,3 +232,28 @@ func TestNameThatCannotBeMadeDurable(t *testing.T) {
 	b.at(b.dir, nil)
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
 }
+
+// A pass that begins anew beside another one does not forget which copies of the other
+// cannot be made durable: neither of them copies such a file again.
+func TestNotDurableBesideAnotherPass(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "x", old)
+	b.at(b.dir, func(d filesync.Destination, batch []filesync.Publication) []error {
+		d.Publish(t.Context(), batch)
+		return slices.Repeat([]error{&status.Error{Word: status.DestinationUnavailable, Op: "publish", Err: errors.New("gone")}}, len(batch))
+	})
+	b.want(b.pass(filesync.Automatic), filesync.Failed, "")
+	b.at(b.dir, nil).persistError = errors.New("sync a: permission denied")
+	listed := false
+	b.src.OnList = func(string) error {
+		if !listed { // by the first pass, which has recovered
+			listed = true
+			b.want(b.pass(filesync.Apply, func(o *pass.Options) { o.Rerun = true }), filesync.Partial, "failed=1")
+		}
+		return nil
+	}
+	b.want(b.pass(filesync.Automatic), filesync.Partial, "failed=1")
+	if n := b.src.Fetches(); n != 1 {
+		t.Errorf("it was read %d times", n)
+	}
+}
