@@ -3,7 +3,37 @@
 // but the standard library.
 package interapp
 
-import "time"
+import (
+	"strings"
+	"time"
+)
+
+// spaceConnectors is what the names of connectors that import Spaces begin with.
+// The configuration lets no other connector have such a name.
+const spaceConnectors = "spaces/"
+
+// SpaceConnector gives the name of the connector that imports the Space.
+func SpaceConnector(space string) string { return spaceConnectors + space }
+
+// SpaceOf gives the Space that the named connector imports, or "" for a
+// connector of the configuration.
+func SpaceOf(connector string) string {
+	space, ok := strings.CutPrefix(connector, spaceConnectors)
+	if !ok {
+		return ""
+	}
+	return space
+}
+
+// TimeOrNull gives t in UTC as messages carry it: nil, which is null in JSON, for
+// the zero time.
+func TimeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
 
 // Connector is the state of one connector.
 type Connector struct {
@@ -82,6 +112,19 @@ type Counts struct {
 	Unsafe      int64 `json:"unsafe" doc:"Names and links that lead out of the directory"`
 	Unverified  int64 `json:"unverified" doc:"Of the copied ones: the server did not confirm that what was read is what it listed; their originals are left alone"`
 	Bytes       int64 `json:"bytes" doc:"Bytes of the copied files"`
+}
+
+// Clean reports whether nothing went wrong with any file.
+func (c Counts) Clean() bool {
+	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
+}
+
+// Fruitless reports whether there are files of which none was delivered by this
+// pass or before it. irregular is how many of the files seen are pipes, devices
+// or sockets, which nobody can read.
+func (c Counts) Fruitless(irregular int64) bool {
+	bad := !c.Clean() || c.Seen > 0 && c.Seen == irregular
+	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
 }
 
 // FileFailure is a file, or a directory, that a pass could not do.

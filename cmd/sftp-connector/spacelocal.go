@@ -15,7 +15,6 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/durable"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
 	"sftpconnector/space/inbox"
@@ -65,17 +64,18 @@ func (l *localSpaces) space(id string, m ledger.Remembered) (interapp.Space, err
 	if err != nil {
 		return interapp.Space{}, err
 	}
-	name := space.ConnectorName(id)
+	name := interapp.SpaceConnector(id)
 	r := connector.Report{Name: name, Config: space.Connectors(l.cfg)[name], Health: connector.Health{Status: status.NotChecked}}
 	if m.Last != nil && m.Last.Status != "" {
 		r.Health = connector.Health{Status: m.Last.Status, Since: m.Last.Finished, Hint: m.Last.Status.Hint(), Error: m.Last.Error}
 	}
-	s := convert.FromSpace(space.Status{
+	state := space.Status{
 		ID: id, Credentials: list,
 		MaximumFileSize: int64(cmp.Or(own.MaximumFileSize, server.MaximumFileSize)), Quota: int64(cmp.Or(own.InboxQuota, server.InboxQuota)),
-	}, r)
+	}
+	s := state.Message(r)
 	if m.Last != nil {
-		last := convert.FromLedgerPass(name, *m.Last)
+		last := m.Last.Message(name)
 		s.LastImport = &last
 	}
 	s.PublicHost, s.PublicPort = space.PublicAddress(server, server.Listen)
@@ -90,7 +90,7 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 	}
 	err = l.alone(ctx, func(memories map[string]ledger.Remembered) error {
 		for i, one := range all {
-			if all[i], err = l.space(one.ID, memories[space.ConnectorName(one.ID)]); err != nil {
+			if all[i], err = l.space(one.ID, memories[interapp.SpaceConnector(one.ID)]); err != nil {
 				return err
 			}
 			files, room, err := l.inbox(one.ID)
@@ -116,13 +116,13 @@ func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.File
 		if err != nil {
 			return err
 		}
-		page.Inbox, page.More = convert.FromInbox(files, q.State, q.Name, q.Limit)
+		page.Inbox, page.More = inbox.Messages(files, q.State, q.Name, q.Limit)
 		var kept []ledger.File
-		kept, page.Cursor, err = memories[space.ConnectorName(id)].Files(ctx, ledger.Query{
+		kept, page.Cursor, err = memories[interapp.SpaceConnector(id)].Files(ctx, ledger.Query{
 			State: filesync.State(q.State), Name: q.Name, Cursor: q.Cursor, Limit: q.Limit,
 		})
 		for _, f := range kept {
-			page.Files = append(page.Files, convert.FromFile(f))
+			page.Files = append(page.Files, f.Message())
 		}
 		return err
 	})
@@ -131,7 +131,7 @@ func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.File
 
 // RetrySpace implements spaceAccess.
 func (l *localSpaces) RetrySpace(ctx context.Context, id string, names []string) (interapp.RetryReply, error) {
-	reply := interapp.RetryReply{Connector: space.ConnectorName(id)}
+	reply := interapp.RetryReply{Connector: interapp.SpaceConnector(id)}
 	err := l.alone(ctx, func(memories map[string]ledger.Remembered) (err error) {
 		reply.Released, err = memories[reply.Connector].Retry(ctx, names)
 		return err
@@ -147,7 +147,7 @@ func (l *localSpaces) CreateCredentials(ctx context.Context, id string) (interap
 	}
 	login := space.Login{Created: made}
 	login.Host, login.Port = space.PublicAddress(l.cfg.SpaceServer, l.cfg.SpaceServer.Listen)
-	return convert.FromLogin(login), nil
+	return login.Message(), nil
 }
 
 // RevokeCredentials implements spaceAccess. There are no sessions to cut.
@@ -156,7 +156,7 @@ func (l *localSpaces) RevokeCredentials(ctx context.Context, id, credential stri
 	if credential == "" && errors.Is(err, credentials.ErrNotFound) {
 		err = nil
 	}
-	return interapp.RevokedCredentials{Space: id, Revoked: convert.FromCredentials(gone)}, err
+	return interapp.RevokedCredentials{Space: id, Revoked: credentials.Messages(gone)}, err
 }
 
 // alone does something with what the ledger remembers of the imports, while no
@@ -174,7 +174,7 @@ func (l *localSpaces) alone(ctx context.Context, do func(map[string]ledger.Remem
 	defer book.Close()
 	var names []string
 	for id := range l.cfg.Spaces {
-		names = append(names, space.ConnectorName(id))
+		names = append(names, interapp.SpaceConnector(id))
 	}
 	memories, err := book.Connectors(ctx, names)
 	if err != nil {
