@@ -6,25 +6,17 @@ import (
 	"strings"
 	"time"
 
+	"sftpconnector/interapp"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 )
 
-// CheckReport is the outcome of a staged check.
-type CheckReport struct {
-	Connector string
-	Status    status.Word
-	Hint      string
-	Error     string
-	Stages    []status.Stage
-}
-
 // Check tries the connection stage by stage, up to the first that fails, and
 // sets the Connection Status. It copies nothing.
-func (e *Element) Check(ctx context.Context) CheckReport {
+func (e *Element) Check(ctx context.Context) interapp.Check {
 	e.health.checking()
-	var stages []status.Stage
+	stages := []status.Stage{}
 	observe := func(s status.Stage) { stages = append(stages, s) }
 	check := e.checkDownload
 	if e.cfg.Uploads() {
@@ -36,11 +28,12 @@ func (e *Element) Check(ctx context.Context) CheckReport {
 	} else {
 		e.health.checked(err)
 	}
-	r := CheckReport{Connector: e.cfg.Name, Status: status.Of(err), Stages: stages}
+	word := status.Of(err)
+	r := interapp.Check{Connector: e.cfg.Name, ConnectionStatus: string(word), Stages: stages}
 	if err != nil {
 		r.Error, r.Hint = err.Error(), status.HintOf(err)
 		e.mu.Lock()
-		e.totals.Errors[r.Status]++
+		e.totals.Errors[word]++
 		e.mu.Unlock()
 	} else {
 		// The logins work again: automatic passes need not be held back.

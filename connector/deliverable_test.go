@@ -42,7 +42,7 @@ func TestNothingDeliverable(t *testing.T) {
 				}
 			}
 			since := r.el.Report().Health.Since
-			if c := r.el.Check(t.Context()); c.Status != status.ConnectionValid {
+			if c := r.el.Check(t.Context()); c.ConnectionStatus != string(status.ConnectionValid) {
 				t.Errorf("the check says %+v", c)
 			}
 			if h := r.el.Report().Health; h.Status != status.NothingDeliverable || !h.Since.Equal(since) {

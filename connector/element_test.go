@@ -199,12 +199,12 @@ func TestCheckLiftsTheHold(t *testing.T) {
 		w.answer(func() error { return &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
 		e := w.start(w.connectorNamed("a", "10s"))
 		w.pass(time.Hour)
-		if r := e.Check(t.Context()); r.Status != status.AuthenticationFailed || r.Hint == "" || e.Report().Held.IsZero() {
+		if r := e.Check(t.Context()); r.ConnectionStatus != string(status.AuthenticationFailed) || r.Hint == "" || e.Report().Held.IsZero() {
 			t.Errorf("%+v, held %v", r, e.Report().Held)
 		}
 		w.answer(nil)
 		r := e.Check(t.Context())
-		if r.Status != status.ConnectionValid || r.Error != "" || !e.Report().Held.IsZero() {
+		if r.ConnectionStatus != string(status.ConnectionValid) || r.Error != "" || !e.Report().Held.IsZero() {
 			t.Errorf("%+v, held %v", r, e.Report().Held)
 		}
 		var stages []string
@@ -505,7 +505,7 @@ func TestDestinationThatIsGone(t *testing.T) {
 		if len(w.logins()) != 0 {
 			t.Error("the server was bothered")
 		}
-		if r := e.Check(t.Context()); r.Status != status.DestinationUnavailable || len(r.Stages) != 2 || r.Stages[1].OK {
+		if r := e.Check(t.Context()); r.ConnectionStatus != string(status.DestinationUnavailable) || len(r.Stages) != 2 || r.Stages[1].OK {
 			t.Errorf("%+v", r)
 		}
 		os.Mkdir(filepath.Dir(c.Files.DestinationDirectoryPath), 0o777)

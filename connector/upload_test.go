@@ -322,8 +322,8 @@ func TestUploadStatus(t *testing.T) {
 	check := func(word status.Word, last string) {
 		t.Helper()
 		c := u.el.Check(t.Context())
-		if n := len(c.Stages); c.Status != word || n == 0 || c.Stages[n-1].Stage != last || c.Stages[n-1].OK != (word == status.ConnectionValid) {
-			t.Errorf("%s, want %s at %s: %+v", c.Status, word, last, c.Stages)
+		if n := len(c.Stages); c.ConnectionStatus != string(word) || n == 0 || c.Stages[n-1].Stage != last || c.Stages[n-1].OK != (word == status.ConnectionValid) {
+			t.Errorf("%s, want %s at %s: %+v", c.ConnectionStatus, word, last, c.Stages)
 		}
 		if p := u.apply(); (word != status.ConnectionValid) != (p.Result.Outcome == filesync.Failed) || p.Status != word {
 			t.Errorf("Apply: %s %s (%v), want %s", p.Result.Outcome, p.Status, p.Result.Err, word)

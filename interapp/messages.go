@@ -3,7 +3,37 @@
 // but the standard library.
 package interapp
 
-import "time"
+import (
+	"strings"
+	"time"
+)
+
+// spaceConnectors is what the names of connectors that import Spaces begin with.
+// The configuration lets no other connector have such a name.
+const spaceConnectors = "spaces/"
+
+// SpaceConnector gives the name of the connector that imports the Space.
+func SpaceConnector(space string) string { return spaceConnectors + space }
+
+// SpaceOf gives the Space that the named connector imports, or "" for a
+// connector of the configuration.
+func SpaceOf(connector string) string {
+	space, ok := strings.CutPrefix(connector, spaceConnectors)
+	if !ok {
+		return ""
+	}
+	return space
+}
+
+// TimeOrNull gives t in UTC as messages carry it: nil, which is null in JSON, for
+// the zero time.
+func TimeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
 
 // Connector is the state of one connector.
 type Connector struct {

@@ -6,6 +6,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/interapp"
 	filesync "sftpconnector/sync"
 )
 
@@ -16,10 +17,6 @@ const (
 	lastRetry  = time.Minute
 )
 
-// ConnectorName is the name of the element that imports a Space, which no
-// connector of the configuration can have.
-func ConnectorName(id string) string { return "spaces/" + id }
-
 // Connectors are the elements that import the Spaces of a configuration.
 func Connectors(c *config.Config) map[string]*config.Connector {
 	all := map[string]*config.Connector{}
@@ -28,8 +25,8 @@ func Connectors(c *config.Config) map[string]*config.Connector {
 		if s.SameName == config.KeepBoth {
 			conflict = config.FailOnConflict
 		}
-		all[ConnectorName(id)] = &config.Connector{
-			Name: ConnectorName(id), Direction: config.Download, Space: s,
+		all[interapp.SpaceConnector(id)] = &config.Connector{
+			Name: interapp.SpaceConnector(id), Direction: config.Download, Space: s,
 			Files: config.Files{
 				SourceDirectoryPath: "/", DestinationDirectoryPath: s.DestinationDirectoryPath,
 				SystemUsername: s.SystemUsername, SystemPassword: s.SystemPassword,
@@ -86,7 +83,7 @@ func importing(ctx context.Context, one *space, set *connector.Set) {
 		case <-retry.C:
 		}
 		retry.Stop()
-		switch importNow(ctx, set, ConnectorName(one.id)) {
+		switch importNow(ctx, set, interapp.SpaceConnector(one.id)) {
 		case never:
 			wait = firstRetry
 		case soon:

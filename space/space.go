@@ -25,6 +25,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/interapp"
 	"sftpconnector/space/credentials"
 	"sftpconnector/space/spool"
 	"sftpconnector/space/sshd"
@@ -202,7 +203,7 @@ func (s *Spaces) openNew(ctx context.Context, c *config.Config) (opened []*space
 }
 
 func (s *Spaces) openSpool(ctx context.Context, one *space) error {
-	index, err := s.ledger.Spool(ctx, ConnectorName(one.id))
+	index, err := s.ledger.Spool(ctx, interapp.SpaceConnector(one.id))
 	if err == nil {
 		one.spool, err = spool.Open(ctx, SpoolOptions(s.dir, one.id, spool.Options{
 			Limits: one.limits, Index: index, OnChange: func() { one.wakeImport() }, Log: s.log.With("space", one.id),

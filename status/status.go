@@ -2,7 +2,8 @@
 // with each, and the error type that carries one from the place where a
 // connection or a pass failed up to the place that reports it.
 //
-// It is a leaf: every other package may import it, and it imports none of them.
+// Every package but interapp may import it. It imports only interapp, for the type
+// of a stage.
 package status
 
 import (
@@ -11,6 +12,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"sftpconnector/interapp"
 )
 
 // Word is a Connection Status as users see it on a page, in a table and in JSON.
@@ -192,12 +195,7 @@ const (
 )
 
 // Stage is one finished step of a check.
-type Stage struct {
-	Stage  string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination" doc:"What was tried"`
-	OK     bool   `json:"ok"`
-	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
-	Detail string `json:"detail" doc:"What was found, or why it failed"`
-}
+type Stage = interapp.Stage
 
 // Observer is told of each stage as it ends. It is called from one goroutine
 // at a time and must not block. A nil Observer hears nothing.
@@ -208,4 +206,12 @@ func (o Observer) Report(s Stage) {
 	if o != nil {
 		o(s)
 	}
+}
+
+// OrNotChecked gives the word, or NotChecked for the empty one.
+func (w Word) OrNotChecked() Word {
+	if w == "" {
+		return NotChecked
+	}
+	return w
 }

@@ -2,6 +2,8 @@ package sync
 
 import (
 	"time"
+
+	"sftpconnector/interapp"
 )
 
 // Mode says what a pass makes sure of.
@@ -63,19 +65,7 @@ const (
 )
 
 // Counts are the files of a pass by what became of them.
-type Counts struct {
-	Seen        int64
-	Copied      int64
-	Present     int64
-	Waiting     int64
-	Excluded    int64
-	Failed      int64
-	Conflict    int64
-	Quarantined int64
-	Unsafe      int64
-	Unverified  int64 // of the copied ones: the source did not confirm what was read
-	Bytes       int64
-}
+type Counts = interapp.Counts
 
 // FileFailure is one file, or directory, that a pass could not do.
 type FileFailure struct {
@@ -89,7 +79,7 @@ type FileFailure struct {
 	Held bool
 }
 
-// maxFailures bounds the failures that a result lists; the counts have them all.
+// MaxFailures bounds the failures that a result lists; the counts have them all.
 const MaxFailures = 1000
 
 // Result is what a pass did. Err says why it failed or was cancelled.
@@ -142,25 +132,5 @@ type Decision struct {
 	Unverified bool
 }
 
-// Progress is a moment of a pass under way.
-type Progress struct {
-	Seen        int64
-	FilesDone   int64
-	FilesFound  int64
-	BytesDone   int64
-	BytesFound  int64
-	ListingDone bool
-	Doing       string
-}
-
-// clean reports whether nothing went wrong with any file.
-func (c Counts) Clean() bool {
-	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
-}
-
-// fruitless reports whether there are files of which none could be delivered, now or
-// before. irregular are those that are no files to be read: pipes, devices, sockets.
-func (c Counts) Fruitless(irregular int64) bool {
-	bad := !c.Clean() || c.Seen > 0 && c.Seen == irregular
-	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
-}
+// Progress is how far a pass under way has come.
+type Progress = interapp.Progress

@@ -19,6 +19,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/durable"
+	"sftpconnector/interapp"
 	"sftpconnector/space"
 	"sftpconnector/store/local"
 	"sftpconnector/sync/ledger"
@@ -92,7 +93,7 @@ func named(cfg *config.Config, names []string) ([]string, error) {
 		return known, nil
 	}
 	for _, name := range names {
-		if id, ok := strings.CutPrefix(name, space.ConnectorName("")); ok && cfg.Spaces[id] != nil {
+		if id, ok := strings.CutPrefix(name, interapp.SpaceConnector("")); ok && cfg.Spaces[id] != nil {
 			return nil, usage("%s imports a Space: see 'sftp-connector space list', 'space files %s' and 'space retry %s'", name, id, id)
 		}
 		if cfg.Connectors[name] == nil {

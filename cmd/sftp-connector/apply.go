@@ -12,7 +12,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	filesync "sftpconnector/sync"
 )
 
@@ -117,7 +116,7 @@ func (h *here) apply(ctx context.Context, name string) (interapp.Pass, error) {
 	defer stop()
 	<-run.Done()
 	p, err := run.Report()
-	return convert.FromPass(name, p), err
+	return p.Message(name), err
 }
 
 func (h *here) progress(_ context.Context, name string) (interapp.Progress, bool) {

@@ -9,7 +9,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	"sftpconnector/status"
 )
 
@@ -89,7 +88,7 @@ func (a *app) checker(ctx context.Context, names []string) (func(context.Context
 		if err != nil {
 			return interapp.Check{}, err
 		}
-		c := convert.FromCheck(e.Check(ctx))
+		c := e.Check(ctx)
 		if c.ConnectionStatus == string(status.ConnectionValid) {
 			a.letGo(ctx, name)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/interapp"
-	"sftpconnector/space"
 	"sftpconnector/status"
 )
 
@@ -37,7 +36,7 @@ func (a *app) checkSpaces(ctx context.Context) ([]interapp.Check, error) {
 
 func checkOfSpace(s interapp.Space) interapp.Check {
 	c := interapp.Check{
-		Connector: space.ConnectorName(s.ID), ConnectionStatus: s.ConnectionStatus, Hint: s.Hint, Error: s.Error,
+		Connector: interapp.SpaceConnector(s.ID), ConnectionStatus: s.ConnectionStatus, Hint: s.Hint, Error: s.Error,
 	}
 	inbox := interapp.Stage{
 		Stage: "inbox", OK: s.Inbox.Full == "",

@@ -18,8 +18,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
-	"sftpconnector/space"
 	filesync "sftpconnector/sync"
 )
 
@@ -170,7 +168,7 @@ func (a *app) demoOnce(ctx context.Context, cfg *config.Config) error {
 		return failed(err)
 	}
 	p, err := run.Wait(ctx)
-	return a.showPasses([]string{demoPull}, []interapp.Pass{convert.FromPass(demoPull, p)}, []error{err})
+	return a.showPasses([]string{demoPull}, []interapp.Pass{p.Message(demoPull)}, []error{err})
 }
 
 // demoRun lets files appear at the server and in the outbox while the daemon runs.
@@ -193,7 +191,7 @@ func (a *app) demoRun(ctx context.Context, cfg *config.Config, source string) er
 	watch := connector.Parts{
 		OnHealth: func(name string, h connector.Health) { say("Connection Status of %s: %s", name, h.Status) },
 		OnDelivered: func(name string, d filesync.Delivered) {
-			what := map[string]string{demoPull: "copied", demoPush: "uploaded", space.ConnectorName(demoSpace): "imported"}[name]
+			what := map[string]string{demoPull: "copied", demoPush: "uploaded", interapp.SpaceConnector(demoSpace): "imported"}[name]
 			did[what].Add(1)
 			say("        %-8s  %s (%s)", what, d.Delivery.Target.Name, bytes(d.Delivery.Source.Size))
 		},

@@ -11,7 +11,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	filesync "sftpconnector/sync"
 )
 
@@ -105,7 +104,7 @@ func (a *app) readHistory(ctx context.Context, name string, passes, files int) (
 		return h, failed(err)
 	}
 	for _, p := range all {
-		h.Passes = append(h.Passes, convert.FromLedgerPass(name, p))
+		h.Passes = append(h.Passes, p.Message(name))
 	}
 	if files == 0 {
 		return h, nil
@@ -115,7 +114,7 @@ func (a *app) readHistory(ctx context.Context, name string, passes, files int) (
 		return h, failed(err)
 	}
 	for _, f := range delivered {
-		h.Files = append(h.Files, convert.FromFile(f))
+		h.Files = append(h.Files, f.Message())
 	}
 	return h, nil
 }

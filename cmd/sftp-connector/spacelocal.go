@@ -14,7 +14,6 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/durable"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
 	spacespool "sftpconnector/space/spool"
@@ -64,17 +63,18 @@ func (l *localSpaces) space(id string, m ledger.Remembered) (interapp.Space, err
 	if err != nil {
 		return interapp.Space{}, err
 	}
-	name := space.ConnectorName(id)
+	name := interapp.SpaceConnector(id)
 	r := connector.Report{Name: name, Config: space.Connectors(l.cfg)[name], Health: connector.Health{Status: status.NotChecked}}
 	if m.Last != nil && m.Last.Status != "" {
 		r.Health = connector.Health{Status: m.Last.Status, Since: m.Last.Finished, Hint: m.Last.Status.Hint(), Error: m.Last.Error}
 	}
-	s := convert.FromSpace(space.Status{
+	state := space.Status{
 		ID: id, Credentials: list,
 		MaximumFileSize: int64(cmp.Or(own.MaximumFileSize, server.MaximumFileSize)), Quota: int64(cmp.Or(own.InboxQuota, server.InboxQuota)),
-	}, r)
+	}
+	s := state.Message(r)
 	if m.Last != nil {
-		last := convert.FromLedgerPass(name, *m.Last)
+		last := m.Last.Message(name)
 		s.LastImport = &last
 	}
 	s.PublicHost, s.PublicPort = space.PublicAddress(server, server.Listen)
@@ -89,7 +89,7 @@ func (l *localSpaces) Spaces(ctx context.Context) ([]interapp.Space, error) {
 	}
 	err = l.alone(ctx, func(book *ledger.Ledger, memories map[string]ledger.Remembered) error {
 		for i, one := range all {
-			if all[i], err = l.space(one.ID, memories[space.ConnectorName(one.ID)]); err != nil {
+			if all[i], err = l.space(one.ID, memories[interapp.SpaceConnector(one.ID)]); err != nil {
 				return err
 			}
 			files, room, err := l.spool(ctx, book, one.ID)
@@ -115,13 +115,13 @@ func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.File
 		if err != nil {
 			return err
 		}
-		page.Inbox, page.More = convert.FromInbox(files, q.State, q.Name, q.Limit)
+		page.Inbox, page.More = spacespool.Messages(files, q.State, q.Name, q.Limit)
 		var kept []ledger.File
-		kept, page.Cursor, err = memories[space.ConnectorName(id)].Files(ctx, ledger.Query{
+		kept, page.Cursor, err = memories[interapp.SpaceConnector(id)].Files(ctx, ledger.Query{
 			State: filesync.State(q.State), Name: q.Name, Cursor: q.Cursor, Limit: q.Limit,
 		})
 		for _, f := range kept {
-			page.Files = append(page.Files, convert.FromFile(f))
+			page.Files = append(page.Files, f.Message())
 		}
 		return err
 	})
@@ -130,7 +130,7 @@ func (l *localSpaces) SpaceFiles(ctx context.Context, id string, q interapp.File
 
 // RetrySpace implements spaceAccess.
 func (l *localSpaces) RetrySpace(ctx context.Context, id string, names []string) (interapp.RetryReply, error) {
-	reply := interapp.RetryReply{Connector: space.ConnectorName(id)}
+	reply := interapp.RetryReply{Connector: interapp.SpaceConnector(id)}
 	err := l.alone(ctx, func(_ *ledger.Ledger, memories map[string]ledger.Remembered) (err error) {
 		reply.Released, err = memories[reply.Connector].Retry(ctx, names)
 		return err
@@ -146,7 +146,7 @@ func (l *localSpaces) CreateCredentials(ctx context.Context, id string) (interap
 	}
 	login := space.Login{Created: made}
 	login.Host, login.Port = space.PublicAddress(l.cfg.SpaceServer, l.cfg.SpaceServer.Listen)
-	return convert.FromLogin(login), nil
+	return login.Message(), nil
 }
 
 // RevokeCredentials implements spaceAccess. There are no sessions to cut.
@@ -155,7 +155,7 @@ func (l *localSpaces) RevokeCredentials(ctx context.Context, id, credential stri
 	if credential == "" && errors.Is(err, credentials.ErrNotFound) {
 		err = nil
 	}
-	return interapp.RevokedCredentials{Space: id, Revoked: convert.FromCredentials(gone)}, err
+	return interapp.RevokedCredentials{Space: id, Revoked: credentials.Messages(gone)}, err
 }
 
 // alone does something with what the ledger remembers of the imports, while no
@@ -173,7 +173,7 @@ func (l *localSpaces) alone(ctx context.Context, do func(*ledger.Ledger, map[str
 	defer book.Close()
 	var names []string
 	for id := range l.cfg.Spaces {
-		names = append(names, space.ConnectorName(id))
+		names = append(names, interapp.SpaceConnector(id))
 	}
 	memories, err := book.Connectors(ctx, names)
 	if err != nil {
@@ -189,7 +189,7 @@ func (l *localSpaces) spool(ctx context.Context, book *ledger.Ledger, id string)
 		return nil, spacespool.Room{}, nil // and is not made by a look at it
 	}
 	var err error
-	if o.Index, err = book.Spool(ctx, space.ConnectorName(id)); err != nil {
+	if o.Index, err = book.Spool(ctx, interapp.SpaceConnector(id)); err != nil {
 		return nil, spacespool.Room{}, err
 	}
 	s, err := spacespool.Open(ctx, o)

@@ -14,8 +14,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
-	"sftpconnector/space"
 	filesync "sftpconnector/sync"
 )
 
@@ -66,14 +64,14 @@ func (e *Events) Pass(name string, p connector.PassReport) {
 func (e *Events) Health(name string, h connector.Health) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tell(name, "status", func() any { return convert.FromHealth(name, h) })
+	e.tell(name, "status", func() any { return h.Event(name) })
 }
 
 // Delivered is told of each delivered file, by connector.Parts.OnDelivered.
 func (e *Events) Delivered(name string, d filesync.Delivered) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tell(name, "file", func() any { return convert.FromDelivered(name, d) })
+	e.tell(name, "file", func() any { return d.Event(name) })
 }
 
 // Request is told of each change of a request's state, by requests.Options.OnChange.
@@ -115,7 +113,7 @@ func (e *Events) running(name string, p connector.PassReport) {
 
 // passEvent is a pass with few of its failures.
 func passEvent(name string, p connector.PassReport) interapp.PassEvent {
-	out := convert.FromLook(name, p)
+	out := p.Event(name)
 	out.Failures = out.Failures[:min(listedFailures, len(out.Failures))]
 	return out
 }
@@ -234,7 +232,7 @@ func (s *Server) only(in *eventsInput) (string, error) {
 		return "", huma.Error422UnprocessableEntity("connector, space: send one of the two")
 	case in.Space != "":
 		_, err := s.element(in.Space)
-		return space.ConnectorName(in.Space), err
+		return interapp.SpaceConnector(in.Space), err
 	case in.Connector != "":
 		_, err := s.set.Get(in.Connector)
 		return in.Connector, err

@@ -13,7 +13,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 )
 
 const (
@@ -78,7 +77,7 @@ func (s *Server) connectorOperations(api huma.API) {
 func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
 	out := interapp.ConnectorList{Connectors: []interapp.Connector{}}
 	for _, e := range s.connectors() {
-		c := convert.FromReport(e.Report())
+		c := e.Report().Message()
 		if c.LastPass != nil {
 			c.LastPass.Failures = c.LastPass.Failures[:min(listedFailures, len(c.LastPass.Failures))]
 		}
@@ -92,7 +91,7 @@ func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Co
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Connector]{convert.FromReport(e.Report())}, nil
+	return &answer[interapp.Connector]{e.Report().Message()}, nil
 }
 
 // connectors are the elements of the configuration's connectors, in the order of
@@ -104,7 +103,7 @@ func (s *Server) connectors() []*connector.Element {
 // onlyConnectors keeps the names of other elements from the routes of connectors.
 func (s *Server) onlyConnectors(ctx huma.Context, next func(huma.Context)) {
 	name := ctx.Param("name")
-	id := convert.SpaceOf(name)
+	id := interapp.SpaceOf(name)
 	if id == "" {
 		next(ctx)
 		return
@@ -159,7 +158,7 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	look := e.Look(run)
 	look.Status = e.Report().Health.Status
 	return &applyOutput{
-		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: convert.FromPass(in.Name, look),
+		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: look.Message(in.Name),
 	}, nil
 }
 
@@ -169,7 +168,7 @@ func ended(name string, run *connector.Run) (*applyOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &applyOutput{Status: http.StatusOK, Body: convert.FromPass(name, p)}, nil
+	return &applyOutput{Status: http.StatusOK, Body: p.Message(name)}, nil
 }
 
 // parseWait reads a wait of 0 to MaxWait; "" is 0.
@@ -192,7 +191,7 @@ func (s *Server) check(ctx context.Context, in *Named) (*answer[interapp.Check],
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Check]{convert.FromCheck(e.Check(ctx))}, nil
+	return &answer[interapp.Check]{e.Check(ctx)}, nil
 }
 
 type retryInput struct {

@@ -9,7 +9,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
@@ -50,7 +49,7 @@ func filePage(ctx context.Context, e *connector.Element, q ledger.Query) (intera
 	rows, next, err := e.Memory().Files(ctx, q)
 	page := interapp.FilePage{Files: make([]interapp.File, 0, len(rows)), Cursor: next}
 	for _, f := range rows {
-		page.Files = append(page.Files, convert.FromFile(f))
+		page.Files = append(page.Files, f.Message())
 	}
 	return page, err
 }
@@ -71,7 +70,7 @@ func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[inter
 	}
 	out := interapp.PassList{Passes: make([]interapp.Pass, 0, len(passes))}
 	for _, p := range passes {
-		out.Passes = append(out.Passes, convert.FromLedgerPass(in.Name, p))
+		out.Passes = append(out.Passes, p.Message(in.Name))
 	}
 	return &answer[interapp.PassList]{out}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
 )
 
@@ -59,7 +58,7 @@ func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	// The client may be gone; the password then is one that nobody has.
-	_ = json.NewEncoder(w).Encode(interapp.SFTPCredentials{Data: convert.FromLogin(login).Login})
+	_ = json.NewEncoder(w).Encode(interapp.SFTPCredentials{Data: login.Message().Login})
 }
 
 // refuseCredentials answers who has no key for the Space.

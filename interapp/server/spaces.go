@@ -11,9 +11,9 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/convert"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
+	"sftpconnector/space/spool"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
@@ -83,7 +83,7 @@ func (s *Server) element(id string) (*connector.Element, error) {
 	if _, err := s.spaces.Source(id); err != nil {
 		return nil, err
 	}
-	e, err := s.set.Get(space.ConnectorName(id))
+	e, err := s.set.Get(interapp.SpaceConnector(id))
 	if err != nil {
 		return nil, fmt.Errorf("the import of Space %q: %w", id, connector.ErrStopped)
 	}
@@ -100,9 +100,9 @@ func (s *Server) lookAt(id string) (interapp.Space, error) {
 	if err != nil {
 		return interapp.Space{}, err
 	}
-	out := convert.FromSpace(st, e.Report())
+	out := st.Message(e.Report())
 	out.PublicHost, out.PublicPort = s.spaces.Public()
-	out.HostKeys = convert.FromHostKeys(s.spaces.HostKeys())
+	out.HostKeys = space.HostKeyMessages(s.spaces.HostKeys())
 	return out, nil
 }
 
@@ -151,7 +151,7 @@ func (s *Server) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answ
 		if err != nil {
 			return nil, err
 		}
-		page.Inbox, page.More = convert.FromInbox(files, in.State, in.Match, in.Limit)
+		page.Inbox, page.More = spool.Messages(files, in.State, in.Match, in.Limit)
 	}
 	kept, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
 	page.Files, page.Cursor = kept.Files, kept.Cursor
@@ -185,13 +185,13 @@ func (s *Server) createCredentials(ctx context.Context, in *Spaced) (*secretOutp
 	if err != nil {
 		return nil, err
 	}
-	return &secretOutput{CacheControl: "no-store", Body: convert.FromLogin(login)}, nil
+	return &secretOutput{CacheControl: "no-store", Body: login.Message()}, nil
 }
 
 func (s *Server) revokeAllCredentials(ctx context.Context, in *Spaced) (*answer[interapp.RevokedCredentials], error) {
 	out, err := s.revoke(ctx, in.ID, "")
 	if errors.Is(err, credentials.ErrNotFound) { // as it was to be
-		return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: in.ID, Revoked: convert.FromCredentials(nil)}}, nil
+		return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: in.ID, Revoked: credentials.Messages(nil)}}, nil
 	}
 	return out, err
 }
@@ -213,5 +213,5 @@ func (s *Server) revoke(ctx context.Context, id, credential string) (*answer[int
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: id, Revoked: convert.FromCredentials(revoked)}}, nil
+	return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: id, Revoked: credentials.Messages(revoked)}}, nil
 }

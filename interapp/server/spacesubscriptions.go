@@ -8,7 +8,6 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/interapp"
-	"sftpconnector/space"
 )
 
 // spaceSubscriptionOperations are about programs that are told of what a Space
@@ -70,7 +69,7 @@ type spaceSubscribed struct {
 // element.
 func (s *Server) named(id string) (Named, error) {
 	_, err := s.element(id)
-	return Named{space.ConnectorName(id)}, err
+	return Named{interapp.SpaceConnector(id)}, err
 }
 
 // ofSpace makes an operation on a connector's subscription one on a Space's.

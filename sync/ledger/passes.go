@@ -171,6 +171,8 @@ func (c *Connector) CountFruitless(ctx context.Context, fruitless bool) (passes 
 
 const passColumns = "id, mode, state, started, finished, status, error, counts"
 
+// scanPass reads a row of passColumns. Older ledgers have the counts under names
+// with capitals ("Seen"), which encoding/json matches too.
 func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
 	var p Pass
 	var started, finished int64

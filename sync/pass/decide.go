@@ -178,13 +178,13 @@ func (dc *decider) decideAll(ctx context.Context, cands []candidate) error {
 		if d.Mended {
 			found.mended = append(found.mended, c.Listed.Name)
 		}
-		if d.Action == plan.Copy {
+		if d.Action == plan.Copy || d.Action == plan.Adopt {
 			if err := dc.submit(ctx, c, d); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := dc.carryOut(ctx, c, d, &found); err != nil {
+		if err := dc.carryOut(ctx, c, d); err != nil {
 			return err
 		}
 	}
@@ -284,23 +284,15 @@ func (dc *decider) findOwners(ctx context.Context, cands []candidate) error {
 
 // findings are what is to be written down of the candidates that were looked at.
 type findings struct {
-	adopted []filesync.Delivery
-	owed    []filesync.Record
-	mended  []string
+	owed   []filesync.Record
+	mended []string
 }
 
-// carryOut does what was decided about a candidate that is not copied.
-func (dc *decider) carryOut(ctx context.Context, c candidate, d plan.Decision, found *findings) error {
-	switch {
-	case d.Action == plan.Adopt:
-		dc.present.Add(1)
-		dc.decideTarget(c.Listed, d.State, d.Target, d.Reason)
-		target := c.Standing.Entry
-		target.Name = c.Destination
-		found.adopted = append(found.adopted, filesync.Delivery{Source: c.Listed, Target: target, Key: c.key, Adopted: true, At: time.Now()})
-	case d.State == filesync.StateFailed && d.Err != nil && !d.Held:
+// carryOut does what was decided about a candidate that does not go through the queue.
+func (dc *decider) carryOut(ctx context.Context, c candidate, d plan.Decision) error {
+	if d.State == filesync.StateFailed && d.Err != nil && !d.Held {
 		dc.fail(ctx, c.Listed, d.Err) // a try of the file
-	default:
+	} else {
 		dc.leave(c, d)
 	}
 	if !d.NewConflict || dc.o.Mode == filesync.Survey {
@@ -314,8 +306,8 @@ func (dc *decider) carryOut(ctx context.Context, c candidate, d plan.Decision, f
 	return nil
 }
 
-// writeDown writes down what was found: failures that are none any more, after_copy that
-// can be done, and files that stood at the destination already.
+// writeDown writes down what was found: failures that are none any more, and after_copy
+// that can be done.
 func (dc *decider) writeDown(ctx context.Context, found findings) error {
 	if dc.o.Mode == filesync.Survey {
 		return nil
@@ -325,19 +317,5 @@ func (dc *decider) writeDown(ctx context.Context, found findings) error {
 			return err
 		}
 	}
-	if err := dc.queue.Owe(ctx, found.owed); err != nil {
-		return err
-	}
-	adopted, ids, err := dc.queue.Adopt(ctx, found.adopted)
-	if err != nil {
-		return err
-	}
-	dc.rows.AddRows(ids)
-	for _, d := range adopted {
-		dc.looks.forget(d.Source.Name)
-		if dc.o.OnDelivered != nil {
-			dc.o.OnDelivered(filesync.Delivered{Delivery: d})
-		}
-	}
-	return nil
+	return dc.queue.Owe(ctx, found.owed)
 }

@@ -131,12 +131,12 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 		err = cause
 	}
 	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
-	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && r.Files.Fruitless(p.irregular.Load())
+	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && fruitless(r.Files, p.irregular.Load())
 	if err == nil && p.o.Mode != filesync.Survey && p.o.Mode != filesync.Request {
 		p.troubles.over(p.report, p.began)
 	}
 	switch {
-	case err == nil && r.Files.Clean():
+	case err == nil && clean(r.Files):
 		r.Outcome = filesync.Succeeded
 	case err == nil:
 		r.Outcome = filesync.Partial
@@ -146,6 +146,19 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 		r.Outcome = filesync.Failed
 	}
 	return r
+}
+
+// clean reports whether nothing went wrong with any file.
+func clean(c filesync.Counts) bool {
+	return c.Failed == 0 && c.Conflict == 0 && c.Quarantined == 0 && c.Unsafe == 0
+}
+
+// fruitless reports whether there are files of which none was delivered by this
+// pass or before it. irregular is how many of the files seen are pipes, devices
+// or sockets, which nobody can read.
+func fruitless(c filesync.Counts, irregular int64) bool {
+	bad := !clean(c) || c.Seen > 0 && c.Seen == irregular
+	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
 }
 
 // litter notes that pending files could not be removed any more.

@@ -23,11 +23,15 @@ func (dc *decider) now() int64 {
 	return dc.queue.Now()
 }
 
-// submit has a file copied.
+// submit has a file copied or adopted.
 func (dc *decider) submit(ctx context.Context, c candidate, d plan.Decision) error {
-	dc.filesFound.Add(1)
-	dc.bytesFound.Add(c.Listed.Size)
-	dc.decide(c.Listed, d.State, d.Reason)
+	if dc.o.Mode == filesync.Survey && d.Action == plan.Adopt {
+		dc.present.Add(1)
+	} else {
+		dc.filesFound.Add(1)
+		dc.bytesFound.Add(c.Listed.Size)
+	}
+	dc.decideTarget(c.Listed, d.State, d.Target, d.Reason)
 	if dc.o.Mode == filesync.Survey {
 		return nil
 	}
@@ -36,7 +40,10 @@ func (dc *decider) submit(ctx context.Context, c candidate, d plan.Decision) err
 
 // file is a candidate as the queue wants it.
 func (dc *decider) file(c candidate, d plan.Decision) transfer.File {
-	f := transfer.File{Entry: c.Listed, Name: c.Destination, Key: c.key, Replaces: d.Replaces, Decided: c.now}
+	f := transfer.File{Entry: c.Listed, Name: c.Destination, Key: c.key, Replaces: d.Replaces, Decided: c.now, Owner: c.Owner.ID}
+	if d.Action == plan.Adopt {
+		f.Adopts = &c.Standing.Entry
+	}
 	if last, ok := dc.resumes.find(c.Listed); ok {
 		f.Checkpoint = &last
 	}
@@ -68,7 +75,7 @@ func (dc *decider) Plan(ctx context.Context, e filesync.Entry) (f transfer.File,
 	if err := dc.gatherFacts(ctx, one); err != nil {
 		return f, false, err
 	}
-	if d := plan.Decide(dc.rules, one[0].Facts); d.Action == plan.Copy {
+	if d := plan.Decide(dc.rules, one[0].Facts); d.Action == plan.Copy || d.Action == plan.Adopt {
 		return dc.file(one[0], d), true, nil
 	}
 	return f, false, dc.decideAll(ctx, one)
@@ -97,8 +104,8 @@ func (t *report) Done(r transfer.Result) {
 	}
 }
 
-// copiedOne counts a file that was delivered, by this pass or by one that had it
-// submitted first.
+// copiedOne counts a file that was delivered or adopted, by this pass or by one that had
+// it submitted first.
 func (t *report) copiedOne(r transfer.Result) {
 	d := r.Delivery
 	t.looks.forget(r.Entry.Name)
@@ -108,7 +115,12 @@ func (t *report) copiedOne(r transfer.Result) {
 		t.decideRecorded(r.Entry, filesync.Record{ID: r.Row, Delivery: d, After: d.After}, d.Target.Name, "another pass has just delivered it")
 		return
 	}
-	t.countCopied(d)
+	if d.Adopted {
+		t.notCopied(r.Entry)
+		t.present.Add(1)
+	} else {
+		t.countCopied(d)
+	}
 	if t.o.OnDelivered != nil {
 		t.o.OnDelivered(filesync.Delivered{Delivery: d, Took: r.Took})
 	}

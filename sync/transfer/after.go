@@ -63,56 +63,6 @@ func (c *Client) Owe(ctx context.Context, recs []filesync.Record) error {
 	return c.send(ctx, recs)
 }
 
-// Adopt records files that stand at the destination already as delivered. It gives
-// those that were, with their rows; what else became of the others was told.
-func (c *Client) Adopt(ctx context.Context, batch []filesync.Delivery) (adopted []filesync.Delivery, ids []int64, err error) {
-	if len(batch) == 0 {
-		return nil, nil, nil
-	}
-	select {
-	case c.r.turn <- struct{}{}: // two passes may have found the same file
-		defer func() { <-c.r.turn }()
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
-	// What looks foreign may have been published since its row was looked for: a listing
-	// that started anew shows a file twice.
-	paths, names := make([]string, len(batch)), make([]string, len(batch))
-	for i, d := range batch {
-		paths[i], names[i] = d.Source.Name, d.Target.Name
-	}
-	recs, err := c.r.ledger.Find(ctx, paths)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, err := range c.r.dst.Persist(ctx, names) {
-		switch {
-		case recs[i].Delivered(batch[i].Source):
-		case filesync.IsUnavailable(err):
-			return nil, nil, err
-		case err != nil:
-			c.s.Done(c.Fail(ctx, batch[i].Source, err))
-		default:
-			d := batch[i]
-			d.Pass, d.After = c.o.Pass, c.owes(true)
-			adopted = append(adopted, d)
-		}
-	}
-	if len(adopted) == 0 {
-		return nil, nil, nil
-	}
-	if ids, err = c.r.ledger.Commit(ctx, 0, adopted); err != nil {
-		return nil, nil, err
-	}
-	var owed []filesync.Record
-	for i, d := range adopted {
-		if d.After != filesync.AfterNone {
-			owed = append(owed, filesync.Record{ID: ids[i], Delivery: d, After: d.After})
-		}
-	}
-	return adopted, ids, c.send(ctx, owed)
-}
-
 // send has originals removed or moved beside the copying.
 func (c *Client) send(ctx context.Context, recs []filesync.Record) error {
 	if len(recs) == 0 {

@@ -37,6 +37,76 @@ func (r *run) commitAll(ctx context.Context) {
 	}
 }
 
+// commit commits a batch: what is adopted, and what was copied.
+func (r *run) commit(ctx context.Context, batch []*finished) error {
+	var adopted, copied []*finished
+	for _, f := range batch {
+		if f.pending == nil {
+			adopted = append(adopted, f)
+		} else {
+			copied = append(copied, f)
+		}
+	}
+	if err := r.adopt(ctx, adopted); err != nil {
+		r.abandon(ctx, copied)
+		return err
+	}
+	return r.publish(ctx, copied)
+}
+
+// adopt records files that stand at the destination already as delivered, once they are
+// durable there.
+func (r *run) adopt(ctx context.Context, batch []*finished) error {
+	batch, err := r.takeOutDelivered(ctx, batch)
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	names := make([]string, len(batch))
+	for i, f := range batch {
+		names[i] = f.file.Name
+	}
+	if batch, err = r.takeOutFailed(ctx, batch, r.dst.Persist(ctx, names)); err != nil || len(batch) == 0 {
+		return err
+	}
+	deliveries := make([]filesync.Delivery, len(batch))
+	for i, f := range batch {
+		deliveries[i] = f.delivery
+		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
+	}
+	ids, err := r.ledger.Commit(ctx, 0, deliveries)
+	if err != nil {
+		r.forget(batch)
+		return err
+	}
+	r.committed(batch, deliveries, ids)
+	return nil
+}
+
+// takeOutDelivered takes out the files that were delivered since they were decided: a
+// listing that began anew shows a file twice.
+func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*finished, err error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	paths := make([]string, len(batch))
+	for i, f := range batch {
+		paths[i] = f.file.Entry.Name
+	}
+	recs, err := r.ledger.Find(ctx, paths)
+	if err != nil {
+		r.forget(batch)
+		return nil, err
+	}
+	for i, f := range batch {
+		if recs[i].Delivered(f.file.Entry) {
+			r.conclude(f, Result{Entry: f.file.Entry})
+		} else {
+			left = append(left, f)
+		}
+	}
+	return left, nil
+}
+
 // gather waits for a batch; an empty one means that there is no more.
 func (r *run) gather() []*finished {
 	f, ok := <-r.done
@@ -73,10 +143,13 @@ func (r *run) gather() []*finished {
 	return batch
 }
 
-// commit gives a batch its names, so that no crash leaves half a file, a row
+// publish gives a batch its names, so that no crash leaves half a file, a row
 // without a durable file, or a file that nobody knows of:
 // contents → intents → names → rows.
-func (r *run) commit(ctx context.Context, batch []*finished) error {
+func (r *run) publish(ctx context.Context, batch []*finished) error {
+	if len(batch) == 0 {
+		return nil
+	}
 	pendings := make([]filesync.Pending, len(batch))
 	for i, f := range batch {
 		pendings[i] = f.pending
@@ -239,6 +312,9 @@ func (r *run) abandon(ctx context.Context, batch []*finished) {
 
 // abort removes a pending file.
 func (r *run) abort(ctx context.Context, f *finished) {
+	if f.pending == nil {
+		return // it is not ours
+	}
 	err := f.pending.Abort(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.littered.Store(true)

@@ -21,11 +21,11 @@ const (
 	maxBegins      = 5               // of one copy that has to begin anew
 )
 
-// finished is a file that is copied, or about to be, and waits for its name.
+// finished is a file that is copied or adopted, or about to be, and waits to be committed.
 type finished struct {
 	*job
-	client   *Client // whose delivery it is
-	pending  filesync.Pending
+	client   *Client          // whose delivery it is
+	pending  filesync.Pending // nil of a file that is adopted
 	delivery filesync.Delivery
 	started  time.Time
 	foretold int64 // the intent of a file that is written in place; 0: none
@@ -46,11 +46,20 @@ func (r *run) work(j *job) {
 	c := j.clients[0]
 	anew := j.anew || r.delivered-c.delivered != j.file.Decided
 	r.mu.Unlock()
-	if anew && !j.alone && !r.decideAnew(j, c) {
+	moved, err := r.ownerChanged(j)
+	if err != nil {
+		r.answer(j, r.failed(j, c, err))
+		return
+	}
+	if (anew || moved) && !j.alone && !r.decideAnew(j, c) {
 		return
 	}
 	f := &finished{job: j, client: c, started: time.Now()}
-	err := r.copy(j.ctx, f)
+	if j.file.Adopts != nil {
+		f.delivery = adoption(c, j.file)
+	} else {
+		err = r.copy(j.ctx, f)
+	}
 	if err == nil {
 		r.mu.Lock()
 		j.whole = len(j.clients) > 0
@@ -76,6 +85,26 @@ func (r *run) work(j *job) {
 	r.answer(j, r.failed(j, c, err))
 }
 
+// ownerChanged reports whether the name of a file that must not share it has come to
+// another file since the decision: one of the same pass, perhaps.
+func (r *run) ownerChanged(j *job) (bool, error) {
+	if j.file.Key == "" {
+		return false, nil
+	}
+	owners, err := r.ledger.Owners(j.ctx, []string{j.file.Key})
+	if err != nil {
+		return false, err
+	}
+	return owners[0].ID != j.file.Owner, nil
+}
+
+// adoption is the delivery of a file that stands at the destination already.
+func adoption(c *Client, f File) filesync.Delivery {
+	target := *f.Adopts
+	target.Name = f.Name
+	return filesync.Delivery{Source: f.Entry, Target: target, Key: f.Key, Adopted: true, After: c.owes(true)}
+}
+
 // decideAnew asks the pass again about a file, as others have delivered since it was
 // decided. It reports whether the job goes on; else it is settled.
 func (r *run) decideAnew(j *job, c *Client) bool {
@@ -85,7 +114,7 @@ func (r *run) decideAnew(j *job, c *Client) bool {
 		r.answer(j, r.failed(j, c, err))
 		return false
 	case ok && f.key() == j.file.key():
-		j.file.Name, j.file.Replaces, j.file.Checkpoint = f.Name, f.Replaces, f.Checkpoint
+		j.file = f
 		return true
 	}
 	// Those who have joined decide for themselves.

@@ -86,7 +86,7 @@ type Submitter interface {
 	End(error)
 }
 
-// File is a file that is to be copied, as it was decided.
+// File is a file that is to be copied or adopted, as it was decided.
 type File struct {
 	Entry filesync.Entry
 	// Name is the name at the destination. Key is what no other file may share: the
@@ -94,10 +94,15 @@ type File struct {
 	Name, Key string
 	// Replaces is what stands there and may be replaced; nil for nothing.
 	Replaces *filesync.Entry
+	// Adopts is what stands there and is the file already, which is recorded instead of
+	// copied; nil for nothing.
+	Adopts *filesync.Entry
 	// Checkpoint is of an interrupted copy of this version; nil for none.
 	Checkpoint *filesync.Checkpoint
 	// Decided is Client.Now of the moment before the facts of the decision were read.
 	Decided int64
+	// Owner is the row of the delivery that the Key belonged to then; 0 for none.
+	Owner int64
 }
 
 func (f *File) key() string { return cmp.Or(f.Key, f.Name) }
