@@ -21,30 +21,34 @@ func (p Parts) now() time.Time {
 	return time.Now().Round(0)
 }
 
+// clocks is what the two of them showed at one moment.
+type clocks struct{ monotonic, wall time.Time }
+
+func (s *Set) readClocks() clocks { return clocks{time.Now(), s.parts.now()} }
+
 // watchClock tells the elements when the wall clock was set or the machine
-// slept, until ctx ends. One goroutine does it for all of them, so that idle
-// ones cost nothing.
-func (s *Set) watchClock(ctx context.Context) {
+// slept since it was read, until ctx ends. One goroutine does it for all of them, so that
+// idle ones cost nothing.
+func (s *Set) watchClock(ctx context.Context, since clocks) {
 	look := time.NewTicker(clockLook)
 	defer look.Stop()
-	began, shown := time.Now(), s.parts.now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 		}
-		now := s.parts.now()
-		step := now.Sub(shown) - time.Since(began)
+		now := s.readClocks()
+		step := now.wall.Sub(since.wall) - now.monotonic.Sub(since.monotonic)
 		if step.Abs() < minStep {
 			continue
 		}
-		began, shown = time.Now(), now
+		since = now
 		if s.parts.Log != nil {
 			s.parts.Log.Info("the clock was set or the machine slept", "step", step.Round(time.Second))
 		}
 		for _, e := range s.All() {
-			e.clockStepped(now)
+			e.clockStepped(now.wall)
 		}
 	}
 }

@@ -145,3 +145,22 @@ func TestClockThatIsSetAgainAndAgain(t *testing.T) {
 		}
 	})
 }
+
+// A clock that is set back by an hour between the making of a connector and its start, as
+// happens at boot, does not put its first pass off by that hour.
+func TestClockIsSetWhileTheProgramStarts(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var reads atomic.Int64
+		w.clock = func() time.Time {
+			if reads.Add(1) == 1 { // as the connector is made
+				return time.Now()
+			}
+			return time.Now().Add(-time.Hour)
+		}
+		w.start(w.connectorNamed("a", "1m"))
+		w.pass(2 * time.Minute)
+		if n := len(w.passes()); n == 0 {
+			t.Errorf("no pass; the next one is at %v", w.element("a").Report().Next)
+		}
+	})
+}

@@ -299,7 +299,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 		next.Files.Exclude = []string{"*.bak"}
 		alike := *same
 		fresh := w.connectorNamed("fresh", "1m")
-		if err := w.set.Reload(t.Context(), configOf(&alike, &next, fresh)); err != nil {
+		if _, err := w.set.Reload(t.Context(), configOf(&alike, &next, fresh)); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := runOld.Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Cancelled || !errors.Is(p.Result.Err, ErrStopped) {
@@ -341,16 +341,16 @@ func TestReloadDoesNotWaitForever(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		reloaded := make(chan error, 1)
-		go func() { reloaded <- w.set.Reload(ctx, configOf(&changed)) }()
+		go func() {
+			_, err := w.set.Reload(ctx, configOf(&changed))
+			reloaded <- err
+		}()
 		synctest.Wait()
-		for _, name := range []string{"a", "b"} { // changed, removed
-			e, err := w.set.Get(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := e.Apply(); !errors.Is(err, ErrStopped) {
-				t.Errorf("%s: %v", name, err)
-			}
+		if _, err := w.element("a").Apply(); !errors.Is(err, ErrStopped) {
+			t.Errorf("changed: %v", err)
+		}
+		if _, err := w.set.Get("b"); !errors.Is(err, ErrUnknown) {
+			t.Errorf("removed: %v", err)
 		}
 		w.pass(2 * time.Minute)
 		select {
@@ -364,15 +364,60 @@ func TestReloadDoesNotWaitForever(t *testing.T) {
 		close(stuck)
 		<-run.Done()
 		// Back to what it was: also that is a change now.
-		if err := w.set.Reload(t.Context(), configOf(a)); err != nil {
+		if _, err := w.set.Reload(t.Context(), configOf(a)); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := apply(t, w.element("a")).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 			t.Error(p, err)
 		}
 		w.end()
-		if err := w.set.Reload(t.Context(), configOf(a, b)); !errors.Is(err, ErrStopped) {
+		if _, err := w.set.Reload(t.Context(), configOf(a, b)); !errors.Is(err, ErrStopped) {
 			t.Error(err)
+		}
+	})
+}
+
+// Passes that take long to end hold up a reload no longer than its context: their
+// connector goes over when they have ended, to what the last reload wanted.
+func TestReloadGoesOverLater(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		stuck := make(chan struct{})
+		a, b := w.connectorNamed("a", "N/A"), w.connectorNamed("b", "N/A")
+		w.src.OnFetch = func(filesync.Entry, int64) error { <-stuck; return nil }
+		run := apply(t, w.start(a, b))
+		synctest.Wait()
+		reload := func(exclude string) []string {
+			t.Helper()
+			changed := *a
+			changed.Files.Exclude = []string{exclude}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			late, err := w.set.Reload(ctx, configOf(&changed))
+			if err != nil {
+				t.Error(err)
+			}
+			return late
+		}
+		for _, exclude := range []string{"*.bak", "*.old"} {
+			if late := reload(exclude); !slices.Equal(late, []string{"a"}) {
+				t.Errorf("late: %q", late)
+			}
+		}
+		if _, err := w.set.Get("b"); !errors.Is(err, ErrUnknown) {
+			t.Errorf("b, whose passes had ended: %v", err)
+		}
+		close(stuck)
+		<-run.Done()
+		synctest.Wait()
+		next := w.element("a")
+		if got := next.cfg.Files.Exclude; !slices.Equal(got, []string{"*.old"}) {
+			t.Errorf("it went over to %q", got)
+		}
+		if late := reload("*.old"); len(late) > 0 || w.element("a") != next {
+			t.Errorf("a reload that changes nothing: late %q", late)
+		}
+		if p, err := apply(t, next).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+			t.Error(p, err)
 		}
 	})
 }
@@ -403,7 +448,7 @@ func TestLastPassIsRemembered(t *testing.T) {
 		synctest.Wait()
 		changed := *a
 		changed.Files.Exclude = []string{"*.bak"}
-		if err := w.set.Reload(t.Context(), configOf(&changed)); err != nil {
+		if _, err := w.set.Reload(t.Context(), configOf(&changed)); err != nil {
 			t.Fatal(err)
 		}
 		p, err = run.Wait(t.Context())
@@ -418,7 +463,7 @@ func TestBadReloadChangesNothing(t *testing.T) {
 		e := w.start(w.connectorNamed("a", "N/A"))
 		bad := w.connectorNamed("a", "N/A")
 		bad.Files.Include = []string{"regex:("}
-		if err := w.set.Reload(t.Context(), configOf(bad)); err == nil {
+		if _, err := w.set.Reload(t.Context(), configOf(bad)); err == nil {
 			t.Error("no error")
 		}
 		if w.element("a") != e {

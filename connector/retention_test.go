@@ -73,8 +73,8 @@ func (w *world) copies(e *Element, n int) {
 		w.files++
 		w.pass(time.Hour)
 	}
-	if e.isStopped() {
-		w.t.Fatal("stopped")
+	if w.element(e.Name()) != e {
+		w.t.Fatal("it was replaced")
 	}
 }
 

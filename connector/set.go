@@ -22,6 +22,7 @@ type Set struct {
 	elements map[string]*Element
 	running  context.Context // of the schedules; nil until Run
 	runs     map[string]context.CancelFunc
+	retiring map[string]*retirement
 	stopped  bool // there are to be no more elements
 	group    sync.WaitGroup
 }
@@ -29,7 +30,7 @@ type Set struct {
 // NewSet makes the elements of a configuration. They do nothing of their own
 // accord until Run.
 func NewSet(ctx context.Context, cfg *config.Config, parts Parts, l *ledger.Ledger) (*Set, error) {
-	s := &Set{parts: parts, ledger: l, elements: map[string]*Element{}, runs: map[string]context.CancelFunc{}}
+	s := &Set{parts: parts, ledger: l, elements: map[string]*Element{}, runs: map[string]context.CancelFunc{}, retiring: map[string]*retirement{}}
 	made, err := s.build(ctx, cfg.Connectors)
 	if err != nil {
 		return nil, err
@@ -63,18 +64,21 @@ func (s *Set) build(ctx context.Context, cfgs map[string]*config.Connector) (map
 // Run lets every element start its automatic passes, until ctx ends; then it
 // ends the passes under way and returns when all have ended.
 func (s *Set) Run(ctx context.Context) {
+	clock := s.readClocks() // before the elements plan by it
 	s.mu.Lock()
 	s.running = ctx
 	for _, e := range s.elements {
 		s.launch(e)
 	}
 	s.mu.Unlock()
-	s.watchClock(ctx)
+	s.watchClock(ctx, clock)
 	s.Stop()
 }
 
-// launch runs an element's schedule. The caller holds s.mu.
+// launch runs an element's schedule. The clock may have been set since the element was
+// made. The caller holds s.mu.
 func (s *Set) launch(e *Element) {
+	e.clockStepped(s.parts.now())
 	ctx, cancel := context.WithCancel(s.running)
 	s.runs[e.Name()] = cancel
 	s.group.Go(func() { e.run(ctx) })
@@ -93,85 +97,120 @@ func (s *Set) Stop() {
 	s.group.Wait()
 }
 
-// Reload goes over to another configuration. Elements whose settings are the
-// same are not touched; the others end their passes, and answer ErrStopped
-// until the new ones take their places. When ctx ends before those passes do,
-// they stay so. One Reload at a time is the caller's promise.
-func (s *Set) Reload(ctx context.Context, cfg *config.Config) error {
-	fresh := map[string]*config.Connector{}
-	var gone []*Element
+// Reload goes over to another configuration. Elements whose settings are the same are
+// not touched. The others end their passes, and answer ErrStopped until the new ones take
+// their places: each as soon as its own passes have ended, also after Reload has returned
+// because ctx ended. late names those for which that is still to come.
+func (s *Set) Reload(ctx context.Context, cfg *config.Config) (late []string, err error) {
+	fresh, gone := s.changes(cfg)
+	made, err := s.build(ctx, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("reload: %w", err)
+	}
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("reload: %w", ErrStopped)
+	}
+	replaced := map[string]<-chan struct{}{}
+	for _, name := range gone {
+		replaced[name] = s.replace(name, made[name])
+		delete(made, name)
+	}
+	for _, e := range made {
+		s.put(e)
+	}
+	s.mu.Unlock()
+	for name, done := range replaced {
+		select {
+		case <-done:
+			continue
+		default:
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			late = append(late, name)
+		}
+	}
+	slices.Sort(late)
+	return late, nil
+}
+
+// changes gives the connectors that are new or have other settings, and the names of
+// elements that have to go.
+func (s *Set) changes(cfg *config.Config) (fresh map[string]*config.Connector, gone []string) {
 	s.mu.RLock()
+	defer s.mu.RUnlock()
+	fresh = map[string]*config.Connector{}
 	for name, c := range cfg.Connectors {
-		if old := s.elements[name]; old == nil || old.isStopped() || !old.cfg.Equal(c) {
+		if e := s.latest(name); e == nil || !e.cfg.Equal(c) {
 			fresh[name] = c
 		}
 	}
-	for name, e := range s.elements {
-		if c := cfg.Connectors[name]; c == nil || fresh[name] != nil {
-			gone = append(gone, e)
+	for name := range s.elements {
+		if cfg.Connectors[name] == nil || fresh[name] != nil {
+			gone = append(gone, name)
 		}
 	}
-	s.mu.RUnlock()
-	made, err := s.build(ctx, fresh)
-	if err != nil {
-		return fmt.Errorf("reload: %w", err)
-	}
-	if err := s.retire(ctx, gone); err != nil {
-		return fmt.Errorf("reload: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return fmt.Errorf("reload: %w", ErrStopped)
-	}
-	for _, e := range gone {
-		if next := made[e.Name()]; next != nil {
-			next.last = e.Report().Last // it came after next was made
-		}
-		delete(s.elements, e.Name())
-	}
-	for name, e := range made {
-		s.elements[name] = e
-		if s.running != nil {
-			s.launch(e)
-		}
-	}
-	return nil
+	return fresh, gone
 }
 
-// retire ends the schedules and the passes of elements, and waits for those. The
-// elements stay in their places, so that Stop waits for them too.
-func (s *Set) retire(ctx context.Context, gone []*Element) error {
-	s.mu.Lock()
-	for _, e := range gone {
-		if cancel := s.runs[e.Name()]; cancel != nil {
-			cancel()
-			delete(s.runs, e.Name())
-		}
+// latest gives the element of that name, or the one that is about to take its place. The
+// caller holds s.mu.
+func (s *Set) latest(name string) *Element {
+	if r := s.retiring[name]; r != nil {
+		return r.next
 	}
-	s.mu.Unlock()
-	var stopping sync.WaitGroup
-	for _, e := range gone {
-		stopping.Go(e.stop)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		stopping.Wait()
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the passes of changed connectors: %w", context.Cause(ctx))
-	}
+	return s.elements[name]
 }
 
-// isStopped reports whether the element was stopped.
-func (e *Element) isStopped() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.stopped
+// retirement is the end of an element, whose passes are ending.
+type retirement struct {
+	next *Element      // what takes its place; nil for nothing
+	done chan struct{} // closed when it has
+}
+
+// replace ends the schedule and the passes of an element, and puts next in its place when
+// they have ended. The element stays there until then, so that Stop waits for it too. done
+// is closed afterwards. The caller holds s.mu.
+func (s *Set) replace(name string, next *Element) (done <-chan struct{}) {
+	if r := s.retiring[name]; r != nil {
+		r.next = next
+		return r.done
+	}
+	r := &retirement{next: next, done: make(chan struct{})}
+	s.retiring[name] = r
+	if cancel := s.runs[name]; cancel != nil {
+		cancel()
+		delete(s.runs, name)
+	}
+	old := s.elements[name]
+	s.group.Go(func() {
+		defer close(r.done)
+		old.stop()
+		last := old.Report().Last
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.retiring, name)
+		if s.stopped {
+			return
+		}
+		delete(s.elements, name)
+		if r.next != nil {
+			r.next.last = last // it came after next was made
+			s.put(r.next)
+		}
+	})
+	return r.done
+}
+
+// put takes an element in, and runs its schedule if the others run. The caller holds s.mu.
+func (s *Set) put(e *Element) {
+	s.elements[e.Name()] = e
+	if s.running != nil {
+		s.launch(e)
+	}
 }
 
 // ErrUnknown: there is no connector of that name.

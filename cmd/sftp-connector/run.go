@@ -271,7 +271,7 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 	if old := d.cfg; cfg.DataDirectory != old.DataDirectory || cfg.Server.Listen != old.Server.Listen || cfg.Server.TLS != old.Server.TLS {
 		d.log.Warn("reload: data_directory, server.listen and server.tls take effect at the next start")
 	}
-	wait, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("a pass did not end within %s", stopWithin))
+	wait, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("passes did not end within %s", stopWithin))
 	defer cancel()
 	if (d.spaces != nil) != cfg.SpaceServer.Enabled() {
 		d.log.Warn("reload: space_server takes effect at the next start")
@@ -280,12 +280,16 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 			d.log.Error("reload: not all Spaces receive uploads; the others are tried again", "error", err)
 		}
 	}
-	if err := d.set.Reload(wait, elements(cfg, d.spaces)); err != nil {
-		if ctx.Err() != nil {
-			return // the program ends
-		}
+	late, err := d.set.Reload(wait, elements(cfg, d.spaces))
+	if ctx.Err() != nil {
+		return // the program ends
+	}
+	if err != nil {
 		d.log.Error("reload: failed, send SIGHUP again to go over to the new configuration", "error", err)
 		return
+	}
+	if len(late) > 0 {
+		d.log.Warn("reload: passes have not ended yet; their connectors go over to the new configuration when they have", "connectors", late)
 	}
 	d.api.SetServer(cfg.Server)
 	if err := d.asked.SetServer(cfg.Server); err != nil {

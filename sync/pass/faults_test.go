@@ -257,3 +257,34 @@ func TestNotDurableBesideAnotherPass(t *testing.T) {
 		t.Errorf("it was read %d times", n)
 	}
 }
+
+// hanging is a source that answers no REMOVE.
+type hanging struct {
+	*storetest.Memory
+	asked chan struct{}
+}
+
+func (h *hanging) RemoveIf(ctx context.Context, e filesync.Entry) error {
+	close(h.asked)
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// A pass that is cancelled does not wait for the removal of its originals: it is owed.
+func TestCancelledWhileAnOriginalIsRemoved(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "x", old)
+	src := &hanging{b.src, make(chan struct{})}
+	b.open = func(context.Context) (filesync.Source, error) { return src, nil }
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-src.asked
+		cancel()
+	}()
+	b.want(b.passIn(ctx, filesync.Automatic, removing), filesync.Cancelled, "copied=1")
+	b.open = b.src.Open
+	b.want(b.pass(filesync.Automatic, removing), filesync.Succeeded, "")
+	if b.src.Has("a") {
+		t.Error("the original is still there")
+	}
+}

@@ -90,7 +90,7 @@ func (r *run) afterAll(ctx context.Context) {
 		skip := o.c.left || r.err != nil
 		r.mu.Unlock()
 		if !skip {
-			if _, err := o.c.dispose(r.ctx, ctx, o.recs); err != nil {
+			if _, err := o.c.dispose(o.c.ctx, ctx, o.recs); err != nil && o.c.ctx.Err() == nil {
 				r.fail(err)
 			}
 		}

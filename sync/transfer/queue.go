@@ -134,6 +134,9 @@ type Client struct {
 	s Submitter
 	o Options
 
+	ctx    context.Context // of what is done for this pass alone; ends as it leaves
+	cancel context.CancelFunc
+
 	slots   chan struct{} // bounds the files that are submitted and have no answer
 	settled chan struct{} // has room for one: pending is zero
 
@@ -242,6 +245,7 @@ func (q *Queue) join(c *Client, ends Ends) (r *run, joined bool) {
 		return r, false
 	}
 	c.r = r
+	c.ctx, c.cancel = context.WithCancel(r.ctx)
 	r.clients[c] = struct{}{}
 	return r, true
 }
@@ -337,8 +341,8 @@ func (c *Client) Wait(ctx context.Context) error {
 	return err
 }
 
-// Leave ends what nobody but this pass has asked for and is not copied yet, waits for
-// the rest, and leaves the queue. It does not wait for long for a copy that does not end
+// Leave ends what nobody but this pass has asked for and is not copied yet, and the removal
+// of its originals, waits for the rest, and leaves the queue. It does not wait for long for a copy that does not end
 // when it should. It reports whether pending files may have been left at the destination.
 func (c *Client) Leave() (littered bool) {
 	r := c.r
@@ -346,6 +350,7 @@ func (c *Client) Leave() (littered bool) {
 	c.left = true
 	orphans := r.drop(c)
 	r.mu.Unlock()
+	c.cancel()
 	for _, j := range orphans {
 		j.cancel()
 	}
