@@ -40,17 +40,16 @@ func newDaemon(log string, env []string, argv ...string) *daemon {
 // keep runs the daemon until ctx ends, and then ends it.
 func (d *daemon) keep(ctx context.Context) error {
 	for ctx.Err() == nil {
-		held, changed := d.isHeld()
-		if held {
+		exited, changed, err := d.startUnlessHeld()
+		if err != nil {
+			return err
+		}
+		if exited == nil {
 			select {
 			case <-changed:
 			case <-ctx.Done():
 			}
 			continue
-		}
-		exited, err := d.start()
-		if err != nil {
-			return err
 		}
 		select {
 		case <-exited:
@@ -65,6 +64,19 @@ func (d *daemon) keep(ctx context.Context) error {
 	return nil
 }
 
+// startUnlessHeld starts the daemon. If it is held, exited is nil, and changed is closed
+// when that may be over. Who holds it and then ends it can be sure that none comes up.
+func (d *daemon) startUnlessHeld() (exited, changed <-chan struct{}, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held > 0 {
+		return nil, d.changed, nil
+	}
+	exited, err = d.start()
+	return exited, nil, err
+}
+
+// start starts the daemon. The caller holds d.mu.
 func (d *daemon) start() (<-chan struct{}, error) {
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -80,21 +92,13 @@ func (d *daemon) start() (<-chan struct{}, error) {
 		return nil, fmt.Errorf("start the daemon: %w", err)
 	}
 	exited := make(chan struct{})
-	d.mu.Lock()
 	d.cmd, d.exited = cmd, exited
 	d.starts++
-	d.mu.Unlock()
 	go func() {
 		_ = cmd.Wait()
 		close(exited)
 	}()
 	return exited, nil
-}
-
-func (d *daemon) isHeld() (bool, <-chan struct{}) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.held > 0, d.changed
 }
 
 // hold keeps the daemon from being started, until release was called as often.
@@ -157,7 +161,9 @@ func (d *daemon) end() (inTime bool) {
 // tryOnce starts the daemon although it is held, and ends it if it has not
 // ended by itself by then.
 func (d *daemon) tryOnce(ctx context.Context, within time.Duration) {
+	d.mu.Lock()
 	exited, err := d.start()
+	d.mu.Unlock()
 	if err != nil {
 		return
 	}
