@@ -162,7 +162,7 @@ func (r *rig) reload(change func(*config.Config), between func()) {
 	if between != nil {
 		between()
 	}
-	if err := r.set.Reload(r.Context(), elements(&next)); err != nil {
+	if _, err := r.set.Reload(r.Context(), elements(&next)); err != nil {
 		r.Error(err)
 	}
 	r.cfg = &next
