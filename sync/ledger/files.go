@@ -13,9 +13,6 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A *Connector is the memory of a pass.
-var _ filesync.Ledger = (*Connector)(nil)
-
 const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone, version"
 
 // scanFile reads fileColumns.
@@ -46,7 +43,7 @@ func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, 
 	return id, f, err
 }
 
-// Find implements sync.Ledger.
+// Find implements pass.Ledger.
 func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record, error) {
 	found := make(map[string]filesync.Record, len(paths))
 	list, err := json.Marshal(paths)
@@ -80,7 +77,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	return records, nil
 }
 
-// Owners implements sync.Ledger.
+// Owners implements pass.Ledger.
 func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Record, error) {
 	owners := make([]filesync.Record, len(keys))
 	byKey := map[string]filesync.Record{}
@@ -120,7 +117,7 @@ type intent struct {
 	After      filesync.After
 }
 
-// Intend implements sync.Ledger.
+// Intend implements pass.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
 	ids, err := c.intend(ctx, batch)
 	if err != nil {
@@ -129,12 +126,12 @@ func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int6
 	return ids[0], nil
 }
 
-// Foretell implements sync.Ledger.
+// Foretell implements pass.Ledger.
 func (c *Connector) Foretell(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
 	return c.intend(ctx, slices.Collect(slices.Chunk(files, 1))...)
 }
 
-// Begun implements sync.Ledger.
+// Begun implements pass.Ledger.
 func (c *Connector) Begun(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "begun", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
 		WHERE connector = ? AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
@@ -182,7 +179,7 @@ func targetOf(d filesync.Delivery) string {
 	return d.Target.Name
 }
 
-// Intents implements sync.Ledger.
+// Intents implements pass.Ledger.
 func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
 	all := map[int64][]filesync.Delivery{}
 	err := c.each(ctx, "SELECT id, batch FROM intents WHERE connector = ?", func(rows *sql.Rows) error {
@@ -212,12 +209,12 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 	return all, nil
 }
 
-// Drop implements sync.Ledger.
+// Drop implements pass.Ledger.
 func (c *Connector) Drop(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", intents, c.id)
 }
 
-// Commit implements sync.Ledger.
+// Commit implements pass.Ledger.
 func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
@@ -306,7 +303,7 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	return nil
 }
 
-// Fail implements sync.Ledger.
+// Fail implements pass.Ledger.
 func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64, error) {
 	ids := make([]int64, len(batch))
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
@@ -329,7 +326,7 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 	return ids, nil
 }
 
-// Release implements sync.Ledger.
+// Release implements pass.Ledger.
 func (c *Connector) Release(ctx context.Context, paths []string) error {
 	list, err := json.Marshal(paths)
 	if err != nil {
@@ -338,18 +335,18 @@ func (c *Connector) Release(ctx context.Context, paths []string) error {
 	return c.exec(ctx, "release", "DELETE FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
 }
 
-// SaveCheckpoint implements sync.Ledger.
+// SaveCheckpoint implements pass.Ledger.
 func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
 	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix, e.Version)
 }
 
-// DropCheckpoint implements sync.Ledger.
+// DropCheckpoint implements pass.Ledger.
 func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) error {
 	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ? AND pending = ?", c.id, path, pendingID)
 }
 
-// Checkpoints implements sync.Ledger.
+// Checkpoints implements pass.Ledger.
 func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
 	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
@@ -366,7 +363,7 @@ func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interr
 	return all, nil
 }
 
-// Outstanding implements sync.Ledger.
+// Outstanding implements pass.Ledger.
 func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
 	var recs []filesync.Record
 	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND id > ? AND after IN (1, 2, 4) ORDER BY id LIMIT ?",
@@ -381,7 +378,7 @@ func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]f
 	return recs, nil
 }
 
-// SetAfter implements sync.Ledger.
+// SetAfter implements pass.Ledger.
 func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
 	if len(ids) == 0 {
 		return nil
@@ -393,7 +390,7 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE +connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
 }
 
-// SetAfterIf implements sync.Ledger.
+// SetAfterIf implements pass.Ledger.
 func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
 	if len(read) == 0 {
 		return nil, nil

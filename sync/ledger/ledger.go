@@ -1,6 +1,6 @@
 // Package ledger keeps in one SQLite file what every connector has delivered,
 // what failed, what was about to happen when a pass was killed, and what other
-// programs asked for. A Connector of it implements sync.Ledger.
+// programs asked for. A Connector of it implements pass.Ledger.
 //
 // SQLite is modernc.org/sqlite, which is pure Go and so builds everywhere. The
 // journal is a write-ahead log that is synced with every commit: what a method

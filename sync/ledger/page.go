@@ -135,7 +135,7 @@ func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File,
 	return page, err
 }
 
-// DeliveredFiles implements sync.Ledger. The records are in the order of their
+// DeliveredFiles implements pass.Ledger. The records are in the order of their
 // paths and without failures. f may call the ledger; rows that are written
 // meanwhile may come or not.
 func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error {

@@ -68,12 +68,12 @@ func (l *Ledger) Littered(ctx context.Context) error {
 	return l.exec(ctx, "littered", "UPDATE connectors SET sweep = 1")
 }
 
-// Littered implements sync.Ledger.
+// Littered implements pass.Ledger.
 func (c *Connector) Littered(ctx context.Context) error {
 	return c.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
 }
 
-// Swept implements sync.Ledger.
+// Swept implements pass.Ledger.
 func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
 }
@@ -198,7 +198,7 @@ func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
 	return passes, nil
 }
 
-// Gone implements sync.Ledger. Others may write beside it: what each statement
+// Gone implements pass.Ledger. Others may write beside it: what each statement
 // changes has to be still as it was read.
 func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
 	var went, back []int64

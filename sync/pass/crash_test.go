@@ -179,7 +179,7 @@ func (d mortalDestination) Publish(ctx context.Context, batch []filesync.Publica
 
 // mortalLedger is a ledger of a program that can be killed.
 type mortalLedger struct {
-	filesync.Ledger
+	pass.Ledger
 	k    *killer
 	dest string
 }

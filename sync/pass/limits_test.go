@@ -308,7 +308,7 @@ func TestLedgerFails(t *testing.T) {
 }
 
 type brokenLedger struct {
-	filesync.Ledger
+	pass.Ledger
 	err error
 }
 

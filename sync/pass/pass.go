@@ -86,7 +86,7 @@ type Pass struct {
 
 // New makes a pass. The first source is open already; open makes another one
 // when that is lost. shared is the connector's.
-func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destination, ledger filesync.Ledger, shared *Shared, o Options) *Pass {
+func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destination, ledger Ledger, shared *Shared, o Options) *Pass {
 	if o.Stall == 0 {
 		o.Stall = defaultStall
 	}

@@ -405,7 +405,7 @@ func TestRequestWaitsForWhatIsRemoved(t *testing.T) {
 
 // ownersHook is a ledger that somebody comes in between who asked for owners.
 type ownersHook struct {
-	filesync.Ledger
+	pass.Ledger
 	then func()
 }
 

@@ -184,7 +184,7 @@ func (p *pending) Keep() error {
 // submitter is a pass that knows how many answers it waits for.
 type submitter struct {
 	t      *testing.T
-	ledger filesync.Ledger
+	ledger transfer.Ledger
 	abort  context.CancelCauseFunc
 
 	mu    sync.Mutex

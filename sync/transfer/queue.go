@@ -44,7 +44,7 @@ func New(bytesPerSecond int64) *Queue { return &Queue{limiter: newLimiter(bytesP
 type Ends struct {
 	Source      *Source
 	Destination filesync.Destination
-	Ledger      filesync.Ledger
+	Ledger      Ledger
 }
 
 // Options are the settings of one pass that the queue acts by.
@@ -159,7 +159,7 @@ type run struct {
 	q      *Queue
 	src    *Source
 	dst    filesync.Destination
-	ledger filesync.Ledger
+	ledger Ledger
 	log    *slog.Logger
 
 	ctx    context.Context // of copying
