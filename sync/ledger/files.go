@@ -13,7 +13,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone, version"
+const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, " + afterColumn + ", pass, at, gone, version"
 
 // scanFile reads fileColumns.
 func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
@@ -249,10 +249,11 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		return err
 	}
 	defer add.Close()
+	var replaced []int64
 	for i, d := range batch {
 		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
 		row := []any{c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), targetOf(d), unix(d.Target.ModTime),
-			d.Key, d.Adopted, int64(d.After), pass, d.At.UnixMilli(), d.Source.Version}
+			d.Key, d.Adopted, inFiles(d.After), pass, d.At.UnixMilli(), d.Source.Version}
 		added, err := add.ExecContext(ctx, row...)
 		if err != nil {
 			return err
@@ -267,6 +268,10 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		if err != nil {
 			return err
 		}
+		replaced = append(replaced, ids[i])
+	}
+	if err := c.owe(ctx, tx, batch, ids, replaced); err != nil {
+		return err
 	}
 	return c.settle(ctx, tx, batch)
 }
@@ -361,66 +366,6 @@ func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interr
 		return nil, fmt.Errorf("ledger: checkpoints: %w", err)
 	}
 	return all, nil
-}
-
-// Outstanding implements pass.Ledger.
-func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
-	var recs []filesync.Record
-	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND id > ? AND after IN (1, 2, 4) ORDER BY id LIMIT ?",
-		func(rows *sql.Rows) error {
-			r, err := scanFile(rows)
-			recs = append(recs, r)
-			return err
-		}, c.id, from, limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: outstanding: %w", err)
-	}
-	return recs, nil
-}
-
-// SetAfter implements pass.Ledger.
-func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return err
-	}
-	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE +connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
-}
-
-// SetAfterIf implements pass.Ledger.
-func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
-	if len(read) == 0 {
-		return nil, nil
-	}
-	list, err := json.Marshal(read)
-	if err != nil {
-		return nil, err
-	}
-	var changed []int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		// The + keeps SQLite from going through all rows of the connector.
-		rows, err := tx.QueryContext(ctx, `UPDATE files SET after = ? FROM json_each(?) AS was
-			WHERE files.id = CAST(was.key AS INTEGER) AND files.after = was.value AND +files.connector = ? RETURNING files.id`, after, string(list), c.id)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id int64
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			changed = append(changed, id)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: after_copy: %w", err)
-	}
-	return changed, nil
 }
 
 func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {

@@ -83,7 +83,7 @@ func (c *Connector) Swept(ctx context.Context) error {
 // stays known: interrupted copies go on, and what a killed pass left is removed.
 func (c *Connector) Clear(ctx context.Context) error {
 	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		for _, table := range []string{"files", "failures"} {
+		for _, table := range []string{"owed", "files", "failures"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ?", c.id); err != nil {
 				return err
 			}
@@ -108,9 +108,7 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 		return nil
 	}
 	if before != "" {
-		// Ended in the middle, it does the rest the next time.
-		owed := rowsOf{"id", "after NOT IN (?, ?, ?)", []any{filesync.AfterDone, filesync.AfterRefused, filesync.AfterUnverified}}
-		if err := c.inParts(ctx, "files", owed, fmt.Sprintf("UPDATE files SET after = %d", filesync.AfterRefused)); err != nil {
+		if err := c.refuseOwed(ctx); err != nil {
 			return fmt.Errorf("ledger: bind: %w", err)
 		}
 	}
@@ -230,8 +228,7 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 		}
 	}
 	before := started.UnixMilli()
-	if err := c.inChunks(ctx, "gone files", `UPDATE files SET gone = ?, after = CASE WHEN after IN (1, 2, 4) THEN 3 ELSE after END
-		WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, went, at.UnixMilli(), before); err != nil {
+	if err := c.markGone(ctx, went, at, before); err != nil {
 		return err
 	}
 	if err := c.inChunks(ctx, "files that came back", "UPDATE files SET gone = 0 WHERE gone > 0 AND id IN (SELECT value FROM json_each(?))", back); err != nil {
@@ -240,11 +237,36 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE at < ? AND id IN (SELECT value FROM json_each(?))", released, before)
 }
 
+// markGone marks rows of files as gone; they owe nothing any more.
+func (c *Connector) markGone(ctx context.Context, ids []int64, at time.Time, before int64) error {
+	for chunk := range slices.Chunk(ids, chunkRows) {
+		list, err := json.Marshal(chunk)
+		if err != nil {
+			return err
+		}
+		err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE files SET gone = ?, after = CASE after WHEN ? THEN ? ELSE after END
+				WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, at.UnixMilli(), filesync.AfterOwed, filesync.AfterDone, before, string(list))
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, "DELETE FROM owed WHERE file IN (SELECT id FROM files WHERE gone > 0 AND id IN (SELECT value FROM json_each(?)))", string(list))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("ledger: gone files: %w", err)
+		}
+	}
+	return nil
+}
+
+// chunkRows is how many rows a statement changes, so that other writers get their turn.
+const chunkRows = 10_000
+
 // inChunks runs a statement for so many ids at a time that other writers get
 // their turn. The list of ids is its last argument.
 func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int64, args ...any) error {
-	const most = 10_000 // rows of one statement
-	for chunk := range slices.Chunk(ids, most) {
+	for chunk := range slices.Chunk(ids, chunkRows) {
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return err
@@ -258,9 +280,8 @@ func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int6
 
 // listed gives those of the rows whose paths do not lie where nobody looked.
 func (c *Connector) listed(ctx context.Context, table string, ids []int64, unlisted *filesync.Unlisted) ([]int64, error) {
-	const most = 10_000 // rows of one statement
 	kept := ids[:0]
-	for chunk := range slices.Chunk(ids, most) {
+	for chunk := range slices.Chunk(ids, chunkRows) {
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return nil, err

@@ -24,7 +24,8 @@ CREATE INDEX passes_by_connector ON passes (connector, id);
 CREATE INDEX passes_running      ON passes (connector) WHERE state = 'running';
 CREATE INDEX passes_by_age       ON passes (connector, started);
 
--- One row a path: the last version that was delivered.
+-- One row a path: the last version that was delivered. How its after_copy ended is in
+-- after; as long as it is owed, that is 1, and owed has a row.
 CREATE TABLE files (
     id          INTEGER PRIMARY KEY,
     connector   INTEGER NOT NULL,
@@ -42,9 +43,16 @@ CREATE TABLE files (
 , version TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX files_by_path ON files (connector, path);
 CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
-CREATE INDEX files_by_after ON files (connector, id)  WHERE after IN (1, 2, 4);
 CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
 CREATE INDEX files_by_gone  ON files (connector, gone); -- covers the scan of a pass's end
+
+-- One row a file whose original is still to be removed or moved.
+CREATE TABLE owed (
+    file      INTEGER PRIMARY KEY REFERENCES files ON DELETE CASCADE,
+    connector INTEGER NOT NULL,
+    after     INTEGER NOT NULL -- how far after_copy has come
+);
+CREATE INDEX owed_by_connector ON owed (connector); -- with the file, for their order
 
 -- One row a path that cannot be delivered now.
 CREATE TABLE failures (

@@ -15,10 +15,13 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// oldLedger gives a directory with a ledger of version 1.
-func oldLedger(t *testing.T) (dir string) {
+// versions are those of the fixtures.
+var versions = []string{"version1", "version4"}
+
+// oldLedger gives a directory with a ledger of an older version.
+func oldLedger(t *testing.T, version string) (dir string) {
 	t.Helper()
-	script, err := os.ReadFile("testdata/version1.sql")
+	script, err := os.ReadFile(filepath.Join("testdata", version+".sql"))
 	must(t, err)
 	dir = t.TempDir()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
@@ -49,7 +52,13 @@ func tables(t *testing.T, dir string) []string {
 
 // A file of an older program becomes what a new file is.
 func TestUpgradeMakesTheSameTables(t *testing.T) {
-	old, fresh := oldLedger(t), t.TempDir()
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeMakesTheSameTables(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeMakesTheSameTables(t *testing.T, old string) {
+	fresh := t.TempDir()
 	before := tables(t, old)
 	open(t, old).Close()
 	open(t, fresh).Close()
@@ -64,7 +73,12 @@ func TestUpgradeMakesTheSameTables(t *testing.T) {
 
 // A file of an older program opens with all that is in it, and stays so.
 func TestUpgradeKeepsEverything(t *testing.T) {
-	dir := oldLedger(t)
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeKeepsEverything(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeKeepsEverything(t *testing.T, dir string) {
 	for range 2 {
 		l := open(t, dir)
 		if l.Owner() != "0123abcd" {
@@ -107,5 +121,55 @@ func TestUpgradeKeepsEverything(t *testing.T) {
 	c := connector(t, open(t, dir), "c")
 	if id, unclean, err := c.StartPass(t.Context(), filesync.Automatic, day, true); err != nil || id != "10" || !unclean {
 		t.Error("after an upgrade:", id, unclean, err)
+	}
+}
+
+// What a file of version 4 has beside that is there as well.
+func TestUpgradeOfVersion4(t *testing.T) {
+	l := open(t, oldLedger(t, "version4"))
+	c := connector(t, l, "c")
+	for path, after := range map[string]filesync.After{
+		"a": filesync.AfterNone, "d/b": filesync.AfterTrying, "owed": filesync.AfterOwed, "done": filesync.AfterDone,
+		"compare": filesync.AfterCompare, "refused": filesync.AfterRefused, "unverified": filesync.AfterUnverified,
+	} {
+		if r := find(t, c, path); r.After != after {
+			t.Errorf("after_copy of %s: %d, want %d", path, r.After, after)
+		}
+	}
+	all, err := c.Outstanding(t.Context(), 0, 10)
+	must(t, err)
+	var owing []int64
+	for _, r := range all {
+		owing = append(owing, r.ID)
+	}
+	if !slices.Equal(owing, []int64{12, 21, 23}) {
+		t.Error("what is owed:", owing)
+	}
+	if v := find(t, c, "owed").Delivery.Source.Version; v != "v" {
+		t.Errorf("the version is %q", v)
+	}
+	if r, err := l.Request(t.Context(), "r"); err != nil || r.State != ledger.RequestAccepted {
+		t.Error(r, err)
+	}
+	if s, err := l.Subscription(t.Context(), "s"); err != nil || s.Pending != 1 {
+		t.Error(s, err)
+	}
+	if n, err := c.CountFruitless(t.Context(), true); err != nil || n != 3 {
+		t.Error(n, err)
+	}
+	if k, err := c.Clock(t.Context()); err != nil || k.Since.UnixMilli() != 1772500000000 {
+		t.Error(k, err)
+	}
+	index, err := l.Spool(t.Context(), "c")
+	must(t, err)
+	rows := 0
+	must(t, index.Rows(t.Context(), func(r ledger.SpoolRow) error {
+		if rows++; r.Name != "u.csv" || r.Object != "o" {
+			t.Error(r)
+		}
+		return nil
+	}))
+	if rows != 1 {
+		t.Error("rows of the spool:", rows)
 	}
 }
