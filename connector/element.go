@@ -88,10 +88,11 @@ type Element struct {
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
-	entering chan struct{}   // has room for one: the pass that is being started
-	entered  int             // passes under way; entering guards it
-	unlock   func()          // the lock that they share; entering guards it
-	ctx      context.Context // of the passes
+	entering chan struct{}     // has room for one: the pass that is being started
+	entered  int               // passes under way; entering guards it
+	unlock   func()            // the lock that they share; entering guards it
+	claimed  *ledger.Connector // what they write to; entering guards it
+	ctx      context.Context   // of the passes
 	cancel   context.CancelCauseFunc
 }
 

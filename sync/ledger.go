@@ -46,6 +46,9 @@ type Delivery struct {
 	Adopted bool
 	Pass    string
 	At      time.Time
+	// Sequence grows from one write of a connector to the next: of an intent, and of a
+	// record. The ledger gives it; 0 before version 5.
+	Sequence int64
 	// PendingID names the pending file of an intent.
 	PendingID string
 	// Begun says of one that was foretold that its file has been begun.

@@ -13,7 +13,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, " + afterColumn + ", pass, at, gone, version"
+const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, " + afterColumn + ", pass, at, gone, version, seq"
 
 // scanFile reads fileColumns.
 func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
@@ -21,7 +21,7 @@ func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
 	d := &r.Delivery
 	var mtime, targetTime, pass, at, gone int64
 	err := row.Scan(&r.ID, &d.Source.Name, &d.Source.Size, &mtime, &d.Target.Name, &targetTime, &d.Key,
-		&d.Adopted, &r.After, &pass, &at, &gone, &d.Source.Version)
+		&d.Adopted, &r.After, &pass, &at, &gone, &d.Source.Version, &d.Sequence)
 	if d.Target.Name == "" {
 		d.Target.Name = d.Source.Name
 	}
@@ -86,7 +86,7 @@ func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Recor
 		return nil, err
 	}
 	// The living row of a name comes last, and so stays in the map.
-	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, at",
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, seq, at",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			byKey[r.Delivery.Key] = r
@@ -115,6 +115,7 @@ type intent struct {
 	Begun      bool `json:",omitempty"` // of a file that was foretold
 	Adopted    bool `json:",omitempty"`
 	After      filesync.After
+	Sequence   int64 `json:",omitempty"`
 }
 
 // Intend implements pass.Ledger.
@@ -140,9 +141,9 @@ func (c *Connector) Begun(ctx context.Context, intents []int64) error {
 // intend journals batches in one transaction, and gives their ids.
 func (c *Connector) intend(ctx context.Context, batches ...[]filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batches))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, len(batches), func(tx *sql.Tx, sequence int64) error {
 		for i, batch := range batches {
-			text, err := json.Marshal(intentsOf(batch))
+			text, err := json.Marshal(intentsOf(batch, sequence+int64(i)))
 			if err != nil {
 				return err
 			}
@@ -160,12 +161,12 @@ func (c *Connector) intend(ctx context.Context, batches ...[]filesync.Delivery) 
 }
 
 // intentsOf gives a batch as the journal keeps it.
-func intentsOf(batch []filesync.Delivery) []intent {
+func intentsOf(batch []filesync.Delivery, sequence int64) []intent {
 	intents := make([]intent, len(batch))
 	for i, d := range batch {
 		intents[i] = intent{
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
-			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After,
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After, Sequence: sequence,
 		}
 	}
 	return intents
@@ -198,6 +199,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
 				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
+				Sequence: in.Sequence,
 			}
 		}
 		all[id] = batch
@@ -217,8 +219,8 @@ func (c *Connector) Drop(ctx context.Context, intents []int64) error {
 // Commit implements pass.Ledger.
 func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		if err := c.insert(ctx, tx, batch, ids); err != nil {
+	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
+		if err := c.insert(ctx, tx, batch, ids, sequence); err != nil {
 			return err
 		}
 		if err := c.log(ctx, tx, ids); err != nil {
@@ -238,12 +240,12 @@ func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.D
 
 // insert writes the rows of deliveries. Most are new: a plain INSERT costs half
 // of what one with RETURNING does, so that the other way is for the rest.
-func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64) error {
+func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64, sequence int64) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version)
-		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
+	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version, seq)
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
 	add, err := tx.PrepareContext(ctx, values+"NOTHING")
 	if err != nil {
 		return err
@@ -253,7 +255,7 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	for i, d := range batch {
 		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
 		row := []any{c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), targetOf(d), unix(d.Target.ModTime),
-			d.Key, d.Adopted, inFiles(d.After), pass, d.At.UnixMilli(), d.Source.Version}
+			d.Key, d.Adopted, inFiles(d.After), pass, d.At.UnixMilli(), d.Source.Version, sequence + int64(i)}
 		added, err := add.ExecContext(ctx, row...)
 		if err != nil {
 			return err
@@ -264,7 +266,7 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		}
 		err = tx.QueryRowContext(ctx, values+`UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
 			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
-			pass = excluded.pass, at = excluded.at, version = excluded.version, gone = 0 RETURNING id`, row...).Scan(&ids[i])
+			pass = excluded.pass, at = excluded.at, version = excluded.version, seq = excluded.seq, gone = 0 RETURNING id`, row...).Scan(&ids[i])
 		if err != nil {
 			return err
 		}
@@ -311,14 +313,14 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 // Fail implements pass.Ledger.
 func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64, error) {
 	ids := make([]int64, len(batch))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
 		for i, f := range batch {
-			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version, seq)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
-					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version
+					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version, seq = excluded.seq
 				RETURNING id`,
-				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version).Scan(&ids[i])
+				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version, sequence+int64(i)).Scan(&ids[i])
 			if err != nil {
 				return err
 			}
@@ -373,7 +375,23 @@ func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) er
 }
 
 func (c *Connector) exec(ctx context.Context, what, query string, args ...any) error {
-	return c.ledger.exec(ctx, what, query, args...)
+	if _, err := c.change(ctx, query, args...); err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+// change is exec without the words; it gives the number of rows.
+func (c *Connector) change(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
+		did, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		n, err = did.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 // Times in the ledger are whole numbers since 1970; a time that the server did

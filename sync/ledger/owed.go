@@ -51,7 +51,7 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 	if len(ids) == 0 {
 		return nil
 	}
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error { return c.setAfter(ctx, tx, ids, after) })
+	err := c.write(ctx, 0, func(tx *sql.Tx, _ int64) error { return c.setAfter(ctx, tx, ids, after) })
 	if err != nil {
 		return fmt.Errorf("ledger: after_copy: %w", err)
 	}
@@ -68,7 +68,7 @@ func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.Afte
 		return nil, err
 	}
 	var changed []int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		// The + keeps SQLite from going through all rows of the connector.
 		rows, err := tx.QueryContext(ctx, `SELECT files.id FROM json_each(?) AS was JOIN files ON files.id = CAST(was.key AS INTEGER)
 			WHERE +files.connector = ? AND was.value = `+afterColumn, string(list), c.id)

@@ -32,7 +32,7 @@ type Pass struct {
 // pending files may lie about at the destination, until Swept.
 func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time, alone bool) (id string, unclean bool, err error) {
 	var n int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		if alone {
 			if unclean, err = c.endLeftOver(ctx, tx); err != nil {
 				return err
@@ -68,9 +68,9 @@ func (l *Ledger) Littered(ctx context.Context) error {
 	return l.exec(ctx, "littered", "UPDATE connectors SET sweep = 1")
 }
 
-// Littered implements pass.Ledger.
+// Littered implements pass.Ledger. It says what is so, whoever has the connector now.
 func (c *Connector) Littered(ctx context.Context) error {
-	return c.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
+	return c.ledger.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
 }
 
 // Swept implements pass.Ledger.
@@ -82,7 +82,7 @@ func (c *Connector) Swept(ctx context.Context) error {
 // had failed. What lies at the destination of files that are not delivered yet
 // stays known: interrupted copies go on, and what a killed pass left is removed.
 func (c *Connector) Clear(ctx context.Context) error {
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		for _, table := range []string{"owed", "files", "failures"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ?", c.id); err != nil {
 				return err
@@ -128,7 +128,7 @@ func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result
 		text = r.Err.Error()
 	}
 	idle := r.Outcome == filesync.Succeeded && r.Files.Copied == 0
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		var mode filesync.Mode
 		err := tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
 			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id).Scan(&mode)
@@ -160,7 +160,7 @@ func (c *Connector) CountFruitless(ctx context.Context, fruitless bool) (passes 
 		}
 		query = "DELETE FROM fruitless WHERE connector = ? RETURNING 0"
 	}
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, query, c.id).Scan(&passes) })
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error { return tx.QueryRowContext(ctx, query, c.id).Scan(&passes) })
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("ledger: count fruitless passes: %w", err)
 	}
@@ -198,7 +198,7 @@ func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
 
 // Gone implements pass.Ledger. Others may write beside it: what each statement
 // changes has to be still as it was read.
-func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
+func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error {
 	var went, back []int64
 	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) {
 		switch there := seen.Row(id); {
@@ -227,26 +227,25 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 			return err
 		}
 	}
-	before := started.UnixMilli()
-	if err := c.markGone(ctx, went, at, before); err != nil {
+	if err := c.markGone(ctx, went, at, since); err != nil {
 		return err
 	}
 	if err := c.inChunks(ctx, "files that came back", "UPDATE files SET gone = 0 WHERE gone > 0 AND id IN (SELECT value FROM json_each(?))", back); err != nil {
 		return err
 	}
-	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE at < ? AND id IN (SELECT value FROM json_each(?))", released, before)
+	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE seq <= ? AND id IN (SELECT value FROM json_each(?))", released, since)
 }
 
 // markGone marks rows of files as gone; they owe nothing any more.
-func (c *Connector) markGone(ctx context.Context, ids []int64, at time.Time, before int64) error {
+func (c *Connector) markGone(ctx context.Context, ids []int64, at time.Time, since int64) error {
 	for chunk := range slices.Chunk(ids, chunkRows) {
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return err
 		}
-		err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+		err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 			_, err := tx.ExecContext(ctx, `UPDATE files SET gone = ?, after = CASE after WHEN ? THEN ? ELSE after END
-				WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, at.UnixMilli(), filesync.AfterOwed, filesync.AfterDone, before, string(list))
+				WHERE gone = 0 AND seq <= ? AND id IN (SELECT value FROM json_each(?))`, at.UnixMilli(), filesync.AfterOwed, filesync.AfterDone, since, string(list))
 			if err != nil {
 				return err
 			}
@@ -326,7 +325,7 @@ func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		rows, err := tx.QueryContext(ctx, `DELETE FROM failures WHERE connector = ? AND quarantined
 			AND (? = 0 OR path IN (SELECT value FROM json_each(?))) RETURNING path`, c.id, len(paths), string(list))
 		if err != nil {
@@ -387,6 +386,9 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 	err = l.update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO connectors (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT (name) DO NOTHING", string(list))
 		if err != nil {
+			return err
+		}
+		if err := addLeases(ctx, tx); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over,

@@ -8,6 +8,14 @@ CREATE TABLE connectors (
     sweep    INTEGER NOT NULL DEFAULT 0 -- a killed pass may have left pending files
 );
 
+-- Whose passes may write, and the numbers of what they write.
+CREATE TABLE leases (
+    connector INTEGER PRIMARY KEY REFERENCES connectors,
+    holder    TEXT    NOT NULL, -- the process; '' before the first
+    epoch     INTEGER NOT NULL, -- how many processes had it so far
+    seq       INTEGER NOT NULL -- the last number that was drawn
+);
+
 CREATE TABLE passes (
     id         INTEGER PRIMARY KEY AUTOINCREMENT, -- files name it: never used again
     connector  INTEGER NOT NULL REFERENCES connectors,
@@ -40,7 +48,7 @@ CREATE TABLE files (
     pass        INTEGER NOT NULL,
     at          INTEGER NOT NULL, -- unix milliseconds
     gone        INTEGER NOT NULL DEFAULT 0 -- unix milliseconds of the listing that missed it
-, version TEXT NOT NULL DEFAULT '');
+, version TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX files_by_path ON files (connector, path);
 CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
 CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
@@ -67,7 +75,7 @@ CREATE TABLE failures (
     conflict    INTEGER NOT NULL,
     discards    INTEGER NOT NULL DEFAULT 0, -- passes in a row that read and discarded it
     error       TEXT    NOT NULL,
-    at          INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
+    at          INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0,
     UNIQUE (connector, path)
 );
 CREATE INDEX failures_by_connector ON failures (connector);

@@ -245,8 +245,8 @@ func (l mortalLedger) Fail(ctx context.Context, batch []filesync.Failure) (ids [
 	return ids, err
 }
 
-func (l mortalLedger) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
-	return l.k.around("gone", func() error { return l.Ledger.Gone(ctx, seen, started, at) })
+func (l mortalLedger) Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error {
+	return l.k.around("gone", func() error { return l.Ledger.Gone(ctx, seen, since, at) })
 }
 
 // mortalSource is a source that a killed program no longer reaches.

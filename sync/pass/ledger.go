@@ -18,11 +18,13 @@ type Ledger interface {
 	// DeliveredFiles calls f for each record whose path starts with prefix and whose
 	// source was modified in [from, to); a zero time is no bound.
 	DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error
+	// Sequence is the Delivery.Sequence of what was written last.
+	Sequence(ctx context.Context) (int64, error)
 	// Gone marks every record that is not among the seen as gone from the source at that
 	// time, which owes nothing any more, and forgets the failures that are not. What lies
-	// where the pass did not look (Seen.Unlisted) and what was written at or after
-	// started, when the listing began, is left alone.
-	Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error
+	// where the pass did not look (Seen.Unlisted) and what was written behind since, the
+	// Sequence before the listing began, is left alone.
+	Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error
 	// Littered notes that pending files may lie about at the destination, for the next
 	// pass to sweep.
 	Littered(ctx context.Context) error

@@ -213,7 +213,10 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	if p.o.Mode != filesync.Request {
 		p.looks.begin()
 	}
-	started := time.Now()
+	since, err := p.ledger.Sequence(ctx)
+	if err != nil {
+		return err
+	}
 	if err := p.listAndSubmit(ctx); err != nil {
 		return err
 	}
@@ -230,7 +233,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	if err := p.dropResumes(ctx); err != nil {
 		return err
 	}
-	return p.ledger.Gone(ctx, p.rows, started, time.Now())
+	return p.ledger.Gone(ctx, p.rows, since, time.Now())
 }
 
 // listAndSubmit lists the source, decides about its files, has those copied that are to

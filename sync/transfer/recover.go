@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -177,14 +178,19 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	case filesync.IsUnavailable(err):
 		return false, err
 	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
-		unknown,                     // what stands is somebody else's
-		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
+		unknown,                // what stands is somebody else's
+		later(rec.Delivery, d): // another pass has found it since, and gone on from there
 		return false, nil
 	}
 	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
 		return false, nil
 	}
 	return confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d), nil
+}
+
+// later reports whether a was written after b.
+func later(a, b filesync.Delivery) bool {
+	return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.At.Compare(b.At)) > 0
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
