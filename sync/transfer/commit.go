@@ -30,14 +30,13 @@ func (r *run) commitAll(ctx context.Context) {
 			r.abandon(ctx, batch)
 			continue
 		}
-		if err := r.commit(ctx, batch); err != nil {
-			ended = true
-			r.fail(err)
-		}
+		ended = r.commit(ctx, batch) != nil
 	}
 }
 
-// commit commits a batch: what is adopted, and what was copied.
+// commit commits a batch: what is adopted, and what was copied. After an error the passes
+// are ending: that is said before their files are answered, as a pass that has all answers
+// would take itself for whole.
 func (r *run) commit(ctx context.Context, batch []*finished) error {
 	var adopted, copied []*finished
 	for _, f := range batch {
@@ -75,6 +74,7 @@ func (r *run) adopt(ctx context.Context, batch []*finished) error {
 	}
 	ids, err := r.ledger.Commit(ctx, 0, deliveries)
 	if err != nil {
+		r.fail(err)
 		r.forget(batch)
 		return err
 	}
@@ -94,6 +94,7 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 	}
 	recs, err := r.ledger.Find(ctx, paths)
 	if err != nil {
+		r.fail(err)
 		r.forget(batch)
 		return nil, err
 	}
@@ -167,6 +168,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) error {
 	}
 	intent, err := r.ledger.Intend(ctx, deliveries)
 	if err != nil {
+		r.fail(err)
 		r.abandon(ctx, batch)
 		return err
 	}
@@ -175,8 +177,10 @@ func (r *run) publish(ctx context.Context, batch []*finished) error {
 		if filesync.IsUnavailable(err) {
 			// Some may have their names, durably or not. The intent stays, and
 			// the next pass finds out.
+			err = fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err)
+			r.fail(err)
 			r.forget(batch)
-			return fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err)
+			return err
 		}
 	}
 	var committed []filesync.Delivery
@@ -198,6 +202,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) error {
 	}
 	ids, err := r.ledger.Commit(ctx, intent, committed)
 	if err != nil {
+		r.fail(err)
 		r.forget(batch)
 		return err // the intent stays: the next pass finds out what was published
 	}
@@ -229,6 +234,9 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 			refused = append(refused, f)
 		}
 		bad = append(bad, failure{f, err})
+	}
+	if ended != nil {
+		r.fail(ended)
 	}
 	for _, b := range bad {
 		r.abort(ctx, b.f)
