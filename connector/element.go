@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sftpconnector/config"
@@ -32,8 +33,8 @@ type Parts struct {
 	// Source opens a connector's source, with the login in c that is valid now, and reports the stages of that.
 	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
 	// Destination opens its destination, and reports the stages of that where it is
-	// the SFTP server.
-	Destination func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error)
+	// the SFTP server. Pending files are of the epoch.
+	Destination func(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
 	// Credentials fetches logins; nil: no connector has a credentials API.
 	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it
@@ -92,6 +93,7 @@ type Element struct {
 	entered  int               // passes under way; entering guards it
 	unlock   func()            // the lock that they share; entering guards it
 	claimed  *ledger.Connector // what they write to; entering guards it
+	epoch    atomic.Int64      // of the claim; 0: none yet
 	ctx      context.Context   // of the passes
 	cancel   context.CancelCauseFunc
 }

@@ -186,6 +186,7 @@ func (e *Element) enter(ctx context.Context, r *Run) (id string, unclean bool, e
 	}
 	r.ledger = e.claimed
 	if err == nil {
+		e.epoch.Store(r.ledger.Epoch())
 		err = r.ledger.Bind(ctx, sourceOf(e.cfg))
 	}
 	if err == nil {

@@ -45,7 +45,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.reopen(p.name)
 	} else {
-		p.id = pending.NewID(d.owner)
+		p.id = d.owner.NewID()
 		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.create(p.name)
 		if errors.Is(err, fs.ErrNotExist) && d.dirs.still(dir) != nil {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 
 // deliverOne delivers new/x below dir.
 func deliverOne(ctx context.Context, dir string) error {
-	d, err := local.Open(dir, "0123abcd")
+	d, err := local.Open(dir, pending.NewOwner("0123abcd", "c", 0))
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
@@ -86,7 +85,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if resume != nil {
 		return d.resume(ctx, e, *resume)
 	}
-	p := d.newPending(ctx, e, pending.NewID(d.cfg.Owner))
+	p := d.newPending(ctx, e, d.cfg.Owner.NewID())
 	return d.begin(ctx, p, wire.Create|wire.Exclusive)
 }
 
@@ -109,7 +108,7 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(standing):
 		return nil, d.failed(ctx, "create", e.Name, filesync.ErrConflict)
 	}
-	p := d.newPending(ctx, e, pending.NewID(d.cfg.Owner))
+	p := d.newPending(ctx, e, d.cfg.Owner.NewID())
 	return d.begin(ctx, p, flags)
 }
 

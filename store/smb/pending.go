@@ -40,7 +40,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if resume != nil {
 		p.id = resume.ID
 	} else {
-		p.id = pending.NewID(d.owner)
+		p.id = d.owner.NewID()
 	}
 	dir := path.Dir(e.Name)
 	p.name = path.Join(dir, pending.Name(path.Base(e.Name), p.id))

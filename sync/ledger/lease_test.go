@@ -85,9 +85,11 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 			_, err := c.SetAfterIf(ctx, map[int64]filesync.After{rows[0]: filesync.AfterOwed}, filesync.AfterTrying)
 			return err
 		},
-		"Gone":       func() error { return c.Gone(ctx, filesync.NewSeen(), 1<<40, day) },
-		"Bind":       func() error { return c.Bind(ctx, "source") },
-		"FinishPass": func() error { return c.FinishPass(ctx, pass, filesync.Result{Outcome: filesync.Failed, Finished: day}, "") },
+		"Gone": func() error { return c.Gone(ctx, filesync.NewSeen(), 1<<40, day) },
+		"Bind": func() error { return c.Bind(ctx, "source") },
+		"FinishPass": func() error {
+			return c.FinishPass(ctx, pass, filesync.Result{Outcome: filesync.Failed, Finished: day}, "")
+		},
 		"CountFruitless": func() error {
 			_, err := c.CountFruitless(ctx, true)
 			return err

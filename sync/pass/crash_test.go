@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -276,7 +277,7 @@ func (b *bench) mortalPass(k *killer, o pass.Options) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}
