@@ -184,7 +184,11 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	}
 	defer p.release()
 	p.closeFile()
-	if err := p.dir.remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := p.dir.remove(p.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
+	}
+	if err != nil {
 		return p.d.failed("remove", p.entry.Name, err)
 	}
 	return nil

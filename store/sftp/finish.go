@@ -236,8 +236,11 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.d.discard(ctx, p.path)
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
 	}
 	return p.failed(ctx, "remove", err)
 }

@@ -215,10 +215,14 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		return nil
 	}
 	p.closeFile(ctx)
-	if err := p.d.remove(ctx, p.name); err != nil && !isMissing(err) {
-		return p.d.failed(ctx, "remove", p.entry.Name, err)
+	err := p.d.remove(ctx, p.name)
+	switch {
+	case err == nil:
+		return nil
+	case isMissing(err):
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
 	}
-	return nil
+	return p.d.failed(ctx, "remove", p.entry.Name, err)
 }
 
 // Keep implements sync.Pending. What a checkpoint has is durable, so it matters

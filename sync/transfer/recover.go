@@ -169,10 +169,19 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	}
 	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
-		if err = pending.Abort(ctx); filesync.IsUnavailable(err) {
+		err = pending.Abort(ctx)
+		switch {
+		case filesync.IsUnavailable(err):
+			return false, err
+		case !errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		}
+		// It went between the two: whoever had begun it may have given it its name.
+		looks, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
+		if err != nil {
 			return false, err
 		}
-		return false, nil
+		standing = looks[0]
 	}
 	switch {
 	case filesync.IsUnavailable(err):
