@@ -28,6 +28,8 @@ type pendingFile struct {
 	resumed  bool               // it was begun by an earlier pass
 	made     bool               // it was made by an OPEN of ours that would not have overwritten another
 
+	removed atomic.Bool // by us, before Abort
+
 	missing bool // nothing was seen under its own name, so that what an OPEN makes is ours
 
 	confirmed bool            // the server told its size when it was written whole
