@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // TakenOverError says that another process has claimed the connector since: what was to
@@ -25,6 +26,9 @@ func (e *TakenOverError) Hint() string {
 type fence struct {
 	holder string // "": the Connector was not claimed
 	epoch  int64
+	// fresh is set while no pass has started since another process had the connector: what
+	// this one finds out at the destination then, it may have to try with a file.
+	fresh *atomic.Bool
 }
 
 // Claim gives the connector's part to the passes of this process: a Connector whose
@@ -32,10 +36,12 @@ type fence struct {
 // grows by one each time that another process than before claims it. One process claims
 // it at a time, which the caller sees to; its passes use the last claim.
 func (c *Connector) Claim(ctx context.Context) (*Connector, error) {
-	var now fence
+	now := fence{fresh: new(atomic.Bool)}
 	err := c.ledger.read.QueryRowContext(ctx, "SELECT holder, epoch FROM leases WHERE connector = ?", c.id).Scan(&now.holder, &now.epoch)
 	if err == nil && now.holder != c.ledger.holder {
 		now.holder = c.ledger.holder
+		now.fresh.Store(true)
+		c.ledger.idle.discard()
 		err = c.ledger.update(ctx, func(tx *sql.Tx) error {
 			return tx.QueryRowContext(ctx, "UPDATE leases SET holder = ?, epoch = epoch + 1 WHERE connector = ? RETURNING epoch", now.holder, c.id).Scan(&now.epoch)
 		})
@@ -66,15 +72,11 @@ func (c *Connector) write(ctx context.Context, n int, f func(tx *sql.Tx, sequenc
 
 // draw lets a transaction past the fence, and draws n numbers.
 func (c *Connector) draw(ctx context.Context, tx *sql.Tx, n int) (sequence int64, err error) {
-	query, args := "UPDATE leases SET seq = seq + ? WHERE connector = ?", []any{n, c.id}
-	switch {
-	case c.fence.holder != "":
-		query += " AND epoch = ? AND holder = ?"
-		args = append(args, c.fence.epoch, c.fence.holder)
-	case n == 0:
-		return 0, nil
+	query, args := "UPDATE leases SET seq = seq + ?3 WHERE connector = ?1 AND (?2 = '' OR holder = ?2 AND epoch = ?4) RETURNING seq", []any{c.id, c.fence.holder, n, c.fence.epoch}
+	if n == 0 { // there is one writer at a time: it is enough to look
+		query = "SELECT seq FROM leases WHERE connector = ?1 AND (?2 = '' OR holder = ?2 AND epoch = ?4)"
 	}
-	err = tx.QueryRowContext(ctx, query+" RETURNING seq", args...).Scan(&sequence)
+	err = tx.QueryRowContext(ctx, query, args...).Scan(&sequence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, &TakenOverError{c.name}
 	}

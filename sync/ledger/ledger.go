@@ -50,6 +50,8 @@ type Ledger struct {
 	read  *sql.DB // for passes and postings, which nobody's curiosity may hold up
 	pages *sql.DB // for those who look at the ledger
 
+	idle idlePasses
+
 	trimming sync.Mutex
 	trimAt   int64 // the size of the write-ahead log that is too large; trimming guards it
 }
@@ -195,6 +197,9 @@ func (l *Ledger) Owner() string { return l.owner }
 // Close closes the file.
 func (l *Ledger) Close() error {
 	var errs []error
+	if l.write != nil {
+		errs = append(errs, l.closeIdle())
+	}
 	for _, db := range []*sql.DB{l.pages, l.read, l.write} {
 		if db != nil {
 			errs = append(errs, db.Close())

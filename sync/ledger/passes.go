@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"sftpconnector/status"
@@ -30,21 +29,59 @@ type Pass struct {
 // connector runs beside it. Then a pass that never ended is recorded as
 // cancelled, and from then on unclean says of those that start alone that its
 // pending files may lie about at the destination, until Swept.
+//
+// An automatic pass and one of a request have to say so before they write to the
+// destination (WillWrite): until then, a program that is killed leaves no trace of them.
 func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time, alone bool) (id string, unclean bool, err error) {
-	var n int64
-	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
-		if alone {
-			if unclean, err = c.endLeftOver(ctx, tx); err != nil {
-				return err
-			}
+	if alone {
+		if unclean, err = c.leftOver(ctx); err != nil {
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
 		}
-		return tx.QueryRowContext(ctx, "INSERT INTO passes (connector, mode, state, started) VALUES (?, ?, 'running', ?) RETURNING id",
-			c.id, mode, at.UnixMilli()).Scan(&n)
-	})
-	if err != nil {
-		return "", false, fmt.Errorf("ledger: start pass: %w", err)
 	}
-	return strconv.FormatInt(n, 10), unclean, nil
+	p := &idlePass{c: c, Pass: Pass{Mode: mode, State: filesync.Running, Started: millis(at.UnixMilli())}}
+	for !c.ledger.idle.add(p) {
+		var last int64
+		err := c.ledger.update(ctx, func(tx *sql.Tx) (err error) {
+			last, err = reserveIDs(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
+		}
+		c.ledger.idle.reserve(last)
+	}
+	if mode == filesync.Apply || c.fence.fresh != nil && c.fence.fresh.CompareAndSwap(true, false) {
+		if err := c.WillWrite(ctx, p.ID); err != nil {
+			c.ledger.idle.forget(p)
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
+		}
+	}
+	c.ledger.arm()
+	return p.ID, unclean, nil
+}
+
+// leftOver ends the passes that never ended, and reports whether pending files of earlier
+// passes are to be swept.
+func (c *Connector) leftOver(ctx context.Context) (unclean bool, err error) {
+	var running bool
+	err = c.ledger.read.QueryRowContext(ctx, "SELECT sweep, EXISTS (SELECT 1 FROM passes WHERE connector = ? AND state = 'running') FROM connectors WHERE id = ?", c.id, c.id).Scan(&unclean, &running)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range c.ledger.idle.look(c) {
+		running = running || p.State == filesync.Running
+	}
+	if !running {
+		return unclean, nil
+	}
+	err = c.ledger.writing(ctx, c, func(tx *sql.Tx) error {
+		if _, err := c.draw(ctx, tx, 0); err != nil {
+			return err
+		}
+		unclean, err = c.endLeftOver(ctx, tx)
+		return err
+	})
+	return unclean, err
 }
 
 // endLeftOver ends the passes that a killed program left running, and reports
@@ -117,36 +154,49 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 
 // FinishPass records how a pass ended. Of passes in a row that found nothing to
 // do only the last is kept: a connector that looks every few seconds would fill
-// the ledger with them. That of a request is not kept at all, as the request is.
+// the ledger with them. That of a request is not kept at all, as the request is. What
+// found nothing to do is written a few seconds later, with others, or by Close.
 func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result, word status.Word) error {
-	counts, err := json.Marshal(r.Files)
-	if err != nil {
-		return err
-	}
 	text := ""
 	if r.Err != nil {
 		text = r.Err.Error()
 	}
-	idle := r.Outcome == filesync.Succeeded && r.Files.Copied == 0
-	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
-		var mode filesync.Mode
-		err := tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
-			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id).Scan(&mode)
-		if err != nil || !idle {
+	end := Pass{ID: id, State: r.Outcome, Finished: millis(r.Finished.UnixMilli()), Status: word, Error: text, Files: r.Files}
+	if end.idle() && c.ledger.finishIdle(id, end) {
+		c.ledger.arm()
+		return nil
+	}
+	err := c.ledger.writing(ctx, c, func(tx *sql.Tx) error {
+		if _, err := c.draw(ctx, tx, 0); err != nil {
 			return err
 		}
-		if mode == filesync.Request {
-			_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", id)
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
-			AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ? AND mode <> 'request')`, c.id, id)
-		return err
+		return c.end(ctx, tx, end)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: finish pass: %w", err)
 	}
 	return nil
+}
+
+// end writes how a pass ended.
+func (c *Connector) end(ctx context.Context, tx *sql.Tx, p Pass) error {
+	counts, err := json.Marshal(p.Files)
+	if err != nil {
+		return err
+	}
+	var mode filesync.Mode
+	err = tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
+		p.State, p.Finished.UnixMilli(), p.Status, p.Error, string(counts), p.idle(), c.id, p.ID).Scan(&mode)
+	if err != nil || !p.idle() {
+		return err
+	}
+	if mode == filesync.Request {
+		_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", p.ID)
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
+		AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ? AND mode <> 'request')`, c.id, p.ID)
+	return err
 }
 
 // CountFruitless notes whether a pass could deliver nothing, and gives how many in a
@@ -184,16 +234,17 @@ func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
 
 // Passes gives the last passes, newest first.
 func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
+	not := c.ledger.idle.look(c)
 	passes := []Pass{}
 	err := c.ledger.show(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		p, err := scanPass(rows)
 		passes = append(passes, p)
 		return err
-	}, c.id, limit)
+	}, c.id, limit+len(not))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: passes: %w", err)
 	}
-	return passes, nil
+	return withIdle(passes, not, limit), nil
 }
 
 // Gone implements pass.Ledger. Others may write beside it: what each statement
@@ -383,7 +434,7 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 	if err != nil {
 		return nil, err
 	}
-	err = l.update(ctx, func(tx *sql.Tx) error {
+	err = l.writing(ctx, nil, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO connectors (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT (name) DO NOTHING", string(list))
 		if err != nil {
 			return err

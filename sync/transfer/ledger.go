@@ -22,6 +22,9 @@ type Ledger interface {
 	// Fail records files that could not be delivered; an older failure of the same path
 	// is replaced. It gives their rows' ids.
 	Fail(ctx context.Context, batch []filesync.Failure) (ids []int64, err error)
+	// WillWrite notes that a pass is about to write to the destination: from then on, the
+	// next pass sweeps if the program is killed while this one runs.
+	WillWrite(ctx context.Context, pass string) error
 	// Swept notes that no pending files of earlier passes lie about any more.
 	Swept(ctx context.Context) error
 }

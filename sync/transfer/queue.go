@@ -136,6 +136,7 @@ type Client struct {
 
 	slots   chan struct{} // bounds the files that are submitted and have no answer
 	settled chan struct{} // has room for one: pending is zero
+	writes  atomic.Bool   // the ledger has noted that the pass writes
 
 	// These are guarded by run.mu.
 	pending   int   // files and originals without an answer
