@@ -132,6 +132,8 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
+	e.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), memory.Holds, time.Now())
+	e.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), memory.Holds, time.Now())
 	e.health = newHealth(e.healthChanged)
 	e.src = newShared(e.openSource, func(s Source) { s.Close() })
 	e.dst = newShared(e.openDestination, func(d filesync.Destination) { d.Close() })
@@ -163,6 +165,7 @@ func (e *Element) Memory() *ledger.Connector { return e.memory }
 
 // run starts the automatic passes until ctx ends.
 func (e *Element) run(ctx context.Context) {
+	e.tellHeld()
 	for ctx.Err() == nil {
 		e.mu.Lock()
 		next := e.next

@@ -410,6 +410,7 @@ type Remembered struct {
 	// Passes of requests, which follow no schedule, are neither of these.
 	LastStart time.Time // of its last pass; zero: never
 	Last      *Pass     // the last that ended; nil: none
+	Holds     []Hold    // logins that were refused
 
 	schedule, over string
 }
@@ -460,7 +461,10 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 			}
 			all[r.name] = r
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return addHolds(ctx, tx, all)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ledger: connectors: %w", err)

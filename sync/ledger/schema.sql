@@ -175,3 +175,15 @@ CREATE TABLE spool (
     origin    TEXT    NOT NULL, -- its name in an inbox of version 3; '' for none
     PRIMARY KEY (connector, id)
 ) WITHOUT ROWID;
+
+-- Logins that servers have refused, and that are not tried again soon.
+CREATE TABLE holds (
+    connector INTEGER NOT NULL REFERENCES connectors,
+    side      TEXT    NOT NULL, -- source or destination
+    login     TEXT    NOT NULL, -- tells it from other logins
+    refused   INTEGER NOT NULL, -- times in a row
+    until     INTEGER NOT NULL, -- unix milliseconds
+    word      TEXT    NOT NULL, -- the connection status, and its hint
+    hint      TEXT    NOT NULL,
+    PRIMARY KEY (connector, side)
+) WITHOUT ROWID;

@@ -1,5 +1,5 @@
 -- From version 4 to 5: what is owed after a copy has a table of its own, connectors have
--- leases, and what a pass writes is numbered.
+-- leases, what a pass writes is numbered, and refused logins are kept.
 CREATE TABLE owed (
     file      INTEGER PRIMARY KEY REFERENCES files ON DELETE CASCADE,
     connector INTEGER NOT NULL,
@@ -20,3 +20,15 @@ CREATE TABLE leases (
 INSERT INTO leases SELECT id, '', 0, 0 FROM connectors;
 ALTER TABLE files ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE failures ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+
+-- Logins that servers have refused, and that are not tried again soon.
+CREATE TABLE holds (
+    connector INTEGER NOT NULL REFERENCES connectors,
+    side      TEXT    NOT NULL, -- source or destination
+    login     TEXT    NOT NULL, -- tells it from other logins
+    refused   INTEGER NOT NULL, -- times in a row
+    until     INTEGER NOT NULL, -- unix milliseconds
+    word      TEXT    NOT NULL, -- the connection status, and its hint
+    hint      TEXT    NOT NULL,
+    PRIMARY KEY (connector, side)
+) WITHOUT ROWID;
