@@ -13,6 +13,10 @@ import (
 	filesync "sftpconnector/sync"
 )
 
+// ofPair says of rows that they are of a connector, which is its argument, and of its pair
+// of a source and a destination: there is one, as yet.
+const ofPair = "connector = ? AND pair = 0"
+
 const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, " + afterColumn + ", pass, at, gone, version, seq"
 
 // scanFile reads fileColumns.
@@ -50,7 +54,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	if err != nil {
 		return nil, err
 	}
-	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			found[r.Delivery.Source.Name] = r
@@ -59,7 +63,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	if err != nil {
 		return nil, fmt.Errorf("ledger: find files: %w", err)
 	}
-	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			id, f, err := scanFailure(rows)
 			r := found[f.Source.Name]
@@ -86,7 +90,7 @@ func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Recor
 		return nil, err
 	}
 	// The living row of a name comes last, and so stays in the map.
-	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, seq, at",
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+ofPair+" AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, seq, at",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			byKey[r.Delivery.Key] = r
@@ -135,7 +139,7 @@ func (c *Connector) Foretell(ctx context.Context, files []filesync.Delivery) ([]
 // Begun implements pass.Ledger.
 func (c *Connector) Begun(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "begun", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
-		WHERE connector = ? AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
+		WHERE `+ofPair+` AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
 }
 
 // intend journals batches in one transaction, and gives their ids.
@@ -183,7 +187,7 @@ func targetOf(d filesync.Delivery) string {
 // Intents implements pass.Ledger.
 func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
 	all := map[int64][]filesync.Delivery{}
-	err := c.each(ctx, "SELECT id, batch FROM intents WHERE connector = ?", func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT id, batch FROM intents WHERE "+ofPair, func(rows *sql.Rows) error {
 		var id int64
 		var text string
 		if err := rows.Scan(&id, &text); err != nil {
@@ -213,7 +217,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 
 // Drop implements pass.Ledger.
 func (c *Connector) Drop(ctx context.Context, intents []int64) error {
-	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", intents, c.id)
+	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE "+ofPair+" AND id IN (SELECT value FROM json_each(?))", intents, c.id)
 }
 
 // Commit implements pass.Ledger.
@@ -245,7 +249,7 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		return nil
 	}
 	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version, seq)
-		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?) ON CONFLICT (connector, pair, path, copy) DO `
 	add, err := tx.PrepareContext(ctx, values+"NOTHING")
 	if err != nil {
 		return err
@@ -289,7 +293,7 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		{"checkpoints", "pending", func(d filesync.Delivery) string { return d.PendingID }},
 	} {
 		var any bool
-		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+each.table+" WHERE connector = ?)", c.id).Scan(&any); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+each.table+" WHERE "+ofPair+")", c.id).Scan(&any); err != nil {
 			return err
 		}
 		if !any {
@@ -303,7 +307,7 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+each.table+" WHERE connector = ? AND "+each.column+" IN (SELECT value FROM json_each(?))", c.id, string(list)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+each.table+" WHERE "+ofPair+" AND "+each.column+" IN (SELECT value FROM json_each(?))", c.id, string(list)); err != nil {
 			return err
 		}
 	}
@@ -317,7 +321,7 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 		for i, f := range batch {
 			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version, seq)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
+				ON CONFLICT (connector, pair, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
 					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version, seq = excluded.seq
 				RETURNING id`,
 				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version, sequence+int64(i)).Scan(&ids[i])
@@ -339,7 +343,7 @@ func (c *Connector) Release(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx, "release", "DELETE FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
+	return c.exec(ctx, "release", "DELETE FROM failures WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
 }
 
 // SaveCheckpoint implements pass.Ledger.
@@ -350,13 +354,13 @@ func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.
 
 // DropCheckpoint implements pass.Ledger.
 func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) error {
-	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ? AND pending = ?", c.id, path, pendingID)
+	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE "+ofPair+" AND path = ? AND pending = ?", c.id, path, pendingID)
 }
 
 // Checkpoints implements pass.Ledger.
 func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
-	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE "+ofPair, func(rows *sql.Rows) error {
 		var k filesync.Interrupted
 		var mtime int64
 		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix, &k.Source.Version)

@@ -21,7 +21,7 @@ type Hold struct {
 // SetHold keeps the hold of an end; one that was refused 0 times is forgotten.
 func (c *Connector) SetHold(ctx context.Context, h Hold) error {
 	if h.Refused == 0 {
-		return c.exec(ctx, "end hold", "DELETE FROM holds WHERE connector = ? AND side = ?", c.id, h.End)
+		return c.exec(ctx, "end hold", "DELETE FROM holds WHERE "+ofPair+" AND side = ?", c.id, h.End)
 	}
 	return c.exec(ctx, "set hold", "INSERT OR REPLACE INTO holds (connector, side, login, refused, until, word, hint) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		c.id, h.End, h.Login, h.Refused, h.Until.UnixMilli(), h.Word, h.Hint)

@@ -34,7 +34,7 @@ func inFiles(after filesync.After) int64 {
 // Outstanding implements transfer.Originals.
 func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
 	var recs []filesync.Record
-	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE id IN (SELECT file FROM owed WHERE connector = ? AND file > ? ORDER BY file LIMIT ?) ORDER BY id",
+	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE id IN (SELECT file FROM owed WHERE "+ofPair+" AND file > ? ORDER BY file LIMIT ?) ORDER BY id",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			recs = append(recs, r)

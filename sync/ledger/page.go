@@ -147,7 +147,7 @@ func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to 
 	if !from.IsZero() {
 		first = secondsUp(from)
 	}
-	query := "SELECT " + fileColumns + " FROM files WHERE connector = ? AND mtime >= ? AND mtime < ? AND path >= ?"
+	query := "SELECT " + fileColumns + " FROM files WHERE " + ofPair + " AND mtime >= ? AND mtime < ? AND path >= ?"
 	args := []any{c.id, first, end, prefix}
 	if above := successor(prefix); above != "" {
 		query += " AND path < ?"

@@ -251,7 +251,7 @@ func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
 // changes has to be still as it was read.
 func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error {
 	var went, back []int64
-	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) {
+	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE "+ofPair, func(id, gone int64) {
 		switch there := seen.Row(id); {
 		case !there && gone == 0:
 			went = append(went, id)
@@ -262,7 +262,7 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, since int64, 
 		return err
 	}
 	var released []int64
-	if err := c.marks(ctx, "SELECT id, 0 FROM failures WHERE connector = ?", func(id, _ int64) {
+	if err := c.marks(ctx, "SELECT id, 0 FROM failures WHERE "+ofPair, func(id, _ int64) {
 		if !seen.Failure(id) {
 			released = append(released, id)
 		}

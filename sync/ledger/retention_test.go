@@ -138,7 +138,7 @@ func TestBindInParts(t *testing.T) {
 	c := connector(t, open(t, dir), "c")
 	db := file(t, dir)
 	expired(t, db, 5000)
-	_, err := db.Exec("UPDATE files SET after = CASE id % 5 WHEN 0 THEN 0 WHEN 3 THEN 3 ELSE 1 END; INSERT INTO owed SELECT id, connector, id % 5 FROM files WHERE id % 5 IN (1, 2, 4)")
+	_, err := db.Exec("UPDATE files SET after = CASE id % 5 WHEN 0 THEN 0 WHEN 3 THEN 3 ELSE 1 END; INSERT INTO owed (file, connector, after) SELECT id, connector, id % 5 FROM files WHERE id % 5 IN (1, 2, 4)")
 	must(t, err)
 	must(t, c.Bind(t.Context(), "before"))
 	must(t, c.Bind(t.Context(), "after"))

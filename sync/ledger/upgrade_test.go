@@ -173,3 +173,51 @@ func TestUpgradeOfVersion4(t *testing.T) {
 		t.Error("rows of the spool:", rows)
 	}
 }
+
+// What is to come has room: other pairs of a connector, and more than one name at the
+// destination for a version of a file.
+func TestKeysHoldPairAndCopy(t *testing.T) {
+	dir := t.TempDir()
+	c := connector(t, open(t, dir), "c")
+	d := delivery("a", 1)
+	d.Key, d.After = "key", filesync.AfterOwed
+	commit(t, c, d)
+	_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry("f", 1), Tries: 1, Next: day, At: day}})
+	must(t, err)
+	must(t, c.SaveCheckpoint(t.Context(), "k", entry("k", 1), filesync.Checkpoint{ID: "id", Prefix: 1}))
+	db := file(t, dir)
+	for _, other := range []string{
+		"INSERT INTO files (connector, pair, path, copy, size, mtime, target, target_time, key, adopted, after, pass, at) SELECT connector, 1, path, 0, 9, 1, '', 1, key, 0, 0, 1, 1 FROM files WHERE id = 1",
+		"INSERT INTO files (connector, pair, path, copy, size, mtime, target, target_time, key, adopted, after, pass, at) SELECT connector, 1, path, 1, 9, 1, 'b', 1, key, 0, 0, 1, 1 FROM files WHERE id = 1",
+		"INSERT INTO failures (connector, pair, path, size, mtime, tries, next, quarantined, conflict, error, at) SELECT connector, 1, path, 9, 1, 1, 1, 0, 0, '', 1 FROM failures",
+		"INSERT INTO checkpoints (connector, pair, path, size, mtime, pending, prefix) SELECT connector, 1, path, 9, 1, 'other', 9 FROM checkpoints",
+		"INSERT INTO intents (connector, pair, batch) VALUES (1, 1, '[]')",
+	} {
+		if _, err := db.ExecContext(t.Context(), other); err != nil {
+			t.Error(other, err)
+		}
+	}
+	if r := find(t, c, "a"); r.ID != 1 || r.Delivery.Source.Size != 1 {
+		t.Errorf("%+v", r)
+	}
+	if owners, err := c.Owners(t.Context(), []string{"key"}); err != nil || owners[0].ID != 1 {
+		t.Error(owners, err)
+	}
+	if r := find(t, c, "f"); r.Failure.Source.Size != 1 {
+		t.Errorf("%+v", r)
+	}
+	if k, err := c.Checkpoints(t.Context()); err != nil || k["k"].Checkpoint.ID != "id" {
+		t.Error(k, err)
+	}
+	if intents, err := c.Intents(t.Context()); err != nil || len(intents) != 0 {
+		t.Error(intents, err)
+	}
+	gone(t, c, filesync.NewSeen(), day)
+	must(t, c.Release(t.Context(), []string{"f"}))
+	commit(t, c, delivery("a", 2))
+	var files, failures int
+	must(t, db.QueryRow("SELECT (SELECT count(*) FROM files WHERE pair = 1 AND gone = 0 AND size = 9), (SELECT count(*) FROM failures WHERE pair = 1)").Scan(&files, &failures))
+	if files != 2 || failures != 1 {
+		t.Errorf("of the other pair are left %d files and %d failures", files, failures)
+	}
+}
