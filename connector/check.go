@@ -37,9 +37,7 @@ func (e *Element) Check(ctx context.Context) interapp.Check {
 		e.mu.Unlock()
 	} else {
 		// The logins work again: automatic passes need not be held back.
-		e.mu.Lock()
-		e.srcHold, e.dstHold = hold{}, hold{}
-		e.mu.Unlock()
+		e.loginWorks(ctx)
 	}
 	return r
 }

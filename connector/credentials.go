@@ -62,7 +62,7 @@ func (k *Credentials) client(c config.CredentialsAPI) (*credentialsapi.Client, e
 	return client, nil
 }
 
-// opener opens an end of a connector: Parts.Source or Parts.Destination.
+// opener opens an end of a connector: Parts.Source, or Parts.Destination in an epoch.
 type opener[T any] func(ctx context.Context, c *config.Connector, observe status.Observer) (T, error)
 
 // withCredentials opens the SFTP end of c. A fetched login that the server refuses
@@ -155,8 +155,11 @@ func (e *Element) source(ctx context.Context, observe status.Observer) (Source, 
 
 // destination opens the connector's destination.
 func (e *Element) destination(ctx context.Context, observe status.Observer) (filesync.Destination, error) {
-	if !e.cfg.Uploads() {
-		return e.parts.Destination(ctx, e.cfg, observe)
+	open := func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+		return e.parts.Destination(ctx, c, e.epoch.Load(), observe)
 	}
-	return withCredentials(ctx, e.parts.Credentials, e.cfg, observe, e.parts.Destination)
+	if !e.cfg.Uploads() {
+		return open(ctx, e.cfg, observe)
+	}
+	return withCredentials(ctx, e.parts.Credentials, e.cfg, observe, open)
 }

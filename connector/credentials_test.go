@@ -16,6 +16,7 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
@@ -62,14 +63,14 @@ func fetching(t *testing.T, direction config.Direction, failures []error) (e *co
 		}
 		return local.OpenSource(c.Files.SourceDirectoryPath)
 	}
-	parts.Destination = func(_ context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+	parts.Destination = func(_ context.Context, c *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
 		if direction == config.Upload {
 			if err := logIn(c); err != nil {
 				observe.Report(status.Stage{Stage: status.StageAuthenticate, Detail: c.SFTP.Host})
 				return nil, err
 			}
 		}
-		return local.Open(c.Files.DestinationDirectoryPath, "0123abcd")
+		return local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner("0123abcd", "c", 0))
 	}
 	l, err := ledger.Open(t.Context(), t.TempDir())
 	if err != nil {

@@ -15,11 +15,11 @@ const fruitlessPasses = 3
 // deliverable takes into the Connection Status what a pass says beside the connection:
 // whether anything can be delivered at all. A pass that could deliver nothing, after
 // others like it, is not a good one. It gives the status that the pass ended with.
-func (e *Element) deliverable(ctx context.Context, mode filesync.Mode, r filesync.Result) (filesync.Result, status.Word) {
-	if r.Err != nil || mode == filesync.Request {
+func (e *Element) deliverable(ctx context.Context, run *Run, r filesync.Result) (filesync.Result, status.Word) {
+	if r.Err != nil || run.Mode == filesync.Request {
 		return r, e.statusOf(r)
 	}
-	inRow, err := e.memory.CountFruitless(ctx, r.Fruitless)
+	inRow, err := run.ledger.CountFruitless(ctx, r.Fruitless)
 	if err != nil { // the status stays what it is
 		e.log.Warn("passes that delivered nothing are not counted", "error", err)
 		return r, e.health.word()

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sftpconnector/config"
@@ -32,8 +33,8 @@ type Parts struct {
 	// Source opens a connector's source, with the login in c that is valid now, and reports the stages of that.
 	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
 	// Destination opens its destination, and reports the stages of that where it is
-	// the SFTP server.
-	Destination func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error)
+	// the SFTP server. Pending files are of the epoch.
+	Destination func(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
 	// Credentials fetches logins; nil: no connector has a credentials API.
 	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it
@@ -88,10 +89,12 @@ type Element struct {
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
-	entering chan struct{}   // has room for one: the pass that is being started
-	entered  int             // passes under way; entering guards it
-	unlock   func()          // the lock that they share; entering guards it
-	ctx      context.Context // of the passes
+	entering chan struct{}     // has room for one: the pass that is being started
+	entered  int               // passes under way; entering guards it
+	unlock   func()            // the lock that they share; entering guards it
+	claimed  *ledger.Connector // what they write to; entering guards it
+	epoch    atomic.Int64      // of the claim; 0: none yet
+	ctx      context.Context   // of the passes
 	cancel   context.CancelCauseFunc
 }
 
@@ -129,6 +132,8 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
+	e.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), memory.Holds, time.Now())
+	e.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), memory.Holds, time.Now())
 	e.health = newHealth(e.healthChanged)
 	e.src = newShared(e.openSource, func(s Source) { s.Close() })
 	e.dst = newShared(e.openDestination, func(d filesync.Destination) { d.Close() })
@@ -160,6 +165,7 @@ func (e *Element) Memory() *ledger.Connector { return e.memory }
 
 // run starts the automatic passes until ctx ends.
 func (e *Element) run(ctx context.Context) {
+	e.tellHeld()
 	for ctx.Err() == nil {
 		e.mu.Lock()
 		next := e.next

@@ -92,3 +92,76 @@ func TestLostShareThatRefuses(t *testing.T) {
 		}
 	})
 }
+
+// A program that is started again stays away from a server for as long as it would have,
+// unless another login is to be tried.
+func TestHoldIsKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(func() error {
+			return &status.Error{Word: status.AuthenticationFailed, Op: "log in", Hint: "Verify the password."}
+		})
+		c := w.connectorNamed("a", "10s")
+		c.SFTP.Password = "wrong"
+		e := w.start(c)
+		w.pass(10 * time.Minute)
+		held, n := e.Report().Held, len(w.logins())
+		if held.IsZero() || n < 3 {
+			t.Fatalf("held until %v after %d logins", held, n)
+		}
+		for range 3 {
+			w.stop()
+			e = w.start(c)
+			w.pass(time.Minute)
+		}
+		if more := len(w.logins()) - n; more > 0 {
+			t.Errorf("%d logins in three starts", more)
+		}
+		r := e.Report()
+		if r.Health.Status != status.AuthenticationFailed || r.Health.Hint != "Verify the password." || !r.Held.Equal(held.Truncate(time.Millisecond)) {
+			t.Errorf("%+v, held until %v, want %v", r.Health, r.Held, held)
+		}
+		w.pass(time.Until(held) + time.Minute)
+		if more := len(w.logins()) - n; more != 1 {
+			t.Errorf("%d logins once the hold was over", more)
+		}
+		if again := e.Report().Held; time.Until(again) < 10*time.Minute {
+			t.Errorf("held until %v: the hold began anew", again)
+		}
+
+		w.stop()
+		other := *c
+		other.SFTP.Password = "right"
+		w.answer(nil)
+		e = w.start(&other)
+		w.pass(time.Minute)
+		if r := e.Report(); r.Health.Status != status.ConnectionValid || !r.Held.IsZero() {
+			t.Errorf("with another password: %+v, held until %v", r.Health, r.Held)
+		}
+		w.stop()
+		apply(t, w.start(c)).Wait(t.Context())
+		w.stop()
+		n = len(w.logins())
+		w.start(c)
+		w.pass(time.Minute)
+		if len(w.logins()) == n {
+			t.Error("the hold came back after a login that worked")
+		}
+	})
+}
+
+// That a host key was refused is not kept: a person who trusts it starts the program again.
+func TestHoldOfAHostKeyIsNotKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(func() error { return &status.Error{Word: status.HostKeyUnknown, Op: "log in"} })
+		c := w.connectorNamed("a", "10s")
+		w.start(c)
+		w.pass(10 * time.Minute)
+		w.stop()
+		n := len(w.logins())
+		w.start(c)
+		w.pass(30 * time.Second)
+		if len(w.logins()) == n {
+			t.Error("no login was tried")
+		}
+	})
+}

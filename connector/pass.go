@@ -32,6 +32,7 @@ type Run struct {
 	err     error
 	id      string
 	pass    *pass.Pass
+	ledger  *ledger.Connector // as it was claimed for this pass
 
 	selection *filesync.Selection // of a request
 	observe   *collector
@@ -155,9 +156,9 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	result := e.connectAndRun(ctx, r, id, unclean)
 	late, cancel := closing(ctx)
 	defer cancel()
-	result, word := e.deliverable(late, r.Mode, result)
+	result, word := e.deliverable(late, r, result)
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
-	if err := e.memory.FinishPass(late, id, result, p.Status); err != nil {
+	if err := r.ledger.FinishPass(late, id, result, p.Status); err != nil {
 		e.health.report(ofLedger(fmt.Errorf("pass %s not recorded: %w", id, err)))
 	}
 	e.forget()
@@ -180,8 +181,16 @@ func (e *Element) enter(ctx context.Context, r *Run) (id string, unclean bool, e
 			return "", false, err
 		}
 	}
-	if err = e.memory.Bind(ctx, sourceOf(e.cfg)); err == nil {
-		id, unclean, err = e.memory.StartPass(ctx, r.Mode, r.started, alone)
+	if alone {
+		e.claimed, err = e.memory.Claim(ctx)
+	}
+	r.ledger = e.claimed
+	if err == nil {
+		e.epoch.Store(r.ledger.Epoch())
+		err = r.ledger.Bind(ctx, sourceOf(e.cfg))
+	}
+	if err == nil {
+		id, unclean, err = r.ledger.StartPass(ctx, r.Mode, r.started, alone)
 	}
 	if err != nil {
 		if alone {
@@ -344,7 +353,7 @@ func (e *Element) runOnce(ctx context.Context, r *Run, id string, sweep bool) fi
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
 	}
-	pass := pass.New(src, e.reopen, dst, e.memory, e.common, o)
+	pass := pass.New(src, e.reopen, dst, r.ledger, e.common, o)
 	e.mu.Lock()
 	first := r.pass == nil
 	r.pass = pass

@@ -20,6 +20,7 @@ import (
 	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
@@ -119,8 +120,8 @@ func (r *rig) source(ctx context.Context, _ *config.Connector, observe status.Ob
 	return counted{s, &r.fetches}, nil
 }
 
-func (r *rig) destination(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
-	d, err := local.Open(r.dir, r.ledger.Owner())
+func (r *rig) destination(context.Context, *config.Connector, int64, status.Observer) (filesync.Destination, error) {
+	d, err := local.Open(r.dir, pending.NewOwner(r.ledger.Owner(), "c", 0))
 	if err != nil {
 		return nil, err
 	}

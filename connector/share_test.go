@@ -14,6 +14,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/status"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/sftptest"
 	"sftpconnector/store/smb"
 	"sftpconnector/store/smb/smbtest"
@@ -32,12 +33,12 @@ func newShare(t *testing.T, e sftptest.Endpoint, o smbtest.Options) *share {
 	s.password.Store(s.smb.Password)
 	s.rig = newRig(t, e, func(r *rig) {
 		r.dir = filepath.Join(s.smb.Dir, "in")
-		r.parts.Destination = func(ctx context.Context, _ *config.Connector, _ status.Observer) (filesync.Destination, error) {
+		r.parts.Destination = func(ctx context.Context, _ *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
 			target, err := smb.Parse("smb://" + s.smb.Addr + "/" + s.smb.Share + "/in")
 			if err != nil {
 				return nil, err
 			}
-			d, err := smb.Open(ctx, smb.Config{Target: target, Username: s.smb.User, Password: s.password.Load().(string), Owner: r.ledger.Owner()})
+			d, err := smb.Open(ctx, smb.Config{Target: target, Username: s.smb.User, Password: s.password.Load().(string), Owner: pending.NewOwner(r.ledger.Owner(), "c", 0)})
 			if err != nil {
 				return nil, err
 			}

@@ -19,6 +19,7 @@ import (
 	"sftpconnector/connector"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
@@ -49,9 +50,9 @@ func newUpload(t *testing.T, e sftptest.Endpoint, adjust ...func(*upload)) *uplo
 			}
 			return s, nil
 		}
-		r.parts.Destination = func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+		r.parts.Destination = func(ctx context.Context, c *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
 			cfg := r.sftp
-			cfg.Owner, cfg.Direct = r.ledger.Owner(), c.Files.UploadName == config.UploadDirect
+			cfg.Owner, cfg.Direct = pending.NewOwner(r.ledger.Owner(), "c", 0), c.Files.UploadName == config.UploadDirect
 			d, err := sftp.OpenDestination(ctx, cfg, observe)
 			if err != nil {
 				return nil, err

@@ -12,6 +12,7 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -113,8 +114,8 @@ func (w *world) start(cs ...*config.Connector) *Element {
 			}
 			return w.src, nil
 		},
-		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
-			d, err := local.Open(c.Files.DestinationDirectoryPath, w.ledger.Owner())
+		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
+			d, err := local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(w.ledger.Owner(), "c", 0))
 			if err != nil {
 				return nil, err
 			}

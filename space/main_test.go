@@ -24,6 +24,7 @@ import (
 	"sftpconnector/space/sshd"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
@@ -106,8 +107,8 @@ func (r *rig) run() {
 			}
 			return source{src.(*spool.Source), r}, nil
 		},
-		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
-			d, err := local.Open(c.Files.DestinationDirectoryPath, l.Owner())
+		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
+			d, err := local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(l.Owner(), "c", 0))
 			if err != nil {
 				return nil, err
 			}

@@ -1,5 +1,5 @@
 // Package sync holds what all parts that copy files share: an Entry and its version, the
-// interfaces Source, Destination and Ledger, what the ledger records, what a pass reports,
+// interfaces Source and Destination, what the ledger records, what a pass reports,
 // and which names are safe. It does nothing by itself, and knows no SSH, SQL or file
 // system.
 //

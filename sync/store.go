@@ -221,7 +221,9 @@ type Pending interface {
 	// with the version that will stand under e's name: e itself, but where the
 	// destination does not let times be set or keeps them coarser.
 	Finish(ctx context.Context) (Entry, error)
-	// Abort removes the pending file, durably where the destination can.
+	// Abort removes the pending file, durably where the destination can. fs.ErrNotExist
+	// says that there was none to remove: somebody else has removed it, or has given it
+	// its name. After Publish it does nothing.
 	Abort(ctx context.Context) error
 	// Keep closes the pending file and leaves it for a later Begin with its Checkpoint.
 	Keep() error

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 
@@ -15,6 +14,7 @@ import (
 	"sftpconnector/sshclient"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/smb"
 	filesync "sftpconnector/sync"
@@ -22,7 +22,7 @@ import (
 
 // stores makes the stores that a connector's configuration asks for.
 type stores struct {
-	owner   string // of pending files
+	owner   string // the id of the ledger, for pending files
 	servers *servers
 	prompt  prompt        // nil: unknown keys are refused
 	spaces  *space.Spaces // nil: there are none
@@ -52,14 +52,14 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 	return src, nil
 }
 
-func (s stores) destination(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+func (s stores) destination(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error) {
 	if c.Uploads() {
-		return s.server(ctx, c, observe)
+		return s.server(ctx, c, epoch, observe)
 	}
 	if config.Share(c.Files.DestinationDirectoryPath, c.Files.SystemUsername) {
-		return s.share(ctx, c)
+		return s.share(ctx, c, epoch)
 	}
-	d, err := s.foldings.Open(c.Files.DestinationDirectoryPath, ownerOf(s.owner, c.Name))
+	d, err := s.foldings.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(s.owner, c.Name, epoch))
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +67,10 @@ func (s stores) destination(ctx context.Context, c *config.Connector, observe st
 }
 
 // server opens the destination of an upload.
-func (s stores) server(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
+func (s stores) server(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error) {
 	var d *sftp.Destination
 	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
-		cfg.Owner, cfg.Direct = ownerOf(s.owner, c.Name), c.Files.UploadName == config.UploadDirect
+		cfg.Owner, cfg.Direct = pending.NewOwner(s.owner, c.Name, epoch), c.Files.UploadName == config.UploadDirect
 		cfg.Overwrite = c.Files.OnConflict == config.OverwriteOnConflict
 		d, err = sftp.OpenDestination(ctx, cfg, observe)
 		return err
@@ -82,26 +82,19 @@ func (s stores) server(ctx context.Context, c *config.Connector, observe status.
 }
 
 // share opens a destination on a network share.
-func (s stores) share(ctx context.Context, c *config.Connector) (filesync.Destination, error) {
+func (s stores) share(ctx context.Context, c *config.Connector, epoch int64) (filesync.Destination, error) {
 	target, err := smb.Parse(c.Files.DestinationDirectoryPath)
 	if err != nil {
 		return nil, &status.Error{Word: status.DestinationUnavailable, Op: "read files.destination_directory_path", Err: err}
 	}
 	d, err := smb.Open(ctx, smb.Config{
-		Target: target, Username: c.Files.SystemUsername, Password: c.Files.SystemPassword.Reveal(), Owner: ownerOf(s.owner, c.Name),
+		Target: target, Username: c.Files.SystemUsername, Password: c.Files.SystemPassword.Reveal(),
+		Owner: pending.NewOwner(s.owner, c.Name, epoch),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return d, nil
-}
-
-// ownerOf marks the pending files of one connector of one ledger, as others may
-// deliver to the same directory.
-func ownerOf(ledger, connector string) string {
-	h := fnv.New32a()
-	h.Write([]byte(ledger + "/" + connector))
-	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 // sftpConfig is what the store needs of a connector's configuration.

@@ -17,6 +17,7 @@ import (
 	"sftpconnector/interapp/requests"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -90,8 +91,8 @@ func (w *world) start(run bool) {
 			defer w.mu.Unlock()
 			return source{w.src, w}, w.refuse
 		},
-		Destination: func(context.Context, *config.Connector, status.Observer) (filesync.Destination, error) {
-			return local.Open(w.dir, w.ledger.Owner())
+		Destination: func(context.Context, *config.Connector, int64, status.Observer) (filesync.Destination, error) {
+			return local.Open(w.dir, pending.NewOwner(w.ledger.Owner(), "c", 0))
 		},
 		OnDelivered: func(string, filesync.Delivered) { w.service.Delivered() },
 	}, w.ledger)

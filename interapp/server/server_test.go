@@ -25,6 +25,7 @@ import (
 	"sftpconnector/space"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -84,8 +85,8 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	maps.Copy(cfg.Connectors, importers(d.spaces, d.dir))
 	d.set, err = connector.NewSet(t.Context(), cfg, connector.Parts{
 		Source: d.source,
-		Destination: func(_ context.Context, c *config.Connector, _ status.Observer) (filesync.Destination, error) {
-			return local.Open(c.Files.DestinationDirectoryPath, l.Owner())
+		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
+			return local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(l.Owner(), "c", 0))
 		},
 		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
 		OnPass: func(name string, p connector.PassReport) {

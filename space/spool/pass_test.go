@@ -11,6 +11,7 @@ import (
 	"sftpconnector/space/spool"
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 	"sftpconnector/sync/pass"
@@ -43,7 +44,7 @@ func (s *space) pass() filesync.Result {
 	s.must(err)
 	id, unclean, err := s.memory.StartPass(s.Context(), filesync.Automatic, time.Now(), true)
 	s.must(err)
-	to, err := local.Open(s.to, s.ledger.Owner())
+	to, err := local.Open(s.to, pending.NewOwner(s.ledger.Owner(), "c", 0))
 	s.must(err)
 	defer to.Close()
 	open := func(context.Context) (filesync.Source, error) { return s.src, nil }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -36,7 +37,7 @@ func TestDescriptorsAreKeptUntilSync(t *testing.T) {
 	t.Parallel()
 	for _, files := range []int{1, 3, 40, 600} {
 		dir := filepath.Join(t.TempDir(), "to")
-		d, err := local.Open(dir, "0123abcd")
+		d, err := local.Open(dir, pending.NewOwner("0123abcd", "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +94,7 @@ func TestDescriptorsAreKeptUntilSync(t *testing.T) {
 func TestDescriptorsOfAbortedFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "to")
-	d, err := local.Open(dir, "0123abcd")
+	d, err := local.Open(dir, pending.NewOwner("0123abcd", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -14,7 +15,7 @@ import (
 // second try that works says nothing of what the disk has.
 func TestFailedSyncIsForGood(t *testing.T) {
 	t.Parallel()
-	d, err := Open(filepath.Join(t.TempDir(), "to"), "0123abcd")
+	d, err := Open(filepath.Join(t.TempDir(), "to"), pending.NewOwner("0123abcd", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func otherCase(name string) string {
 
 // tryCase makes a hidden file and looks for it in capitals.
 func (d *Destination) tryCase() (folds, known bool) {
-	name := pending.Name("case", pending.NewID(d.owner))
+	name := pending.Name("case", d.owner.NewID())
 	f, err := d.dirs.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return false, false

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -57,7 +58,7 @@ func TestFoldsCaseIsFoundByTrying(t *testing.T) {
 			t.Log("no file system can be mounted here by FUSE")
 			continue
 		}
-		d, err := local.Open(test.dir, "0badcafe")
+		d, err := local.Open(test.dir, pending.NewOwner("0badcafe", "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +97,7 @@ func TestFoldingIsSeenByNames(t *testing.T) {
 // Where nothing can be written, it is not tried.
 func TestFoldsCaseWithoutTrying(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "to")
-	d, err := local.Open(dir, "0badcafe")
+	d, err := local.Open(dir, pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestFilesOfOneFoldedName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := local.Open(dir, l.Owner())
+	d, err := local.Open(dir, pending.NewOwner(l.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

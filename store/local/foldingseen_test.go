@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 )
 
 // untouched reports whether nothing was made or removed in a directory since do began.
@@ -27,7 +28,7 @@ func untouched(t *testing.T, dir string, do func()) bool {
 
 func openAt(t *testing.T, f *local.Foldings, dir string) *local.Destination {
 	t.Helper()
-	d, err := f.Open(dir, "0badcafe")
+	d, err := f.Open(dir, pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -60,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	pass := func(id string) filesync.Result {
-		dst, err := local.Open(dir, l.Owner())
+		dst, err := local.Open(dir, pending.NewOwner(l.Owner(), "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestReadOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := local.Open(dir, "0badcafe")
+	d, err := local.Open(dir, pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

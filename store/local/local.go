@@ -14,7 +14,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,7 @@ type Destination struct {
 	kept  atomic.Int64 // finished files that keep their descriptor until Sync
 
 	path  string
-	owner string
+	owner pending.Owner
 	dirs  *directories
 
 	foldings *Foldings
@@ -73,11 +72,13 @@ var (
 func (d *Destination) Littered() bool { return d.littered.Swap(false) }
 
 // Open opens the directory path, and makes it if its parent exists. owner
-// marks our pending files among those of other programs: 8 hexadecimal digits.
-func Open(path, owner string) (*Destination, error) { return new(Foldings).Open(path, owner) }
+// marks our pending files among those of other programs.
+func Open(path string, owner pending.Owner) (*Destination, error) {
+	return new(Foldings).Open(path, owner)
+}
 
 // Open is Open with what f knows.
-func (f *Foldings) Open(path, owner string) (*Destination, error) {
+func (f *Foldings) Open(path string, owner pending.Owner) (*Destination, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		// Only the last directory is made: with the rest missing, a disk or a share
 		// is not mounted, and what stands in its place must not be filled.
@@ -261,7 +262,7 @@ func (d *Destination) persist(name string) error {
 
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
-	name := pending.Name("probe", pending.NewID(d.owner))
+	name := pending.Name("probe", d.owner.NewID())
 	f, err := d.dirs.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return unavailable("write to", d.path, err)
@@ -310,7 +311,7 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 			return nil
 		}
 		id, ok := pending.ID(e.Name())
-		if !ok || !strings.HasPrefix(id, d.owner) || keep(id) {
+		if !ok || !d.owner.Sweeps(id) || keep(id) {
 			return nil
 		}
 		if err := d.dirs.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -7,6 +7,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 )
@@ -17,7 +18,7 @@ func place(t *testing.T) storetest.Place {
 	open := func(owner string) func(*testing.T) filesync.Destination {
 		return func(t *testing.T) filesync.Destination {
 			t.Helper()
-			d, err := local.Open(dir, owner)
+			d, err := local.Open(dir, pending.NewOwner(owner, "c", 0))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +32,7 @@ func TestDestination(t *testing.T) { storetest.Destination(t, place) }
 
 func TestOpenMakesOneDirectory(t *testing.T) {
 	dir := t.TempDir()
-	d, err := local.Open(filepath.Join(dir, "new"), "0badcafe")
+	d, err := local.Open(filepath.Join(dir, "new"), pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func TestOpenMakesOneDirectory(t *testing.T) {
 	// With the parent missing too, a disk is not mounted.
 	for _, path := range []string{filepath.Join(dir, "missing", "new"), filepath.Join(dir, "file"), filepath.Join(dir, "file", "new")} {
 		os.WriteFile(filepath.Join(dir, "file"), nil, 0o666)
-		_, err := local.Open(path, "0badcafe")
+		_, err := local.Open(path, pending.NewOwner("0badcafe", "c", 0))
 		if !status.Is(err, status.DestinationUnavailable) {
 			t.Errorf("%s: %v", path, err)
 		}

@@ -45,7 +45,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.reopen(p.name)
 	} else {
-		p.id = pending.NewID(d.owner)
+		p.id = d.owner.NewID()
 		p.name = pending.Name(path.Base(e.Name), p.id)
 		p.file, err = dir.create(p.name)
 		if errors.Is(err, fs.ErrNotExist) && d.dirs.still(dir) != nil {
@@ -184,7 +184,11 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	}
 	defer p.release()
 	p.closeFile()
-	if err := p.dir.removePending(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := p.dir.removePending(p.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
+	}
+	if err != nil {
 		return p.d.failed("remove", p.entry.Name, err)
 	}
 	return nil

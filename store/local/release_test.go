@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"sftpconnector/store/pending"
 )
 
 // endsAfter is a context that ends when it was looked at so often.
@@ -31,7 +33,7 @@ func TestStatGivesItsDirectoriesBack(t *testing.T) {
 	}
 	names := []string{"d/a", "d/b", "e/a", "missing/a", "e/b"}
 	for looks := range len(names) + 1 {
-		d, err := Open(dir, "00000000")
+		d, err := Open(dir, pending.NewOwner("00000000", "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +54,7 @@ func TestStatGivesItsDirectoriesBack(t *testing.T) {
 
 // A file that is begun and not published gives its directory back.
 func TestAbandonedFilesGiveTheirDirectoriesBack(t *testing.T) {
-	d, err := Open(t.TempDir(), "00000000")
+	d, err := Open(t.TempDir(), pending.NewOwner("00000000", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

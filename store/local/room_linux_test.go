@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -57,7 +58,7 @@ func TestRoom(t *testing.T) {
 		t.Log("no file system can be mounted here")
 		return
 	}
-	below, err := local.Open(filepath.Dir(dir), "0badcafe")
+	below, err := local.Open(filepath.Dir(dir), pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestTwoConnectorsOnOneDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dst, err := local.Open(filepath.Join(dir, fmt.Sprint(i)), l.Owner())
+		dst, err := local.Open(filepath.Join(dir, fmt.Sprint(i)), pending.NewOwner(l.Owner(), "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}

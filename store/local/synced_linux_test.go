@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // deliverOne delivers new/x below dir.
 func deliverOne(ctx context.Context, dir string) error {
-	d, err := local.Open(dir, "0123abcd")
+	d, err := local.Open(dir, pending.NewOwner("0123abcd", "c", 0))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func deliverOne(ctx context.Context, dir string) error {
 // removeAll aborts one pending file in dir, probes dir, and sweeps what an earlier program
 // left there.
 func removeAll(ctx context.Context, dir string) error {
-	d, err := local.Open(dir, "0123abcd")
+	d, err := local.Open(dir, pending.NewOwner("0123abcd", "c", 0))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func TestRemovalsAreDurable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "below"), 0o755),
-		os.WriteFile(filepath.Join(dir, "below", pending.Name("left", pending.NewID("0123abcd"))), nil, 0o600)); err != nil {
+		os.WriteFile(filepath.Join(dir, "below", pending.Name("left", pending.NewOwner("0123abcd", "c", 0).NewID())), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	wantInOrder(t, removeIn, dir, "unlink *", "sync ", "unlink *", "sync ", "unlink below", "sync below")

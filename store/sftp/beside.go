@@ -48,7 +48,7 @@ func (d *Destination) tryBeside(ctx context.Context, e filesync.Entry, main, l *
 	}
 	second := d.pool.beside(main, l)
 	defer d.pool.give(second, 1)
-	t := &besideTrial{d: d, lanes: [2]*lane{l, second}, path: d.hidden(e.Name, pending.NewID(d.cfg.Owner))}
+	t := &besideTrial{d: d, lanes: [2]*lane{l, second}, path: d.hidden(e.Name, d.cfg.Owner.NewID())}
 	defer t.cleanUp(ctx)
 	want := t.contents()
 	err := t.write(ctx, want)
@@ -197,7 +197,7 @@ func (d *Destination) mayRemove(ctx context.Context, l *lane) bool {
 	if state := d.limits.remove.state.Load(); state != 0 {
 		return state == featureWorks
 	}
-	missing := d.path(pending.Name("trial", pending.NewID(d.cfg.Owner)))
+	missing := d.path(pending.Name("trial", d.cfg.Owner.NewID()))
 	_, err := l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Remove(c, missing) })
 	if denied(err) {
 		d.limits.remove.refused(err)

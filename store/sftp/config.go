@@ -7,6 +7,7 @@ package sftp
 import (
 	"sftpconnector/charset"
 	"sftpconnector/sshclient"
+	"sftpconnector/store/pending"
 )
 
 // Config says how to reach a server and what to read or write there.
@@ -20,8 +21,8 @@ type Config struct {
 	// NameEncoding is that of the names on the server; nil: UTF-8.
 	NameEncoding *charset.Encoding
 
-	Owner  string // of a Destination: marks our pending files, 8 hexadecimal digits
-	Direct bool   // of a Destination: files are written under their own names
+	Owner  pending.Owner // of a Destination: marks our pending files
+	Direct bool          // of a Destination: files are written under their own names
 	// Overwrite, of a Destination: where the server does not let us see what stands
 	// under a name, that may be overwritten.
 	Overwrite bool

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/sftptest"
 	"sftpconnector/store/sftp/wire"
 	"sftpconnector/store/storetest"
@@ -14,8 +15,8 @@ import (
 // openDestination opens a Destination that is closed when the test ends.
 func openDestination(t testing.TB, cfg Config) *Destination {
 	t.Helper()
-	if cfg.Owner == "" {
-		cfg.Owner = "0badcafe"
+	if cfg.Owner == (pending.Owner{}) {
+		cfg.Owner = pending.NewOwner("0badcafe", "c", 0)
 	}
 	d, err := OpenDestination(t.Context(), cfg, nil)
 	if err != nil {
@@ -73,7 +74,7 @@ func uploadPlace(t *testing.T, e sftptest.Endpoint) storetest.Place {
 	open := func(owner string) func(t *testing.T) filesync.Destination {
 		return func(t *testing.T) filesync.Destination {
 			cfg := cfg
-			cfg.Owner = owner
+			cfg.Owner = pending.NewOwner(owner, "c", 0)
 			d := openDestination(t, cfg)
 			if err := d.Probe(t.Context()); err != nil {
 				t.Fatal(err)

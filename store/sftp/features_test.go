@@ -115,7 +115,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := uploadTo(t, start(t), nil)
-			left := pending.Name("left", pending.NewID("0badcafe"))
+			left := pending.Name("left", pending.NewOwner("0badcafe", "c", 0).NewID())
 			outside := t.TempDir()
 			u.must(errors.Join(
 				os.WriteFile(u.at("file"), nil, 0o644), os.Mkdir(u.at("real"), 0o755), os.Symlink("real", u.at("inside")),
@@ -148,7 +148,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 func TestSweepGoesOn(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
 	for _, dir := range []string{"a", "b", "c"} {
-		put(t, s.Endpoint, dir+"/"+pending.Name("x", pending.NewID("0badcafe")), nil)
+		put(t, s.Endpoint, dir+"/"+pending.Name("x", pending.NewOwner("0badcafe", "c", 0).NewID()), nil)
 	}
 	s.Set(func(f *sftptest.Faults) {
 		f.Fail = func(op sftptest.Op, p string) sftptest.Status {
@@ -170,7 +170,7 @@ func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, sftptest.Faults{}, nil)
 			u.Littered()
-			put(t, s.Endpoint, "a/"+pending.Name("x", pending.NewID("0badcafe")), nil)
+			put(t, s.Endpoint, "a/"+pending.Name("x", pending.NewOwner("0badcafe", "c", 0).NewID()), nil)
 			s.Set(func(f *sftptest.Faults) {
 				f.Fail = func(op sftptest.Op, p string) sftptest.Status {
 					if slices.Contains(ops, op) && strings.HasPrefix(p, u.at("a")) && (op == sftptest.OpOpendir || p != u.at("a")) {

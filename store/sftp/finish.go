@@ -202,7 +202,13 @@ func (p *pendingFile) closeAll(ctx context.Context) error {
 }
 
 // remove removes the file from where it is written.
-func (p *pendingFile) remove(ctx context.Context) error { return p.d.remove(ctx, p.path) }
+func (p *pendingFile) remove(ctx context.Context) error {
+	err := p.d.remove(ctx, p.path)
+	if err == nil {
+		p.removed.Store(true)
+	}
+	return err
+}
 
 func (d *Destination) remove(ctx context.Context, path string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
@@ -236,8 +242,11 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.d.discard(ctx, p.path)
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist) && p.removed.Load():
 		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
 	}
 	return p.failed(ctx, "remove", err)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 	"sftpconnector/sync/pass"
@@ -42,7 +43,7 @@ func newDownloader(t *testing.T, cfg Config) *downloader {
 // pass runs a pass that is to deliver everything.
 func (d *downloader) pass(change func(o *pass.Options)) filesync.Result {
 	d.Helper()
-	dst, err := local.Open(d.dir, "test")
+	dst, err := local.Open(d.dir, pending.NewOwner("test", "c", 0))
 	if err != nil {
 		d.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
@@ -28,6 +27,8 @@ type pendingFile struct {
 	progress *blocks            // of a large file
 	resumed  bool               // it was begun by an earlier pass
 	made     bool               // it was made by an OPEN of ours that would not have overwritten another
+
+	removed atomic.Bool // by us, before Abort
 
 	missing bool // nothing was seen under its own name, so that what an OPEN makes is ours
 
@@ -86,7 +87,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if resume != nil {
 		return d.resume(ctx, e, *resume)
 	}
-	p := d.newPending(ctx, e, pending.NewID(d.cfg.Owner))
+	p := d.newPending(ctx, e, d.cfg.Owner.NewID())
 	return d.begin(ctx, p, wire.Create|wire.Exclusive)
 }
 
@@ -109,7 +110,7 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(standing):
 		return nil, d.failed(ctx, "create", e.Name, filesync.ErrConflict)
 	}
-	p := d.newPending(ctx, e, pending.NewID(d.cfg.Owner))
+	p := d.newPending(ctx, e, d.cfg.Owner.NewID())
 	return d.begin(ctx, p, flags)
 }
 

@@ -45,7 +45,7 @@ func (r *uploader) pass(u *uploading, change func(o *pass.Options)) filesync.Res
 }
 
 // passWith runs a pass that is given a memory of its own.
-func (r *uploader) passWith(m filesync.Ledger, u *uploading, change func(o *pass.Options)) filesync.Result {
+func (r *uploader) passWith(m pass.Ledger, u *uploading, change func(o *pass.Options)) filesync.Result {
 	r.Helper()
 	filter, err := filesync.NewFilter(filesync.FilterOptions{})
 	if err != nil {
@@ -248,7 +248,7 @@ func TestDirectForeseen(t *testing.T) {
 
 // watchedLedger calls begun, which may fail it, before Begun.
 type watchedLedger struct {
-	filesync.Ledger
+	pass.Ledger
 	begun func(intents []int64) error
 }
 

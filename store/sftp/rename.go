@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 )
@@ -286,7 +285,7 @@ func (d *Destination) tryRenames(ctx context.Context, name string) (keeps, known
 		}
 	}()
 	for range 3 {
-		p := &pendingFile{d: d, ctx: ctx, path: d.hidden(name, pending.NewID(d.cfg.Owner))}
+		p := &pendingFile{d: d, ctx: ctx, path: d.hidden(name, d.cfg.Owner.NewID())}
 		if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
 			return false, false
 		}

@@ -119,7 +119,7 @@ func (s *sweeping) one(ctx context.Context, dir string) (below []string, err err
 		case checkName(e.Name) != nil || parentOf(e.Name) != dir: // a name that the server made up
 		case e.Mode.IsDir() && strings.Count(e.Name, "/") < sweepDepth:
 			below = append(below, e.Name)
-		case ours && !e.Mode.IsDir() && strings.HasPrefix(id, s.d.cfg.Owner) && !s.keep(id):
+		case ours && !e.Mode.IsDir() && s.d.cfg.Owner.Sweeps(id) && !s.keep(id):
 			left = append(left, e.Name)
 		}
 	}

@@ -37,7 +37,7 @@ func TestHalfFileIsTakenBackFromItsName(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "the server has 3 bytes of it, not 14") {
 				t.Errorf("got %v", err)
 			}
-			u.must(p.Abort(t.Context()))
+			u.abandon(p)
 			u.wantFiles()
 		})
 	}

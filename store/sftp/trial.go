@@ -73,7 +73,7 @@ func (d *Destination) tryToWrite(ctx context.Context) error {
 	if why != "" {
 		return d.askOnly(ctx)
 	}
-	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
+	e := filesync.Entry{Name: pending.Name("probe", d.cfg.Owner.NewID()), Size: 1}
 	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
 	err := p.try(ctx)
 	if _, told := errors.AsType[*status.Error](err); !told && isFailure(err) && p.noRoom(ctx) {
@@ -89,7 +89,7 @@ func (d *Destination) askOnly(ctx context.Context) error {
 	if err := d.conn.Err(); err != nil || d.cfg.Direct {
 		return err
 	}
-	name := func() string { return pending.Name("probe", pending.NewID(d.cfg.Owner)) }
+	name := func() string { return pending.Name("probe", d.cfg.Owner.NewID()) }
 	_, err := d.lookAtOne(ctx, name())
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
@@ -157,7 +157,7 @@ func (p *pendingFile) try(ctx context.Context) error {
 
 // tryToRename gives the file another hidden name, as publishing gives one its own.
 func (p *pendingFile) tryToRename(ctx context.Context) error {
-	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
+	to := p.d.path(pending.Name("probe", p.d.cfg.Owner.NewID()))
 	err := p.d.renameNow(ctx, p.path, to)
 	if err == nil {
 		p.path = to

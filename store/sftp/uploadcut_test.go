@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
 )
@@ -212,7 +213,7 @@ func TestUploadCutAnywhere(t *testing.T) {
 				T: t, cfg: byKey(e.Via(t, r.Addr)), root: e.Root, data: map[string][]byte{}, done: map[string]bool{},
 				kept: map[string]filesync.Checkpoint{}, inDoubt: map[string]filesync.Checkpoint{}, finished: map[string]filesync.Entry{},
 			}
-			c.cfg.Owner = "0badcafe"
+			c.cfg.Owner = pending.NewOwner("0badcafe", "c", 0)
 			c.cfg.Limits = new(Limits)
 			c.cfg.Limits.took(time.Second) // far: large files go wide
 			test.limit(c.cfg.Limits)

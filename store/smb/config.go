@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sftpconnector/share"
+	"sftpconnector/store/pending"
 )
 
 // Config says how to reach a share and where to write there.
@@ -20,9 +21,8 @@ type Config struct {
 	Username, Domain string
 	Password         string
 
-	// Owner marks our pending files among those of other programs: 8
-	// hexadecimal digits.
-	Owner string
+	// Owner marks our pending files among those of other programs.
+	Owner pending.Owner
 
 	Timeouts Timeouts
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sftpconnector/store/pending"
 	"sftpconnector/store/smb"
 	"sftpconnector/store/smb/smbtest"
 	"sftpconnector/store/storetest"
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func config(s *smbtest.Server, dir string) smb.Config {
 	return smb.Config{
 		Target:   smb.Target{Host: s.Host, Port: s.Port, Share: s.Share, Directory: dir},
-		Username: s.User, Password: s.Password, Owner: "0badcafe",
+		Username: s.User, Password: s.Password, Owner: pending.NewOwner("0badcafe", "c", 0),
 	}
 }
 
@@ -47,7 +48,7 @@ func places(s *smbtest.Server) func(t *testing.T) storetest.Place {
 			return func(t *testing.T) filesync.Destination {
 				t.Helper()
 				cfg := config(s, dir)
-				cfg.Owner = owner
+				cfg.Owner = pending.NewOwner(owner, "c", 0)
 				return open(t, cfg)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
@@ -39,7 +38,7 @@ const (
 type Destination struct {
 	s       *session
 	root    string // of the names, on the share; "" for its root
-	owner   string
+	owner   pending.Owner
 	dirs    directories
 	names   claims
 	room    *semaphore.Weighted
@@ -142,7 +141,7 @@ func (d *Destination) Probe(ctx context.Context) error {
 
 // probe writes a small hidden file and removes it.
 func (d *Destination) probe(ctx context.Context) error {
-	name := pending.Name("probe", pending.NewID(d.owner))
+	name := pending.Name("probe", d.owner.NewID())
 	f, err := d.openFile(ctx, name, createNew)
 	if err != nil {
 		return err
@@ -176,7 +175,7 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 					continue
 				}
 				id, ok := pending.ID(path.Base(e.Name))
-				if !ok || !strings.HasPrefix(id, d.owner) || keep(id) {
+				if !ok || !d.owner.Sweeps(id) || keep(id) {
 					continue
 				}
 				if err := d.remove(ctx, e.Name); err != nil && code(err) != ntSharingViolation && !errors.Is(err, fs.ErrNotExist) {

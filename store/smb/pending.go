@@ -40,7 +40,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	if resume != nil {
 		p.id = resume.ID
 	} else {
-		p.id = pending.NewID(d.owner)
+		p.id = d.owner.NewID()
 	}
 	dir := path.Dir(e.Name)
 	p.name = path.Join(dir, pending.Name(path.Base(e.Name), p.id))
@@ -215,10 +215,14 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		return nil
 	}
 	p.closeFile(ctx)
-	if err := p.d.remove(ctx, p.name); err != nil && !isMissing(err) {
-		return p.d.failed(ctx, "remove", p.entry.Name, err)
+	err := p.d.remove(ctx, p.name)
+	switch {
+	case err == nil:
+		return nil
+	case isMissing(err):
+		return fmt.Errorf("remove %s: %w", p.entry.Name, fs.ErrNotExist)
 	}
-	return nil
+	return p.d.failed(ctx, "remove", p.entry.Name, err)
 }
 
 // Keep implements sync.Pending. What a checkpoint has is durable, so it matters

@@ -342,13 +342,29 @@ func (d *destination) abort() {
 	d.must(err)
 	half.WriteAt([]byte("0"), 0)
 	d.must(half.Abort(d.Context()))
+	// Where somebody else has taken it away or published it, nothing is removed.
+	p = d.write("taken", "t")
+	for _, name := range d.all() {
+		if strings.HasSuffix(name, p.ID()+".part") {
+			d.must(os.Remove(d.path(name)))
+		}
+	}
+	if err := p.Abort(d.Context()); !errors.Is(err, fs.ErrNotExist) {
+		d.Errorf("a pending file that had gone was removed: %v", err)
+	}
 	// After it is published, there is nothing to be removed.
 	p = d.write("published", "p")
 	d.must(d.publish(p, nil))
+	d.abandon(p)
+	d.wantFiles("stays", "published")
+}
+
+// abandon removes a pending file that may have gone.
+func (d *destination) abandon(p filesync.Pending) {
+	d.Helper()
 	if err := p.Abort(d.Context()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.Error(err)
 	}
-	d.wantFiles("stays", "published")
 }
 
 func (d *destination) conflict() {

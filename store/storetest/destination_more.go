@@ -267,12 +267,12 @@ func (d *destination) directoryTakenAway() {
 	if err := d.dst.Publish(d.Context(), []filesync.Publication{{Pending: p}})[0]; err == nil {
 		d.Error("a file was published in a directory of another name")
 	}
-	d.must(p.Abort(d.Context()))
+	d.abandon(p)
 	if d.place.ByPath {
 		d.must(d.dst.Sweep(d.Context(), func(id string) bool { return id == five.ID() }))
 	}
 	if err := d.publish(five, nil); err != nil {
-		d.must(five.Abort(d.Context()))
+		d.abandon(five)
 	}
 	d.deliver("d/sub/six", "6")
 	d.want("d/sub/six", "6")
@@ -284,7 +284,7 @@ func (d *destination) directoryTakenAway() {
 	d.must(os.RemoveAll(d.path("d")))
 	d.deliver("d/sub/eight", "8")
 	d.want("d/sub/eight", "8")
-	d.must(seven.Abort(d.Context()))
+	d.abandon(seven)
 }
 
 func (d *destination) manyDirectories() {

@@ -13,10 +13,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A *Connector is the memory of a pass.
-var _ filesync.Ledger = (*Connector)(nil)
+// ofPair says of rows that they are of a connector, which is its argument, and of its pair
+// of a source and a destination: there is one, as yet.
+const ofPair = "connector = ? AND pair = 0"
 
-const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, after, pass, at, gone, version"
+const fileColumns = "id, path, size, mtime, target, target_time, coalesce(key, ''), adopted, " + afterColumn + ", pass, at, gone, version, seq"
 
 // scanFile reads fileColumns.
 func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
@@ -24,7 +25,7 @@ func scanFile(row interface{ Scan(...any) error }) (filesync.Record, error) {
 	d := &r.Delivery
 	var mtime, targetTime, pass, at, gone int64
 	err := row.Scan(&r.ID, &d.Source.Name, &d.Source.Size, &mtime, &d.Target.Name, &targetTime, &d.Key,
-		&d.Adopted, &r.After, &pass, &at, &gone, &d.Source.Version)
+		&d.Adopted, &r.After, &pass, &at, &gone, &d.Source.Version, &d.Sequence)
 	if d.Target.Name == "" {
 		d.Target.Name = d.Source.Name
 	}
@@ -46,14 +47,14 @@ func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, 
 	return id, f, err
 }
 
-// Find implements sync.Ledger.
+// Find implements pass.Ledger.
 func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record, error) {
 	found := make(map[string]filesync.Record, len(paths))
 	list, err := json.Marshal(paths)
 	if err != nil {
 		return nil, err
 	}
-	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			found[r.Delivery.Source.Name] = r
@@ -62,7 +63,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	if err != nil {
 		return nil, fmt.Errorf("ledger: find files: %w", err)
 	}
-	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))",
+	err = c.each(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))",
 		func(rows *sql.Rows) error {
 			id, f, err := scanFailure(rows)
 			r := found[f.Source.Name]
@@ -80,7 +81,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	return records, nil
 }
 
-// Owners implements sync.Ledger.
+// Owners implements pass.Ledger.
 func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Record, error) {
 	owners := make([]filesync.Record, len(keys))
 	byKey := map[string]filesync.Record{}
@@ -89,7 +90,7 @@ func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Recor
 		return nil, err
 	}
 	// The living row of a name comes last, and so stays in the map.
-	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, at",
+	err = c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE "+ofPair+" AND key IN (SELECT value FROM json_each(?)) ORDER BY gone = 0 AND after <> 3, seq, at",
 		func(rows *sql.Rows) error {
 			r, err := scanFile(rows)
 			byKey[r.Delivery.Key] = r
@@ -118,9 +119,10 @@ type intent struct {
 	Begun      bool `json:",omitempty"` // of a file that was foretold
 	Adopted    bool `json:",omitempty"`
 	After      filesync.After
+	Sequence   int64 `json:",omitempty"`
 }
 
-// Intend implements sync.Ledger.
+// Intend implements pass.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
 	ids, err := c.intend(ctx, batch)
 	if err != nil {
@@ -129,23 +131,23 @@ func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int6
 	return ids[0], nil
 }
 
-// Foretell implements sync.Ledger.
+// Foretell implements pass.Ledger.
 func (c *Connector) Foretell(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
 	return c.intend(ctx, slices.Collect(slices.Chunk(files, 1))...)
 }
 
-// Begun implements sync.Ledger.
+// Begun implements pass.Ledger.
 func (c *Connector) Begun(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "begun", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
-		WHERE connector = ? AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
+		WHERE `+ofPair+` AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
 }
 
 // intend journals batches in one transaction, and gives their ids.
 func (c *Connector) intend(ctx context.Context, batches ...[]filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batches))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, len(batches), func(tx *sql.Tx, sequence int64) error {
 		for i, batch := range batches {
-			text, err := json.Marshal(intentsOf(batch))
+			text, err := json.Marshal(intentsOf(batch, sequence+int64(i)))
 			if err != nil {
 				return err
 			}
@@ -163,12 +165,12 @@ func (c *Connector) intend(ctx context.Context, batches ...[]filesync.Delivery) 
 }
 
 // intentsOf gives a batch as the journal keeps it.
-func intentsOf(batch []filesync.Delivery) []intent {
+func intentsOf(batch []filesync.Delivery, sequence int64) []intent {
 	intents := make([]intent, len(batch))
 	for i, d := range batch {
 		intents[i] = intent{
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
-			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After,
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After, Sequence: sequence,
 		}
 	}
 	return intents
@@ -182,10 +184,10 @@ func targetOf(d filesync.Delivery) string {
 	return d.Target.Name
 }
 
-// Intents implements sync.Ledger.
+// Intents implements pass.Ledger.
 func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
 	all := map[int64][]filesync.Delivery{}
-	err := c.each(ctx, "SELECT id, batch FROM intents WHERE connector = ?", func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT id, batch FROM intents WHERE "+ofPair, func(rows *sql.Rows) error {
 		var id int64
 		var text string
 		if err := rows.Scan(&id, &text); err != nil {
@@ -201,6 +203,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
 				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
+				Sequence: in.Sequence,
 			}
 		}
 		all[id] = batch
@@ -212,16 +215,16 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 	return all, nil
 }
 
-// Drop implements sync.Ledger.
+// Drop implements pass.Ledger.
 func (c *Connector) Drop(ctx context.Context, intents []int64) error {
-	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", intents, c.id)
+	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE "+ofPair+" AND id IN (SELECT value FROM json_each(?))", intents, c.id)
 }
 
-// Commit implements sync.Ledger.
+// Commit implements pass.Ledger.
 func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		if err := c.insert(ctx, tx, batch, ids); err != nil {
+	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
+		if err := c.insert(ctx, tx, batch, ids, sequence); err != nil {
 			return err
 		}
 		if err := c.log(ctx, tx, ids); err != nil {
@@ -241,21 +244,22 @@ func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.D
 
 // insert writes the rows of deliveries. Most are new: a plain INSERT costs half
 // of what one with RETURNING does, so that the other way is for the rest.
-func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64) error {
+func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids []int64, sequence int64) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version)
-		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?) ON CONFLICT (connector, path) DO `
+	const values = `INSERT INTO files (connector, path, size, mtime, target, target_time, key, adopted, after, pass, at, version, seq)
+		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?) ON CONFLICT (connector, pair, path, copy) DO `
 	add, err := tx.PrepareContext(ctx, values+"NOTHING")
 	if err != nil {
 		return err
 	}
 	defer add.Close()
+	var replaced []int64
 	for i, d := range batch {
 		pass, _ := strconv.ParseInt(d.Pass, 10, 64)
 		row := []any{c.id, d.Source.Name, d.Source.Size, unix(d.Source.ModTime), targetOf(d), unix(d.Target.ModTime),
-			d.Key, d.Adopted, int64(d.After), pass, d.At.UnixMilli(), d.Source.Version}
+			d.Key, d.Adopted, inFiles(d.After), pass, d.At.UnixMilli(), d.Source.Version, sequence + int64(i)}
 		added, err := add.ExecContext(ctx, row...)
 		if err != nil {
 			return err
@@ -266,10 +270,14 @@ func (c *Connector) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		}
 		err = tx.QueryRowContext(ctx, values+`UPDATE SET size = excluded.size, mtime = excluded.mtime, target = excluded.target,
 			target_time = excluded.target_time, key = excluded.key, adopted = excluded.adopted, after = excluded.after,
-			pass = excluded.pass, at = excluded.at, version = excluded.version, gone = 0 RETURNING id`, row...).Scan(&ids[i])
+			pass = excluded.pass, at = excluded.at, version = excluded.version, seq = excluded.seq, gone = 0 RETURNING id`, row...).Scan(&ids[i])
 		if err != nil {
 			return err
 		}
+		replaced = append(replaced, ids[i])
+	}
+	if err := c.owe(ctx, tx, batch, ids, replaced); err != nil {
+		return err
 	}
 	return c.settle(ctx, tx, batch)
 }
@@ -285,7 +293,7 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		{"checkpoints", "pending", func(d filesync.Delivery) string { return d.PendingID }},
 	} {
 		var any bool
-		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+each.table+" WHERE connector = ?)", c.id).Scan(&any); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+each.table+" WHERE "+ofPair+")", c.id).Scan(&any); err != nil {
 			return err
 		}
 		if !any {
@@ -299,24 +307,24 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+each.table+" WHERE connector = ? AND "+each.column+" IN (SELECT value FROM json_each(?))", c.id, string(list)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+each.table+" WHERE "+ofPair+" AND "+each.column+" IN (SELECT value FROM json_each(?))", c.id, string(list)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Fail implements sync.Ledger.
+// Fail implements pass.Ledger.
 func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64, error) {
 	ids := make([]int64, len(batch))
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
 		for i, f := range batch {
-			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (connector, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
-					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version
+			err := tx.QueryRowContext(ctx, `INSERT INTO failures (connector, path, size, mtime, tries, next, quarantined, conflict, discards, error, at, version, seq)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT (connector, pair, path) DO UPDATE SET size = excluded.size, mtime = excluded.mtime, tries = excluded.tries,
+					next = excluded.next, quarantined = excluded.quarantined, conflict = excluded.conflict, discards = excluded.discards, error = excluded.error, at = excluded.at, version = excluded.version, seq = excluded.seq
 				RETURNING id`,
-				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version).Scan(&ids[i])
+				c.id, f.Source.Name, f.Source.Size, unix(f.Source.ModTime), f.Tries, f.Next.UnixMilli(), f.Quarantined, f.Conflict, f.Discards, f.Error, f.At.UnixMilli(), f.Source.Version, sequence+int64(i)).Scan(&ids[i])
 			if err != nil {
 				return err
 			}
@@ -329,30 +337,30 @@ func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64
 	return ids, nil
 }
 
-// Release implements sync.Ledger.
+// Release implements pass.Ledger.
 func (c *Connector) Release(ctx context.Context, paths []string) error {
 	list, err := json.Marshal(paths)
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx, "release", "DELETE FROM failures WHERE connector = ? AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
+	return c.exec(ctx, "release", "DELETE FROM failures WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
 }
 
-// SaveCheckpoint implements sync.Ledger.
+// SaveCheckpoint implements pass.Ledger.
 func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
 	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix, e.Version)
 }
 
-// DropCheckpoint implements sync.Ledger.
+// DropCheckpoint implements pass.Ledger.
 func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) error {
-	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE connector = ? AND path = ? AND pending = ?", c.id, path, pendingID)
+	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE "+ofPair+" AND path = ? AND pending = ?", c.id, path, pendingID)
 }
 
-// Checkpoints implements sync.Ledger.
+// Checkpoints implements pass.Ledger.
 func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
-	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE connector = ?", func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE "+ofPair, func(rows *sql.Rows) error {
 		var k filesync.Interrupted
 		var mtime int64
 		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix, &k.Source.Version)
@@ -366,72 +374,28 @@ func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interr
 	return all, nil
 }
 
-// Outstanding implements sync.Ledger.
-func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
-	var recs []filesync.Record
-	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? AND id > ? AND after IN (1, 2, 4) ORDER BY id LIMIT ?",
-		func(rows *sql.Rows) error {
-			r, err := scanFile(rows)
-			recs = append(recs, r)
-			return err
-		}, c.id, from, limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: outstanding: %w", err)
-	}
-	return recs, nil
-}
-
-// SetAfter implements sync.Ledger.
-func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return err
-	}
-	return c.exec(ctx, "after_copy", "UPDATE files SET after = ? WHERE +connector = ? AND id IN (SELECT value FROM json_each(?))", after, c.id, string(list))
-}
-
-// SetAfterIf implements sync.Ledger.
-func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
-	if len(read) == 0 {
-		return nil, nil
-	}
-	list, err := json.Marshal(read)
-	if err != nil {
-		return nil, err
-	}
-	var changed []int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		// The + keeps SQLite from going through all rows of the connector.
-		rows, err := tx.QueryContext(ctx, `UPDATE files SET after = ? FROM json_each(?) AS was
-			WHERE files.id = CAST(was.key AS INTEGER) AND files.after = was.value AND +files.connector = ? RETURNING files.id`, after, string(list), c.id)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id int64
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			changed = append(changed, id)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: after_copy: %w", err)
-	}
-	return changed, nil
-}
-
 func (c *Connector) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
 	return c.ledger.each(ctx, query, f, args...)
 }
 
 func (c *Connector) exec(ctx context.Context, what, query string, args ...any) error {
-	return c.ledger.exec(ctx, what, query, args...)
+	if _, err := c.change(ctx, query, args...); err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+// change is exec without the words; it gives the number of rows.
+func (c *Connector) change(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
+		did, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		n, err = did.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 // Times in the ledger are whole numbers since 1970; a time that the server did

@@ -10,35 +10,45 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A listing says nothing of what was written after it had begun.
+// A listing says nothing of what was written after it had begun, whatever the clock says.
 func TestGoneIsWhatWasThereBefore(t *testing.T) {
 	c := connector(t, open(t, t.TempDir()), "c")
-	started := day.Add(time.Hour)
 	for _, each := range []struct {
-		name string
-		at   time.Time
-		seen bool
-		gone bool
+		name  string
+		since bool // it was written since the listing began
+		at    time.Time
+		seen  bool
+		gone  bool
 	}{
-		{name: "missed", at: started.Add(-time.Millisecond), gone: true},
-		{name: "listed", at: started.Add(-time.Millisecond), seen: true},
-		{name: "delivered as it began", at: started},
-		{name: "delivered since", at: started.Add(time.Minute)},
-		{name: "listed and delivered since", at: started.Add(time.Minute), seen: true},
+		{name: "missed", gone: true},
+		{name: "missed, by a clock that was set back", at: day.Add(24 * time.Hour), gone: true},
+		{name: "listed", seen: true},
+		{name: "delivered since", since: true},
+		{name: "delivered since, by a clock that was set back", since: true, at: day.Add(-24 * time.Hour)},
+		{name: "listed and delivered since", since: true, seen: true},
 	} {
 		t.Run(each.name, func(t *testing.T) {
+			since, err := c.Sequence(t.Context())
+			must(t, err)
 			d := delivery(each.name, 1)
-			d.At, d.After = each.at, filesync.AfterOwed
+			d.At, d.After = day.Add(time.Hour), filesync.AfterOwed
+			if !each.at.IsZero() {
+				d.At = each.at
+			}
 			commit(t, c, d)
 			failing := "failing " + each.name
-			_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry(failing, 1), Tries: 1, Next: day, At: each.at}})
+			_, err = c.Fail(t.Context(), []filesync.Failure{{Source: entry(failing, 1), Tries: 1, Next: day, At: d.At}})
 			must(t, err)
+			if !each.since {
+				since, err = c.Sequence(t.Context())
+				must(t, err)
+			}
 			seen := filesync.NewSeen()
 			if each.seen {
 				seen.Add(find(t, c, each.name))
 				seen.Add(find(t, c, failing))
 			}
-			must(t, c.Gone(t.Context(), seen, started, started.Add(time.Hour)))
+			must(t, c.Gone(t.Context(), seen, since, day.Add(2*time.Hour)))
 			after := filesync.AfterOwed
 			if each.gone {
 				after = filesync.AfterDone
@@ -49,6 +59,7 @@ func TestGoneIsWhatWasThereBefore(t *testing.T) {
 			if r := find(t, c, failing); (r.FailureID == 0) != each.gone {
 				t.Errorf("the failure: %+v", r)
 			}
+			must(t, c.Release(t.Context(), []string{failing}))
 		})
 	}
 }
@@ -61,7 +72,7 @@ func TestGoneBesideAnotherPass(t *testing.T) {
 	commit(t, c, delivery("goes", 1), delivery("back", 1))
 	seen := filesync.NewSeen()
 	seen.Add(find(t, c, "goes"))
-	must(t, c.Gone(t.Context(), seen, day.Add(time.Hour), day.Add(time.Hour)))
+	gone(t, c, seen, day.Add(time.Hour))
 	if !find(t, c, "back").Gone {
 		t.Fatal("there is none to come back")
 	}
@@ -71,14 +82,14 @@ func TestGoneBesideAnotherPass(t *testing.T) {
 	must(t, err)
 	defer db.Close()
 	_, err = db.ExecContext(t.Context(), `CREATE TRIGGER other_pass AFTER UPDATE ON files WHEN new.path = 'goes' BEGIN
-		UPDATE files SET gone = 0, at = 1 << 50 WHERE path = 'back';
-		UPDATE failures SET at = 1 << 50;
+		UPDATE files SET gone = 0, seq = 1 << 50 WHERE path = 'back';
+		UPDATE failures SET seq = 1 << 50;
 	END`)
 	must(t, err)
 
 	seen = filesync.NewSeen()
 	seen.Add(find(t, c, "back"))
-	must(t, c.Gone(t.Context(), seen, day.Add(2*time.Hour), day.Add(3*time.Hour)))
+	gone(t, c, seen, day.Add(3*time.Hour))
 	if !find(t, c, "goes").Gone {
 		t.Error("it did not go")
 	}
@@ -97,15 +108,15 @@ func TestFileComesBack(t *testing.T) {
 	d.After = filesync.AfterOwed
 	commit(t, c, d)
 	seen := filesync.NewSeen()
-	for i, gone := range []bool{true, false, true, true, false, false} {
-		if !gone {
+	for i, missed := range []bool{true, false, true, true, false, false} {
+		if !missed {
 			seen.Add(find(t, c, "x"))
 		} else {
 			seen = filesync.NewSeen()
 		}
 		at := day.Add(time.Duration(i+1) * time.Hour)
-		must(t, c.Gone(t.Context(), seen, at, at))
-		if r := find(t, c, "x"); r.Gone != gone || r.After != filesync.AfterDone {
+		gone(t, c, seen, at)
+		if r := find(t, c, "x"); r.Gone != missed || r.After != filesync.AfterDone {
 			t.Errorf("listing %d: %+v", i, r)
 		}
 	}
@@ -123,7 +134,7 @@ func TestGoneOnlyWhereItWasLooked(t *testing.T) {
 	seen := filesync.NewSeen()
 	seen.Unlisted.Add("dark")
 	seen.Unlisted.Add("failing/dark")
-	must(t, c.Gone(t.Context(), seen, day.Add(time.Hour), day.Add(time.Hour)))
+	gone(t, c, seen, day.Add(time.Hour))
 	for _, name := range names {
 		dark := strings.HasPrefix(name, "dark/")
 		if r := find(t, c, name); r.Gone == dark {

@@ -1,6 +1,6 @@
 // Package ledger keeps in one SQLite file what every connector has delivered,
 // what failed, what was about to happen when a pass was killed, and what other
-// programs asked for. A Connector of it implements sync.Ledger.
+// programs asked for. A Connector of it implements pass.Ledger.
 //
 // SQLite is modernc.org/sqlite, which is pure Go and so builds everywhere. The
 // journal is a write-ahead log that is synced with every commit: what a method
@@ -33,21 +33,24 @@ var schema string // of a new file
 
 // upgrades bring a file to the next version: the first, one of version 1.
 //
-//go:embed version2.sql version3.sql version4.sql
+//go:embed version2.sql version3.sql version4.sql version5.sql
 var upgrades embed.FS
 
 // version is the schema's, kept in PRAGMA user_version.
-const version = 4
+const version = 5
 
 // Ledger is an open ledger file. It may be used concurrently.
 type Ledger struct {
-	path  string
-	owner string
+	path   string
+	owner  string
+	holder string // this process, or rather what it has opened
 	// SQLite takes one writer at a time: writers queue for the one connection
 	// here, where waiting is fair and obeys ctx.
 	write *sql.DB
 	read  *sql.DB // for passes and postings, which nobody's curiosity may hold up
 	pages *sql.DB // for those who look at the ledger
+
+	idle idlePasses
 
 	trimming sync.Mutex
 	trimAt   int64 // the size of the write-ahead log that is too large; trimming guards it
@@ -83,7 +86,7 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 }
 
 func openFile(ctx context.Context, path string) (*Ledger, error) {
-	l := &Ledger{path: path, trimAt: maxLog}
+	l := &Ledger{path: path, holder: randomHex(8), trimAt: maxLog}
 	var err error
 	for _, each := range []struct {
 		db          **sql.DB
@@ -168,17 +171,23 @@ func createTables(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, schema+"CREATE TABLE owner (id TEXT NOT NULL);"); err != nil {
 		return err
 	}
-	owner := make([]byte, 4)
-	rand.Read(owner)
-	_, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", hex.EncodeToString(owner))
+	_, err := tx.ExecContext(ctx, "INSERT INTO owner VALUES (?)", randomHex(4))
 	return err
 }
 
-// Broken reports whether err is one of the ledger's file: it is locked, damaged or
-// read-only, or its disk is full or fails.
+// randomHex gives n random bytes in hexadecimal digits.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// Broken reports whether err is one of the ledger: its file is locked, damaged or
+// read-only, its disk is full or fails, or another process has taken the connector over.
 func Broken(err error) bool {
-	_, ok := errors.AsType[*sqlite.Error](err)
-	return ok
+	_, file := errors.AsType[*sqlite.Error](err)
+	_, taken := errors.AsType[*TakenOverError](err)
+	return file || taken
 }
 
 // Owner tells this ledger from all others: 8 hexadecimal digits, for the names
@@ -188,6 +197,9 @@ func (l *Ledger) Owner() string { return l.owner }
 // Close closes the file.
 func (l *Ledger) Close() error {
 	var errs []error
+	if l.write != nil {
+		errs = append(errs, l.closeIdle())
+	}
 	for _, db := range []*sql.DB{l.pages, l.read, l.write} {
 		if db != nil {
 			errs = append(errs, db.Close())
@@ -245,8 +257,12 @@ func (l *Ledger) Connector(ctx context.Context, name string) (*Connector, error)
 	err := l.read.QueryRowContext(ctx, "SELECT id FROM connectors WHERE name = ?", name).Scan(&c.id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = l.update(ctx, func(tx *sql.Tx) error {
-			return tx.QueryRowContext(ctx,
+			err := tx.QueryRowContext(ctx,
 				"INSERT INTO connectors (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id", name).Scan(&c.id)
+			if err != nil {
+				return err
+			}
+			return addLeases(ctx, tx)
 		})
 	}
 	if err != nil {
@@ -255,18 +271,27 @@ func (l *Ledger) Connector(ctx context.Context, name string) (*Connector, error)
 	return c, nil
 }
 
-// Connector is one connector's part of a ledger. It may be used concurrently.
+// addLeases gives new connectors their leases.
+func addLeases(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO leases SELECT id, '', 0, 0 FROM connectors WHERE id NOT IN (SELECT connector FROM leases)")
+	return err
+}
+
+// Connector is one connector's part of a ledger. It may be used concurrently. The writes
+// of one that was claimed are refused with a TakenOverError once another process has
+// claimed it.
 type Connector struct {
 	ledger *Ledger
 	id     int64
 	name   string
+	fence  fence
 }
 
 // Delivered gives the last files that were delivered, or found in place: the
 // newest delivery first, also of a file that was delivered before.
 func (c *Connector) Delivered(ctx context.Context, limit int) ([]File, error) {
 	files := []File{}
-	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
+	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY seq DESC, at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
 		r, err := scanFile(rows)
 		state := filesync.StateDelivered
 		if r.Delivery.Adopted {

@@ -22,6 +22,8 @@ type model struct {
 	failures    map[string]filesync.Record // with Delivery empty
 	checkpoints map[string]filesync.Interrupted
 	intents     map[int64][]filesync.Delivery
+	sequence    int64
+	failed      map[string]int64 // the sequences of failures
 	told
 }
 
@@ -37,6 +39,8 @@ func (m *model) commit(ids []int64, batch []filesync.Delivery) {
 			delete(m.checkpoints, d.Source.Name)
 		}
 		d.PendingID = "" // of an intent alone
+		m.sequence++
+		d.Sequence = m.sequence
 		m.rows[d.Source.Name] = filesync.Record{ID: ids[i], Delivery: d, After: d.After}
 		delete(m.failures, d.Source.Name)
 		m.log(d)
@@ -71,7 +75,7 @@ func TestLedgerIsItsModel(t *testing.T) {
 		s.open()
 		defer func() { s.l.Close() }()
 		m := &model{rows: map[string]filesync.Record{}, failures: map[string]filesync.Record{},
-			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}, told: told{now: long}}
+			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}, failed: map[string]int64{}, told: told{now: long}}
 		t.Repeat(map[string]func(*rapid.T){
 			"commit":     func(t *rapid.T) { s.commit(t, m) },
 			"intend":     func(t *rapid.T) { s.intend(t, m) },
@@ -178,6 +182,10 @@ func (s *subject) intend(t *rapid.T, m *model) {
 	if batch == nil {
 		batch = []filesync.Delivery{}
 	}
+	m.sequence++
+	for i := range batch {
+		batch[i].Sequence = m.sequence
+	}
 	m.intents[id] = batch
 }
 
@@ -199,6 +207,8 @@ func (s *subject) fail(t *rapid.T, m *model) {
 	ids, err := s.c.Fail(s.ctx, []filesync.Failure{f})
 	ok(t, err)
 	m.failures[e.Name] = filesync.Record{FailureID: ids[0], Failure: f}
+	m.sequence++
+	m.failed[e.Name] = m.sequence
 }
 
 func (s *subject) gone(t *rapid.T, m *model) {
@@ -209,11 +219,16 @@ func (s *subject) gone(t *rapid.T, m *model) {
 	for _, r := range recs {
 		seen.Add(r)
 	}
-	started := rapid.SampledFrom([]time.Time{day, day.Add(time.Hour)}).Draw(t, "started")
-	ok(t, s.c.Gone(s.ctx, seen, started, day))
+	last, err := s.c.Sequence(s.ctx)
+	ok(t, err)
+	if last != m.sequence {
+		t.Fatalf("the last sequence is %d, want %d", last, m.sequence)
+	}
+	since := rapid.Int64Range(0, last).Draw(t, "since")
+	ok(t, s.c.Gone(s.ctx, seen, since, day))
 	for p, r := range m.rows {
 		gone := !slices.Contains(there, p)
-		if gone && !r.Delivery.At.Before(started) {
+		if gone && r.Delivery.Sequence > since {
 			continue
 		}
 		if gone && !r.Gone && (r.After == filesync.AfterOwed || r.After == filesync.AfterTrying || r.After == filesync.AfterCompare) {
@@ -222,8 +237,8 @@ func (s *subject) gone(t *rapid.T, m *model) {
 		r.Gone = gone
 		m.rows[p] = r
 	}
-	for p, r := range m.failures {
-		if !slices.Contains(there, p) && r.Failure.At.Before(started) {
+	for p := range m.failures {
+		if !slices.Contains(there, p) && m.failed[p] <= since {
 			delete(m.failures, p)
 		}
 	}

@@ -135,7 +135,7 @@ func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File,
 	return page, err
 }
 
-// DeliveredFiles implements sync.Ledger. The records are in the order of their
+// DeliveredFiles implements pass.Ledger. The records are in the order of their
 // paths and without failures. f may call the ledger; rows that are written
 // meanwhile may come or not.
 func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error {
@@ -147,7 +147,7 @@ func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to 
 	if !from.IsZero() {
 		first = secondsUp(from)
 	}
-	query := "SELECT " + fileColumns + " FROM files WHERE connector = ? AND mtime >= ? AND mtime < ? AND path >= ?"
+	query := "SELECT " + fileColumns + " FROM files WHERE " + ofPair + " AND mtime >= ? AND mtime < ? AND path >= ?"
 	args := []any{c.id, first, end, prefix}
 	if above := successor(prefix); above != "" {
 		query += " AND path < ?"

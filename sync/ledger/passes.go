@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"sftpconnector/status"
@@ -30,21 +29,59 @@ type Pass struct {
 // connector runs beside it. Then a pass that never ended is recorded as
 // cancelled, and from then on unclean says of those that start alone that its
 // pending files may lie about at the destination, until Swept.
+//
+// An automatic pass and one of a request have to say so before they write to the
+// destination (WillWrite): until then, a program that is killed leaves no trace of them.
 func (c *Connector) StartPass(ctx context.Context, mode filesync.Mode, at time.Time, alone bool) (id string, unclean bool, err error) {
-	var n int64
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		if alone {
-			if unclean, err = c.endLeftOver(ctx, tx); err != nil {
-				return err
-			}
+	if alone {
+		if unclean, err = c.leftOver(ctx); err != nil {
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
 		}
-		return tx.QueryRowContext(ctx, "INSERT INTO passes (connector, mode, state, started) VALUES (?, ?, 'running', ?) RETURNING id",
-			c.id, mode, at.UnixMilli()).Scan(&n)
-	})
-	if err != nil {
-		return "", false, fmt.Errorf("ledger: start pass: %w", err)
 	}
-	return strconv.FormatInt(n, 10), unclean, nil
+	p := &idlePass{c: c, Pass: Pass{Mode: mode, State: filesync.Running, Started: millis(at.UnixMilli())}}
+	for !c.ledger.idle.add(p) {
+		var last int64
+		err := c.ledger.update(ctx, func(tx *sql.Tx) (err error) {
+			last, err = reserveIDs(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
+		}
+		c.ledger.idle.reserve(last)
+	}
+	if mode == filesync.Apply || c.fence.fresh != nil && c.fence.fresh.CompareAndSwap(true, false) {
+		if err := c.WillWrite(ctx, p.ID); err != nil {
+			c.ledger.idle.forget(p)
+			return "", false, fmt.Errorf("ledger: start pass: %w", err)
+		}
+	}
+	c.ledger.arm()
+	return p.ID, unclean, nil
+}
+
+// leftOver ends the passes that never ended, and reports whether pending files of earlier
+// passes are to be swept.
+func (c *Connector) leftOver(ctx context.Context) (unclean bool, err error) {
+	var running bool
+	err = c.ledger.read.QueryRowContext(ctx, "SELECT sweep, EXISTS (SELECT 1 FROM passes WHERE connector = ? AND state = 'running') FROM connectors WHERE id = ?", c.id, c.id).Scan(&unclean, &running)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range c.ledger.idle.look(c) {
+		running = running || p.State == filesync.Running
+	}
+	if !running {
+		return unclean, nil
+	}
+	err = c.ledger.writing(ctx, c, func(tx *sql.Tx) error {
+		if _, err := c.draw(ctx, tx, 0); err != nil {
+			return err
+		}
+		unclean, err = c.endLeftOver(ctx, tx)
+		return err
+	})
+	return unclean, err
 }
 
 // endLeftOver ends the passes that a killed program left running, and reports
@@ -68,12 +105,12 @@ func (l *Ledger) Littered(ctx context.Context) error {
 	return l.exec(ctx, "littered", "UPDATE connectors SET sweep = 1")
 }
 
-// Littered implements sync.Ledger.
+// Littered implements pass.Ledger. It says what is so, whoever has the connector now.
 func (c *Connector) Littered(ctx context.Context) error {
-	return c.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
+	return c.ledger.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
 }
 
-// Swept implements sync.Ledger.
+// Swept implements pass.Ledger.
 func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
 }
@@ -82,8 +119,8 @@ func (c *Connector) Swept(ctx context.Context) error {
 // had failed. What lies at the destination of files that are not delivered yet
 // stays known: interrupted copies go on, and what a killed pass left is removed.
 func (c *Connector) Clear(ctx context.Context) error {
-	err := c.ledger.update(ctx, func(tx *sql.Tx) error {
-		for _, table := range []string{"files", "failures"} {
+	err := c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
+		for _, table := range []string{"owed", "files", "failures"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE connector = ?", c.id); err != nil {
 				return err
 			}
@@ -108,9 +145,7 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 		return nil
 	}
 	if before != "" {
-		// Ended in the middle, it does the rest the next time.
-		owed := rowsOf{"id", "after NOT IN (?, ?, ?)", []any{filesync.AfterDone, filesync.AfterRefused, filesync.AfterUnverified}}
-		if err := c.inParts(ctx, "files", owed, fmt.Sprintf("UPDATE files SET after = %d", filesync.AfterRefused)); err != nil {
+		if err := c.refuseOwed(ctx); err != nil {
 			return fmt.Errorf("ledger: bind: %w", err)
 		}
 	}
@@ -119,36 +154,49 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 
 // FinishPass records how a pass ended. Of passes in a row that found nothing to
 // do only the last is kept: a connector that looks every few seconds would fill
-// the ledger with them. That of a request is not kept at all, as the request is.
+// the ledger with them. That of a request is not kept at all, as the request is. What
+// found nothing to do is written a few seconds later, with others, or by Close.
 func (c *Connector) FinishPass(ctx context.Context, id string, r filesync.Result, word status.Word) error {
-	counts, err := json.Marshal(r.Files)
-	if err != nil {
-		return err
-	}
 	text := ""
 	if r.Err != nil {
 		text = r.Err.Error()
 	}
-	idle := r.Outcome == filesync.Succeeded && r.Files.Copied == 0
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
-		var mode filesync.Mode
-		err := tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
-			r.Outcome, r.Finished.UnixMilli(), word, text, string(counts), idle, c.id, id).Scan(&mode)
-		if err != nil || !idle {
+	end := Pass{ID: id, State: r.Outcome, Finished: millis(r.Finished.UnixMilli()), Status: word, Error: text, Files: r.Files}
+	if end.idle() && c.ledger.finishIdle(id, end) {
+		c.ledger.arm()
+		return nil
+	}
+	err := c.ledger.writing(ctx, c, func(tx *sql.Tx) error {
+		if _, err := c.draw(ctx, tx, 0); err != nil {
 			return err
 		}
-		if mode == filesync.Request {
-			_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", id)
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
-			AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ? AND mode <> 'request')`, c.id, id)
-		return err
+		return c.end(ctx, tx, end)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: finish pass: %w", err)
 	}
 	return nil
+}
+
+// end writes how a pass ended.
+func (c *Connector) end(ctx context.Context, tx *sql.Tx, p Pass) error {
+	counts, err := json.Marshal(p.Files)
+	if err != nil {
+		return err
+	}
+	var mode filesync.Mode
+	err = tx.QueryRowContext(ctx, "UPDATE passes SET state = ?, finished = ?, status = ?, error = ?, counts = ?, idle = ? WHERE connector = ? AND id = ? RETURNING mode",
+		p.State, p.Finished.UnixMilli(), p.Status, p.Error, string(counts), p.idle(), c.id, p.ID).Scan(&mode)
+	if err != nil || !p.idle() {
+		return err
+	}
+	if mode == filesync.Request {
+		_, err = tx.ExecContext(ctx, "DELETE FROM passes WHERE id = ?", p.ID)
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM passes WHERE idle AND mode = 'automatic'
+		AND id = (SELECT max(id) FROM passes WHERE connector = ? AND id < ? AND mode <> 'request')`, c.id, p.ID)
+	return err
 }
 
 // CountFruitless notes whether a pass could deliver nothing, and gives how many in a
@@ -162,7 +210,7 @@ func (c *Connector) CountFruitless(ctx context.Context, fruitless bool) (passes 
 		}
 		query = "DELETE FROM fruitless WHERE connector = ? RETURNING 0"
 	}
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, query, c.id).Scan(&passes) })
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error { return tx.QueryRowContext(ctx, query, c.id).Scan(&passes) })
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("ledger: count fruitless passes: %w", err)
 	}
@@ -186,23 +234,24 @@ func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
 
 // Passes gives the last passes, newest first.
 func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
+	not := c.ledger.idle.look(c)
 	passes := []Pass{}
 	err := c.ledger.show(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		p, err := scanPass(rows)
 		passes = append(passes, p)
 		return err
-	}, c.id, limit)
+	}, c.id, limit+len(not))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: passes: %w", err)
 	}
-	return passes, nil
+	return withIdle(passes, not, limit), nil
 }
 
-// Gone implements sync.Ledger. Others may write beside it: what each statement
+// Gone implements pass.Ledger. Others may write beside it: what each statement
 // changes has to be still as it was read.
-func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
+func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error {
 	var went, back []int64
-	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE connector = ?", func(id, gone int64) {
+	if err := c.marks(ctx, "SELECT id, gone FROM files WHERE "+ofPair, func(id, gone int64) {
 		switch there := seen.Row(id); {
 		case !there && gone == 0:
 			went = append(went, id)
@@ -213,7 +262,7 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 		return err
 	}
 	var released []int64
-	if err := c.marks(ctx, "SELECT id, 0 FROM failures WHERE connector = ?", func(id, _ int64) {
+	if err := c.marks(ctx, "SELECT id, 0 FROM failures WHERE "+ofPair, func(id, _ int64) {
 		if !seen.Failure(id) {
 			released = append(released, id)
 		}
@@ -229,22 +278,45 @@ func (c *Connector) Gone(ctx context.Context, seen *filesync.Seen, started, at t
 			return err
 		}
 	}
-	before := started.UnixMilli()
-	if err := c.inChunks(ctx, "gone files", `UPDATE files SET gone = ?, after = CASE WHEN after IN (1, 2, 4) THEN 3 ELSE after END
-		WHERE gone = 0 AND at < ? AND id IN (SELECT value FROM json_each(?))`, went, at.UnixMilli(), before); err != nil {
+	if err := c.markGone(ctx, went, at, since); err != nil {
 		return err
 	}
 	if err := c.inChunks(ctx, "files that came back", "UPDATE files SET gone = 0 WHERE gone > 0 AND id IN (SELECT value FROM json_each(?))", back); err != nil {
 		return err
 	}
-	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE at < ? AND id IN (SELECT value FROM json_each(?))", released, before)
+	return c.inChunks(ctx, "gone failures", "DELETE FROM failures WHERE seq <= ? AND id IN (SELECT value FROM json_each(?))", released, since)
 }
+
+// markGone marks rows of files as gone; they owe nothing any more.
+func (c *Connector) markGone(ctx context.Context, ids []int64, at time.Time, since int64) error {
+	for chunk := range slices.Chunk(ids, chunkRows) {
+		list, err := json.Marshal(chunk)
+		if err != nil {
+			return err
+		}
+		err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
+			_, err := tx.ExecContext(ctx, `UPDATE files SET gone = ?, after = CASE after WHEN ? THEN ? ELSE after END
+				WHERE gone = 0 AND seq <= ? AND id IN (SELECT value FROM json_each(?))`, at.UnixMilli(), filesync.AfterOwed, filesync.AfterDone, since, string(list))
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, "DELETE FROM owed WHERE file IN (SELECT id FROM files WHERE gone > 0 AND id IN (SELECT value FROM json_each(?)))", string(list))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("ledger: gone files: %w", err)
+		}
+	}
+	return nil
+}
+
+// chunkRows is how many rows a statement changes, so that other writers get their turn.
+const chunkRows = 10_000
 
 // inChunks runs a statement for so many ids at a time that other writers get
 // their turn. The list of ids is its last argument.
 func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int64, args ...any) error {
-	const most = 10_000 // rows of one statement
-	for chunk := range slices.Chunk(ids, most) {
+	for chunk := range slices.Chunk(ids, chunkRows) {
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return err
@@ -258,9 +330,8 @@ func (c *Connector) inChunks(ctx context.Context, what, query string, ids []int6
 
 // listed gives those of the rows whose paths do not lie where nobody looked.
 func (c *Connector) listed(ctx context.Context, table string, ids []int64, unlisted *filesync.Unlisted) ([]int64, error) {
-	const most = 10_000 // rows of one statement
 	kept := ids[:0]
-	for chunk := range slices.Chunk(ids, most) {
+	for chunk := range slices.Chunk(ids, chunkRows) {
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return nil, err
@@ -305,7 +376,7 @@ func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	err = c.ledger.update(ctx, func(tx *sql.Tx) error {
+	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
 		rows, err := tx.QueryContext(ctx, `DELETE FROM failures WHERE connector = ? AND quarantined
 			AND (? = 0 OR path IN (SELECT value FROM json_each(?))) RETURNING path`, c.id, len(paths), string(list))
 		if err != nil {
@@ -339,6 +410,7 @@ type Remembered struct {
 	// Passes of requests, which follow no schedule, are neither of these.
 	LastStart time.Time // of its last pass; zero: never
 	Last      *Pass     // the last that ended; nil: none
+	Holds     []Hold    // logins that were refused
 
 	schedule, over string
 }
@@ -363,9 +435,12 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 	if err != nil {
 		return nil, err
 	}
-	err = l.update(ctx, func(tx *sql.Tx) error {
+	err = l.writing(ctx, nil, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO connectors (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT (name) DO NOTHING", string(list))
 		if err != nil {
+			return err
+		}
+		if err := addLeases(ctx, tx); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over,
@@ -386,7 +461,10 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 			}
 			all[r.name] = r
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return addHolds(ctx, tx, all)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ledger: connectors: %w", err)

@@ -77,7 +77,7 @@ func (c *Connector) inParts(ctx context.Context, table string, which rowsOf, cha
 			return err
 		}
 		began := time.Now()
-		if _, err := c.ledger.change(ctx, change, slices.Concat([]any{string(list)}, which.args)...); err != nil {
+		if _, err := c.change(ctx, change, slices.Concat([]any{string(list)}, which.args)...); err != nil {
 			return err
 		}
 		if len(ids) < partRows {

@@ -138,7 +138,7 @@ func TestBindInParts(t *testing.T) {
 	c := connector(t, open(t, dir), "c")
 	db := file(t, dir)
 	expired(t, db, 5000)
-	_, err := db.Exec("UPDATE files SET after = id % 5")
+	_, err := db.Exec("UPDATE files SET after = CASE id % 5 WHEN 0 THEN 0 WHEN 3 THEN 3 ELSE 1 END; INSERT INTO owed (file, connector, after) SELECT id, connector, id % 5 FROM files WHERE id % 5 IN (1, 2, 4)")
 	must(t, err)
 	must(t, c.Bind(t.Context(), "before"))
 	must(t, c.Bind(t.Context(), "after"))
@@ -146,6 +146,9 @@ func TestBindInParts(t *testing.T) {
 	must(t, db.QueryRow("SELECT sum(after = ?), sum(after = ?) FROM files", filesync.AfterDone, filesync.AfterRefused).Scan(&done, &refused))
 	if done != 1000 || refused != 4000 {
 		t.Errorf("%d done, %d refused", done, refused)
+	}
+	if owing, err := c.Outstanding(t.Context(), 0, 10); err != nil || len(owing) != 0 {
+		t.Error("owed to the source before:", owing, err)
 	}
 }
 

@@ -8,6 +8,14 @@ CREATE TABLE connectors (
     sweep    INTEGER NOT NULL DEFAULT 0 -- a killed pass may have left pending files
 );
 
+-- Whose passes may write, and the numbers of what they write.
+CREATE TABLE leases (
+    connector INTEGER PRIMARY KEY REFERENCES connectors,
+    holder    TEXT    NOT NULL, -- the process; '' before the first
+    epoch     INTEGER NOT NULL, -- how many processes had it so far
+    seq       INTEGER NOT NULL -- the last number that was drawn
+);
+
 CREATE TABLE passes (
     id         INTEGER PRIMARY KEY AUTOINCREMENT, -- files name it: never used again
     connector  INTEGER NOT NULL REFERENCES connectors,
@@ -19,12 +27,15 @@ CREATE TABLE passes (
     error      TEXT    NOT NULL DEFAULT '',
     counts     TEXT    NOT NULL DEFAULT '{}', -- JSON
     idle       INTEGER NOT NULL DEFAULT 0 -- it found nothing to do
-);
+, pair INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX passes_by_connector ON passes (connector, id);
 CREATE INDEX passes_running      ON passes (connector) WHERE state = 'running';
 CREATE INDEX passes_by_age       ON passes (connector, started);
 
--- One row a path: the last version that was delivered.
+-- One row a path: the last version that was delivered. The pair is the source and the
+-- destination of the connector, of which there is one, 0; copy is which of its names at the
+-- destination, of which each file has one, 0. How its after_copy ended is in
+-- after; as long as it is owed, that is 1, and owed has a row.
 CREATE TABLE files (
     id          INTEGER PRIMARY KEY,
     connector   INTEGER NOT NULL,
@@ -39,28 +50,39 @@ CREATE TABLE files (
     pass        INTEGER NOT NULL,
     at          INTEGER NOT NULL, -- unix milliseconds
     gone        INTEGER NOT NULL DEFAULT 0 -- unix milliseconds of the listing that missed it
-, version TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX files_by_path ON files (connector, path);
-CREATE INDEX files_by_key   ON files (connector, key) WHERE key IS NOT NULL;
-CREATE INDEX files_by_after ON files (connector, id)  WHERE after IN (1, 2, 4);
+, version TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0, pair INTEGER NOT NULL DEFAULT 0, copy INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX files_by_path ON files (connector, pair, path, copy);
+CREATE INDEX files_by_key   ON files (connector, pair, key) WHERE key IS NOT NULL;
 CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
-CREATE INDEX files_by_gone  ON files (connector, gone); -- covers the scan of a pass's end
+CREATE INDEX files_by_gone  ON files (connector, gone, pair); -- covers the scan of a pass's end
+
+-- One row a file whose original is still to be removed or moved.
+CREATE TABLE owed (
+    file      INTEGER PRIMARY KEY REFERENCES files ON DELETE CASCADE,
+    connector INTEGER NOT NULL,
+    pair      INTEGER NOT NULL DEFAULT 0,
+    after     INTEGER NOT NULL -- how far after_copy has come
+);
+CREATE INDEX owed_by_connector ON owed (connector, pair); -- with the file, for their order
 
 -- One row a path that cannot be delivered now.
 CREATE TABLE failures (
     id          INTEGER PRIMARY KEY,
     connector   INTEGER NOT NULL,
+    pair        INTEGER NOT NULL DEFAULT 0,
     path        TEXT    NOT NULL,
     size        INTEGER NOT NULL,
     mtime       INTEGER NOT NULL,
+    version     TEXT    NOT NULL DEFAULT '',
     tries       INTEGER NOT NULL,
     next        INTEGER NOT NULL, -- unix milliseconds
     quarantined INTEGER NOT NULL,
     conflict    INTEGER NOT NULL,
     discards    INTEGER NOT NULL DEFAULT 0, -- passes in a row that read and discarded it
     error       TEXT    NOT NULL,
-    at          INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
-    UNIQUE (connector, path)
+    at          INTEGER NOT NULL,
+    seq         INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (connector, pair, path)
 );
 CREATE INDEX failures_by_connector ON failures (connector);
 
@@ -69,18 +91,20 @@ CREATE TABLE intents (
     id        INTEGER PRIMARY KEY,
     connector INTEGER NOT NULL,
     batch     TEXT    NOT NULL -- JSON
-);
-CREATE INDEX intents_by_connector ON intents (connector);
+, pair INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX intents_by_connector ON intents (connector, pair);
 
 -- Interrupted copies that can go on.
 CREATE TABLE checkpoints (
     connector INTEGER NOT NULL,
+    pair      INTEGER NOT NULL DEFAULT 0,
     path      TEXT    NOT NULL,
     size      INTEGER NOT NULL,
     mtime     INTEGER NOT NULL,
+    version   TEXT    NOT NULL DEFAULT '',
     pending   TEXT    NOT NULL,
-    prefix    INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (connector, path)
+    prefix    INTEGER NOT NULL,
+    PRIMARY KEY (connector, pair, path)
 ) WITHOUT ROWID;
 
 -- What other programs asked for. The rowids are in the order of acceptance.
@@ -158,4 +182,17 @@ CREATE TABLE spool (
     changed   INTEGER NOT NULL, -- unix milliseconds
     origin    TEXT    NOT NULL, -- its name in an inbox of version 3; '' for none
     PRIMARY KEY (connector, id)
+) WITHOUT ROWID;
+
+-- Logins that servers have refused, and that are not tried again soon.
+CREATE TABLE holds (
+    connector INTEGER NOT NULL REFERENCES connectors,
+    pair      INTEGER NOT NULL DEFAULT 0,
+    side      TEXT    NOT NULL, -- source or destination
+    login     TEXT    NOT NULL, -- tells it from other logins
+    refused   INTEGER NOT NULL, -- times in a row
+    until     INTEGER NOT NULL, -- unix milliseconds
+    word      TEXT    NOT NULL, -- the connection status, and its hint
+    hint      TEXT    NOT NULL,
+    PRIMARY KEY (connector, pair, side)
 ) WITHOUT ROWID;

@@ -15,10 +15,13 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// oldLedger gives a directory with a ledger of version 1.
-func oldLedger(t *testing.T) (dir string) {
+// versions are those of the fixtures.
+var versions = []string{"version1", "version4"}
+
+// oldLedger gives a directory with a ledger of an older version.
+func oldLedger(t *testing.T, version string) (dir string) {
 	t.Helper()
-	script, err := os.ReadFile("testdata/version1.sql")
+	script, err := os.ReadFile(filepath.Join("testdata", version+".sql"))
 	must(t, err)
 	dir = t.TempDir()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
@@ -49,7 +52,13 @@ func tables(t *testing.T, dir string) []string {
 
 // A file of an older program becomes what a new file is.
 func TestUpgradeMakesTheSameTables(t *testing.T) {
-	old, fresh := oldLedger(t), t.TempDir()
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeMakesTheSameTables(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeMakesTheSameTables(t *testing.T, old string) {
+	fresh := t.TempDir()
 	before := tables(t, old)
 	open(t, old).Close()
 	open(t, fresh).Close()
@@ -64,7 +73,12 @@ func TestUpgradeMakesTheSameTables(t *testing.T) {
 
 // A file of an older program opens with all that is in it, and stays so.
 func TestUpgradeKeepsEverything(t *testing.T) {
-	dir := oldLedger(t)
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeKeepsEverything(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeKeepsEverything(t *testing.T, dir string) {
 	for range 2 {
 		l := open(t, dir)
 		if l.Owner() != "0123abcd" {
@@ -107,5 +121,103 @@ func TestUpgradeKeepsEverything(t *testing.T) {
 	c := connector(t, open(t, dir), "c")
 	if id, unclean, err := c.StartPass(t.Context(), filesync.Automatic, day, true); err != nil || id != "10" || !unclean {
 		t.Error("after an upgrade:", id, unclean, err)
+	}
+}
+
+// What a file of version 4 has beside that is there as well.
+func TestUpgradeOfVersion4(t *testing.T) {
+	l := open(t, oldLedger(t, "version4"))
+	c := connector(t, l, "c")
+	for path, after := range map[string]filesync.After{
+		"a": filesync.AfterNone, "d/b": filesync.AfterTrying, "owed": filesync.AfterOwed, "done": filesync.AfterDone,
+		"compare": filesync.AfterCompare, "refused": filesync.AfterRefused, "unverified": filesync.AfterUnverified,
+	} {
+		if r := find(t, c, path); r.After != after {
+			t.Errorf("after_copy of %s: %d, want %d", path, r.After, after)
+		}
+	}
+	all, err := c.Outstanding(t.Context(), 0, 10)
+	must(t, err)
+	var owing []int64
+	for _, r := range all {
+		owing = append(owing, r.ID)
+	}
+	if !slices.Equal(owing, []int64{12, 21, 23}) {
+		t.Error("what is owed:", owing)
+	}
+	if v := find(t, c, "owed").Delivery.Source.Version; v != "v" {
+		t.Errorf("the version is %q", v)
+	}
+	if r, err := l.Request(t.Context(), "r"); err != nil || r.State != ledger.RequestAccepted {
+		t.Error(r, err)
+	}
+	if s, err := l.Subscription(t.Context(), "s"); err != nil || s.Pending != 1 {
+		t.Error(s, err)
+	}
+	if n, err := c.CountFruitless(t.Context(), true); err != nil || n != 3 {
+		t.Error(n, err)
+	}
+	if k, err := c.Clock(t.Context()); err != nil || k.Since.UnixMilli() != 1772500000000 {
+		t.Error(k, err)
+	}
+	index, err := l.Spool(t.Context(), "c")
+	must(t, err)
+	rows := 0
+	must(t, index.Rows(t.Context(), func(r ledger.SpoolRow) error {
+		if rows++; r.Name != "u.csv" || r.Object != "o" {
+			t.Error(r)
+		}
+		return nil
+	}))
+	if rows != 1 {
+		t.Error("rows of the spool:", rows)
+	}
+}
+
+// What is to come has room: other pairs of a connector, and more than one name at the
+// destination for a version of a file.
+func TestKeysHoldPairAndCopy(t *testing.T) {
+	dir := t.TempDir()
+	c := connector(t, open(t, dir), "c")
+	d := delivery("a", 1)
+	d.Key, d.After = "key", filesync.AfterOwed
+	commit(t, c, d)
+	_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry("f", 1), Tries: 1, Next: day, At: day}})
+	must(t, err)
+	must(t, c.SaveCheckpoint(t.Context(), "k", entry("k", 1), filesync.Checkpoint{ID: "id", Prefix: 1}))
+	db := file(t, dir)
+	for _, other := range []string{
+		"INSERT INTO files (connector, pair, path, copy, size, mtime, target, target_time, key, adopted, after, pass, at) SELECT connector, 1, path, 0, 9, 1, '', 1, key, 0, 0, 1, 1 FROM files WHERE id = 1",
+		"INSERT INTO files (connector, pair, path, copy, size, mtime, target, target_time, key, adopted, after, pass, at) SELECT connector, 1, path, 1, 9, 1, 'b', 1, key, 0, 0, 1, 1 FROM files WHERE id = 1",
+		"INSERT INTO failures (connector, pair, path, size, mtime, tries, next, quarantined, conflict, error, at) SELECT connector, 1, path, 9, 1, 1, 1, 0, 0, '', 1 FROM failures",
+		"INSERT INTO checkpoints (connector, pair, path, size, mtime, pending, prefix) SELECT connector, 1, path, 9, 1, 'other', 9 FROM checkpoints",
+		"INSERT INTO intents (connector, pair, batch) VALUES (1, 1, '[]')",
+	} {
+		if _, err := db.ExecContext(t.Context(), other); err != nil {
+			t.Error(other, err)
+		}
+	}
+	if r := find(t, c, "a"); r.ID != 1 || r.Delivery.Source.Size != 1 {
+		t.Errorf("%+v", r)
+	}
+	if owners, err := c.Owners(t.Context(), []string{"key"}); err != nil || owners[0].ID != 1 {
+		t.Error(owners, err)
+	}
+	if r := find(t, c, "f"); r.Failure.Source.Size != 1 {
+		t.Errorf("%+v", r)
+	}
+	if k, err := c.Checkpoints(t.Context()); err != nil || k["k"].Checkpoint.ID != "id" {
+		t.Error(k, err)
+	}
+	if intents, err := c.Intents(t.Context()); err != nil || len(intents) != 0 {
+		t.Error(intents, err)
+	}
+	gone(t, c, filesync.NewSeen(), day)
+	must(t, c.Release(t.Context(), []string{"f"}))
+	commit(t, c, delivery("a", 2))
+	var files, failures int
+	must(t, db.QueryRow("SELECT (SELECT count(*) FROM files WHERE pair = 1 AND gone = 0 AND size = 9), (SELECT count(*) FROM failures WHERE pair = 1)").Scan(&files, &failures))
+	if files != 2 || failures != 1 {
+		t.Errorf("of the other pair are left %d files and %d failures", files, failures)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -179,7 +180,7 @@ func (d mortalDestination) Publish(ctx context.Context, batch []filesync.Publica
 
 // mortalLedger is a ledger of a program that can be killed.
 type mortalLedger struct {
-	filesync.Ledger
+	pass.Ledger
 	k    *killer
 	dest string
 }
@@ -245,8 +246,8 @@ func (l mortalLedger) Fail(ctx context.Context, batch []filesync.Failure) (ids [
 	return ids, err
 }
 
-func (l mortalLedger) Gone(ctx context.Context, seen *filesync.Seen, started, at time.Time) error {
-	return l.k.around("gone", func() error { return l.Ledger.Gone(ctx, seen, started, at) })
+func (l mortalLedger) Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error {
+	return l.k.around("gone", func() error { return l.Ledger.Gone(ctx, seen, since, at) })
 }
 
 // mortalSource is a source that a killed program no longer reaches.
@@ -276,7 +277,7 @@ func (b *bench) mortalPass(k *killer, o pass.Options) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}

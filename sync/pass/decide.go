@@ -16,7 +16,7 @@ type decider struct {
 	*report
 	src    *transfer.Source
 	dst    filesync.Destination
-	ledger filesync.Ledger
+	ledger Ledger
 	queue  *transfer.Client // nil of a Survey, and before the pass has joined
 
 	resumes   resumes

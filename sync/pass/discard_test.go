@@ -14,6 +14,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 )
@@ -231,7 +232,7 @@ func (p longerPending) Stands() (filesync.Entry, bool) {
 // its original stays.
 func TestOtherSizeStands(t *testing.T) {
 	b := newBench(t)
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
@@ -27,7 +28,7 @@ func (b *bench) cut(calls int, late bool) (first, second filesync.Result, was bo
 		b.t.Fatal(sweep, err)
 	}
 	run := func(calls int, sweep bool) filesync.Result {
-		d, err := local.Open(b.dir, b.ledger.Owner())
+		d, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func TestDestinationIsLost(t *testing.T) {
 func TestLostDestinationIsSwept(t *testing.T) {
 	b := newBench(t)
 	b.src.Put("x", "data", old)
-	d, err := local.Open(b.dir, b.ledger.Owner())
+	d, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

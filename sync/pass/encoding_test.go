@@ -11,6 +11,7 @@ import (
 	"sftpconnector/charset"
 	"sftpconnector/sshclient"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
@@ -123,7 +124,7 @@ func TestUploadInAnotherEncoding(t *testing.T) {
 	b.open = func(context.Context) (filesync.Source, error) { return local.OpenSource(from) }
 	for range 2 {
 		cfg := inEncoding(t, s.Endpoint, "latin1")
-		cfg.Owner = b.ledger.Owner()
+		cfg.Owner = pending.NewOwner(b.ledger.Owner(), "c", 0)
 		dst, err := sftp.OpenDestination(t.Context(), cfg, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
@@ -145,7 +146,7 @@ func (s *stumbling) Publish(ctx context.Context, batch []filesync.Publication) [
 // at has the next pass deliver to dir. publish may be nil.
 func (b *bench) at(dir string, publish func(filesync.Destination, []filesync.Publication) []error) *stumbling {
 	b.t.Helper()
-	d, err := local.Open(dir, b.ledger.Owner())
+	d, err := local.Open(dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
@@ -87,7 +88,7 @@ func TestCopyStaysWhateverItsCase(t *testing.T) {
 // A survey makes no file at the destination, to see whether names fold or else.
 func TestSurveyWritesNothing(t *testing.T) {
 	b, dir := newBench(t), t.TempDir()
-	d, err := local.Open(dir, "0badcafe") // the pass closes it
+	d, err := local.Open(dir, pending.NewOwner("0badcafe", "c", 0)) // the pass closes it
 	if err != nil {
 		t.Fatal(err)
 	}

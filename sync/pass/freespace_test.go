@@ -15,6 +15,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -63,7 +64,7 @@ func (d *telling) Room(ctx context.Context, dir string) (filesync.Room, error) {
 // little is a destination with little room.
 func (b *bench) little(room int64) *counting {
 	b.t.Helper()
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}

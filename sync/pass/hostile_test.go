@@ -16,6 +16,7 @@ import (
 
 	"sftpconnector/sshclient"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp"
 	"sftpconnector/store/sftp/sftptest"
 	filesync "sftpconnector/sync"
@@ -42,7 +43,7 @@ func TestEndlessListing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func TestHostileListings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dst, err := local.Open(b.dir, b.ledger.Owner())
+			dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 			if err != nil {
 				t.Fatal(err)
 			}

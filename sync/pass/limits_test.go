@@ -16,6 +16,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 	"sftpconnector/sync/pass"
@@ -36,7 +37,7 @@ func (b *bench) passKeeping(ctx context.Context, adjust ...func(*pass.Options)) 
 	for _, a := range adjust {
 		a(&o)
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -293,7 +294,7 @@ func TestLedgerFails(t *testing.T) {
 	b := newBench(t)
 	b.src.Put("a", "one", old)
 	filter, _ := filesync.NewFilter(filesync.FilterOptions{})
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +309,7 @@ func TestLedgerFails(t *testing.T) {
 }
 
 type brokenLedger struct {
-	filesync.Ledger
+	pass.Ledger
 	err error
 }
 

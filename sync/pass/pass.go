@@ -86,7 +86,7 @@ type Pass struct {
 
 // New makes a pass. The first source is open already; open makes another one
 // when that is lost. shared is the connector's.
-func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destination, ledger filesync.Ledger, shared *Shared, o Options) *Pass {
+func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destination, ledger Ledger, shared *Shared, o Options) *Pass {
 	if o.Stall == 0 {
 		o.Stall = defaultStall
 	}
@@ -213,7 +213,10 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	if p.o.Mode != filesync.Request {
 		p.looks.begin()
 	}
-	started := time.Now()
+	since, err := p.ledger.Sequence(ctx)
+	if err != nil {
+		return err
+	}
 	if err := p.listAndSubmit(ctx); err != nil {
 		return err
 	}
@@ -230,7 +233,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	if err := p.dropResumes(ctx); err != nil {
 		return err
 	}
-	return p.ledger.Gone(ctx, p.rows, started, time.Now())
+	return p.ledger.Gone(ctx, p.rows, since, time.Now())
 }
 
 // listAndSubmit lists the source, decides about its files, has those copied that are to

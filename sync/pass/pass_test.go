@@ -16,6 +16,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -88,7 +89,7 @@ func (b *bench) passIn(ctx context.Context, mode filesync.Mode, adjust ...func(*
 	}
 	dst := b.to
 	if dst == nil {
-		if dst, err = local.Open(b.dir, b.ledger.Owner()); err != nil {
+		if dst, err = local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0)); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -33,7 +34,7 @@ func TestUnsyncedFileStaysOurs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	dst := func(wrap bool) {
-		d, err := local.Open(b.dir, b.ledger.Owner())
+		d, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 )
@@ -231,7 +232,7 @@ func TestSweepIsNotForgotten(t *testing.T) {
 		t.Fatal(unclean, err) // no connection
 	}
 	os.MkdirAll(b.dir, 0o777)
-	left := filepath.Join(b.dir, ".x."+b.ledger.Owner()+"0123456789ab.part")
+	left := filepath.Join(b.dir, pending.Name("x", pending.NewOwner(b.ledger.Owner(), "c", 0).NewID()))
 	os.WriteFile(left, nil, 0o666)
 	b.pass(filesync.Automatic)
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {

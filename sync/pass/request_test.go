@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 	"sftpconnector/sync/transfer"
@@ -86,7 +87,7 @@ func (b *bench) run(ctx context.Context, mode filesync.Mode, sel *filesync.Selec
 	}
 	dst := b.to
 	if dst == nil {
-		if dst, err = local.Open(b.dir, b.ledger.Owner()); err != nil {
+		if dst, err = local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0)); err != nil {
 			b.t.Fatal(err)
 		}
 		b.t.Cleanup(func() { dst.Close() }) // others may go on with it
@@ -405,7 +406,7 @@ func TestRequestWaitsForWhatIsRemoved(t *testing.T) {
 
 // ownersHook is a ledger that somebody comes in between who asked for owners.
 type ownersHook struct {
-	filesync.Ledger
+	pass.Ledger
 	then func()
 }
 
@@ -428,7 +429,7 @@ func TestFlatBesideEachOther(t *testing.T) {
 			b.run(t.Context(), filesync.Request, selection(t, "a/*", time.Time{}, time.Time{}), flat, removing)
 		}
 	}
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -80,7 +81,7 @@ func (p *tightFile) Abort(ctx context.Context) error {
 // Files that do not fit together are tried alone: those that fit arrive.
 func TestFilesThatFitAlone(t *testing.T) {
 	b := newBench(t)
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestManyOnAFullDestinationEnd(t *testing.T) {
 func manyOnAFullDestination(t *testing.T, random *rand.Rand) {
 	const files, passes = 12, 6
 	b := newBench(t)
-	dst, err := local.Open(b.dir, b.ledger.Owner())
+	dst, err := local.Open(b.dir, pending.NewOwner(b.ledger.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -339,6 +339,9 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	}
 	w.discard()
 	aerr := f.pending.Abort(late)
+	if errors.Is(aerr, fs.ErrNotExist) {
+		aerr = nil
+	}
 	if aerr != nil {
 		r.littered.Store(true)
 		log.Warn("pending file not removed", "file", name, "error", aerr)

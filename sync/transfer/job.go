@@ -75,6 +75,13 @@ func (c *Client) Submit(ctx context.Context, f File) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if !c.writes.Load() {
+		if err := c.r.ledger.WillWrite(ctx, c.o.Pass); err != nil {
+			<-c.slots
+			return err
+		}
+		c.writes.Store(true)
+	}
 	c.r.mu.Lock()
 	c.pending++
 	answer := c.r.place(c, f)

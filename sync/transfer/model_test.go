@@ -13,6 +13,7 @@ import (
 
 	"sftpconnector/status"
 	"sftpconnector/store/local"
+	"sftpconnector/store/pending"
 	"sftpconnector/store/storetest"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -106,7 +107,7 @@ func (d destination) Begin(ctx context.Context, e filesync.Entry, resume *filesy
 		d.m.end(e, true)
 		return nil, err
 	}
-	return &pending{Pending: p, m: d.m, e: e}, nil
+	return &watched{Pending: p, m: d.m, e: e}, nil
 }
 
 // end notes that a name is written no more.
@@ -125,7 +126,7 @@ var errLost = fmt.Errorf("%w: %w", filesync.ErrDisconnected, &status.Error{Word:
 func (d destination) Sync(ctx context.Context, batch []filesync.Pending) []error {
 	inner := make([]filesync.Pending, len(batch))
 	for i, p := range batch {
-		inner[i] = p.(*pending).Pending
+		inner[i] = p.(*watched).Pending
 	}
 	errs := d.Destination.Sync(ctx, inner)
 	for i := range errs {
@@ -142,7 +143,7 @@ func (d destination) Publish(ctx context.Context, batch []filesync.Publication) 
 	d.m.mu.Unlock()
 	errs := make([]error, len(batch))
 	for i, p := range batch {
-		mine := p.Pending.(*pending)
+		mine := p.Pending.(*watched)
 		if errs[i] = errLost; lost {
 			continue
 		}
@@ -157,8 +158,8 @@ func (d destination) Publish(ctx context.Context, batch []filesync.Publication) 
 	return errs
 }
 
-// pending is a pending file that the model watches.
-type pending struct {
+// watched is a pending file that the model watches.
+type watched struct {
 	filesync.Pending
 	m      *model
 	e      filesync.Entry
@@ -166,17 +167,17 @@ type pending struct {
 	once   sync.Once
 }
 
-func (p *pending) Finish(ctx context.Context) (filesync.Entry, error) {
+func (p *watched) Finish(ctx context.Context) (filesync.Entry, error) {
 	p.source = p.e
 	return p.Pending.Finish(ctx)
 }
 
-func (p *pending) Abort(ctx context.Context) error {
+func (p *watched) Abort(ctx context.Context) error {
 	p.once.Do(func() { p.m.end(p.e, true) })
 	return p.Pending.Abort(ctx)
 }
 
-func (p *pending) Keep() error {
+func (p *watched) Keep() error {
 	p.once.Do(func() { p.m.end(p.e, true) })
 	return p.Pending.Keep()
 }
@@ -184,7 +185,7 @@ func (p *pending) Keep() error {
 // submitter is a pass that knows how many answers it waits for.
 type submitter struct {
 	t      *testing.T
-	ledger filesync.Ledger
+	ledger transfer.Ledger
 	abort  context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -269,7 +270,7 @@ func runModel(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := local.Open(t.TempDir(), l.Owner())
+	dir, err := local.Open(t.TempDir(), pending.NewOwner(l.Owner(), "c", 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func New(bytesPerSecond int64) *Queue { return &Queue{limiter: newLimiter(bytesP
 type Ends struct {
 	Source      *Source
 	Destination filesync.Destination
-	Ledger      filesync.Ledger
+	Ledger      Ledger
 }
 
 // Options are the settings of one pass that the queue acts by.
@@ -139,6 +139,7 @@ type Client struct {
 
 	slots   chan struct{} // bounds the files that are submitted and have no answer
 	settled chan struct{} // has room for one: pending is zero
+	writes  atomic.Bool   // the ledger has noted that the pass writes
 
 	// These are guarded by run.mu.
 	pending   int   // files and originals without an answer
@@ -162,7 +163,7 @@ type run struct {
 	q      *Queue
 	src    *Source
 	dst    filesync.Destination
-	ledger filesync.Ledger
+	ledger Ledger
 	log    *slog.Logger
 
 	ctx    context.Context // of copying

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -168,23 +169,37 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	}
 	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
-		if err = pending.Abort(ctx); filesync.IsUnavailable(err) {
+		err = pending.Abort(ctx)
+		switch {
+		case filesync.IsUnavailable(err):
+			return false, err
+		case !errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		}
+		// It went between the two: whoever had begun it may have given it its name.
+		looks, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
+		if err != nil {
 			return false, err
 		}
-		return false, nil
+		standing = looks[0]
 	}
 	switch {
 	case filesync.IsUnavailable(err):
 		return false, err
 	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
-		unknown,                     // what stands is somebody else's
-		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
+		unknown,                // what stands is somebody else's
+		later(rec.Delivery, d): // another pass has found it since, and gone on from there
 		return false, nil
 	}
 	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
 		return false, nil
 	}
 	return confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d), nil
+}
+
+// later reports whether a was written after b.
+func later(a, b filesync.Delivery) bool {
+	return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.At.Compare(b.At)) > 0
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
