@@ -5,14 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/status"
-)
-
-// How long an element stays away from a server that refuses it. A refused
-// password is not tried again soon: servers lock accounts and addresses.
-const (
-	refusedHold    = time.Minute
-	refusedHoldMax = time.Hour
 )
 
 // hold keeps passes away from an end whose server refused the login. Each end
@@ -31,8 +25,8 @@ func (h *hold) learn(err error, now time.Time) {
 		return
 	}
 	h.word, h.hint = status.Of(err), status.HintOf(err)
-	h.until = now.Add(min(refusedHold<<min(h.refused, 10), refusedHoldMax))
 	h.refused++
+	h.until = now.Add(backoff.Login.Wait(h.refused))
 }
 
 // isRefusal reports whether a server refused our login, or we its host key: it
