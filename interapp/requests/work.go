@@ -115,7 +115,7 @@ func (s *Service) answer(ctx context.Context, state interapp.RequestState, outco
 		return err
 	}
 	s.log.Info("request answered", "connector", state.Connector, "request", state.ID, "state", outcome, "success", reply.Success, "description", reply.Description)
-	s.queue.Wake()
+	s.sender.Wake()
 	state.State, state.Finished = outcome, &now
 	if state.Request.ReplyTo != "" {
 		state.Posting = &interapp.Posting{NextTry: &now}

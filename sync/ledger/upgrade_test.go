@@ -15,10 +15,13 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// oldLedger gives a directory with a ledger of version 1.
-func oldLedger(t *testing.T) (dir string) {
+// versions are those of the fixtures.
+var versions = []string{"version1", "version4"}
+
+// oldLedger gives a directory with a ledger of an older version.
+func oldLedger(t *testing.T, version string) (dir string) {
 	t.Helper()
-	script, err := os.ReadFile("testdata/version1.sql")
+	script, err := os.ReadFile(filepath.Join("testdata", version+".sql"))
 	must(t, err)
 	dir = t.TempDir()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
@@ -49,7 +52,13 @@ func tables(t *testing.T, dir string) []string {
 
 // A file of an older program becomes what a new file is.
 func TestUpgradeMakesTheSameTables(t *testing.T) {
-	old, fresh := oldLedger(t), t.TempDir()
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeMakesTheSameTables(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeMakesTheSameTables(t *testing.T, old string) {
+	fresh := t.TempDir()
 	before := tables(t, old)
 	open(t, old).Close()
 	open(t, fresh).Close()
@@ -64,7 +73,12 @@ func TestUpgradeMakesTheSameTables(t *testing.T) {
 
 // A file of an older program opens with all that is in it, and stays so.
 func TestUpgradeKeepsEverything(t *testing.T) {
-	dir := oldLedger(t)
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) { upgradeKeepsEverything(t, oldLedger(t, version)) })
+	}
+}
+
+func upgradeKeepsEverything(t *testing.T, dir string) {
 	for range 2 {
 		l := open(t, dir)
 		if l.Owner() != "0123abcd" {
