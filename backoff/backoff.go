@@ -43,54 +43,44 @@ const (
 	Guess
 )
 
-// terms gives the policy's first and longest wait, and whether each wait is drawn
-// from its upper half, so that what failed together does not come again together.
-func (p Policy) terms() (first, longest time.Duration, jitter bool) {
-	switch p {
-	case File:
-		return time.Minute, time.Hour, false
-	case Login:
-		return time.Minute, time.Hour, false
-	case Connection:
-		return time.Second, 4 * time.Second, false
-	case Import:
-		return time.Second, time.Minute, false
-	case Posting:
-		return time.Second, 5 * time.Minute, true
-	case Unconfigured:
-		return 5 * time.Minute, 5 * time.Minute, false
-	case Connector:
-		return time.Second, time.Second, false
-	case Ledger:
-		return 5 * time.Second, 5 * time.Second, false
-	case Handle:
-		return 100 * time.Millisecond, time.Second, false
-	case Size:
-		return 50 * time.Millisecond, 2 * time.Second, false
-	case Accept:
-		return 5 * time.Millisecond, time.Second, false
-	case Guess:
-		return 250 * time.Millisecond, 4 * time.Second, false
-	}
-	panic("backoff: no such policy")
+// terms are a policy's first and longest wait. With jitter each wait is drawn from its
+// upper half, so that what failed together does not come again together.
+type terms struct {
+	first, longest time.Duration
+	jitter         bool
+}
+
+func (p Policy) terms() terms {
+	return [...]terms{
+		File:         {first: time.Minute, longest: time.Hour},
+		Login:        {first: time.Minute, longest: time.Hour},
+		Connection:   {first: time.Second, longest: 4 * time.Second},
+		Import:       {first: time.Second, longest: time.Minute},
+		Posting:      {first: time.Second, longest: 5 * time.Minute, jitter: true},
+		Unconfigured: {first: 5 * time.Minute, longest: 5 * time.Minute},
+		Connector:    {first: time.Second, longest: time.Second},
+		Ledger:       {first: 5 * time.Second, longest: 5 * time.Second},
+		Handle:       {first: 100 * time.Millisecond, longest: time.Second},
+		Size:         {first: 50 * time.Millisecond, longest: 2 * time.Second},
+		Accept:       {first: 5 * time.Millisecond, longest: time.Second},
+		Guess:        {first: 250 * time.Millisecond, longest: 4 * time.Second},
+	}[p]
 }
 
 // Wait gives the time from the n-th failure in a row to the next try. An n below 1
 // counts as 1.
 func (p Policy) Wait(n int) time.Duration {
-	wait, longest, jitter := p.terms()
-	for ; n > 1 && wait < longest; n-- {
+	t := p.terms()
+	wait := t.first
+	for ; n > 1 && wait < t.longest; n-- {
 		wait *= 2
 	}
-	wait = min(wait, longest)
-	if jitter {
+	wait = min(wait, t.longest)
+	if t.jitter {
 		wait = wait/2 + rand.N(wait/2+1)
 	}
 	return wait
 }
 
 // Longest gives the longest wait.
-func (p Policy) Longest() time.Duration {
-	_, longest, _ := p.terms()
-	return longest
-}
+func (p Policy) Longest() time.Duration { return p.terms().longest }
