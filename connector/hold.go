@@ -11,16 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/config"
 	"sftpconnector/status"
 	"sftpconnector/sync/ledger"
-)
-
-// How long an element stays away from a server that refuses it. A refused
-// password is not tried again soon: servers lock accounts and addresses.
-const (
-	refusedHold    = time.Minute
-	refusedHoldMax = time.Hour
 )
 
 // hold keeps passes away from an end whose server refused the login. Each end
@@ -47,7 +41,7 @@ func newHold(end, login string, kept []ledger.Hold, now time.Time) hold {
 	for _, k := range kept {
 		if k.End == end && k.Login == login {
 			h.refused, h.word, h.hint = k.Refused, k.Word, k.Hint
-			h.until = now.Add(min(k.Until.Sub(now), refusedHoldMax)) // the clock may have been set back
+			h.until = now.Add(min(k.Until.Sub(now), backoff.Login.Longest())) // the clock may have been set back
 		}
 	}
 	return h
@@ -92,8 +86,8 @@ func (h *hold) learn(err error, now time.Time) {
 		return
 	}
 	h.word, h.hint = status.Of(err), status.HintOf(err)
-	h.until = now.Add(min(refusedHold<<min(h.refused, 10), refusedHoldMax))
 	h.refused++
+	h.until = now.Add(backoff.Login.Wait(h.refused))
 }
 
 // isRefusal reports whether a server refused our login, or we its host key: it

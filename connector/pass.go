@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/config"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
@@ -261,11 +262,10 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 		e.letIn()
 	}
 	var done filesync.Result
-	wait := time.Second
 	for all, inRow := 1, 1; ; all, inRow = all+1, inRow+1 {
 		result := e.runOnce(ctx, r, id, sweep)
 		if result.Files.Copied > 0 {
-			inRow, wait = 1, time.Second
+			inRow = 1
 		}
 		if all == 1 {
 			result.Started = r.started
@@ -285,8 +285,7 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 		select {
 		case <-ctx.Done():
 			return e.conclude(ctx, done)
-		case <-time.After(wait):
-			wait *= 2
+		case <-time.After(backoff.Connection.Wait(inRow)):
 		}
 	}
 }

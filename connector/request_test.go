@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -49,12 +50,12 @@ func TestRequestsDoNotLockAnAccount(t *testing.T) {
 		if held := ask(100); held != 99 || len(w.logins()) != 1 {
 			t.Errorf("%d of 100 requests were held back, %d logins were tried", held, len(w.logins()))
 		}
-		w.pass(refusedHold + time.Second)
+		w.pass(backoff.Login.Wait(1) + time.Second)
 		if held := ask(10); held != 9 || len(w.logins()) != 2 {
 			t.Errorf("%d of 10 requests were held back, %d logins were tried", held, len(w.logins()))
 		}
 		w.answer(nil)
-		w.pass(2*refusedHold + time.Second)
+		w.pass(backoff.Login.Wait(2) + time.Second)
 		if r, err := e.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 || !e.Report().Held.IsZero() {
 			t.Errorf("%+v %v", r, err)
 		}

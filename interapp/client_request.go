@@ -18,7 +18,8 @@ import (
 // shorter than the minute after which proxies take a connection for dead.
 const pollWait = 50 * time.Second
 
-// The pause after an ask that brought no reply, from the first to the longest.
+// The pause after an ask that brought no reply, from the first to the longest. It is
+// here and not in package backoff, as this package imports the standard library only.
 const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second

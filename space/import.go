@@ -4,17 +4,11 @@ import (
 	"context"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	filesync "sftpconnector/sync"
-)
-
-// How long an import that did not go well waits until it is tried again: with
-// a destination that fails, twice as long each time.
-const (
-	firstRetry = time.Second
-	lastRetry  = time.Minute
 )
 
 // Connectors are the elements that import the Spaces of a configuration.
@@ -74,7 +68,7 @@ func importing(ctx context.Context, one *space, set *connector.Set) {
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
-	wait := firstRetry
+	failures := 0 // in a row
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,13 +79,13 @@ func importing(ctx context.Context, one *space, set *connector.Set) {
 		retry.Stop()
 		switch importNow(ctx, set, interapp.SpaceConnector(one.id)) {
 		case never:
-			wait = firstRetry
+			failures = 0
 		case soon:
-			retry.Reset(wait)
-			wait = min(2*wait, lastRetry)
+			failures++
+			retry.Reset(backoff.Import.Wait(failures))
 		case later:
-			retry.Reset(lastRetry)
-			wait = firstRetry
+			failures = 0
+			retry.Reset(backoff.Import.Longest())
 		}
 	}
 }

@@ -98,10 +98,3 @@ const MaxDiscards = 3
 
 // MaxTries is how often a file is tried before it is quarantined.
 const MaxTries = 5
-
-// retryAfter is how long an automatic pass leaves a file alone after its
-// n-th failure, n from 1.
-func RetryAfter(n int) time.Duration {
-	d := time.Minute << min(n-1, 6)
-	return min(d, time.Hour)
-}

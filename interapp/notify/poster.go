@@ -35,6 +35,8 @@ type Message struct {
 	Key   string // the Idempotency-Key: the same whenever the same is posted
 	Token string // name of the token that asked for it, and signs it; "" for none
 	Body  []byte // JSON
+	// Cursor is the last delivery that the message tells of.
+	Cursor int64
 }
 
 // Settings are what a reload of the configuration may change.

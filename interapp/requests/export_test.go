@@ -23,5 +23,5 @@ func (s *Service) Fill(token string, n int) (drain func()) {
 	}
 }
 
-// Outbox is what the queue of postings sees of s.
-func (s *Service) Outbox() notify.Store { return outbox{s} }
+// Outbox is what the Sender sees of s.
+func (s *Service) Outbox() notify.Outbox { return outbox{s.ledger.Outbox(), s} }

@@ -6,90 +6,52 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/notify"
 	"sftpconnector/sync/ledger"
 )
 
-// What a posting is, told by its ID.
-const (
-	replyPrefix        = "reply:"
-	subscriptionPrefix = "subscription:"
-)
-
-// retryUnknown is how long what a subscriber is to be told of waits while its
-// connector is not configured.
-const retryUnknown = 5 * time.Minute
-
 // maxTold is how many deliveries one posting tells of, and how many are read for it.
 const maxTold = 500
 
-// outbox is the ledger as the queue of postings sees it.
-type outbox struct{ *Service }
-
-// Due implements notify.Store.
-func (o outbox) Due(ctx context.Context, now time.Time, limit int) ([]notify.Posting, time.Time, error) {
-	replies, next, err := o.ledger.DueReplies(ctx, now, limit)
-	if err != nil {
-		return nil, next, err
-	}
-	subscriptions, later, err := o.ledger.DueSubscriptions(ctx, now, limit)
-	if err != nil {
-		return nil, next, err
-	}
-	if next.IsZero() || !later.IsZero() && later.Before(next) {
-		next = later
-	}
-	type waiting struct {
-		notify.Posting
-		since time.Time
-	}
-	var all []waiting
-	for _, r := range replies {
-		all = append(all, waiting{notify.Posting{ID: replyPrefix + r.ID, URL: r.ReplyTo, Tries: r.Posting.Tries}, r.Posting.Next})
-	}
-	for _, s := range subscriptions {
-		all = append(all, waiting{notify.Posting{ID: subscriptionPrefix + s.ID, URL: s.ReplyTo, Tries: s.Posting.Tries}, s.Posting.Next})
-	}
-	slices.SortStableFunc(all, func(a, b waiting) int { return a.since.Compare(b.since) })
-	var due []notify.Posting
-	for _, w := range all[:min(limit, len(all))] {
-		due = append(due, w.Posting)
-	}
-	return due, next, nil
+// outbox is the ledger's outbox with what the rows stand for.
+type outbox struct {
+	ledger.Outbox
+	*Service
 }
 
-// Load implements notify.Store.
-func (o outbox) Load(ctx context.Context, p notify.Posting) (notify.Message, bool, error) {
-	if id, ok := strings.CutPrefix(p.ID, replyPrefix); ok {
-		r, err := o.ledger.Request(ctx, id)
-		if errors.Is(err, ledger.ErrNoRequest) {
-			return notify.Message{}, false, nil
+// Load implements notify.Outbox.
+func (o outbox) Load(ctx context.Context, r ledger.OutboxRow) (m notify.Message, ok bool, err error) {
+	switch r.Kind {
+	case ledger.KindReply:
+		var kept ledger.Request
+		kept, err = o.ledger.Request(ctx, r.ID)
+		m, ok = notify.Message{URL: r.URL, Event: interapp.EventReply, Key: r.ID, Token: kept.Token, Body: []byte(kept.Reply)}, err == nil
+	case ledger.KindSubscription:
+		var sub ledger.Subscription
+		if sub, err = o.ledger.Subscription(ctx, r.ID); err == nil {
+			m, ok, err = o.deliveries(ctx, r, sub)
 		}
-		return notify.Message{URL: r.ReplyTo, Event: interapp.EventReply, Key: r.ID, Token: r.Token, Body: []byte(r.Reply)}, err == nil, err
+	default:
+		err = fmt.Errorf("this program posts no %s: use a newer one", r.Kind)
 	}
-	sub, err := o.ledger.Subscription(ctx, strings.TrimPrefix(p.ID, subscriptionPrefix))
-	if errors.Is(err, ledger.ErrNoSubscription) {
-		return notify.Message{}, false, nil
+	if errors.Is(err, ledger.ErrNoRequest) || errors.Is(err, ledger.ErrNoSubscription) {
+		err = o.Drop(ctx, r) // what it was about is gone
 	}
-	if err != nil {
-		return notify.Message{}, false, err
-	}
-	return o.deliveries(ctx, sub)
+	return m, ok, err
 }
 
 // deliveries is what a subscriber is to be told of next. What it does not want
 // is passed over.
-func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m notify.Message, ok bool, err error) {
+func (o outbox) deliveries(ctx context.Context, r ledger.OutboxRow, sub ledger.Subscription) (m notify.Message, ok bool, err error) {
 	e, err := o.set.Get(sub.Connector)
 	if err != nil {
 		// It is configured no more: whatever is in the log can wait until it is again.
-		return m, false, o.ledger.SubscriptionFailed(ctx, sub.ID, max(sub.Posting.Tries, 1), time.Now().Add(retryUnknown), err.Error())
+		r.Tries = max(r.Tries, 1)
+		return m, false, o.Failed(ctx, r, time.Now().Add(backoff.Unconfigured.Wait(1)), err.Error())
 	}
 	asked, err := subscriptionOf(sub)
 	if err != nil {
@@ -103,8 +65,11 @@ func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m noti
 	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(e), Destination: e.Config().Files.DestinationDirectoryPath}
 	for cursor := sub.Cursor; ; {
 		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxTold)
-		if err != nil || len(rows) == 0 {
+		if err != nil {
 			return m, false, err
+		}
+		if len(rows) == 0 { // the row goes with that
+			return m, false, o.ledger.Advance(ctx, sub.ID, cursor, time.Now())
 		}
 		for _, d := range rows {
 			if sel.Match(d.Source) {
@@ -115,7 +80,7 @@ func (o outbox) deliveries(ctx context.Context, sub ledger.Subscription) (m noti
 		if len(told.Files) > 0 {
 			body, err := json.Marshal(told)
 			return notify.Message{
-				URL: sub.ReplyTo, Event: interapp.EventDeliveries, Key: fmt.Sprintf("%s-%d", sub.ID, cursor), Token: sub.Token, Body: body,
+				URL: r.URL, Event: interapp.EventDeliveries, Key: fmt.Sprintf("%s-%d", sub.ID, cursor), Token: sub.Token, Body: body, Cursor: cursor,
 			}, true, err
 		}
 		if err := o.ledger.Advance(ctx, sub.ID, cursor, time.Now()); err != nil {
@@ -136,27 +101,13 @@ func fileOf(d ledger.LoggedDelivery) interapp.DeliveryFile {
 	return f
 }
 
-// Posted implements notify.Store.
-func (o outbox) Posted(ctx context.Context, p notify.Posting, m notify.Message) error {
-	if id, ok := strings.CutPrefix(p.ID, replyPrefix); ok {
-		return o.ledger.ReplyPosted(ctx, id)
+// Posted implements notify.Outbox.
+func (o outbox) Posted(ctx context.Context, r ledger.OutboxRow, m notify.Message) error {
+	if r.Kind == ledger.KindReply {
+		return o.ledger.ReplyPosted(ctx, r.ID)
 	}
-	id := strings.TrimPrefix(p.ID, subscriptionPrefix)
-	cursor, err := strconv.ParseInt(strings.TrimPrefix(m.Key, id+"-"), 10, 64)
-	if err != nil {
-		return fmt.Errorf("key %q of subscription %s: %w", m.Key, id, err)
-	}
-	if err := o.ledger.Advance(ctx, id, cursor, time.Now()); err != nil && !errors.Is(err, ledger.ErrNoSubscription) {
+	if err := o.ledger.Advance(ctx, r.ID, m.Cursor, time.Now()); err != nil && !errors.Is(err, ledger.ErrNoSubscription) {
 		return err
 	}
-	o.queue.Wake() // there may be more
 	return nil
-}
-
-// Failed implements notify.Store.
-func (o outbox) Failed(ctx context.Context, p notify.Posting, next time.Time, text string) error {
-	if id, ok := strings.CutPrefix(p.ID, replyPrefix); ok {
-		return o.ledger.ReplyFailed(ctx, id, p.Tries, next, text)
-	}
-	return o.ledger.SubscriptionFailed(ctx, strings.TrimPrefix(p.ID, subscriptionPrefix), p.Tries, next, text)
 }

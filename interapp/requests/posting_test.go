@@ -174,19 +174,19 @@ func TestWhatIsDueLongestIsPostedFirst(t *testing.T) {
 	}
 	do("early")
 	tick()
-	sub, err := w.service.Subscribe(t.Context(), "c", "t", interapp.Subscription{ReplyTo: "http://127.0.0.1:1/sub"})
+	_, err := w.service.Subscribe(t.Context(), "c", "t", interapp.Subscription{ReplyTo: "http://127.0.0.1:1/sub"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tick()
 	w.src.Put("f", "22", old)
 	do("late")
-	want := []string{"reply:early", "subscription:" + sub.ID, "reply:late"}
+	want := []string{"http://127.0.0.1:1/early", "http://127.0.0.1:1/sub", "http://127.0.0.1:1/late"}
 	for limit := 1; limit <= 4; limit++ {
-		due, _, err := w.service.Outbox().Due(t.Context(), time.Now().Add(time.Second), limit)
+		lanes, _, err := w.service.Outbox().Lanes(t.Context(), time.Now().Add(time.Second), nil, nil, limit)
 		var got []string
-		for _, p := range due {
-			got = append(got, p.ID)
+		for _, l := range lanes {
+			got = append(got, l.Receiver)
 		}
 		if err != nil || !slices.Equal(got, want[:min(limit, 3)]) {
 			t.Errorf("up to %d: %q %v, want %q", limit, got, err, want)

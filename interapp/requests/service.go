@@ -84,7 +84,7 @@ type Service struct {
 	log      *slog.Logger
 	onChange func(interapp.RequestState)
 	poster   *notify.Poster
-	queue    *notify.Queue
+	sender   *notify.Sender
 
 	mu      sync.Mutex
 	jobs    map[string]*job // without an answer, by id
@@ -115,7 +115,7 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s.poster = notify.NewPoster(settings)
-	s.queue = notify.NewQueue(outbox{s}, s.poster.Post, s.log)
+	s.sender = notify.NewSender(outbox{o.Ledger.Outbox(), s}, s.poster.Post, s.log)
 	return s, nil
 }
 
@@ -159,7 +159,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, r := range left {
 		s.start(r)
 	}
-	s.queue.Run(ctx)
+	s.sender.Run(ctx)
 	return nil
 }
 
@@ -255,4 +255,4 @@ func (s *Service) full(token string) error {
 }
 
 // Delivered is told that a connector delivered a file: subscribers may be waiting.
-func (s *Service) Delivered() { s.queue.Wake() }
+func (s *Service) Delivered() { s.sender.Wake() }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
 	"sftpconnector/status"
@@ -20,10 +21,6 @@ var (
 	errCancelled = errors.New("it was cancelled")
 	errExpired   = errors.New("its time was over")
 )
-
-// retryPause is the time until a connector is asked again that is busy in
-// another process, or being reconfigured.
-const retryPause = time.Second
 
 // work sees a request through to its answer, unless the program ends before.
 func (s *Service) work(ctx context.Context, r ledger.Request, started func(progress func() filesync.Progress)) {
@@ -40,15 +37,12 @@ func (s *Service) work(ctx context.Context, r ledger.Request, started func(progr
 		// The ledger does not take it, as the disk is full, say. The answer is owed.
 		s.log.Error("request not answered yet", "connector", r.Connector, "request", r.ID, "error", err)
 		select {
-		case <-time.After(ledgerPause):
+		case <-time.After(backoff.Ledger.Wait(1)):
 		case <-s.running.Done():
 			return
 		}
 	}
 }
-
-// ledgerPause is the time until a ledger is asked again that did not take something.
-const ledgerPause = 5 * time.Second
 
 func (s *Service) see(ctx context.Context, state interapp.RequestState, started func(progress func() filesync.Progress)) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, state.Deadline, errExpired)
@@ -93,7 +87,7 @@ func (s *Service) serve(ctx context.Context, state interapp.RequestState, starte
 			return reply, err
 		}
 		select {
-		case <-time.After(retryPause):
+		case <-time.After(backoff.Connector.Wait(1)):
 		case <-ctx.Done():
 			return reply, context.Cause(ctx)
 		}
@@ -121,7 +115,7 @@ func (s *Service) answer(ctx context.Context, state interapp.RequestState, outco
 		return err
 	}
 	s.log.Info("request answered", "connector", state.Connector, "request", state.ID, "state", outcome, "success", reply.Success, "description", reply.Description)
-	s.queue.Wake()
+	s.sender.Wake()
 	state.State, state.Finished = outcome, &now
 	if state.Request.ReplyTo != "" {
 		state.Posting = &interapp.Posting{NextTry: &now}

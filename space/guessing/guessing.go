@@ -9,12 +9,12 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sftpconnector/backoff"
 )
 
 const (
-	freeFailures  = 3 // that are answered at once: people mistype
-	firstDelay    = 250 * time.Millisecond
-	longestDelay  = 4 * time.Second
+	freeFailures  = 3                // that are answered at once: people mistype
 	forgetFailure = 30 * time.Second // one of them
 	// mostFailures is where the delay stops growing; counting further would only
 	// make forgetting take longer.
@@ -68,7 +68,7 @@ func (d *Delays) Failed(key netip.Prefix) time.Duration {
 	if f.count <= freeFailures {
 		return 0
 	}
-	return min(firstDelay<<(f.count-freeFailures-1), longestDelay)
+	return backoff.Guess.Wait(f.count - freeFailures)
 }
 
 // SourceOf gives whom an address stands for: an IPv6 address its /64, as one

@@ -25,6 +25,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
+	"sftpconnector/backoff"
 	"sftpconnector/space/guessing"
 )
 
@@ -204,13 +205,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // accept takes connections until ctx ends or the listener is closed. Other
 // errors pass, such as too many open files.
 func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn)) error {
-	const shortest, longest = 5 * time.Millisecond, time.Second
-	pause := shortest
+	failures := 0 // in a row
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			pause = shortest
+			failures = 0
 			serve(c)
 			continue
 		case ctx.Err() != nil:
@@ -218,13 +218,13 @@ func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
 		}
+		failures++
 		s.options.Log.Error("a connection could not be accepted", "err", err)
 		select {
-		case <-time.After(pause):
+		case <-time.After(backoff.Accept.Wait(failures)):
 		case <-ctx.Done():
 			return nil
 		}
-		pause = min(2*pause, longest)
 	}
 }
 

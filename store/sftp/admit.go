@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/store/sftp/wire"
 )
 
@@ -14,8 +15,6 @@ const (
 	// patience is how often one that is alone is tried on a server that is known to
 	// refuse by number, which others than we may use up.
 	patience = 4
-	// patienceStep is the first wait between those, each of which is twice the one before.
-	patienceStep = 100 * time.Millisecond
 	// roomWait bounds how long one that was refused waits for others to be closed,
 	// where it cannot be alone.
 	roomWait = time.Minute
@@ -173,7 +172,7 @@ func (a *admission) alone(ctx context.Context, refusal error, before, after turn
 			return false, err
 		}
 		select {
-		case <-time.After(patienceStep << (n - 1)):
+		case <-time.After(backoff.Handle.Wait(n)):
 		case <-ctx.Done():
 			a.fail()
 			return false, context.Cause(ctx)

@@ -47,7 +47,8 @@ func (d *Destination) renameLater(ctx context.Context, refused []*publication) (
 }
 
 // renameAgain is how long it is waited before a refused RENAME is asked for again:
-// some servers are at a file for a moment after it was closed.
+// some servers are at a file for a moment after it was closed. It is no policy of
+// package backoff, as the list is the number of tries as well.
 var renameAgain = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second}
 
 // pause waits. It is false when ctx ends first.

@@ -2,22 +2,16 @@ package sftp
 
 import (
 	"context"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"sftpconnector/backoff"
 	filesync "sftpconnector/sync"
 )
 
 // What a server tells of a file may change when it is closed and when it is renamed:
 // some set its time then, some know its size only later. A later look is compared
 // with what is told after both.
-
-// firstPause and longestPause are between looks at a file whose size is to show.
-const (
-	firstPause   = 50 * time.Millisecond
-	longestPause = 2 * time.Second
-)
 
 // lookAfter looks at files that have their names, as the server says. One whose name is
 // missing may be at its receiver's by now; if it is still pending, it was never renamed.
@@ -104,19 +98,17 @@ func (f *publication) awaitSize(ctx context.Context) {
 func (d *Destination) sizeShows(ctx context.Context, size int64, ask func() (attrs, error)) (attrs, error) {
 	patience := d.cfg.Timeouts.Operation / 2
 	if d.limits.sizes.absent() {
-		patience = min(patience, longestPause)
+		patience = min(patience, backoff.Size.Longest())
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	wait := firstPause
 	a, err := ask()
-	for err == nil && a.size >= 0 && a.size < size && pause(ctx, wait) {
+	for n := 1; err == nil && a.size >= 0 && a.size < size && pause(ctx, backoff.Size.Wait(n)); n++ {
 		next, nerr := ask()
 		if nerr != nil && ctx.Err() != nil {
 			break
 		}
 		a, err = next, nerr
-		wait = min(2*wait, longestPause)
 	}
 	switch {
 	case err == nil && a.size == size:

@@ -3,8 +3,10 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -24,7 +26,46 @@ type told struct {
 	subscriptions []ledger.Subscription // of connector c, Pending not counted
 	deliveries    []ledger.LoggedDelivery
 	sequence      int64
+	outbox        []boxed // in the order of their coming
 	now           time.Time
+}
+
+// boxed is a row of the outbox. How its posting goes is with what it is about.
+type boxed struct {
+	lane    ledger.Lane
+	id, url string
+}
+
+// box adds a row, unless there is one.
+func (m *told) box(kind ledger.Kind, id, url string) {
+	if m.boxed(kind, id) < 0 {
+		receiver, _, _ := strings.Cut(url, "?")
+		m.outbox = append(m.outbox, boxed{ledger.Lane{Kind: kind, Receiver: receiver, Host: strings.TrimSuffix(receiver, "/in")}, id, url})
+	}
+}
+
+func (m *told) unbox(kind ledger.Kind, id string) {
+	if i := m.boxed(kind, id); i >= 0 {
+		m.outbox = slices.Delete(m.outbox, i, i+1)
+	}
+}
+
+func (m *told) boxed(kind ledger.Kind, id string) int {
+	return slices.IndexFunc(m.outbox, func(b boxed) bool { return b.lane.Kind == kind && b.id == id })
+}
+
+// posting is how it goes with a row.
+func (m *told) posting(b boxed) *ledger.Posting {
+	if b.lane.Kind == ledger.KindReply {
+		return &m.request(b.id).Posting
+	}
+	return &m.subscription(b.id).Posting
+}
+
+// isDue reports whether a try is to be made for a row now.
+func (m *told) isDue(b boxed) bool {
+	p := m.posting(b)
+	return !p.Next.IsZero() && (p.Tries == 0 || !p.Next.After(m.now))
 }
 
 // tick is the next moment.
@@ -39,6 +80,19 @@ func (m *told) log(d filesync.Delivery) {
 	}
 	m.sequence++
 	m.deliveries = append(m.deliveries, ledger.LoggedDelivery{Sequence: m.sequence, Source: d.Source, Target: d.Target.Name, Adopted: d.Adopted, At: d.At})
+}
+
+// logged has the subscriptions told of what was logged since before.
+func (m *told) logged(before int64) {
+	if m.sequence == before {
+		return
+	}
+	for i := range m.subscriptions {
+		if s := &m.subscriptions[i]; m.boxed(ledger.KindSubscription, s.ID) < 0 {
+			m.box(ledger.KindSubscription, s.ID, s.ReplyTo)
+			s.Posting.Next = m.deliveries[len(m.deliveries)-1].At
+		}
+	}
 }
 
 // trim forgets what everybody has passed.
@@ -92,7 +146,7 @@ func drawSubscription(t *rapid.T) string {
 func (s *subject) accept(t *rapid.T, m *told) {
 	at := m.tick()
 	asked := ledger.Request{ID: drawRequest(t), Connector: rapid.SampledFrom([]string{"c", "d"}).Draw(t, "connector"),
-		State: ledger.RequestAccepted, Body: fmt.Sprint(at), Token: "token", ReplyTo: rapid.SampledFrom([]string{"", "u", "v"}).Draw(t, "reply to"),
+		State: ledger.RequestAccepted, Body: fmt.Sprint(at), Token: "token", ReplyTo: rapid.SampledFrom([]string{"", "http://u/in", "http://v?1", "http://v?2"}).Draw(t, "reply to"),
 		Accepted: at, Deadline: at.Add(time.Minute)}
 	now, added, err := s.l.AcceptRequest(s.ctx, asked)
 	ok(t, err)
@@ -135,6 +189,7 @@ func (s *subject) finish(t *rapid.T, m *told) {
 	r.State, r.Reply, r.Finished = "replied", reply, at
 	if r.ReplyTo != "" {
 		r.Posting.Next = at
+		m.box(ledger.KindReply, r.ID, r.ReplyTo)
 	}
 }
 
@@ -146,83 +201,127 @@ func drawNext(t *rapid.T, m *told) time.Time {
 	return m.now.Add(time.Duration(rapid.IntRange(1, 20).Draw(t, "wait")) * time.Second)
 }
 
-// posting is what may be posted to a receiver.
-type posting struct {
-	id, receiver string
-	next         time.Time
+// drawBusy draws lanes and hosts that are not to be given.
+func drawBusy(t *rapid.T, m *told) (lanes []ledger.Lane, hosts []string) {
+	for _, b := range m.outbox {
+		switch rapid.IntRange(0, 9).Draw(t, "busy") {
+		case 0:
+			lanes = append(lanes, b.lane)
+		case 1:
+			hosts = append(hosts, b.lane.Host)
+		}
+	}
+	return lanes, hosts
 }
 
-// checkDue checks what a ledger says is due, against all that wait.
-func checkDue(t *rapid.T, m *told, limit int, all, due []posting, next time.Time) {
-	first := map[string]posting{}
+// drawLanes asks for lanes, and checks them against all that wait.
+func (s *subject) drawLanes(t *rapid.T, m *told) []ledger.Lane {
+	now := m.tick()
+	limit := rapid.IntRange(1, 3).Draw(t, "limit")
+	busy, hosts := drawBusy(t, m)
+	got, next, err := s.l.Outbox().Lanes(s.ctx, now, busy, hosts, limit)
+	ok(t, err)
+	since := map[ledger.Lane]time.Time{}
 	var wantNext time.Time
-	for _, p := range all {
-		switch best, known := first[p.receiver]; {
-		case p.next.IsZero():
-		case p.next.After(m.now):
-			if wantNext.IsZero() || p.next.Before(wantNext) {
-				wantNext = p.next
+	for _, b := range m.outbox {
+		at := m.posting(b).Next
+		first, known := since[b.lane]
+		switch {
+		case at.IsZero():
+		case !m.isDue(b):
+			if wantNext.IsZero() || at.Before(wantNext) {
+				wantNext = at
 			}
-		case !known || p.next.Before(best.next):
-			first[p.receiver] = p
+		case slices.Contains(busy, b.lane) || slices.Contains(hosts, b.lane.Host):
+		case !known || at.Before(first):
+			since[b.lane] = at
 		}
 	}
 	if !next.Equal(wantNext) {
 		t.Fatalf("next at %v, want %v", next, wantNext)
 	}
-	var times []time.Time
-	for _, p := range first {
-		times = append(times, p.next)
+	times := slices.SortedFunc(maps.Values(since), time.Time.Compare)
+	if len(got) != min(limit, len(times)) {
+		t.Fatalf("%v, want of %v with limit %d", got, since, limit)
 	}
-	slices.SortFunc(times, time.Time.Compare)
-	if len(due) != min(limit, len(times)) {
-		t.Fatalf("%d are due, want %v with limit %d", len(due), first, limit)
-	}
-	for i, p := range due {
-		if !slices.Contains(all, p) || !p.next.Equal(first[p.receiver].next) || !p.next.Equal(times[i]) {
-			t.Fatalf("%v is due, want %v", due, first)
+	for i, l := range got {
+		if at, known := since[l]; !known || !at.Equal(times[i]) {
+			t.Fatalf("%v, want %v in their order", got, since)
 		}
-		delete(first, p.receiver)
+		delete(since, l)
+	}
+	return got
+}
+
+// send posts some of what is due.
+func (s *subject) send(t *rapid.T, m *told) {
+	for _, lane := range s.drawLanes(t, m) {
+		limit := rapid.IntRange(1, 3).Draw(t, "limit")
+		got, err := s.l.Outbox().Due(s.ctx, lane, m.now, limit)
+		ok(t, err)
+		var want []ledger.OutboxRow
+		for _, b := range m.outbox {
+			if b.lane == lane && m.isDue(b) {
+				want = append(want, ledger.OutboxRow{Lane: lane, ID: b.id, URL: b.url, Tries: m.posting(b).Tries})
+			}
+		}
+		slices.SortStableFunc(want, func(a, b ledger.OutboxRow) int { // what failed is behind what did not
+			var at [2]time.Time
+			for i, r := range []ledger.OutboxRow{a, b} {
+				if r.Tries > 0 {
+					at[i] = m.posting(boxed{lane, r.ID, r.URL}).Next
+				}
+			}
+			return at[0].Compare(at[1])
+		})
+		if !slices.Equal(got, want[:min(limit, len(want))]) {
+			t.Fatalf("%+v\nwant the first of %+v", got, want)
+		}
+		for _, r := range got {
+			s.try(t, m, r)
+		}
 	}
 }
 
-func (s *subject) postReplies(t *rapid.T, m *told) {
-	limit := rapid.IntRange(1, 3).Draw(t, "limit")
-	requests, next, err := s.l.DueReplies(s.ctx, m.tick(), limit)
+// try makes a try for a row.
+func (s *subject) try(t *rapid.T, m *told, r ledger.OutboxRow) {
+	p := m.posting(boxed{r.Lane, r.ID, r.URL})
+	if !rapid.Bool().Draw(t, "posted") {
+		*p = ledger.Posting{Tries: r.Tries + 1, Next: drawNext(t, m), Error: "refused"}
+		r.Tries++
+		ok(t, s.l.Outbox().Failed(s.ctx, r, p.Next, p.Error))
+		return
+	}
+	m.unbox(r.Kind, r.ID)
+	if r.Kind == ledger.KindReply {
+		ok(t, s.l.ReplyPosted(s.ctx, r.ID))
+		m.request(r.ID).Posted, *p = true, ledger.Posting{Tries: r.Tries + 1}
+		return
+	}
+	sub := m.subscription(r.ID)
+	page, err := s.l.Deliveries(s.ctx, sub.ID, sub.Cursor, 2)
 	ok(t, err)
-	var all, due []posting
-	for _, r := range m.requests {
-		all = append(all, posting{r.ID, r.ReplyTo, r.Posting.Next})
+	if want := m.behind(sub.Cursor); len(page) == 0 || !slices.Equal(page, want[:min(2, len(want))]) {
+		t.Fatalf("%+v\nwant the first of %+v", page, want)
 	}
-	for _, r := range requests {
-		want := *m.request(r.ID)
-		if want.Reply = ""; r != want {
-			t.Fatalf("%+v\nwant %+v", r, want)
-		}
-		due = append(due, posting{r.ID, r.ReplyTo, r.Posting.Next})
+	sub.Cursor, *p = page[len(page)-1].Sequence, ledger.Posting{}
+	ok(t, s.l.Advance(s.ctx, sub.ID, sub.Cursor, m.now))
+	if len(m.behind(sub.Cursor)) > 0 {
+		m.box(r.Kind, r.ID, r.URL)
+		p.Next = m.now
 	}
-	checkDue(t, m, limit, all, due, next)
-	for _, p := range due {
-		r := m.request(p.id)
-		if rapid.Bool().Draw(t, "posted") {
-			ok(t, s.l.ReplyPosted(s.ctx, r.ID))
-			r.Posted, r.Posting = true, ledger.Posting{Tries: r.Posting.Tries + 1}
-			continue
-		}
-		r.Posting = ledger.Posting{Tries: r.Posting.Tries + 1, Next: drawNext(t, m), Error: "refused"}
-		ok(t, s.l.ReplyFailed(s.ctx, r.ID, r.Posting.Tries, r.Posting.Next, r.Posting.Error))
-	}
+	m.trim()
 }
 
 func (s *subject) subscribe(t *rapid.T, m *told) {
 	at := m.tick()
 	sub := ledger.Subscription{ID: drawSubscription(t), Connector: "c", Body: fmt.Sprint(at), Token: "token",
-		ReplyTo: rapid.SampledFrom([]string{"u", "v"}).Draw(t, "reply to"), Created: at}
+		ReplyTo: rapid.SampledFrom([]string{"http://u/in", "http://v?1"}).Draw(t, "reply to"), Created: at}
 	if m.subscription(sub.ID) != nil {
 		return
 	}
 	ok(t, s.l.AddSubscription(s.ctx, sub))
-	sub.Cursor, sub.Posting.Next = m.sequence, at
+	sub.Cursor = m.sequence
 	m.subscriptions = append(m.subscriptions, sub)
 }
 
@@ -236,41 +335,9 @@ func (s *subject) unsubscribe(t *rapid.T, m *told) {
 		return
 	}
 	ok(t, err)
+	m.unbox(ledger.KindSubscription, id)
 	m.subscriptions = slices.DeleteFunc(m.subscriptions, func(s ledger.Subscription) bool { return s.ID == id })
 	m.trim()
-}
-
-func (s *subject) postDeliveries(t *rapid.T, m *told) {
-	limit := rapid.IntRange(1, 3).Draw(t, "limit")
-	subscriptions, next, err := s.l.DueSubscriptions(s.ctx, m.tick(), limit)
-	ok(t, err)
-	var all, due []posting
-	for _, sub := range m.subscriptions {
-		if len(m.behind(sub.Cursor)) > 0 {
-			all = append(all, posting{sub.ID, sub.ReplyTo, sub.Posting.Next})
-		}
-	}
-	for _, sub := range subscriptions {
-		due = append(due, posting{sub.ID, sub.ReplyTo, sub.Posting.Next})
-	}
-	checkDue(t, m, limit, all, due, next)
-	for _, p := range due {
-		sub := m.subscription(p.id)
-		page, err := s.l.Deliveries(s.ctx, sub.ID, sub.Cursor, 2)
-		ok(t, err)
-		if want := m.behind(sub.Cursor); !slices.Equal(page, want[:min(2, len(want))]) {
-			t.Fatalf("%+v\nwant the first of %+v", page, want)
-		}
-		if rapid.Bool().Draw(t, "posted") {
-			last := page[len(page)-1].Sequence
-			ok(t, s.l.Advance(s.ctx, sub.ID, last, m.tick()))
-			sub.Cursor, sub.Posting = last, ledger.Posting{Next: m.now}
-			m.trim()
-			continue
-		}
-		sub.Posting = ledger.Posting{Tries: sub.Posting.Tries + 1, Next: drawNext(t, m), Error: "refused"}
-		ok(t, s.l.SubscriptionFailed(s.ctx, sub.ID, sub.Posting.Tries, sub.Posting.Next, sub.Posting.Error))
-	}
 }
 
 func (s *subject) drop(t *rapid.T, m *told) {
@@ -284,7 +351,8 @@ func (s *subject) drop(t *rapid.T, m *told) {
 		return
 	}
 	ok(t, err)
-	sub.Cursor, sub.Posting = m.sequence, ledger.Posting{Next: at}
+	m.unbox(ledger.KindSubscription, id)
+	sub.Cursor, sub.Posting = m.sequence, ledger.Posting{}
 	m.trim()
 }
 
@@ -292,11 +360,15 @@ func (s *subject) forget(t *rapid.T, m *told) {
 	before := m.now.Add(-time.Duration(rapid.IntRange(0, 10).Draw(t, "retention")) * time.Second)
 	ok(t, s.c.Forget(s.ctx, before))
 	m.requests = slices.DeleteFunc(m.requests, func(r ledger.Request) bool {
-		return r.Connector == "c" && !r.Finished.IsZero() && r.Finished.Before(before) && r.Posting.Next.IsZero()
+		old := r.Connector == "c" && !r.Finished.IsZero() && r.Finished.Before(before) && r.Posting.Next.IsZero()
+		if old {
+			m.unbox(ledger.KindReply, r.ID)
+		}
+		return old
 	})
 	told := int64(math.MaxInt64) // to all who are ever to be told
 	for _, s := range m.subscriptions {
-		if !s.Posting.Next.IsZero() {
+		if s.Posting.Tries == 0 || !s.Posting.Next.IsZero() {
 			told = min(told, s.Cursor)
 		}
 	}

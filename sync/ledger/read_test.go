@@ -50,7 +50,7 @@ func TestLookersHoldUpNobody(t *testing.T) {
 		if _, err := c.Commit(t.Context(), 0, []filesync.Delivery{{Source: filesync.Entry{Name: "a"}, Target: filesync.Entry{Name: "a"}}}); err != nil {
 			t.Error(err)
 		}
-		if _, _, err := l.DueReplies(t.Context(), time.Now(), 10); err != nil {
+		if _, _, err := l.Outbox().Lanes(t.Context(), time.Now(), nil, nil, 10); err != nil {
 			t.Error(err)
 		}
 		if waited := time.Since(began); waited != 0 {
@@ -79,13 +79,14 @@ func TestPlans(t *testing.T) {
 	l, _ := newLedger(t)
 	defer l.Close()
 	for query, want := range map[string]string{
-		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                                "files_by_connector",
-		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 AND path GLOB '*x*' AND NOT adopted ORDER BY id DESC LIMIT 100":            "files_by_connector",
-		"SELECT " + failureColumns + " FROM failures WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                          "failures_by_connector",
-		"SELECT id, gone FROM files WHERE connector = 1":                                                                                                 "COVERING INDEX files_by_gone",
-		"SELECT rowid, gone FROM files WHERE connector = 1 AND gone > 0 AND gone < 9 AND gone >= 0 ORDER BY gone LIMIT 9":                                "COVERING INDEX files_by_gone",
-		"SELECT rowid, started FROM passes WHERE connector = 1 AND started < 9 AND state <> 'running' AND started >= 0 ORDER BY started LIMIT 9":         "passes_by_age",
-		"SELECT rowid, rowid FROM requests WHERE connector = 1 AND finished > 0 AND finished < 9 AND next IS NULL AND rowid >= 0 ORDER BY rowid LIMIT 9": "requests_by_connector",
+		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                                      "files_by_connector",
+		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 AND path GLOB '*x*' AND NOT adopted ORDER BY id DESC LIMIT 100":                  "files_by_connector",
+		"SELECT " + failureColumns + " FROM failures WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                                "failures_by_connector",
+		"SELECT id, gone FROM files WHERE connector = 1":                                                                                                       "COVERING INDEX files_by_gone",
+		"SELECT rowid, gone FROM files WHERE connector = 1 AND gone > 0 AND gone < 9 AND gone >= 0 ORDER BY gone LIMIT 9":                                      "COVERING INDEX files_by_gone",
+		"SELECT rowid, started FROM passes WHERE connector = 1 AND started < 9 AND state <> 'running' AND started >= 0 ORDER BY started LIMIT 9":               "passes_by_age",
+		"SELECT rowid, rowid FROM requests WHERE connector = 1 AND finished > 0 AND finished < 9 AND " + noReplyDue + " AND rowid >= 0 ORDER BY rowid LIMIT 9": "requests_by_connector",
+		"SELECT min(next) FROM outbox WHERE tries > 0 AND next > 1 AND next <= 9":                                                                              "outbox_tried",
 	} {
 		var plan []string
 		err := l.each(t.Context(), "EXPLAIN QUERY PLAN "+query, func(rows *sql.Rows) error {

@@ -36,22 +36,10 @@ type Request struct {
 	Posting   Posting   // how the posting of the reply goes
 }
 
-// maxPostingWait is how long a posting is put off at the most, after it has failed.
-// One that is due later was planned on a clock that has been set back since: it is
-// due now. One that has not failed is always due.
-const maxPostingWait = 10 * time.Minute
-
-// Posting is how it goes to post something to a receiver.
-type Posting struct {
-	Tries int
-	Next  time.Time // when it is tried next; zero: not any more, or not yet
-	Error string    // of the last try; "" when it went well
-}
-
 const (
 	requestColumns = `r.id, c.name, r.state, r.body, r.token, r.reply_to, r.accepted, r.deadline, r.finished,
-		r.posted, r.tries, coalesce(r.next, 0), r.error`
-	requestTables = " FROM requests r JOIN connectors c ON c.id = r.connector "
+		r.posted > 0, coalesce(o.tries, r.posted), coalesce(o.next, 0), coalesce(o.error, '')`
+	requestTables = " FROM requests r JOIN connectors c ON c.id = r.connector LEFT JOIN outbox o ON o.kind = 'reply' AND o.id = r.id "
 )
 
 // scanRequest reads requestColumns and a column for the reply.
@@ -144,49 +132,39 @@ func (l *Ledger) RunRequest(ctx context.Context, id string) (open bool, err erro
 // a request that is not known.
 func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at time.Time) (won bool, err error) {
 	ms := at.UnixMilli()
-	n, err := l.change(ctx, `UPDATE requests SET state = ?, reply = ?, finished = ?, next = CASE reply_to WHEN '' THEN NULL ELSE ? END
-		WHERE id = ? AND state IN ('accepted', 'running')`, state, reply, ms, ms, id)
+	err = l.update(ctx, func(tx *sql.Tx) error {
+		var url string
+		err := tx.QueryRowContext(ctx, `UPDATE requests SET state = ?, reply = ?, finished = ?
+			WHERE id = ? AND state IN ('accepted', 'running') RETURNING reply_to`, state, reply, ms, id).Scan(&url)
+		if won = err == nil; won && url != "" {
+			_, err = tx.ExecContext(ctx, "INSERT INTO outbox (kind, id, url, next) VALUES (?, ?, ?, ?)", KindReply, id, url, ms)
+		}
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("ledger: finish request %s: %w", id, err)
 	}
-	return n == 1, nil
-}
-
-// DueReplies gives requests whose replies are due to be posted at now: for each
-// receiver the one that is due longest, and of these up to limit, those due
-// longest first. They come without the replies, which Request has. next is when
-// another one becomes due after now; zero: none does.
-func (l *Ledger) DueReplies(ctx context.Context, now time.Time, limit int) (due []Request, next time.Time, err error) {
-	due, err = l.requests(ctx, l.each, "due replies", `JOIN
-		(SELECT rowid AS first, min(next) AS since FROM requests WHERE next IS NOT NULL AND (tries = 0 OR next <= ? OR next > ?) GROUP BY reply_to ORDER BY since LIMIT ?)
-		ON r.rowid = first ORDER BY since`, now.UnixMilli(), now.Add(maxPostingWait).UnixMilli(), limit)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	var ms int64
-	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(next), 0) FROM requests WHERE tries > 0 AND next > ? AND next <= ?",
-		now.UnixMilli(), now.Add(maxPostingWait).UnixMilli()).Scan(&ms)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("ledger: next reply: %w", err)
-	}
-	return due, millis(ms), nil
+	return won, nil
 }
 
 // ReplyPosted records that the receiver has the reply of a request.
 func (l *Ledger) ReplyPosted(ctx context.Context, id string) error {
-	return l.exec(ctx, "reply posted", "UPDATE requests SET posted = 1, tries = tries + 1, next = NULL, error = '' WHERE id = ?", id)
-}
-
-// ReplyFailed records that posting the reply of a request failed, for the
-// tries-th time. It is due again at next; zero: never.
-func (l *Ledger) ReplyFailed(ctx context.Context, id string, tries int, next time.Time, text string) error {
-	return l.exec(ctx, "reply failed", "UPDATE requests SET tries = ?, next = ?, error = ? WHERE id = ? AND NOT posted", tries, unlessZero(next), text, id)
-}
-
-// unlessZero is a time as a column has it: NULL for zero.
-func unlessZero(t time.Time) any {
-	if t.IsZero() {
-		return nil
+	err := l.update(ctx, func(tx *sql.Tx) error {
+		var failed int
+		err := tx.QueryRowContext(ctx, "DELETE FROM outbox WHERE kind = ? AND id = ? RETURNING tries", KindReply, id).Scan(&failed)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // it is known
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "UPDATE requests SET posted = ? WHERE id = ?", failed+1, id)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: reply to %s posted: %w", id, err)
 	}
-	return t.UnixMilli()
+	return nil
 }

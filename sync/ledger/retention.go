@@ -22,7 +22,8 @@ const (
 // Forget removes what is older than the retention: passes, rows of files that
 // were gone from the source since then, requests that were answered, and the log
 // of deliveries. A reply that is still to be posted stays, as does a delivery
-// that a subscriber is still to be told of, however old they are.
+// that a subscriber is still to be told of, however old they are. One that is never
+// tried again goes.
 //
 // It removes a part at a time: what was removed when it fails or ctx ends stays
 // removed.
@@ -34,17 +35,19 @@ func (c *Connector) Forget(ctx context.Context, before time.Time) error {
 	}{
 		{"files", rowsOf{"gone", "gone > 0 AND gone < ?", []any{at}}},
 		{"passes", rowsOf{"started", "started < ? AND state <> 'running'", []any{at}}},
-		{"requests", rowsOf{"rowid", "finished > 0 AND finished < ? AND next IS NULL", []any{at}}},
-		// A subscription without a next posting is never told of any.
-		{"deliveries", rowsOf{"sequence", `sequence <= coalesce((SELECT min(cursor) FROM subscriptions WHERE connector = ? AND next IS NOT NULL), ?)
-			AND at < ?`, []any{c.id, math.MaxInt64, at}}},
+		{"requests", rowsOf{"rowid", "finished > 0 AND finished < ? AND " + noReplyDue, []any{at}}},
+		{"deliveries", rowsOf{"sequence", `sequence <= coalesce((SELECT min(cursor) FROM subscriptions s WHERE connector = ?
+			AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.kind = 'subscription' AND o.id = s.id AND o.next IS NULL)), ?) AND at < ?`, []any{c.id, math.MaxInt64, at}}},
 	} {
 		if err := c.inParts(ctx, each.table, each.rows, "DELETE FROM "+each.table); err != nil {
 			return fmt.Errorf("ledger: forget %s: %w", each.table, err)
 		}
 	}
-	return nil
+	return c.exec(ctx, "forget replies", "DELETE FROM outbox WHERE kind = ? AND next IS NULL AND id NOT IN (SELECT id FROM requests)", KindReply)
 }
+
+// noReplyDue holds of requests whose reply is posted, or is never to be.
+const noReplyDue = "NOT EXISTS (SELECT 1 FROM outbox o WHERE o.kind = 'reply' AND o.id = requests.id AND o.next IS NOT NULL)"
 
 // rowsOf says which rows of a table are meant, and the column of whole numbers
 // by which an index finds them.

@@ -122,8 +122,8 @@ func TestUnsentRepliesAreKept(t *testing.T) {
 		must(t, err)
 	}
 	must(t, l.ReplyPosted(t.Context(), "sent"))
-	must(t, l.ReplyFailed(t.Context(), "failing", 1000, day.Add(time.Hour), "refused"))
-	must(t, l.ReplyFailed(t.Context(), "given up", 1, time.Time{}, "410 Gone"))
+	must(t, l.Outbox().Failed(t.Context(), row(ledger.KindReply, "failing", 1000), day.Add(time.Hour), "refused"))
+	must(t, l.Outbox().Failed(t.Context(), row(ledger.KindReply, "given up", 1), time.Time{}, "410 Gone"))
 	must(t, c.Forget(t.Context(), day.AddDate(50, 0, 0)))
 	for id, want := range map[string]bool{"open": true, "running": true, "unsent": true, "failing": true, "sent": false, "given up": false, "asked for": false} {
 		if r, _ := l.Request(t.Context(), id); (r.ID != "") != want {

@@ -107,7 +107,8 @@ CREATE TABLE checkpoints (
     PRIMARY KEY (connector, pair, path)
 ) WITHOUT ROWID;
 
--- What other programs asked for. The rowids are in the order of acceptance.
+-- What other programs asked for. The rowids are in the order of acceptance; posted
+-- is how many tries it took to post the reply, 0 if that is still to come.
 CREATE TABLE requests (
     id        TEXT    NOT NULL PRIMARY KEY, -- chosen by who asks
     connector INTEGER NOT NULL REFERENCES connectors,
@@ -118,17 +119,13 @@ CREATE TABLE requests (
     token     TEXT    NOT NULL, -- the name of the caller's
     reply_to  TEXT    NOT NULL,
     posted    INTEGER NOT NULL DEFAULT 0,
-    tries     INTEGER NOT NULL DEFAULT 0,
-    next      INTEGER, -- when the reply is posted; NULL for never
-    error     TEXT    NOT NULL DEFAULT '', -- of the last try
     body      TEXT    NOT NULL, -- JSON, as is the reply
     reply     TEXT    NOT NULL DEFAULT ''
 );
 CREATE INDEX requests_by_connector ON requests (connector);
 CREATE INDEX requests_open ON requests (state) WHERE state IN ('accepted', 'running');
-CREATE INDEX requests_due  ON requests (reply_to, next) WHERE next IS NOT NULL;
 
--- Who is told of deliveries.
+-- Who is told of deliveries; the cursor is the last that the receiver has.
 CREATE TABLE subscriptions (
     id        TEXT    NOT NULL PRIMARY KEY,
     connector INTEGER NOT NULL REFERENCES connectors,
@@ -136,12 +133,25 @@ CREATE TABLE subscriptions (
     token     TEXT    NOT NULL,
     reply_to  TEXT    NOT NULL,
     body      TEXT    NOT NULL, -- JSON
-    cursor    INTEGER NOT NULL, -- the last delivery that the receiver has
-    tries     INTEGER NOT NULL DEFAULT 0, -- of what comes next
-    next      INTEGER, -- no posting before then; NULL for never again
-    error     TEXT    NOT NULL DEFAULT ''
-);
+    cursor    INTEGER NOT NULL);
 CREATE INDEX subscriptions_by_connector ON subscriptions (connector, cursor);
+
+-- What is to be posted, whatever it is about. A subscription is here while it has
+-- deliveries to be told of, or is never told again.
+CREATE TABLE outbox (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT, -- first tries of a lane are in this order
+    kind     TEXT    NOT NULL, -- reply or subscription
+    id       TEXT    NOT NULL, -- of the request or the subscription
+    url      TEXT    NOT NULL,
+    tries    INTEGER NOT NULL DEFAULT 0, -- that failed
+    next     INTEGER, -- no try before then, in unix milliseconds; NULL for never again
+    error    TEXT    NOT NULL DEFAULT '', -- of the last try
+    receiver TEXT    NOT NULL AS (substr(url, 1, instr(url || '?', '?') - 1)), -- callers number their requests in the query
+    host     TEXT    NOT NULL AS (substr(receiver, 1, instr(url, '://') + 1 + instr(substr(receiver, instr(url, '://') + 3) || '/', '/'))),
+    UNIQUE (kind, id)
+);
+CREATE INDEX outbox_lanes ON outbox (host, kind, receiver, next, tries) WHERE next IS NOT NULL;
+CREATE INDEX outbox_tried ON outbox (next) WHERE tries > 0;
 
 -- The log that subscriptions read: only of connectors that have some, and only
 -- what one of them has not passed yet.

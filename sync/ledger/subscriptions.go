@@ -39,13 +39,12 @@ type LoggedDelivery struct {
 	At       time.Time
 }
 
-const (
-	subscriptionColumns = "s.id, c.name, s.body, s.token, s.reply_to, s.created, s.cursor, s.tries, coalesce(s.next, 0), s.error"
-	subscriptionTables  = " FROM subscriptions s JOIN connectors c ON c.id = s.connector "
-	countPending        = "(SELECT count(*) FROM deliveries d WHERE d.connector = s.connector AND d.sequence > s.cursor)"
-)
+const selectSubscriptions = `SELECT s.id, c.name, s.body, s.token, s.reply_to, s.created, s.cursor,
+	coalesce(o.tries, 0), coalesce(o.next, 0), coalesce(o.error, ''),
+	(SELECT count(*) FROM deliveries d WHERE d.connector = s.connector AND d.sequence > s.cursor)
+	FROM subscriptions s JOIN connectors c ON c.id = s.connector LEFT JOIN outbox o ON o.kind = 'subscription' AND o.id = s.id `
 
-// scanSubscription reads subscriptionColumns and the number of what is pending.
+// scanSubscription reads what selectSubscriptions gives.
 func scanSubscription(row interface{ Scan(...any) error }) (Subscription, error) {
 	var s Subscription
 	var created, next int64
@@ -58,9 +57,9 @@ func scanSubscription(row interface{ Scan(...any) error }) (Subscription, error)
 // AddSubscription keeps a new subscription, of a connector that was opened. Of
 // s it takes the fields above Cursor. It starts behind what is delivered by now.
 func (l *Ledger) AddSubscription(ctx context.Context, s Subscription) error {
-	return l.exec(ctx, "add subscription "+s.ID, `INSERT INTO subscriptions (id, connector, created, token, reply_to, body, next, cursor)
-		VALUES (?, (SELECT id FROM connectors WHERE name = ?), ?, ?, ?, ?, ?, `+lastSequence+`)`,
-		s.ID, s.Connector, s.Created.UnixMilli(), s.Token, s.ReplyTo, s.Body, s.Created.UnixMilli())
+	return l.exec(ctx, "add subscription "+s.ID, `INSERT INTO subscriptions (id, connector, created, token, reply_to, body, cursor)
+		VALUES (?, (SELECT id FROM connectors WHERE name = ?), ?, ?, ?, ?, `+lastSequence+`)`,
+		s.ID, s.Connector, s.Created.UnixMilli(), s.Token, s.ReplyTo, s.Body)
 }
 
 // lastSequence is that of the log, whose rows may be gone already.
@@ -69,7 +68,7 @@ const lastSequence = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'de
 // Subscription gives a subscription, or ErrNoSubscription.
 func (l *Ledger) Subscription(ctx context.Context, id string) (Subscription, error) {
 	s, err := Subscription{}, ErrNoSubscription
-	slow := l.show(ctx, "SELECT "+subscriptionColumns+", "+countPending+subscriptionTables+"WHERE s.id = ?", func(rows *sql.Rows) error {
+	slow := l.show(ctx, selectSubscriptions+"WHERE s.id = ?", func(rows *sql.Rows) error {
 		s, err = scanSubscription(rows)
 		return err
 	}, id)
@@ -89,26 +88,21 @@ func subscriptionError(what, id string, err error) error {
 
 // Subscriptions gives the subscriptions of a connector, oldest first.
 func (l *Ledger) Subscriptions(ctx context.Context, connector string) ([]Subscription, error) {
-	return l.subscriptions(ctx, l.show, "subscriptions", countPending, "WHERE c.name = ? ORDER BY s.rowid", connector)
-}
-
-// subscriptions reads many subscriptions; pending is the expression for that.
-func (l *Ledger) subscriptions(ctx context.Context, read reader, what, pending, where string, args ...any) ([]Subscription, error) {
 	all := []Subscription{}
-	err := read(ctx, "SELECT "+subscriptionColumns+", "+pending+subscriptionTables+where, func(rows *sql.Rows) error {
+	err := l.show(ctx, selectSubscriptions+"WHERE c.name = ? ORDER BY s.rowid", func(rows *sql.Rows) error {
 		s, err := scanSubscription(rows)
 		all = append(all, s)
 		return err
-	}, args...)
+	}, connector)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: %s: %w", what, err)
+		return nil, fmt.Errorf("ledger: subscriptions: %w", err)
 	}
 	return all, nil
 }
 
 // DeleteSubscription removes a subscription, or gives ErrNoSubscription.
 func (l *Ledger) DeleteSubscription(ctx context.Context, id string) error {
-	return l.move(ctx, "delete", id, "DELETE FROM subscriptions WHERE id = ? RETURNING connector", id)
+	return l.move(ctx, "delete", id, time.Time{}, "DELETE FROM subscriptions WHERE id = ? RETURNING connector", id)
 }
 
 // Advance records that a subscription is done with deliveries up to and with a
@@ -116,8 +110,7 @@ func (l *Ledger) DeleteSubscription(ctx context.Context, id string) error {
 // at on. A cursor never goes back, nor past the end of the log.
 // ErrNoSubscription: it was deleted.
 func (l *Ledger) Advance(ctx context.Context, id string, sequence int64, at time.Time) error {
-	return l.move(ctx, "advance", id, "UPDATE subscriptions SET cursor = max(cursor, min(?, "+lastSequence+`)), tries = 0, next = ?, error = ''
-		WHERE id = ? RETURNING connector`, sequence, at.UnixMilli(), id)
+	return l.move(ctx, "advance", id, at, "UPDATE subscriptions SET cursor = max(cursor, min(?, "+lastSequence+")) WHERE id = ? RETURNING connector", sequence, id)
 }
 
 // DropPending gives up what a subscription's receiver was not told of: it goes
@@ -126,11 +119,22 @@ func (l *Ledger) DropPending(ctx context.Context, id string, at time.Time) error
 	return l.Advance(ctx, id, math.MaxInt64, at)
 }
 
-// move changes a subscription by a query that gives its connector, whose log
-// may be shorter then.
-func (l *Ledger) move(ctx context.Context, what, id, query string, args ...any) error {
+// move changes a subscription by a query that gives its connector, whose log may be
+// shorter then. What is left to be told goes to the end of its lane, due from at on.
+func (l *Ledger) move(ctx context.Context, what, id string, at time.Time, query string, args ...any) error {
 	var connector int64
-	err := l.update(ctx, func(tx *sql.Tx) error { return tx.QueryRowContext(ctx, query, args...).Scan(&connector) })
+	err := l.update(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, query, args...).Scan(&connector); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM outbox WHERE kind = ? AND id = ?", KindSubscription, id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, id, url, next) SELECT ?, s.id, s.reply_to, ? FROM subscriptions s
+			WHERE s.id = ? AND EXISTS (SELECT 1 FROM deliveries d WHERE d.connector = s.connector AND d.sequence > s.cursor)`,
+			KindSubscription, at.UnixMilli(), id)
+		return err
+	})
 	if err == nil {
 		err = l.prune(ctx, connector)
 	}
@@ -154,8 +158,12 @@ func (l *Ledger) prune(ctx context.Context, connector int64) error {
 	}
 }
 
-// log appends deliveries, given by their rows, to the log if anybody reads it.
+// log appends deliveries, given by their rows, to the log if anybody reads it. The
+// subscriptions that read it are in the outbox then.
 func (c *Connector) log(ctx context.Context, tx *sql.Tx, rows []int64) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	var subscribed bool
 	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM subscriptions WHERE connector = ?)", c.id).Scan(&subscribed); err != nil || !subscribed {
 		return err
@@ -167,6 +175,12 @@ func (c *Connector) log(ctx context.Context, tx *sql.Tx, rows []int64) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO deliveries (connector, path, size, mtime, target, adopted, at)
 		SELECT f.connector, f.path, f.size, f.mtime, f.target, f.adopted, f.at
 		FROM json_each(?) batch JOIN files f ON f.id = batch.value ORDER BY batch.key`, string(list))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (kind, id, url, next) SELECT ?, s.id, s.reply_to, d.at
+		FROM subscriptions s JOIN deliveries d ON d.sequence = `+lastSequence+` WHERE s.connector = ? ORDER BY s.rowid
+		ON CONFLICT (kind, id) DO NOTHING`, KindSubscription, c.id)
 	return err
 }
 
@@ -187,32 +201,4 @@ func (l *Ledger) Deliveries(ctx context.Context, id string, after int64, limit i
 		return nil, fmt.Errorf("ledger: deliveries for subscription %s: %w", id, err)
 	}
 	return all, nil
-}
-
-// DueSubscriptions gives subscriptions that have deliveries to be told of at
-// now: for each receiver the one that is due longest, and of these up to limit,
-// those due longest first. Their Pending is not counted. next is when another
-// one becomes due after now; zero: none does, as long as nothing is delivered.
-func (l *Ledger) DueSubscriptions(ctx context.Context, now time.Time, limit int) (due []Subscription, next time.Time, err error) {
-	const hasPending = "EXISTS (SELECT 1 FROM deliveries d WHERE d.connector = w.connector AND d.sequence > w.cursor)"
-	due, err = l.subscriptions(ctx, l.each, "due subscriptions", "0", `JOIN
-		(SELECT w.rowid AS first, min(w.next) AS since FROM subscriptions w WHERE w.next IS NOT NULL AND (w.tries = 0 OR w.next <= ? OR w.next > ?) AND `+hasPending+` GROUP BY w.reply_to ORDER BY since LIMIT ?)
-		ON s.rowid = first ORDER BY since`, now.UnixMilli(), now.Add(maxPostingWait).UnixMilli(), limit)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	var ms int64
-	err = l.read.QueryRowContext(ctx, "SELECT coalesce(min(w.next), 0) FROM subscriptions w WHERE w.tries > 0 AND w.next > ? AND w.next <= ? AND "+hasPending,
-		now.UnixMilli(), now.Add(maxPostingWait).UnixMilli()).Scan(&ms)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("ledger: next subscription: %w", err)
-	}
-	return due, millis(ms), nil
-}
-
-// SubscriptionFailed records that posting a subscription's next deliveries
-// failed, for the tries-th time. They are due again at next; zero: never, until
-// they are dropped.
-func (l *Ledger) SubscriptionFailed(ctx context.Context, id string, tries int, next time.Time, text string) error {
-	return l.exec(ctx, "posting failed", "UPDATE subscriptions SET tries = ?, next = ?, error = ? WHERE id = ?", tries, unlessZero(next), text, id)
 }

@@ -127,44 +127,6 @@ func TestLogIsTrimmed(t *testing.T) {
 	}
 }
 
-// Of each receiver the subscription that is due longest, those due longest
-// first; one that has nothing to be told of is not due, nor will be by itself.
-func TestDueSubscriptions(t *testing.T) {
-	l := open(t, t.TempDir())
-	for _, s := range []struct {
-		id, connector, replyTo string
-		next                   int // seconds
-	}{{"u late", "c", "u", 3}, {"u", "c", "u", 2}, {"v", "c", "v", 1}, {"w", "c", "w", 5}, {"not yet", "c", "x", 7}, {"idle", "d", "y", 1}, {"idle yet", "d", "y", 6}} {
-		connector(t, l, s.connector)
-		must(t, l.AddSubscription(t.Context(), ledger.Subscription{ID: s.id, Connector: s.connector, ReplyTo: s.replyTo, Created: day.Add(time.Duration(s.next) * time.Second)}))
-	}
-	due := func(limit int, want ...string) {
-		t.Helper()
-		all, next, err := l.DueSubscriptions(t.Context(), day.Add(5*time.Second), limit)
-		var got []string
-		for _, s := range all {
-			got = append(got, s.ID)
-		}
-		if err != nil || !slices.Equal(got, want) || len(want) > 0 && !next.Equal(day.Add(7*time.Second)) {
-			t.Errorf("%q, next %v, %v; want %q", got, next, err, want)
-		}
-	}
-	due(10)
-	must(t, l.SubscriptionFailed(t.Context(), "not yet", 1, day.Add(7*time.Second), "no"))
-	commit(t, connector(t, l, "c"), delivery("a", 1), delivery("b", 1))
-	due(10, "v", "u", "w")
-	due(2, "v", "u")
-	must(t, l.Advance(t.Context(), "u", 1, day.Add(4*time.Second))) // there is more, but the other one has waited longer
-	must(t, l.SubscriptionFailed(t.Context(), "v", 1, day.Add(4*time.Second), "no"))
-	due(10, "u late", "v", "w")
-	must(t, l.Advance(t.Context(), "u late", 2, day.Add(4*time.Second)))
-	must(t, l.SubscriptionFailed(t.Context(), "v", 2, time.Time{}, "410 Gone"))
-	due(10, "u", "w")
-	if idle, err := l.Subscriptions(t.Context(), "d"); err != nil || len(idle) != 2 || idle[0].ID != "idle" || idle[0].Pending != 0 {
-		t.Errorf("%+v %v", idle, err)
-	}
-}
-
 // A subscription that is not to be tried again waits until somebody drops what
 // is pending. The retention takes that away too, but not what is to be tried.
 func TestSubscriptionThatCannotBeTold(t *testing.T) {
@@ -173,9 +135,8 @@ func TestSubscriptionThatCannotBeTold(t *testing.T) {
 	subscribe(t, l, "c", "s")
 	due := func(want int64) {
 		t.Helper()
-		all, _, err := l.DueSubscriptions(t.Context(), day.Add(1000*time.Hour), 10)
-		if err != nil || int64(len(all)) != min(want, 1) {
-			t.Errorf("due: %+v %v", all, err)
+		if all, _ := dueIn(t, l, day.Add(1000*time.Hour)); int64(len(all)) != min(want, 1) {
+			t.Error("due:", all)
 		}
 		if s, err := l.Subscription(t.Context(), "s"); err != nil || s.Pending != want {
 			t.Errorf("%+v %v, want %d pending", s, err, want)
@@ -184,9 +145,9 @@ func TestSubscriptionThatCannotBeTold(t *testing.T) {
 	due(0)
 	commit(t, c, deliveries("a", 3)...)
 	due(3)
-	must(t, l.SubscriptionFailed(t.Context(), "s", 9, time.Time{}, "410 Gone"))
-	if all, next, err := l.DueSubscriptions(t.Context(), day.Add(1000*time.Hour), 10); err != nil || len(all) != 0 || !next.IsZero() {
-		t.Error(all, next, err)
+	must(t, l.Outbox().Failed(t.Context(), row(ledger.KindSubscription, "s", 9), time.Time{}, "410 Gone"))
+	if all, next := dueIn(t, l, day.Add(1000*time.Hour)); len(all) != 0 || !next.IsZero() {
+		t.Error(all, next)
 	}
 	if s, err := l.Subscription(t.Context(), "s"); err != nil || s.Pending != 3 || s.Posting != (ledger.Posting{Tries: 9, Error: "410 Gone"}) {
 		t.Errorf("%+v %v", s, err)
@@ -197,10 +158,10 @@ func TestSubscriptionThatCannotBeTold(t *testing.T) {
 	due(2)
 	must(t, c.Forget(t.Context(), day.Add(time.Second)))
 	due(2)
-	must(t, l.SubscriptionFailed(t.Context(), "s", 9, day, "503"))
+	must(t, l.Outbox().Failed(t.Context(), row(ledger.KindSubscription, "s", 9), day, "503"))
 	must(t, c.Forget(t.Context(), day.Add(time.Second)))
 	due(2)
-	must(t, l.SubscriptionFailed(t.Context(), "s", 9, time.Time{}, "410 Gone"))
+	must(t, l.Outbox().Failed(t.Context(), row(ledger.KindSubscription, "s", 9), time.Time{}, "410 Gone"))
 	must(t, c.Forget(t.Context(), day.Add(-time.Second)))
 	if n := len(log(t, l, "s")); n != 2 {
 		t.Errorf("%d deliveries are left, want those 2 that are not old", n)

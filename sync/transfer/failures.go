@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"sftpconnector/backoff"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/plan"
 )
@@ -53,7 +54,7 @@ func (c *Client) Fail(ctx context.Context, e filesync.Entry, err error) Result {
 		}
 	}
 	f.Quarantined = f.Tries >= filesync.MaxTries
-	f.Next = f.At.Add(filesync.RetryAfter(f.Tries))
+	f.Next = f.At.Add(backoff.File.Wait(f.Tries))
 	result.Failure = c.record(ctx, f)
 	return result
 }

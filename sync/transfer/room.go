@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -311,7 +312,7 @@ func (m *room) misfit(r *reservation) {
 		last.size = r.size
 	}
 	last.tries = cmp.Or(last.tries, 1)
-	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(filesync.RetryAfter(last.tries))}
+	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(backoff.File.Wait(last.tries))}
 }
 
 // holds gives until when a file is not to be begun as such a one found no room;
@@ -328,7 +329,7 @@ func (m *room) holds(r *reservation, atOnce bool) time.Time {
 		return last.next
 	}
 	last.tries++
-	last.next = now.Add(filesync.RetryAfter(last.tries))
+	last.next = now.Add(backoff.File.Wait(last.tries))
 	m.misfits[r.dir] = last
 	return time.Time{}
 }

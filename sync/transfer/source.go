@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sftpconnector/backoff"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
@@ -129,14 +130,14 @@ func (s *Source) replace(ctx context.Context, why error) error {
 
 // dial tries to open a connection, with growing pauses, while that may help.
 func (s *Source) dial(ctx context.Context, why error) (filesync.Source, error) {
-	for wait := time.Second; ; wait *= 2 {
+	for n := 1; ; n++ {
 		if !s.mayDial() {
 			return nil, why
 		}
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(wait):
+		case <-time.After(backoff.Connection.Wait(n)):
 		}
 		next, err := s.open(ctx)
 		if err == nil {

@@ -16,17 +16,18 @@ import (
 	"time"
 
 	"sftpconnector/interapp"
+	"sftpconnector/sync/ledger"
 )
 
-// item is a posting of the store. Those with the same line keep their order.
+// item is a row of the outbox. Those with the same line keep their order.
 type item struct {
-	Posting
+	ledger.OutboxRow
 	line string
 	next time.Time // zero: never
 	text string
 }
 
-// memory is a Store. Its order is that of the IDs, which are numbers.
+// memory is an Outbox. Its order is that of the IDs, which are numbers.
 type memory struct {
 	t  testing.TB
 	mu sync.Mutex
@@ -35,7 +36,7 @@ type memory struct {
 	posted []string
 	fail   error        // of every method
 	broken string       // the ID of one that can't be loaded
-	reads  atomic.Int64 // of Due
+	reads  atomic.Int64 // of Lanes
 	// recorded gets a value when something was, if there is room.
 	recorded chan struct{}
 }
@@ -52,15 +53,16 @@ func (s *memory) add(id string, it item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it.ID, it.next = id, time.Now()
+	it.Receiver, _, _ = strings.Cut(it.URL, "?")
+	scheme, rest, _ := strings.Cut(it.Receiver, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	it.Host = scheme + "://" + authority
 	s.items[id] = &it
 }
 
-func (s *memory) Due(_ context.Context, now time.Time, limit int) (due []Posting, next time.Time, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reads.Add(1)
+// ready gives what is due at now, what is due longest first. The caller holds s.mu.
+func (s *memory) ready(now time.Time) (ready []*item, next time.Time) {
 	lines := map[string]bool{"": false}
-	var ready []*item
 	for _, id := range slices.Sorted(maps.Keys(s.items)) {
 		it := s.items[id]
 		if lines[it.line] {
@@ -76,13 +78,35 @@ func (s *memory) Due(_ context.Context, now time.Time, limit int) (due []Posting
 		}
 	}
 	slices.SortStableFunc(ready, func(a, b *item) int { return a.next.Compare(b.next) })
-	for _, it := range ready[:min(limit, len(ready))] {
-		due = append(due, it.Posting)
-	}
-	return due, next, s.fail
+	return ready, next
 }
 
-func (s *memory) Load(_ context.Context, p Posting) (Message, bool, error) {
+func (s *memory) Lanes(_ context.Context, now time.Time, busy []ledger.Lane, hosts []string, limit int) (lanes []ledger.Lane, next time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads.Add(1)
+	ready, next := s.ready(now)
+	for _, it := range ready {
+		if l := it.Lane; len(lanes) < limit && !slices.Contains(lanes, l) && !slices.Contains(busy, l) && !slices.Contains(hosts, l.Host) {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes, next, s.fail
+}
+
+func (s *memory) Due(_ context.Context, lane ledger.Lane, now time.Time, limit int) (due []ledger.OutboxRow, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ready, _ := s.ready(now)
+	for _, it := range ready {
+		if it.Lane == lane && len(due) < limit {
+			due = append(due, it.OutboxRow)
+		}
+	}
+	return due, s.fail
+}
+
+func (s *memory) Load(_ context.Context, p ledger.OutboxRow) (Message, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.ID == s.broken {
@@ -92,7 +116,7 @@ func (s *memory) Load(_ context.Context, p Posting) (Message, bool, error) {
 	return Message{URL: p.URL, Event: interapp.EventReply, Key: p.ID, Token: "driver", Body: []byte(`{"id":"` + p.ID + `"}`)}, ok, s.fail
 }
 
-func (s *memory) Posted(ctx context.Context, p Posting, m Message) error {
+func (s *memory) Posted(ctx context.Context, p ledger.OutboxRow, m Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() != nil {
@@ -109,7 +133,7 @@ func (s *memory) Posted(ctx context.Context, p Posting, m Message) error {
 	return s.fail
 }
 
-func (s *memory) Failed(_ context.Context, p Posting, next time.Time, text string) error {
+func (s *memory) Failed(_ context.Context, p ledger.OutboxRow, next time.Time, text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.items[p.ID]
@@ -148,10 +172,10 @@ func (s *memory) ids() []string { s.mu.Lock(); defer s.mu.Unlock(); return slice
 
 func (s *memory) text(id string) string { s.mu.Lock(); defer s.mu.Unlock(); return s.items[id].text }
 
-// start runs a Queue; stop ends it and waits.
-func start(t testing.TB, s Store, post func(context.Context, Message) error) (q *Queue, stop func()) {
+// start runs a Sender; stop ends it and waits.
+func start(t testing.TB, s Outbox, post func(context.Context, Message) error) (q *Sender, stop func()) {
 	t.Helper()
-	q = NewQueue(s, post, slog.New(slog.DiscardHandler))
+	q = NewSender(s, post, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); q.Run(ctx) }()
@@ -161,27 +185,8 @@ func start(t testing.TB, s Store, post func(context.Context, Message) error) (q 
 }
 
 // many gives n postings to the URL.
-func many(n int, url string) []item { return slices.Repeat([]item{{Posting: Posting{URL: url}}}, n) }
-
-func TestBackoff(t *testing.T) {
-	var least, most time.Duration = time.Hour, 0
-	for tries, full := range map[int]time.Duration{
-		0: time.Second, 1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 9: 256 * time.Second,
-		10: 5 * time.Minute, 11: 5 * time.Minute, 100: 5 * time.Minute, 1 << 40: 5 * time.Minute,
-	} {
-		for range 1000 {
-			d := backoff(tries)
-			if d < full/2 || d > full {
-				t.Fatalf("after %d tries %v, want %v to %v", tries, d, full/2, full)
-			}
-			if tries == 1 {
-				least, most = min(least, d), max(most, d)
-			}
-		}
-	}
-	if most-least < 400*time.Millisecond {
-		t.Errorf("1,000 times from %v to %v: no jitter", least, most)
-	}
+func many(n int, url string) []item {
+	return slices.Repeat([]item{{OutboxRow: ledger.OutboxRow{URL: url}}}, n)
 }
 
 // A receiver that is down for two hours gets what it missed soon after, and is
@@ -236,7 +241,7 @@ func TestSlots(t *testing.T) {
 			var items []item
 			for range each {
 				for i := range receivers {
-					items = append(items, item{Posting: Posting{URL: c.url(i)}})
+					items = append(items, item{OutboxRow: ledger.OutboxRow{URL: c.url(i)}})
 				}
 			}
 			var mu sync.Mutex
@@ -281,6 +286,46 @@ func TestHangingReceivers(t *testing.T) {
 		synctest.Wait()
 		if got := slices.Sorted(slices.Values(s.ids())); !slices.Equal(got, []string{"02000", "02001"}) {
 			t.Errorf("posted at once: %v", got)
+		}
+	})
+}
+
+// A receiver that hangs with what is of one kind is told of what is of another.
+func TestKindsHaveLanesOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		items := many(3, "http://a")
+		items[2].Kind = ledger.KindSubscription
+		s := newMemory(t, items...)
+		start(t, s, func(ctx context.Context, m Message) error {
+			if m.Key == "00000" {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		})
+		synctest.Wait()
+		if got := s.ids(); !slices.Equal(got, []string{"00002"}) {
+			t.Errorf("posted: %v", got)
+		}
+	})
+}
+
+// A lane with much to post gives its slot to one where something is due for longer.
+func TestLanesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory(t)
+		for n := range 100 {
+			for lane := range slots {
+				s.add(fmt.Sprintf("%02d %02d", n, lane), item{OutboxRow: ledger.OutboxRow{URL: fmt.Sprintf("http://long%d", lane)}})
+			}
+			if time.Sleep(time.Second); n == 20 {
+				s.add("short", item{OutboxRow: ledger.OutboxRow{URL: "http://short"}})
+			}
+		}
+		start(t, s, func(context.Context, Message) error { time.Sleep(time.Second); return nil })
+		time.Sleep(48 * time.Second)
+		synctest.Wait()
+		if got := s.ids(); !slices.Contains(got, "short") {
+			t.Errorf("%d posted, and not the one of the last lane", len(got))
 		}
 	})
 }
@@ -330,14 +375,14 @@ func TestWake(t *testing.T) {
 		s := newMemory(t)
 		q, _ := start(t, s, func(context.Context, Message) error { return nil })
 		synctest.Wait()
-		s.add("1", item{Posting: Posting{URL: "http://a"}})
+		s.add("1", item{OutboxRow: ledger.OutboxRow{URL: "http://a"}})
 		q.Wake()
 		q.Wake()
 		synctest.Wait()
 		if len(s.ids()) != 1 {
 			t.Error("not posted at once")
 		}
-		s.add("2", item{Posting: Posting{URL: "http://a"}})
+		s.add("2", item{OutboxRow: ledger.OutboxRow{URL: "http://a"}})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if len(s.ids()) != 2 {
@@ -426,7 +471,9 @@ func TestBrokenPosting(t *testing.T) {
 // unrecording is a store that cannot record.
 type unrecording struct{ *memory }
 
-func (*unrecording) Posted(context.Context, Posting, Message) error { return errors.New("disk full") }
+func (*unrecording) Posted(context.Context, ledger.OutboxRow, Message) error {
+	return errors.New("disk full")
+}
 
 func TestDroppedIsNotPosted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
