@@ -143,7 +143,7 @@ func TestDeathByHandles(t *testing.T) {
 // dial again at once, and must not let it die again.
 func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 	for range 5 {
-		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1})
+		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1, Delay: 5 * time.Millisecond})
 		var entries []filesync.Entry
 		for i := range 64 {
 			entries = append(entries, put(t, srv.Endpoint, fmt.Sprint(i), noise(10)))
