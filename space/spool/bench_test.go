@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"github.com/pkg/sftp"
 
 	"sftpconnector/space/spool"
+	"sftpconnector/store/local"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/pass"
 )
 
 // What a small upload costs, for one client and for many at a time, with a ledger on
@@ -88,4 +92,60 @@ func connectTo(b *testing.B, s *spool.Spool) *sftp.Client {
 	}
 	b.Cleanup(func() { c.Close(); near.Close() })
 	return c
+}
+
+// What the import of an upload of 1 GiB costs, where the spool and the destination share a
+// file system, and where they do not.
+func BenchmarkImportLargeFile(b *testing.B) {
+	for _, linked := range []bool{true, false} {
+		b.Run(fmt.Sprintf("linked=%v", linked), func(b *testing.B) { importLarge(b, linked) })
+	}
+}
+
+func importLarge(b *testing.B, linked bool) {
+	const size = 1 << 30
+	dir := b.TempDir()
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	l, index, err := openIndex(b.Context(), dir)
+	must(err)
+	defer l.Close()
+	records, err := l.Connector(b.Context(), "space")
+	must(err)
+	filter, err := filesync.NewFilter(filesync.FilterOptions{})
+	must(err)
+	to, err := local.Open(filepath.Join(dir, "to"), l.Owner())
+	must(err)
+	defer to.Close()
+	var dst filesync.Destination = to
+	if !linked {
+		dst = struct{ filesync.Destination }{to}
+	}
+	inbox := filepath.Join(dir, "inbox")
+	must(os.Mkdir(inbox, 0o700))
+	b.SetBytes(size)
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		name := filepath.Join(inbox, fmt.Sprint(n))
+		must(os.WriteFile(name, nil, 0o600))
+		must(os.Truncate(name, size)) // its holes read as zeros, so that the disk is only written to
+		s, err := spool.Open(b.Context(), spool.Options{Directory: filepath.Join(dir, "spool"), Inbox: inbox, Index: index, Quiet: time.Nanosecond})
+		must(err)
+		src := s.Source()
+		open := func(context.Context) (filesync.Source, error) { return src, nil }
+		b.StartTimer()
+		r := pass.New(src, open, dst, records, pass.NewShared(0), pass.Options{
+			ID: fmt.Sprint(n), Mode: filesync.Automatic, Filter: filter, Overwrite: true, AfterCopy: filesync.AfterCopy{Remove: true}, Once: true,
+		}).Run(b.Context())
+		b.StopTimer()
+		if r.Files.Copied != 1 {
+			b.Fatalf("%s: %+v %v", r.Outcome, r.Files, r.Err)
+		}
+		must(s.Close())
+		must(os.Remove(filepath.Join(dir, "to", fmt.Sprint(n))))
+		b.StartTimer()
+	}
 }
