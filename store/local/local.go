@@ -67,6 +67,7 @@ func (n *denial) of(d *Destination) error {
 var (
 	_ filesync.Destination        = (*Destination)(nil)
 	_ filesync.Litterer           = (*Destination)(nil)
+	_ filesync.Prover             = (*Destination)(nil)
 	_ filesync.LinkingDestination = (*Destination)(nil)
 )
 
