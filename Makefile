@@ -9,12 +9,14 @@ build:
 test:
 	scripts/install-test-tools
 	scripts/check
-	scripts/test -timeout 30m
+	scripts/test -timeout 15m
 	scripts/cross-build
 
-# Ten seeds of the fault suite, and the schedules that once broke a promise.
+# All tests with the race detector, then ten seeds of the fault suite and the schedules
+# that once broke a promise.
 test-long:
 	scripts/install-test-tools
+	scripts/test -race -timeout 30m
 	FAULTS_SEEDS=10 go test -count=1 -timeout 40m -parallel 6 -v -run TestPromisesHold ./faults
 
 # A thousand seeds; what was done is kept, and a later run goes on from it.
@@ -26,7 +28,7 @@ faults:
 
 soak:
 	scripts/install-test-tools
-	SOAK=1 scripts/test -timeout 60m
+	SOAK=1 scripts/test -race -timeout 60m
 
 bench:
 	go run ./bench

@@ -158,9 +158,12 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// A test that could be skipped would be one day, where it matters.
+// A test that could be skipped would be one day, where it matters. Those whose server is
+// not installed are left out on a developer's machine; scripts/testreport counts each as
+// failed.
 func TestNoTestIsSkipped(t *testing.T) {
 	t.Parallel()
+	mayLeaveOut := []string{"store/sftp/sftptest/daemon.go", "store/smb/smbtest/smbtest.go"}
 	for file, parsed := range goFiles(t, true) {
 		ast.Inspect(parsed, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
@@ -170,6 +173,9 @@ func TestNoTestIsSkipped(t *testing.T) {
 			if called, ok := call.Fun.(*ast.SelectorExpr); ok {
 				switch called.Sel.Name {
 				case "Skip", "Skipf", "SkipNow":
+					if slices.Contains(mayLeaveOut, file) {
+						return true
+					}
 					t.Errorf("%s calls %s", file, called.Sel.Name)
 				}
 			}

@@ -153,7 +153,7 @@ func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
 	r.id = id
 	e.mu.Unlock()
 	result := e.connectAndRun(ctx, r, id, unclean)
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	late, cancel := closing(ctx)
 	defer cancel()
 	result, word := e.deliverable(late, r.Mode, result)
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
@@ -282,10 +282,30 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 	}
 }
 
+// How long the ledger may take for the end of a pass. While the connector runs, that is
+// longer than the ledger itself waits for another program's lock: so the error names it.
+const (
+	recordWithin = 45 * time.Second
+	lastWords    = 5 * time.Second // once the connector is stopped
+)
+
+// closing gives a context for what is recorded at the end of a pass.
+func closing(ctx context.Context) (late context.Context, cancel func()) {
+	late, cancelLate := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(lastWords):
+			cancelLate()
+		case <-late.Done():
+		}
+	})
+	return late, func() { stop(); cancelLate() }
+}
+
 // litter has the next pass sweep once more: the far side may have done what it
 // had in hand of a lost connection after this pass had swept.
 func (e *Element) litter(ctx context.Context) {
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if err := e.memory.Littered(late); err != nil {
 		e.log.Warn("pending files may be left at the destination", "error", err)

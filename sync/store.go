@@ -170,7 +170,7 @@ type Destination interface {
 	// with their names. It answers with one error for each.
 	Persist(ctx context.Context, names []string) []error
 	// Sweep removes the pending files that passes before this one left
-	// behind, but for those that keep names by their id.
+	// behind, but for those that keep names by their id; durably where it can.
 	Sweep(ctx context.Context, keep func(id string) bool) error
 	// Probe checks that files can be written here, and leaves nothing behind.
 	Probe(ctx context.Context) error
@@ -234,7 +234,7 @@ type Pending interface {
 	// with the version that will stand under e's name: e itself, but where the
 	// destination does not let times be set or keeps them coarser.
 	Finish(ctx context.Context) (Entry, error)
-	// Abort removes the pending file.
+	// Abort removes the pending file, durably where the destination can.
 	Abort(ctx context.Context) error
 	// Keep closes the pending file and leaves it for a later Begin with its Checkpoint.
 	Keep() error

@@ -146,16 +146,11 @@ func otherCase(name string) string {
 // tryCase makes a hidden file and looks for it in capitals.
 func (d *Destination) tryCase() (folds, known bool) {
 	name := pending.Name("case", pending.NewID(d.owner))
-	root := d.dirs.root
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	f, err := d.dirs.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return false, false
 	}
 	_ = f.Close()
-	defer func() {
-		if root.Remove(name) != nil {
-			d.littered.Store(true)
-		}
-	}()
+	defer d.removeTrial(name)
 	return d.sameFile(name, otherCase(name))
 }

@@ -264,21 +264,30 @@ func (d *Destination) persist(name string) error {
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
 	name := pending.Name("probe", pending.NewID(d.owner))
-	root := d.dirs.root
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	f, err := d.dirs.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return unavailable("write to", d.path, err)
 	}
 	_, err = f.WriteString("x")
 	err = errors.Join(err, f.Sync(), f.Close())
-	if rerr := root.Remove(name); rerr != nil {
-		d.littered.Store(true)
-		err = errors.Join(err, rerr)
-	}
+	err = errors.Join(err, d.removeTrial(name))
 	if err != nil {
 		return unavailable("write to", d.path, err)
 	}
 	return nil
+}
+
+// removeTrial removes a pending file of the directory itself, which held nothing.
+func (d *Destination) removeTrial(name string) error {
+	top, err := d.dirs.acquire(".", false)
+	if err == nil {
+		defer d.dirs.release(top)
+		err = top.removePending(name)
+	}
+	if err != nil {
+		d.littered.Store(true)
+	}
+	return err
 }
 
 // Sweep implements sync.Destination. It looks through the whole directory, and
@@ -290,7 +299,8 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	}
 	defer d.dirs.release(top)
 	durable := syncDevice(top.handle)
-	return fs.WalkDir(d.dirs.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+	removed := map[string]bool{} // directories that pending files were removed from
+	err = fs.WalkDir(d.dirs.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -308,6 +318,13 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 		if err := d.dirs.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return d.failed("remove", name, err)
 		}
+		removed[path.Dir(name)] = true
 		return nil
 	})
+	for dir := range removed {
+		if serr := d.syncNamed(dir); serr != nil && !errors.Is(serr, fs.ErrNotExist) {
+			err = errors.Join(err, d.failed("sync", dir, serr))
+		}
+	}
+	return err
 }

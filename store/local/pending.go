@@ -188,10 +188,19 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 	}
 	defer p.release()
 	p.closeFile()
-	if err := p.dir.remove(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := p.dir.removePending(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return p.d.failed("remove", p.entry.Name, err)
 	}
 	return nil
+}
+
+// removePending removes a pending file for good: a power cut must not bring it back once
+// the pass is said to have left nothing behind.
+func (d *directory) removePending(name string) error {
+	if err := d.remove(name); err != nil {
+		return err
+	}
+	return syncHandle(d.handle)
 }
 
 // Keep implements sync.Pending.

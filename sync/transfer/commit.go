@@ -30,15 +30,13 @@ func (r *run) commitAll(ctx context.Context) {
 			r.abandon(ctx, batch)
 			continue
 		}
-		if err := r.commit(ctx, batch); err != nil {
-			ended = true
-			r.fail(err)
-		}
+		ended = !r.commit(ctx, batch)
 	}
 }
 
-// commit commits a batch: what is adopted, and what was copied.
-func (r *run) commit(ctx context.Context, batch []*finished) error {
+// commit commits a batch: what is adopted, and what was copied. After an error, which
+// ends the passes before it answers them, it reports false.
+func (r *run) commit(ctx context.Context, batch []*finished) bool {
 	var adopted, copied []*finished
 	for _, f := range batch {
 		if f.pending == nil {
@@ -47,26 +45,26 @@ func (r *run) commit(ctx context.Context, batch []*finished) error {
 			copied = append(copied, f)
 		}
 	}
-	if err := r.adopt(ctx, adopted); err != nil {
+	if !r.adopt(ctx, adopted) {
 		r.abandon(ctx, copied)
-		return err
+		return false
 	}
 	return r.publish(ctx, copied)
 }
 
 // adopt records files that stand at the destination already as delivered, once they are
 // durable there.
-func (r *run) adopt(ctx context.Context, batch []*finished) error {
-	batch, err := r.takeOutDelivered(ctx, batch)
-	if err != nil || len(batch) == 0 {
-		return err
+func (r *run) adopt(ctx context.Context, batch []*finished) bool {
+	batch, ok := r.takeOutDelivered(ctx, batch)
+	if !ok || len(batch) == 0 {
+		return ok
 	}
 	names := make([]string, len(batch))
 	for i, f := range batch {
 		names[i] = f.file.Name
 	}
-	if batch, err = r.takeOutFailed(ctx, batch, r.dst.Persist(ctx, names)); err != nil || len(batch) == 0 {
-		return err
+	if batch, ok = r.takeOutFailed(ctx, batch, r.dst.Persist(ctx, names)); !ok || len(batch) == 0 {
+		return ok
 	}
 	deliveries := make([]filesync.Delivery, len(batch))
 	for i, f := range batch {
@@ -75,18 +73,19 @@ func (r *run) adopt(ctx context.Context, batch []*finished) error {
 	}
 	ids, err := r.ledger.Commit(ctx, 0, deliveries)
 	if err != nil {
+		r.fail(err)
 		r.forget(batch)
-		return err
+		return false
 	}
 	r.committed(batch, deliveries, ids)
-	return nil
+	return true
 }
 
 // takeOutDelivered takes out the files that were delivered since they were decided: a
 // listing that began anew shows a file twice.
-func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*finished, err error) {
+func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*finished, ok bool) {
 	if len(batch) == 0 {
-		return nil, nil
+		return nil, true
 	}
 	paths := make([]string, len(batch))
 	for i, f := range batch {
@@ -94,8 +93,9 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 	}
 	recs, err := r.ledger.Find(ctx, paths)
 	if err != nil {
+		r.fail(err)
 		r.forget(batch)
-		return nil, err
+		return nil, false
 	}
 	for i, f := range batch {
 		if recs[i].Delivered(f.file.Entry) {
@@ -104,7 +104,7 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 			left = append(left, f)
 		}
 	}
-	return left, nil
+	return left, true
 }
 
 // gather waits for a batch; an empty one means that there is no more.
@@ -146,17 +146,17 @@ func (r *run) gather() []*finished {
 // publish gives a batch its names, so that no crash leaves half a file, a row
 // without a durable file, or a file that nobody knows of:
 // contents → intents → names → rows.
-func (r *run) publish(ctx context.Context, batch []*finished) error {
+func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	if len(batch) == 0 {
-		return nil
+		return true
 	}
 	pendings := make([]filesync.Pending, len(batch))
 	for i, f := range batch {
 		pendings[i] = f.pending
 	}
-	batch, err := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendings))
-	if err != nil || len(batch) == 0 {
-		return err
+	batch, ok := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendings))
+	if !ok || len(batch) == 0 {
+		return ok
 	}
 	deliveries := make([]filesync.Delivery, len(batch))
 	publications := make([]filesync.Publication, len(batch))
@@ -167,16 +167,18 @@ func (r *run) publish(ctx context.Context, batch []*finished) error {
 	}
 	intent, err := r.ledger.Intend(ctx, deliveries)
 	if err != nil {
+		r.fail(err)
 		r.abandon(ctx, batch)
-		return err
+		return false
 	}
 	errs := r.dst.Publish(ctx, publications)
 	for i, err := range errs {
 		if filesync.IsUnavailable(err) {
 			// Some may have their names, durably or not. The intent stays, and
 			// the next pass finds out.
+			r.fail(fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err))
 			r.forget(batch)
-			return fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err)
+			return false
 		}
 	}
 	var committed []filesync.Delivery
@@ -197,15 +199,16 @@ func (r *run) publish(ctx context.Context, batch []*finished) error {
 		whole = append(whole, f)
 	}
 	ids, err := r.ledger.Commit(ctx, intent, committed)
-	if err != nil {
+	if err != nil { // the intent stays: the next pass finds out what was published
+		r.fail(err)
 		r.forget(batch)
-		return err // the intent stays: the next pass finds out what was published
+		return false
 	}
 	r.settledInPlace(whole...)
 	r.committed(whole, committed, ids)
 	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
-	_, err = r.takeOutFailed(ctx, batch, errs)
-	return err
+	_, ok = r.takeOutFailed(ctx, batch, errs)
+	return ok
 }
 
 // recorded has the destination forget how it would prove that files got their names: the
@@ -222,16 +225,18 @@ func (r *run) recorded(ctx context.Context, batch []*finished) {
 	p.Recorded(ctx, pendings)
 }
 
-// takeOutFailed takes out the files that could not be done. Its error ends the passes.
+// takeOutFailed takes out the files that could not be done. It reports false when that
+// ends the passes.
 // What stands of one whose name was refused is not taken for ours later, also
 // where it cannot be removed: by size and time it would be whole.
-func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ended error) {
+func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ok bool) {
 	type failure struct {
 		f   *finished
 		err error
 	}
 	var bad []failure
 	var refused []*finished
+	var ended error
 	for i, f := range batch {
 		err := errs[i]
 		switch {
@@ -244,6 +249,9 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 			refused = append(refused, f)
 		}
 		bad = append(bad, failure{f, err})
+	}
+	if ended != nil {
+		r.fail(ended)
 	}
 	for _, b := range bad {
 		r.abort(ctx, b.f)
@@ -262,7 +270,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 	if ended != nil {
 		r.abandon(ctx, good)
 	}
-	return good, ended
+	return good, ended == nil
 }
 
 // committed tells of files that stand and are recorded, and has their originals removed

@@ -316,7 +316,8 @@ func (c *Client) Now() int64 {
 }
 
 // Wait waits until each file that was submitted has its answer, and the originals of
-// those that were delivered are gone, as far as they may.
+// those that were delivered are gone, as far as they may. It gives why the queue has
+// ended, if it has.
 func (c *Client) Wait(ctx context.Context) error {
 	c.r.mu.Lock()
 	c.waits = true
@@ -331,8 +332,9 @@ func (c *Client) Wait(ctx context.Context) error {
 		c.r.mu.Lock()
 	}
 	c.waits = false
+	err := c.r.err
 	c.r.mu.Unlock()
-	return nil
+	return err
 }
 
 // Leave ends what nobody but this pass has asked for and is not copied yet, waits for
