@@ -114,7 +114,9 @@ func (r *run) decideAnew(j *job, c *Client) bool {
 		r.answer(j, r.failed(j, c, err))
 		return false
 	case ok && f.key() == j.file.key():
+		r.mu.Lock()
 		j.file = f
+		r.mu.Unlock()
 		return true
 	}
 	// Those who have joined decide for themselves.
