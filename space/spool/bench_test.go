@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -94,16 +95,20 @@ func connectTo(b *testing.B, s *spool.Spool) *sftp.Client {
 	return c
 }
 
-// What the import of an upload of 1 GiB costs, where the spool and the destination share a
-// file system, and where they do not.
-func BenchmarkImportLargeFile(b *testing.B) {
-	for _, linked := range []bool{true, false} {
-		b.Run(fmt.Sprintf("linked=%v", linked), func(b *testing.B) { importLarge(b, linked) })
+// What the import of an upload of 1 GiB costs, and of 1,000 of 4 KiB, where the spool and
+// the destination share a file system, and where they do not.
+func BenchmarkImport(b *testing.B) {
+	for _, c := range []struct {
+		files int
+		size  int64
+	}{{1, 1 << 30}, {1000, 4 << 10}} {
+		for _, linked := range []bool{true, false} {
+			b.Run(fmt.Sprintf("files=%d,linked=%v", c.files, linked), func(b *testing.B) { importFiles(b, c.files, c.size, linked) })
+		}
 	}
 }
 
-func importLarge(b *testing.B, linked bool) {
-	const size = 1 << 30
+func importFiles(b *testing.B, files int, size int64, linked bool) {
 	dir := b.TempDir()
 	must := func(err error) {
 		if err != nil {
@@ -117,35 +122,41 @@ func importLarge(b *testing.B, linked bool) {
 	must(err)
 	filter, err := filesync.NewFilter(filesync.FilterOptions{})
 	must(err)
-	to, err := local.Open(filepath.Join(dir, "to"), l.Owner())
-	must(err)
-	defer to.Close()
-	var dst filesync.Destination = to
-	if !linked {
-		dst = struct{ filesync.Destination }{to}
-	}
 	inbox := filepath.Join(dir, "inbox")
 	must(os.Mkdir(inbox, 0o700))
-	b.SetBytes(size)
+	b.SetBytes(size * int64(files))
 	for n := 0; b.Loop(); n++ {
 		b.StopTimer()
-		name := filepath.Join(inbox, fmt.Sprint(n))
-		must(os.WriteFile(name, nil, 0o600))
-		must(os.Truncate(name, size)) // its holes read as zeros, so that the disk is only written to
+		for i := range files {
+			name := filepath.Join(inbox, fmt.Sprint(n, "-", i))
+			must(os.WriteFile(name, nil, 0o600))
+			must(os.Truncate(name, size)) // its holes read as zeros, so that the disk is only written to
+		}
 		s, err := spool.Open(b.Context(), spool.Options{Directory: filepath.Join(dir, "spool"), Inbox: inbox, Index: index, Quiet: time.Nanosecond})
 		must(err)
-		src := s.Source()
+		to, err := local.Open(filepath.Join(dir, "to"), l.Owner())
+		must(err)
+		var src filesync.Source = s.Source()
+		if !linked {
+			src = copied{s.Source()}
+		}
 		open := func(context.Context) (filesync.Source, error) { return src, nil }
 		b.StartTimer()
-		r := pass.New(src, open, dst, records, pass.NewShared(0), pass.Options{
+		r := pass.New(src, open, to, records, pass.NewShared(0), pass.Options{
 			ID: fmt.Sprint(n), Mode: filesync.Automatic, Filter: filter, Overwrite: true, AfterCopy: filesync.AfterCopy{Remove: true}, Once: true,
 		}).Run(b.Context())
 		b.StopTimer()
-		if r.Files.Copied != 1 {
+		if r.Files.Copied != int64(files) {
 			b.Fatalf("%s: %+v %v", r.Outcome, r.Files, r.Err)
 		}
-		must(s.Close())
-		must(os.Remove(filepath.Join(dir, "to", fmt.Sprint(n))))
+		must(errors.Join(s.Close(), to.Close(), os.RemoveAll(filepath.Join(dir, "to"))))
 		b.StartTimer()
 	}
+}
+
+// copied is a source of which nothing is linked.
+type copied struct{ *spool.Source }
+
+func (copied) Link(context.Context, filesync.Entry, func(string) error) (filesync.Entry, error) {
+	return filesync.Entry{}, errors.ErrUnsupported
 }
