@@ -2,6 +2,7 @@ package space_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -29,26 +30,29 @@ func TestSecondUploadDuringTheImport(t *testing.T) {
 		{"published, replace", config.ReplaceSameName, true, []string{"a.csv", "second"}, []string{"a.csv", "a.csv"}},
 		{"published, keep-both", config.KeepBoth, true, []string{"a.csv", "first!", "a (2).csv", "second"}, []string{"a (2).csv", "a.csv"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			var again func()
-			r := newRig(t, func(r *rig) {
-				r.add(id, c.same)
-				second := sync.OnceFunc(func() { again() })
-				if c.published {
-					r.publish = func([]filesync.Publication) { second() }
-				} else {
-					r.fetched = func(filesync.Entry) { second() }
+		for _, copies := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, ", copied ", copies), func(t *testing.T) {
+				t.Parallel()
+				var again func()
+				r := newRig(t, func(r *rig) {
+					r.copies = copies
+					r.add(id, c.same)
+					second := sync.OnceFunc(func() { again() })
+					if c.published {
+						r.publish = func([]filesync.Publication) { second() }
+					} else {
+						r.fetched = func(filesync.Entry) { second() }
+					}
+				})
+				client := r.login(id)
+				again = func() { r.put(client, "a.csv", "second") } // of the same size
+				r.put(client, "a.csv", "first!")
+				r.arrives(id, c.files...)
+				if told := r.deliveries(); !slices.Equal(told, c.told) {
+					t.Errorf("told of %q, want %q", told, c.told)
 				}
 			})
-			client := r.login(id)
-			again = func() { r.put(client, "a.csv", "second") } // of the same size
-			r.put(client, "a.csv", "first!")
-			r.arrives(id, c.files...)
-			if told := r.deliveries(); !slices.Equal(told, c.told) {
-				t.Errorf("told of %q, want %q", told, c.told)
-			}
-		})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package space_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -19,42 +20,54 @@ import (
 // A reload that cuts an import has it done again soon, though nothing new comes.
 func TestReloadDuringTheImport(t *testing.T) {
 	t.Parallel()
-	reading := make(chan struct{})
-	var cut sync.Once
-	r := newRig(t, func(r *rig) {
-		r.fetching = func(ctx context.Context) {
-			cut.Do(func() {
-				close(reading)
-				<-ctx.Done()
+	for _, copies := range []bool{false, true} {
+		t.Run(fmt.Sprint("copied ", copies), func(t *testing.T) {
+			t.Parallel()
+			reading := make(chan struct{})
+			var cut sync.Once
+			r := newRig(t, func(r *rig) {
+				r.copies = copies
+				r.fetching = func(ctx context.Context) {
+					cut.Do(func() {
+						close(reading)
+						<-ctx.Done()
+					})
+				}
 			})
-		}
-	})
-	r.put(r.login(id), "a.csv", "x")
-	<-reading
-	r.reload(func(c *config.Config) { c.Spaces[id].Retention *= 2 }, nil)
-	r.arrives(id, "a.csv", "x")
+			r.put(r.login(id), "a.csv", "x")
+			<-reading
+			r.reload(func(c *config.Config) { c.Spaces[id].Retention *= 2 }, nil)
+			r.arrives(id, "a.csv", "x")
+		})
+	}
 }
 
 // A Space that goes while it is imported, and comes back, has lost nothing, and
 // none of its files is blamed for that.
 func TestSpaceGoesDuringTheImport(t *testing.T) {
 	t.Parallel()
-	reading, gone := make(chan struct{}), make(chan struct{})
-	var first sync.Once
-	r := newRig(t, func(r *rig) {
-		r.fetching = func(context.Context) {
-			first.Do(func() {
-				close(reading)
-				<-gone
+	for _, copies := range []bool{false, true} {
+		t.Run(fmt.Sprint("copied ", copies), func(t *testing.T) {
+			t.Parallel()
+			reading, gone := make(chan struct{}), make(chan struct{})
+			var first sync.Once
+			r := newRig(t, func(r *rig) {
+				r.copies = copies
+				r.fetching = func(context.Context) {
+					first.Do(func() {
+						close(reading)
+						<-gone
+					})
+				}
 			})
-		}
-	})
-	r.put(r.login(id), "a.csv", "x")
-	<-reading
-	back := r.cfg.Spaces[id]
-	r.reload(func(c *config.Config) { delete(c.Spaces, id) }, func() { close(gone) })
-	r.reload(func(c *config.Config) { c.Spaces[id] = back }, nil)
-	r.arrives(id, "a.csv", "x") // a file that has failed would wait for a minute
+			r.put(r.login(id), "a.csv", "x")
+			<-reading
+			back := r.cfg.Spaces[id]
+			r.reload(func(c *config.Config) { delete(c.Spaces, id) }, func() { close(gone) })
+			r.reload(func(c *config.Config) { c.Spaces[id] = back }, nil)
+			r.arrives(id, "a.csv", "x") // a file that has failed would wait for a minute
+		})
+	}
 }
 
 // Other limits hold at once, and disturb nobody.

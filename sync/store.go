@@ -86,21 +86,34 @@ type Relister interface {
 	Relist(ctx context.Context, entries []Entry) ([]Look, error)
 }
 
-// LocalSource is a Source whose files are files of this machine, that nobody writes
-// to. A LinkingDestination may take them without reading them.
+// LocalSource is a Source whose files are files of this machine that nobody writes to.
+// A LinkingDestination may take them without reading them.
 type LocalSource interface {
-	// LocalPath gives where the bytes of the version e are. They stay there until
-	// RemoveIf of e. ErrChanged or fs.ErrNotExist when e is not there any more.
-	LocalPath(e Entry) (string, error)
+	// Link calls link with the path of the version e, so that it gives the file another
+	// name. The file keeps its own until RemoveIf of e. Link answers as Fetch does:
+	// ErrChanged or fs.ErrNotExist when e is not there any more, which may be found
+	// after link was called. An error of link is answered as it is.
+	Link(ctx context.Context, e Entry, link func(path string) error) (Entry, error)
 }
 
 // LinkingDestination is a Destination that may be on the file system of a LocalSource.
 type LinkingDestination interface {
-	// BeginLink is Begin of a file that is whole already, as a link to the file from.
-	// Only Finish, Abort and what comes after them may be called of its answer. The
-	// error is errors.ErrUnsupported where there can be no link; then the file is to
-	// be copied.
+	// BeginLink is Begin of a file that is whole already: the pending file is a hard
+	// link to the file from, which gets the owner, the mode and what else a new file
+	// would have there. Nothing can be written to it and it has no checkpoints. The
+	// error is errors.ErrUnsupported, and nothing is left, where the file has to be
+	// copied.
 	BeginLink(ctx context.Context, from string, e Entry) (Pending, error)
+}
+
+// Prover is a Destination that may prove after a crash that a file got its name,
+// whatever its readers have done with it since. Publish leaves the proof of an entry
+// with a Version, in one step with the name, where the file system can do that. Begin
+// with a Checkpoint answers ErrPublished where the proof stands.
+type Prover interface {
+	// Recorded removes the proofs of published files, as the ledger has them now. What
+	// cannot be removed is left to Sweep, and Littered tells of it.
+	Recorded(ctx context.Context, batch []Pending)
 }
 
 // Linker is a Source with symbolic links.
@@ -261,6 +274,8 @@ type Publication struct {
 var (
 	// ErrChanged: the file is no longer the version that was listed.
 	ErrChanged = errors.New("changed while it was copied")
+	// ErrPublished: the file is pending no more, as it got its name.
+	ErrPublished = errors.New("the file has its name already")
 	// ErrConflict: a file that is not ours stands under the name.
 	ErrConflict = errors.New("another file stands at the destination under this name")
 	// ErrOutside: a symbolic link leaves the source directory.

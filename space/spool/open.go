@@ -220,7 +220,9 @@ func (s uploads) goOn(w *writer) (open func() error) {
 	last := w.f.last()
 	w.prefix, w.unchanged, w.before = last.size, true, true
 	return func() (err error) {
-		w.file, err = s.objects.open(last.id, os.O_RDONLY)
+		if w.file, err = s.objects.open(last.id, os.O_RDONLY); err == nil && isLinked(w.file) {
+			err = errImporting // who has it at the destination may write to it
+		}
 		return err
 	}
 }

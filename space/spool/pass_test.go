@@ -23,7 +23,12 @@ type space struct {
 	to     string
 	ledger *ledger.Ledger
 	memory *ledger.Connector
-	shared *pass.Shared
+	shared *pass.Shared // nil: each pass has its own, as after a restart
+
+	// These may stand between a pass and its ends; nil: nothing does.
+	source  func() filesync.Source
+	wrap    func(*local.Destination) filesync.Destination
+	journal func(pass.Ledger) pass.Ledger
 }
 
 func newSpace(t *testing.T) *space {
@@ -40,6 +45,12 @@ func newSpace(t *testing.T) *space {
 // pass imports what is ready.
 func (s *space) pass() filesync.Result {
 	s.Helper()
+	return s.run(func() bool { return false })
+}
+
+// run is pass of a program that may be killed: nothing comes after it then.
+func (s *space) run(killed func() bool) filesync.Result {
+	s.Helper()
 	filter, err := filesync.NewFilter(filesync.FilterOptions{})
 	s.must(err)
 	id, unclean, err := s.memory.StartPass(s.Context(), filesync.Automatic, time.Now(), true)
@@ -47,12 +58,30 @@ func (s *space) pass() filesync.Result {
 	to, err := local.Open(s.to, pending.NewOwner(s.ledger.Owner(), "c", 0))
 	s.must(err)
 	defer to.Close()
-	open := func(context.Context) (filesync.Source, error) { return s.src, nil }
-	r := pass.New(s.src, open, to, s.memory, s.shared, pass.Options{
+	var dst filesync.Destination = to
+	if s.wrap != nil {
+		dst = s.wrap(to)
+	}
+	var src filesync.Source = s.src
+	if s.source != nil {
+		src = s.source()
+	}
+	var records pass.Ledger = s.memory
+	if s.journal != nil {
+		records = s.journal(records)
+	}
+	shared := s.shared
+	if shared == nil {
+		shared = pass.NewShared(0)
+	}
+	open := func(context.Context) (filesync.Source, error) { return src, nil }
+	r := pass.New(src, open, dst, records, shared, pass.Options{
 		ID: id, Mode: filesync.Automatic, Filter: filter, Overwrite: true, Sweep: unclean, AfterCopy: filesync.AfterCopy{Remove: true},
 		Once: true, // as the element of a Space has them
 	}).Run(s.Context())
-	s.must(s.memory.FinishPass(s.Context(), id, r, status.ConnectionValid))
+	if !killed() {
+		s.must(s.memory.FinishPass(s.Context(), id, r, status.ConnectionValid))
+	}
 	return r
 }
 

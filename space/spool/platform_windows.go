@@ -37,6 +37,9 @@ func diskFree(dir string) (int64, error) {
 	return int64(free), nil
 }
 
+// isLinked reports whether a file has more than one name. Nothing is linked here.
+func isLinked(*os.File) bool { return false }
+
 // noRoom reports whether the disk is full.
 func noRoom(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||

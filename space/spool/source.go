@@ -21,9 +21,10 @@ import (
 type Source struct{ s imports }
 
 var (
-	_ filesync.Source   = (*Source)(nil)
-	_ filesync.Consumer = (*Source)(nil)
-	_ filesync.Relister = (*Source)(nil)
+	_ filesync.Source      = (*Source)(nil)
+	_ filesync.Consumer    = (*Source)(nil)
+	_ filesync.Relister    = (*Source)(nil)
+	_ filesync.LocalSource = (*Source)(nil)
 )
 
 // imports is what a Source does to the spool.
@@ -213,18 +214,28 @@ func (src *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io
 	return now, nil
 }
 
-// LocalPath implements sync.LocalSource: where the object is, which nobody writes to
-// any more. From then on it counts as read.
-func (src *Source) LocalPath(e filesync.Entry) (string, error) {
+// Link implements sync.LocalSource, for the object, which nobody writes to any more. What
+// clients do to the name meanwhile is ErrChanged. Once the object has another name, whoever
+// finds it there may write to it: no client goes on with it then (see uploads.goOn).
+func (src *Source) Link(ctx context.Context, e filesync.Entry, link func(path string) error) (filesync.Entry, error) {
 	o, err := src.s.take(e)
 	if err != nil {
-		return "", failed("fetch", e.Name, err)
+		return filesync.Entry{}, failed("link", e.Name, err)
 	}
-	src.s.putBack(o, true)
+	whole := false
+	defer func() { src.s.putBack(o, whole) }()
 	if err := src.s.objects.received(o.id); err != nil && !errors.Is(err, fs.ErrNotExist) { // it has the name already
-		return "", failed("fetch", e.Name, err)
+		return filesync.Entry{}, failed("link", e.Name, err)
 	}
-	return filepath.Join(src.s.objects.path, o.id), nil
+	if err := link(filepath.Join(src.s.objects.path, o.id)); err != nil {
+		return filesync.Entry{}, err
+	}
+	now, err := src.s.standing(e)
+	if err != nil {
+		return filesync.Entry{}, failed("link", e.Name, err)
+	}
+	whole = true
+	return now, nil
 }
 
 // take finds an upload that is to be read, and notes that it is. While it is, it

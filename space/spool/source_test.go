@@ -315,25 +315,109 @@ func TestRenamedBeforeItIsRemoved(t *testing.T) {
 	b.wantUsage(0, 0)
 }
 
-// The object of an upload is where LocalPath says until it is removed, and keeps its name
-// meanwhile.
-func TestLocalPath(t *testing.T) {
+// objects are the paths of the objects.
+func (b *bench) objects() []string {
+	b.Helper()
+	all, err := filepath.Glob(filepath.Join(b.dir, "objects", "*"))
+	b.must(err)
+	return all
+}
+
+// An upload that gets another name keeps its own in the spool until it is removed, and its
+// name in the index.
+func TestLink(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, spool.Options{})
 	c := b.connect()
 	b.put(c, "x", "data")
 	e := b.ready()["x"]
-	path, err := b.src.LocalPath(e)
+	other := filepath.Join(t.TempDir(), "other")
+	got, err := b.src.Link(t.Context(), e, func(path string) error {
+		if err := c.Rename("x", "y"); err == nil {
+			t.Error("renamed while it is linked")
+		}
+		return os.Link(path, other)
+	})
 	b.must(err)
-	if data, err := os.ReadFile(path); err != nil || string(data) != "data" {
-		t.Errorf("%q, %v", data, err)
+	if data, err := os.ReadFile(other); err != nil || string(data) != "data" || got != e {
+		t.Errorf("%q, %v, %+v", data, err, got)
 	}
 	if err := c.Rename("x", "y"); err == nil {
-		t.Error("renamed while it is imported")
+		t.Error("renamed while it is delivered")
 	}
-	b.put(c, "x", "other")
-	if _, err := b.src.LocalPath(e); !errors.Is(err, filesync.ErrChanged) {
-		t.Errorf("replaced: %v", err)
+	if data := b.get(c, "x"); data != "data" {
+		t.Errorf("read: %q", data)
+	}
+	b.must(b.src.RemoveIf(t.Context(), e))
+	b.eventually("the object is removed", func() bool { return len(b.objects()) == 0 })
+	if data, err := os.ReadFile(other); err != nil || string(data) != "data" {
+		t.Errorf("after the removal: %q, %v", data, err)
+	}
+	if _, err := b.src.Link(t.Context(), e, func(string) error { return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed: %v", err)
+	}
+}
+
+// What a client does to a name while its upload is linked is a change. An error of who
+// links it is handed on.
+func TestLinkWhileChanged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, spool.Options{})
+	c := b.connect()
+	b.put(c, "x", "data")
+	e := b.ready()["x"]
+	if _, err := b.src.Link(t.Context(), e, func(string) error { return errors.ErrUnsupported }); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("an error: %v", err)
+	}
+	for what, change := range map[string]func(){
+		"replaced": func() { b.put(c, "x", "other") },
+		"removed":  func() { b.must(c.Remove("x")) },
+		"gone on with": func() {
+			f, err := c.OpenFile("x", os.O_WRONLY)
+			b.must(err)
+			t.Cleanup(func() { f.Close() })
+		},
+	} {
+		b.put(c, "x", "data")
+		_, err := b.src.Link(t.Context(), b.ready()["x"], func(string) error { change(); return nil })
+		if !errors.Is(err, filesync.ErrChanged) && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if what == "gone on with" {
+			c.end()
+			c = b.connect()
+		}
+	}
+	b.put(c, "x", "data")
+	if _, err := b.src.Link(t.Context(), e, func(string) error { return nil }); !errors.Is(err, filesync.ErrChanged) {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+// Once an upload has a name at the destination, somebody may write to it there. No client
+// goes on with that, until the other name is gone.
+func TestLinkedIsNotGoneOnWith(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, spool.Options{})
+	c := b.connect()
+	b.put(c, "x", "data")
+	other := filepath.Join(t.TempDir(), "other")
+	_, err := b.src.Link(t.Context(), b.ready()["x"], func(path string) error { return os.Link(path, other) })
+	b.must(err)
+	b.must(os.WriteFile(other, []byte("DATA"), 0))
+	if _, err := c.OpenFile("x", os.O_WRONLY); err == nil {
+		t.Error("opened for writing")
+	}
+	b.must(os.WriteFile(other, []byte("data"), 0))
+	b.must(os.Remove(other))
+	f, err := c.OpenFile("x", os.O_WRONLY)
+	b.must(err)
+	_, err = f.WriteAt([]byte(" more"), 4)
+	b.must(err)
+	b.must(f.Close())
+	b.eventually("it is ready", func() bool { _, ok := b.ready()["x"]; return ok })
+	if got := b.imports(b.ready()["x"]); got != "data more" {
+		t.Errorf("imported %q", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 )
 
 // maxIdle is how many directories are kept open that nobody uses at the moment.
@@ -20,6 +21,7 @@ type directory struct {
 	at     int      // its descriptor, on POSIX
 	device uint64
 	users  int
+	fresh  atomic.Pointer[attributes] // that new files get; nil: nobody has asked
 }
 
 // directories keeps directories open while they are of use.

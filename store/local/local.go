@@ -64,8 +64,10 @@ func (n *denial) of(d *Destination) error {
 }
 
 var (
-	_ filesync.Destination = (*Destination)(nil)
-	_ filesync.Litterer    = (*Destination)(nil)
+	_ filesync.Destination        = (*Destination)(nil)
+	_ filesync.Litterer           = (*Destination)(nil)
+	_ filesync.Prover             = (*Destination)(nil)
+	_ filesync.LinkingDestination = (*Destination)(nil)
 )
 
 // Littered implements sync.Litterer.

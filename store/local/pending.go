@@ -22,6 +22,7 @@ type pendingFile struct {
 
 	opened    int64 // the order in which the files of the destination were opened
 	published bool  // it has its name; there is nothing to abort
+	proven    bool  // and a proof of that stands under the hidden name
 
 	once sync.Once // for the release of dir
 	mu   sync.RWMutex
@@ -58,7 +59,10 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 		}
 	}
 	if err != nil {
-		p.release()
+		defer p.release()
+		if resume != nil && dir.proves(p.name) {
+			return nil, fmt.Errorf("resume %s: %w", e.Name, filesync.ErrPublished)
+		}
 		return nil, d.failed("create", e.Name, err)
 	}
 	p.opened = d.opens.Add(1)

@@ -106,7 +106,7 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 func (p *pendingFile) publish(replaces *filesync.Entry) error {
 	base := path.Base(p.entry.Name)
 	if replaces == nil {
-		err := renameNew(p.dir, p.name, p.dir, base)
+		err := p.rename(base, false)
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
 		}
@@ -123,7 +123,7 @@ func (p *pendingFile) publish(replaces *filesync.Entry) error {
 	case standing.Mode.IsDir() || !standing.SameVersion(*replaces):
 		return fmt.Errorf("publish %s: %w", p.entry.Name, filesync.ErrConflict)
 	}
-	if err := p.dir.rename(p.name, p.dir, base); err != nil {
+	if err := p.rename(base, true); err != nil {
 		return p.d.failed("publish", p.entry.Name, err)
 	}
 	return nil

@@ -206,8 +206,23 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	}
 	r.settledInPlace(whole...)
 	r.committed(whole, committed, ids)
+	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
 	_, ok = r.takeOutFailed(ctx, batch, errs)
 	return ok
+}
+
+// recorded has the destination forget how it would prove that files got their names: the
+// ledger knows it now.
+func (r *run) recorded(ctx context.Context, batch []*finished) {
+	p, ok := r.dst.(filesync.Prover)
+	if !ok {
+		return
+	}
+	pendings := make([]filesync.Pending, len(batch))
+	for i, f := range batch {
+		pendings[i] = f.pending
+	}
+	p.Recorded(ctx, pendings)
 }
 
 // takeOutFailed takes out the files that could not be done. It reports false when that

@@ -28,9 +28,9 @@ type finished struct {
 	pending  filesync.Pending // nil of a file that is adopted
 	delivery filesync.Delivery
 	started  time.Time
-	foretold int64 // the intent of a file that is written in place; 0: none
-	room     *reservation
-	beside   bool // another file was written meanwhile
+	foretold int64        // the intent of a file that is written in place; 0: none
+	room     *reservation // nil of one that takes no room
+	beside   bool         // another file was written meanwhile
 }
 
 // work is the copier of one job.
@@ -79,7 +79,7 @@ func (r *run) work(j *job) {
 	if errors.Is(err, filesync.ErrFull) && f.foretold == 0 && r.putAside(j, f.beside, err) {
 		return
 	}
-	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) {
+	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
 		r.q.room.misfit(f.room)
 	}
 	r.answer(j, r.failed(j, c, err))
@@ -197,6 +197,9 @@ func (r *run) copy(ctx context.Context, f *finished) error {
 
 // write writes a file into a pending one. What failed is given up.
 func (r *run) write(ctx context.Context, f *finished) (err error) {
+	if linked, err := r.link(ctx, f); linked || err != nil {
+		return err
+	}
 	f.room, err = r.reserve(ctx, f)
 	if err != nil {
 		return err

@@ -106,28 +106,33 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	if err != nil {
 		return err
 	}
-	var published []filesync.Delivery
+	var published, durable []filesync.Delivery
 	var stand []string
+	sure := map[string]bool{} // by name: it was published, whoever has it now
 	for i, d := range batch {
-		named, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
+		naming, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
 		if err != nil {
 			return err
 		}
-		if named && !confirmedBy(d, standing[i].Entry) {
+		sure[d.Target.Name] = naming == proven
+		switch agrees := standing[i].Err == nil && standing[i].Entry.Agrees(d.Target); {
+		case naming == unnamed:
+			continue
+		case naming == proven && !agrees: // its reader has it, or has written to it
+			durable = append(durable, d)
+			continue
+		case !confirmedBy(d, standing[i].Entry):
 			d.After = filesync.AfterUnverified
 		}
-		if named {
-			published = append(published, d)
-			stand = append(stand, d.Target.Name)
-		}
+		published = append(published, d)
+		stand = append(stand, d.Target.Name)
 	}
-	var durable []filesync.Delivery
 	keep := false
 	for i, err := range c.r.dst.Persist(ctx, stand) {
 		switch {
 		case filesync.IsUnavailable(err):
 			return err
-		case err == nil:
+		case err == nil, errors.Is(err, fs.ErrNotExist) && sure[stand[i]]:
 			durable = append(durable, published[i])
 		case !errors.Is(err, fs.ErrNotExist) && !isInPlace(published[i]):
 			// Without an intent the next version of the file would find a copy that
@@ -149,12 +154,21 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	return nil
 }
 
+// naming is whether a file got its name before the program was killed.
+type naming int
+
+const (
+	unnamed naming = iota // it did not, or nobody knows
+	named                 // it stands under the name
+	proven                // it did, whatever stands there now
+)
+
 // recoverDelivery finds out whether a file of a batch got its name, by what the
 // ledger has of it and what stands there; what is left of one that did not is
 // removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (named bool, err error) {
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (naming, error) {
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
-		return false, nil // it was recorded, or never begun
+		return unnamed, nil // it was recorded, or never begun
 	}
 	part := d.Target
 	unknown := isInPlace(d) && !d.Begun
@@ -172,29 +186,34 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 		err = pending.Abort(ctx)
 		switch {
 		case filesync.IsUnavailable(err):
-			return false, err
+			return unnamed, err
 		case !errors.Is(err, fs.ErrNotExist):
-			return false, nil
+			return unnamed, nil
 		}
 		// It went between the two: whoever had begun it may have given it its name.
 		looks, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
 		if err != nil {
-			return false, err
+			return unnamed, err
 		}
 		standing = looks[0]
 	}
 	switch {
 	case filesync.IsUnavailable(err):
-		return false, err
+		return unnamed, err
+	case later(rec.Delivery, d): // another pass has found it since, and gone on from there
+		return unnamed, nil
+	case errors.Is(err, filesync.ErrPublished):
+		c.r.littered.Store(true) // the proof goes with the next sweep
+		return proven, nil
 	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
-		unknown,                // what stands is somebody else's
-		later(rec.Delivery, d): // another pass has found it since, and gone on from there
-		return false, nil
+		unknown: // what stands is somebody else's
+		return unnamed, nil
+	case standing.Err != nil || !standing.Entry.Agrees(d.Target):
+		return unnamed, nil
+	case confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d):
+		return named, nil
 	}
-	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
-		return false, nil
-	}
-	return confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d), nil
+	return unnamed, nil
 }
 
 // later reports whether a was written after b.

@@ -226,6 +226,25 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	return got, err
 }
 
+// Link has a file of this machine get another name, as a LocalSource does. The error is
+// errors.ErrUnsupported where the source has none, or its connection is lost: then the
+// file is to be fetched.
+func (s *Source) Link(ctx context.Context, e filesync.Entry, link func(path string) error) (filesync.Entry, error) {
+	current, _, err := s.source()
+	if err != nil {
+		return filesync.Entry{}, err
+	}
+	l, ok := current.(filesync.LocalSource)
+	if !ok {
+		return filesync.Entry{}, errors.ErrUnsupported
+	}
+	got, err := l.Link(ctx, e, link)
+	if lost(err) {
+		err = errors.ErrUnsupported
+	}
+	return got, err
+}
+
 // Stat implements filesync.Source.
 func (s *Source) Stat(ctx context.Context, names []string) (looks []filesync.Look, err error) {
 	err = s.do(ctx, func(current filesync.Source) error {
