@@ -137,7 +137,7 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 		token = tokenFor(cfg.Server.Tokens, scope)
 	}
 	if len(cfg.Server.Tokens) > 0 && token == "" {
-		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has none: use --token", scope)
+		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
 	}
 	c := interapp.NewClient(b.URL, token)
 	if cfg.Server.TLS.Enabled() {
