@@ -65,7 +65,7 @@ func arrows() map[string]arrow {
 		"interapp/requests":  {append(running, "backoff", "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/guessing", "space/spool", "space/sshd"), nil},
 		"cmd/sftp-connector": {append(running, "interapp/requests", "interapp/server",
-			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/credentials", "space/spool", "space/sshd"), nil},
+			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},

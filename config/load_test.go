@@ -358,3 +358,52 @@ func TestJump(t *testing.T) {
 		}
 	}
 }
+
+// TestLoadServer: mistakes elsewhere in the file do not keep a program from the daemon.
+func TestLoadServer(t *testing.T) {
+	const token = "0123456789abcdef"
+	for _, c := range []struct {
+		name, text string
+		dir        bool // the data directory is known
+		token      string
+		mistakes   []string
+	}{
+		{"no mistake", "server: {tokens: [{name: a, token: " + token + ", scopes: [read]}]}\n" + oneConnector("", "", ""), true, token, nil},
+		{"a variable of a connector", "server: {tokens: [{name: a, token: " + token + ", scopes: [read]}]}\n" +
+			strings.Replace(oneConnector("", "", ""), "password: pw", "password: ${LOAD_SERVER_UNSET}", 1), true, token, []string{"LOAD_SERVER_UNSET"}},
+		{"an unknown key", "connectors: {a: {sftp: {hots: x}}}\nserver: {tokens: [{name: a, token: " + token + ", scopes: [read]}]}\n", true, token, []string{"hots", "host"}},
+		{"a variable of the token", "server: {tokens: [{name: a, token: '${LOAD_SERVER_UNSET}', scopes: [read]}]}\n" + oneConnector("", "", ""), true, "", []string{"server.tokens[0].token"}},
+		{"a variable of the data directory", "data_directory: ${LOAD_SERVER_UNSET}\n" + oneConnector("", "", ""), false, "", []string{"data_directory"}},
+		{"no YAML", "a: [", false, "", []string{"c.yaml:1"}},
+		{"no mapping", "- a", false, "", []string{"mapping"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "c.yaml")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			dir, server, err := LoadServer(path)
+			want := ""
+			if c.dir {
+				want = filepath.Join(filepath.Dir(path), "data")
+			}
+			if dir != want {
+				t.Errorf("data directory %q, want %q", dir, want)
+			}
+			if c.dir && (len(server.Tokens) != 1 || server.Tokens[0].Token.Reveal() != c.token) {
+				t.Errorf("tokens %+v", server.Tokens)
+			}
+			if (err == nil) != (len(c.mistakes) == 0) {
+				t.Errorf("error %v", err)
+			}
+			for _, m := range c.mistakes {
+				if !strings.Contains(err.Error(), m) {
+					t.Errorf("%q is not in %v", m, err)
+				}
+			}
+		})
+	}
+	if _, _, err := LoadServer(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}

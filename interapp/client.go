@@ -113,11 +113,12 @@ type FileQuery struct {
 	Name   string // a part of the path, or a pattern of it with * and ?
 	Cursor string // of the page before
 	Limit  int    // 1 to 1000; 0 for the server's default
+	Order  string // delivered: the last deliveries of a connector, newest first; with Limit alone
 }
 
 func (q FileQuery) values() url.Values {
 	query := url.Values{}
-	for key, value := range map[string]string{"state": q.State, "name": q.Name, "cursor": q.Cursor, "limit": number(q.Limit)} {
+	for key, value := range map[string]string{"state": q.State, "name": q.Name, "cursor": q.Cursor, "limit": number(q.Limit), "order": q.Order} {
 		if value != "" {
 			query.Set(key, value)
 		}

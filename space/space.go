@@ -12,13 +12,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -38,11 +41,12 @@ var ErrUnknown = errors.New("no Space has this id")
 // Spaces are the Spaces of a configuration, and the server that receives for
 // them. Methods may be called concurrently.
 type Spaces struct {
+	mode        Mode
 	dir         string // the data directory
 	ledger      *ledger.Ledger
 	log         *slog.Logger
-	server      *sshd.Server
-	listener    net.Listener
+	server      *sshd.Server // nil unless Receiving
+	listener    net.Listener // nil unless Receiving
 	listens     listener
 	credentials *credentials.Store
 
@@ -58,16 +62,29 @@ type Spaces struct {
 // space is one of them.
 type space struct {
 	id     string
-	limits spool.Limits // Spaces.mu guards it
-	spool  *spool.Spool
+	limits spool.Limits  // Spaces.mu guards it
+	spool  *spool.Spool  // nil if it is not open, see Mode
 	wake   chan struct{} // has room for one: something may be there to import
 	end    context.CancelFunc
 	ended  chan struct{} // closed when the import of it has ended
 }
 
+// Mode is what Spaces are opened for. The zero Mode is the daemon's.
+type Mode int
+
+const (
+	// Receiving lets clients in, and imports what they upload, during Run.
+	Receiving Mode = iota
+	// Looking opens the spools that there are, and lets nobody in. There is no Run.
+	Looking
+	// Closed opens no spool either: there are the credentials and what the ledger has.
+	Closed
+)
+
 // Options are what Spaces are made of.
 type Options struct {
 	Config *config.Config
+	Mode   Mode
 	Ledger *ledger.Ledger // keeps the indexes of the spools; it is closed after the Spaces
 	Log    *slog.Logger
 	// OnSession, which may be nil, is told of logins and their ends. It must not block.
@@ -77,6 +94,8 @@ type Options struct {
 // Open opens the spools and listens; nobody is let in until Run. A spool that
 // cannot be opened is logged, and its Space is unknown until a Reload opens it.
 // Without a space_server in the configuration there are no Spaces, and it gives nil.
+// In other modes than Receiving it does not listen, and a spool that cannot be opened
+// is the error.
 func Open(ctx context.Context, o Options) (*Spaces, error) {
 	c := o.Config
 	if !c.SpaceServer.Enabled() {
@@ -89,26 +108,38 @@ func Open(ctx context.Context, o Options) (*Spaces, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spaces{dir: c.DataDirectory, ledger: o.Ledger, log: o.Log, listens: listenerOf(c.SpaceServer), credentials: store, spaces: map[string]*space{}}
-	s.server, err = sshd.New(sshd.Options{
-		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
-		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
-		MaximumConnections: c.SpaceServer.Connections, MaximumConnectionsPerSpace: c.SpaceServer.ConnectionsSpace,
-		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
-	})
-	if err == nil {
-		if unopened := s.adopt(ctx, c); unopened != nil { // the others receive all the same
-			o.Log.Error("not all Spaces receive uploads", "error", unopened)
-		}
-		if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
-			err = fmt.Errorf("space_server.listen: %w", err)
-		}
+	s := &Spaces{mode: o.Mode, dir: c.DataDirectory, ledger: o.Ledger, log: o.Log, listens: listenerOf(c.SpaceServer), credentials: store, spaces: map[string]*space{}}
+	if s.mode == Receiving {
+		err = s.receive(ctx, o)
+	} else {
+		err = s.adopt(ctx, c)
 	}
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// receive opens the spools and listens.
+func (s *Spaces) receive(ctx context.Context, o Options) (err error) {
+	c := o.Config
+	s.server, err = sshd.New(sshd.Options{
+		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
+		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
+		MaximumConnections: c.SpaceServer.Connections, MaximumConnectionsPerSpace: c.SpaceServer.ConnectionsSpace,
+		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
+	})
+	if err != nil {
+		return err
+	}
+	if unopened := s.adopt(ctx, c); unopened != nil { // the others receive all the same
+		o.Log.Error("not all Spaces receive uploads", "error", unopened)
+	}
+	if s.listener, err = net.Listen("tcp", c.SpaceServer.Listen); err != nil {
+		return fmt.Errorf("space_server.listen: %w", err)
+	}
+	return nil
 }
 
 // OpenCredentials opens the passwords of the Spaces of a configuration. The
@@ -151,14 +182,16 @@ func (s *Spaces) adopt(ctx context.Context, c *config.Config) error {
 	}
 	for id, one := range s.spaces {
 		one.limits = limitsOf(c, c.Spaces[id])
-		one.spool.SetLimits(one.limits)
+		if one.spool != nil {
+			one.spool.SetLimits(one.limits)
+		}
 		one.wakeImport() // its element may be a new one, that does not know yet how its destination is
 	}
 	old := s.public
 	s.public = public
 	for id, had := range old { // nobody comes in any more by what was there
 		if slices.ContainsFunc(had, func(k ssh.PublicKey) bool { return !public[id].Has(k) }) {
-			s.log.Info("public keys revoked", "space", id, "sessions_cut", s.server.Disconnect(id))
+			s.log.Info("public keys revoked", "space", id, "sessions_cut", s.disconnect(id))
 		}
 	}
 	return err
@@ -177,7 +210,7 @@ func (s *Spaces) retire(c *config.Config) {
 	maps.DeleteFunc(s.public, func(id string, _ credentials.PublicKeys) bool { return c.Spaces[id] == nil })
 	s.mu.Unlock()
 	for _, one := range gone {
-		s.server.Disconnect(one.id)
+		s.disconnect(one.id)
 		one.end()
 		if one.ended != nil {
 			<-one.ended
@@ -202,12 +235,20 @@ func (s *Spaces) openNew(ctx context.Context, c *config.Config) (opened []*space
 	return opened, err
 }
 
-func (s *Spaces) openSpool(ctx context.Context, one *space) error {
-	index, err := s.ledger.Spool(ctx, interapp.SpaceConnector(one.id))
-	if err == nil {
-		one.spool, err = spool.Open(ctx, SpoolOptions(s.dir, one.id, spool.Options{
-			Limits: one.limits, Index: index, OnChange: func() { one.wakeImport() }, Log: s.log.With("space", one.id),
-		}))
+func (s *Spaces) openSpool(ctx context.Context, one *space) (err error) {
+	o := spool.Options{
+		Directory: filepath.Join(s.dir, "spool", one.id),
+		Inbox:     filepath.Join(s.dir, "spaces", one.id), // where uploads were before there were spools
+		Limits:    one.limits, OnChange: one.wakeImport, Log: s.log.With("space", one.id),
+	}
+	if s.mode == Closed || s.mode == Looking && !exists(o.Directory) && !exists(o.Inbox) {
+		return nil // a look at it does not make it
+	}
+	if s.mode == Looking {
+		o.Quiet = time.Nanosecond // no client writes
+	}
+	if o.Index, err = s.ledger.Spool(ctx, interapp.SpaceConnector(one.id)); err == nil {
+		one.spool, err = spool.Open(ctx, o)
 	}
 	if err != nil {
 		return fmt.Errorf("the Space %s: %w", one.id, err)
@@ -215,12 +256,9 @@ func (s *Spaces) openSpool(ctx context.Context, one *space) error {
 	return nil
 }
 
-// SpoolOptions adds to o where the spool of a Space is in a data directory, and where
-// its inbox was before there were spools.
-func SpoolOptions(dataDirectory, id string, o spool.Options) spool.Options {
-	o.Directory = filepath.Join(dataDirectory, "spool", id)
-	o.Inbox = filepath.Join(dataDirectory, "spaces", id)
-	return o
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // wakeImport has the import look for files.
@@ -310,8 +348,20 @@ func (s *Spaces) Source(id string) (connector.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if one.spool == nil {
+		return nil, fmt.Errorf("the Space %q: its inbox is not open", id)
+	}
 	return one.spool.Source(), nil
 }
+
+// Known gives ErrUnknown unless there is a Space of that id.
+func (s *Spaces) Known(id string) error {
+	_, err := s.find(id)
+	return err
+}
+
+// Receiving reports whether the Spaces were opened to receive uploads.
+func (s *Spaces) Receiving() bool { return s.mode == Receiving }
 
 // IDs gives the ids of all Spaces, in order.
 func (s *Spaces) IDs() []string {
@@ -320,16 +370,32 @@ func (s *Spaces) IDs() []string {
 	return slices.Sorted(maps.Keys(s.spaces))
 }
 
-// Addr is where the server listens.
+// Addr is where the server listens, in the mode Receiving.
 func (s *Spaces) Addr() net.Addr { return s.listener.Addr() }
 
-// HostKeys are the keys that clients are shown.
-func (s *Spaces) HostKeys() []ssh.PublicKey { return s.server.HostKeys() }
+// HostKeys are the keys that clients are shown; none unless the mode is Receiving.
+func (s *Spaces) HostKeys() []ssh.PublicKey {
+	if s.server == nil {
+		return nil
+	}
+	return s.server.HostKeys()
+}
+
+// disconnect cuts the sessions of a Space, and gives their number.
+func (s *Spaces) disconnect(id string) int {
+	if s.server == nil {
+		return 0
+	}
+	return s.server.Disconnect(id)
+}
 
 // Public is the host and port that clients are told.
 func (s *Spaces) Public() (host string, port int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.listener == nil {
+		return PublicAddress(s.cfg, s.cfg.Listen)
+	}
 	return PublicAddress(s.cfg, s.listener.Addr().String())
 }
 

@@ -2,6 +2,7 @@ package space
 
 import (
 	"context"
+	"slices"
 
 	"sftpconnector/space/credentials"
 	"sftpconnector/space/spool"
@@ -31,13 +32,13 @@ func (s *Spaces) Status(id string) (Status, error) {
 	limits := one.limits
 	s.mu.RUnlock()
 	st := Status{ID: id, MaximumFileSize: limits.MaximumFileSize, Quota: limits.Quota}
-	st.Bytes, st.Files = one.spool.Usage()
-	st.Room = one.spool.Room()
-	st.Refused = one.spool.Refused()
-	for _, session := range s.server.Sessions() {
-		if session.Space == id {
-			st.Sessions = append(st.Sessions, session)
-		}
+	if one.spool != nil {
+		st.Bytes, st.Files = one.spool.Usage()
+		st.Room = one.spool.Room()
+		st.Refused = one.spool.Refused()
+	}
+	if s.server != nil {
+		st.Sessions = slices.DeleteFunc(s.server.Sessions(), func(session sshd.Session) bool { return session.Space != id })
 	}
 	st.Credentials, err = s.credentials.List(id)
 	return st, err
@@ -46,7 +47,7 @@ func (s *Spaces) Status(id string) (Status, error) {
 // Files are those in the spool of a Space.
 func (s *Spaces) Files(id string) ([]spool.File, error) {
 	one, err := s.find(id)
-	if err != nil {
+	if err != nil || one.spool == nil {
 		return nil, err
 	}
 	return one.spool.Files(), nil
@@ -86,7 +87,7 @@ func (s *Spaces) Revoke(ctx context.Context, id, credential string) ([]credentia
 	}
 	revoked, err := s.credentials.Revoke(ctx, id, credential)
 	if err == nil {
-		s.log.Info("credentials revoked", "space", id, "count", len(revoked), "sessions_cut", s.server.Disconnect(id))
+		s.log.Info("credentials revoked", "space", id, "count", len(revoked), "sessions_cut", s.disconnect(id))
 	}
 	return revoked, err
 }

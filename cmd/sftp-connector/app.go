@@ -72,13 +72,18 @@ configuration, 3 done, but some files failed.`,
 // load reads the configuration; its mistakes are wrong usage.
 func (a *app) load() (*config.Config, error) {
 	cfg, err := config.Load(a.configPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("there is no configuration file %s: name one with --config, or start from config.example.yaml", a.configPath)
+	return cfg, a.unloaded(err)
+}
+
+// unloaded is the error of a verb that needs a configuration that cannot be loaded.
+func (a *app) unloaded(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return usage("there is no configuration file %s: name one with --config, or start from config.example.yaml", a.configPath)
 	}
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	return cfg, nil
+	return &exitError{exitUsage, err}
 }
 
 // named checks that the configuration has the connectors, and gives all of

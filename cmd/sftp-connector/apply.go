@@ -32,55 +32,20 @@ data directory, it is asked to do the work.`,
 	}
 }
 
-// applier applies connectors, here or in a daemon.
-type applier interface {
-	apply(ctx context.Context, name string) (interapp.Pass, error)
-	progresser
-}
-
 func (a *app) apply(ctx context.Context, names []string) error {
-	by, names, closeIt, err := a.applier(ctx, names)
-	if err != nil {
-		return err
-	}
-	defer closeIt()
-	stop := a.showProgress(ctx, by, names)
-	passes := make([]interapp.Pass, len(names))
-	errs := make([]error, len(names))
-	var g errgroup.Group
-	g.SetLimit(appliers)
-	for i, name := range names {
-		g.Go(func() error {
-			passes[i], errs[i] = by.apply(ctx, name)
-			return nil
-		})
-	}
-	g.Wait()
-	stop()
-	return a.showPasses(names, passes, errs)
-}
-
-// applier gives what does the work: the daemon that has the data directory, or
-// this process.
-func (a *app) applier(ctx context.Context, names []string) (applier, []string, func(), error) {
-	client, err := a.client(config.ScopeApply)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if client != nil {
-		names, err = namesAt(ctx, client, names)
-		return remote{client}, names, func() {}, err
-	}
-	h := &here{runs: newRuns()}
 	parts := connector.Parts{}
 	if !a.json && !terminal(a.stderr) {
 		parts.OnDelivered = a.printDelivered
 	}
-	h.workshop, names, err = a.workshop(ctx, names, parts)
+	by, names, err := a.reach(ctx, config.ScopeApply, names, parts)
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
-	return h, names, h.close, nil
+	defer by.close()
+	stop := a.showProgress(ctx, by.passProgress, names)
+	passes, errs := by.applyAll(ctx, names)
+	stop()
+	return a.showPasses(names, passes, errs)
 }
 
 // printDelivered is the plain line for a copied file.
@@ -96,55 +61,41 @@ func (a *app) printDelivered(name string, d filesync.Delivered) {
 	fmt.Fprintf(a.stdout, "%s: %s %s (%s)%s\n", name, verb, shown(d.Delivery.Source.Name), bytes(d.Delivery.Source.Size), note)
 }
 
-// here applies in this process.
-type here struct {
-	*workshop
-	runs *runs
-}
-
-func (h *here) apply(ctx context.Context, name string) (interapp.Pass, error) {
-	e, err := h.set.Get(name)
-	if err != nil {
-		return interapp.Pass{}, err
+// applyAll applies connectors and waits for the outcomes. When ctx ends, the passes
+// of this process are cancelled.
+func (b *api) applyAll(ctx context.Context, names []string) ([]interapp.Pass, []error) {
+	ctx, release := b.untilStopped(ctx)
+	defer release()
+	passes := make([]interapp.Pass, len(names))
+	errs := make([]error, len(names))
+	var g errgroup.Group
+	g.SetLimit(appliers)
+	for i, name := range names {
+		g.Go(func() error {
+			passes[i], errs[i] = b.apply(ctx, name)
+			return nil
+		})
 	}
-	run, err := e.Apply()
-	if err != nil {
-		return interapp.Pass{}, err
-	}
-	h.runs.put(name, e, run)
-	stop := context.AfterFunc(ctx, h.set.Stop) // ends the pass cleanly
-	defer stop()
-	<-run.Done()
-	p, err := run.Report()
-	return p.Message(name), err
+	_ = g.Wait() // the errors are in errs
+	return passes, errs
 }
 
-func (h *here) progress(_ context.Context, name string) (interapp.Progress, bool) {
-	return h.runs.progress(name)
-}
-
-// remote applies in a daemon.
-type remote struct{ client *interapp.Client }
-
-// applyWait is how long one question waits for the end of an Apply.
-const applyWait = interapp.MaxWait
-
-func (r remote) apply(ctx context.Context, name string) (interapp.Pass, error) {
+func (b *api) apply(ctx context.Context, name string) (interapp.Pass, error) {
 	for {
-		// Asked again while it runs or is queued, the daemon joins us to it.
-		pass, done, err := r.client.Apply(ctx, name, applyWait)
+		// Asked again while it runs or is queued, the API joins us to it.
+		pass, done, err := b.Apply(ctx, name, interapp.MaxWait)
 		if done || err != nil {
 			return pass, err
 		}
 	}
 }
 
-func (r remote) progress(ctx context.Context, name string) (interapp.Progress, bool) {
-	c, err := r.client.Connector(ctx, name)
-	if err != nil || c.Running == nil || c.Running.Progress == nil {
-		return interapp.Progress{}, false
+func (b *api) passProgress(ctx context.Context, name string) *interapp.Progress {
+	c, err := b.Connector(ctx, name)
+	if err != nil || c.Running == nil {
+		return nil
 	}
-	return *c.Running.Progress, true
+	return c.Running.Progress
 }
 
 // showPasses prints what became of the passes and gives the exit code.

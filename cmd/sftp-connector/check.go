@@ -22,17 +22,27 @@ func (a *app) checkCommand() *cobra.Command {
 
 func (a *app) check(ctx context.Context, names []string) error {
 	everything := len(names) == 0
-	try, names, closeIt, err := a.checker(ctx, names)
+	// Without --server it is in this process, so that it tries the configuration as it stands.
+	at := a.own
+	if a.server != "" {
+		at = func(ctx context.Context, names []string, parts connector.Parts) (*api, []string, error) {
+			return a.reach(ctx, config.ScopeApply, names, parts)
+		}
+	}
+	by, names, err := at(ctx, names, connector.Parts{})
 	if err != nil {
 		return err
 	}
-	defer closeIt()
+	defer by.close()
 	checks := make([]interapp.Check, 0, len(names))
 	valid := true
 	for _, name := range names {
-		c, err := try(ctx, name)
+		c, err := by.Check(ctx, name)
 		if err != nil {
 			return failed(err)
+		}
+		if by.inside != nil && c.ConnectionStatus == string(status.ConnectionValid) {
+			a.letGo(ctx, name)
 		}
 		valid = valid && c.ConnectionStatus == string(status.ConnectionValid)
 		checks = append(checks, c)
@@ -66,34 +76,6 @@ func (a *app) check(ctx context.Context, names []string) error {
 		return &exitError{code: exitFailed}
 	}
 	return nil
-}
-
-// checker gives what tries the connection: this process, so that a check is of
-// the configuration as it stands, or the daemon of --server.
-func (a *app) checker(ctx context.Context, names []string) (func(context.Context, string) (interapp.Check, error), []string, func(), error) {
-	if a.server != "" {
-		client, err := a.client(config.ScopeApply)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		names, err = namesAt(ctx, client, names)
-		return client.Check, names, func() {}, err
-	}
-	w, names, err := a.workshop(ctx, names, connector.Parts{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return func(ctx context.Context, name string) (interapp.Check, error) {
-		e, err := w.set.Get(name)
-		if err != nil {
-			return interapp.Check{}, err
-		}
-		c := e.Check(ctx)
-		if c.ConnectionStatus == string(status.ConnectionValid) {
-			a.letGo(ctx, name)
-		}
-		return c, nil
-	}, names, w.close, nil
 }
 
 // letGo has a daemon that runs and holds a connector back, as its server refused the

@@ -8,6 +8,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/interapp"
+	"sftpconnector/space"
 	"sftpconnector/status"
 )
 
@@ -21,7 +22,7 @@ func (a *app) checkSpaces(ctx context.Context) ([]interapp.Check, error) {
 		}
 	}
 	var checks []interapp.Check
-	err := a.atSpaces(ctx, config.ScopeRead, func(s spaceAccess) error {
+	err := a.atSpaces(ctx, config.ScopeRead, space.Looking, func(s *api) error {
 		all, err := s.Spaces(ctx)
 		if p, ok := errors.AsType[*interapp.Problem](err); ok && (p.Status == http.StatusNotFound || p.Status == http.StatusForbidden) {
 			return nil // that daemon has no Spaces, or does not tell of them

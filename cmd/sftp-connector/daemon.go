@@ -119,29 +119,36 @@ func findDaemon(dir string) (b beacon, ok bool, err error) {
 }
 
 // client talks to the daemon of --server, or to the one of the configuration's
-// data directory; nil when there is none.
+// data directory; nil when there is none. Mistakes in the file do not keep it from a
+// daemon that runs: they are said, as the daemon would not start with them.
 func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if a.server != "" {
 		return interapp.NewClient(a.server, a.token), nil
 	}
-	cfg, err := a.load()
-	if err != nil {
-		return nil, err
+	dir, server, mistakes := config.LoadServer(a.configPath)
+	if dir == "" {
+		return nil, a.unloaded(mistakes)
 	}
-	b, ok, err := findDaemon(cfg.DataDirectory)
+	b, ok, err := findDaemon(dir)
+	if !ok && mistakes != nil {
+		return nil, a.unloaded(mistakes)
+	}
 	if err != nil || !ok {
 		return nil, failed(err)
 	}
+	if mistakes != nil {
+		fmt.Fprintf(a.stderr, "sftp-connector: the daemon runs, but would not start again with this configuration:\n%v\n", mistakes)
+	}
 	token := a.token
 	if token == "" {
-		token = tokenFor(cfg.Server.Tokens, scope)
+		token = tokenFor(server.Tokens, scope)
 	}
-	if len(cfg.Server.Tokens) > 0 && token == "" {
-		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has none: use --token", scope)
+	if len(server.Tokens) > 0 && token == "" {
+		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
 	}
 	c := interapp.NewClient(b.URL, token)
-	if cfg.Server.TLS.Enabled() {
-		if c.HTTP, err = trusting(cfg.Server.TLS.Certificate); err != nil {
+	if server.TLS.Enabled() {
+		if c.HTTP, err = trusting(server.TLS.Certificate); err != nil {
 			return nil, failed(err)
 		}
 	}
@@ -178,7 +185,7 @@ func tokenFor(tokens []config.Token, scope config.Scope) string {
 	var token string
 	for _, t := range tokens {
 		switch {
-		case !slices.Contains(t.Scopes, scope):
+		case !slices.Contains(t.Scopes, scope), t.Token == "": // with a mistake in the file
 		case slices.Contains(t.Scopes, config.ScopeRead):
 			return t.Token.Reveal()
 		case token == "":

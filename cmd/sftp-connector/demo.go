@@ -154,21 +154,13 @@ func (a *app) demoOnce(ctx context.Context, cfg *config.Config) error {
 	if !a.json {
 		parts.OnDelivered = a.printDelivered
 	}
-	w, err := a.open(ctx, cfg, parts, nil, nil)
+	by, err := a.serve(ctx, cfg, parts, nil)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	e, err := w.set.Get(demoPull)
-	if err != nil {
-		return failed(err)
-	}
-	run, err := e.Apply()
-	if err != nil {
-		return failed(err)
-	}
-	p, err := run.Wait(ctx)
-	return a.showPasses([]string{demoPull}, []interapp.Pass{p.Message(demoPull)}, []error{err})
+	defer by.close()
+	passes, errs := by.applyAll(ctx, []string{demoPull})
+	return a.showPasses([]string{demoPull}, passes, errs)
 }
 
 // demoRun lets files appear at the server and in the outbox while the daemon runs.

@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
-	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	filesync "sftpconnector/sync"
 )
 
 // history is the JSON document of the verb.
@@ -75,69 +71,19 @@ func (a *app) history(ctx context.Context, name string, passes, files int) error
 }
 
 func (a *app) readHistory(ctx context.Context, name string, passes, files int) (history, error) {
-	h := history{Connector: name, Passes: []interapp.Pass{}, Files: []interapp.File{}}
-	if a.server != "" {
-		client, err := a.client(config.ScopeRead)
-		if err != nil {
-			return h, err
-		}
-		if _, err := namesAt(ctx, client, []string{name}); err != nil {
-			return h, err
-		}
-		if h.Passes, err = client.Passes(ctx, name, passes); err != nil || files == 0 {
-			return h, failed(err)
-		}
-		h.Files, err = deliveredAt(ctx, client, name, files)
-		return h, failed(err)
-	}
-	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
+	h := history{Connector: name, Files: []interapp.File{}}
+	by, err := a.reachLedger(ctx, config.ScopeRead, name)
 	if err != nil {
 		return h, err
 	}
-	defer w.close()
-	e, err := w.set.Get(name)
+	defer by.close()
+	if h.Passes, err = by.Passes(ctx, name, passes); err != nil || files == 0 {
+		return h, failed(err)
+	}
+	page, err := by.Files(ctx, name, interapp.FileQuery{Order: "delivered", Limit: files})
 	if err != nil {
 		return h, failed(err)
 	}
-	all, err := e.Memory().Passes(ctx, passes)
-	if err != nil {
-		return h, failed(err)
-	}
-	for _, p := range all {
-		h.Passes = append(h.Passes, p.Message(name))
-	}
-	if files == 0 {
-		return h, nil
-	}
-	delivered, err := e.Memory().Delivered(ctx, files)
-	if err != nil {
-		return h, failed(err)
-	}
-	for _, f := range delivered {
-		h.Files = append(h.Files, f.Message())
-	}
+	h.Files = page.Files // failures are the business of ls and status
 	return h, nil
-}
-
-// deliveredAt asks a daemon for the last files that were delivered, or found in
-// place. Failures are the business of ls and status.
-func deliveredAt(ctx context.Context, client *interapp.Client, name string, limit int) ([]interapp.File, error) {
-	all := []interapp.File{}
-	for _, state := range []filesync.State{filesync.StateDelivered, filesync.StatePresent} {
-		page, err := client.Files(ctx, name, interapp.FileQuery{State: string(state), Limit: limit})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Files...)
-	}
-	slices.SortStableFunc(all, func(a, b interapp.File) int { return when(b).Compare(when(a)) })
-	return all[:min(limit, len(all))], nil
-}
-
-// when is the time of a delivery.
-func when(f interapp.File) time.Time {
-	if f.DeliveredAt == nil {
-		return time.Time{}
-	}
-	return *f.DeliveredAt
 }

@@ -15,7 +15,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
-	"sftpconnector/interapp/requests"
 )
 
 // requestFlags are what a request asks for, and how it is printed.
@@ -60,16 +59,15 @@ func (a *app) request(ctx context.Context, name string, f requestFlags) error {
 		f.FileTimeFilter = &f.filter
 	}
 	f.Source, f.ID = "command line", strings.ToLower(rand.Text())
-	by, closeIt, err := a.requester(ctx, name)
+	by, _, err := a.reach(ctx, config.ScopeRequest, []string{name}, connector.Parts{})
 	if err != nil {
 		return err
 	}
-	defer closeIt()
-	stop := a.showProgress(ctx, by, []string{f.ID})
+	defer by.close()
+	stop := a.showProgress(ctx, by.requestProgress, []string{f.ID})
 	state, err := by.request(ctx, name, f.Request)
 	stop()
-	problem, refused := errors.AsType[*interapp.Problem](err)
-	if _, invalid := errors.AsType[*requests.Invalid](err); invalid || refused && problem.Status == http.StatusUnprocessableEntity {
+	if p, refused := errors.AsType[*interapp.Problem](err); refused && p.Status == http.StatusUnprocessableEntity {
 		return usage("%v", err)
 	}
 	if err != nil {
@@ -78,70 +76,28 @@ func (a *app) request(ctx context.Context, name string, f requestFlags) error {
 	return a.showReply(state, f.zero)
 }
 
-// requester does requests, here or in a daemon, and looks at them by their ids.
-type requester interface {
-	request(ctx context.Context, name string, r interapp.Request) (interapp.RequestState, error)
-	progresser
-}
-
-func (a *app) requester(ctx context.Context, name string) (requester, func(), error) {
-	client, err := a.client(config.ScopeRequest)
-	if err != nil {
-		return nil, nil, err
-	}
-	if client != nil {
-		_, err = namesAt(ctx, client, []string{name})
-		return remoteRequest{client}, client.Close, err
-	}
-	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
-	if err != nil {
-		return nil, nil, err
-	}
-	service, err := requests.New(requests.Options{Set: w.set, Ledger: w.ledger, Server: w.cfg.Server})
-	if err != nil {
-		w.close()
-		return nil, nil, failed(err)
-	}
-	return ownRequest{service}, w.close, nil
-}
-
-// ownRequest does a request in this process.
-type ownRequest struct{ service *requests.Service }
-
-func (o ownRequest) request(ctx context.Context, name string, r interapp.Request) (interapp.RequestState, error) {
-	return o.service.Do(ctx, name, r)
-}
-
-func (o ownRequest) progress(ctx context.Context, id string) (interapp.Progress, bool) {
-	return progressOf(o.service.Request(ctx, id))
-}
-
-// remoteRequest has a daemon do a request.
-type remoteRequest struct{ client *interapp.Client }
-
-func (o remoteRequest) request(ctx context.Context, name string, r interapp.Request) (interapp.RequestState, error) {
-	if _, err := o.client.Request(ctx, name, r); ctx.Err() != nil {
+// request does a request and waits for its answer. When ctx ends, the request is
+// cancelled, which is its answer then.
+func (b *api) request(ctx context.Context, name string, r interapp.Request) (interapp.RequestState, error) {
+	if _, err := b.Request(ctx, name, r); ctx.Err() != nil {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 		defer cancel()
-		return o.client.CancelRequest(late, r.ID)
+		return b.CancelRequest(late, r.ID)
 	} else if err != nil {
 		return interapp.RequestState{}, err
 	}
-	return o.client.RequestState(ctx, r.ID)
+	return b.RequestState(ctx, r.ID)
 }
 
-// cancelWithin is how long a daemon may take to cancel a request.
+// cancelWithin is how long the API may take to cancel a request.
 const cancelWithin = 10 * time.Second
 
-func (o remoteRequest) progress(ctx context.Context, id string) (interapp.Progress, bool) {
-	return progressOf(o.client.RequestState(ctx, id))
-}
-
-func progressOf(s interapp.RequestState, err error) (interapp.Progress, bool) {
-	if err != nil || s.Progress == nil {
-		return interapp.Progress{}, false
+func (b *api) requestProgress(ctx context.Context, id string) *interapp.Progress {
+	s, err := b.RequestState(ctx, id)
+	if err != nil {
+		return nil
 	}
-	return *s.Progress, true
+	return s.Progress
 }
 
 // showReply prints what came of a request, and gives the exit code.

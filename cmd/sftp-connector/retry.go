@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
-	"sftpconnector/connector"
 	"sftpconnector/interapp"
 )
 
@@ -21,9 +20,14 @@ func (a *app) retryCommand() *cobra.Command {
 }
 
 func (a *app) retry(ctx context.Context, name string, paths []string) error {
-	reply, err := a.release(ctx, name, paths)
+	by, err := a.reachLedger(ctx, config.ScopeApply, name)
 	if err != nil {
 		return err
+	}
+	defer by.close()
+	reply, err := by.Retry(ctx, name, paths)
+	if err != nil {
+		return failed(err)
 	}
 	return a.printReleased(reply)
 }
@@ -39,30 +43,4 @@ func (a *app) printReleased(reply interapp.RetryReply) error {
 		fmt.Fprintln(a.stdout, "no quarantined file matches")
 	}
 	return nil
-}
-
-// release changes the ledger, which a running daemon reads anew in each pass.
-func (a *app) release(ctx context.Context, name string, paths []string) (interapp.RetryReply, error) {
-	if a.server != "" {
-		client, err := a.client(config.ScopeApply)
-		if err != nil {
-			return interapp.RetryReply{}, err
-		}
-		if _, err := namesAt(ctx, client, []string{name}); err != nil {
-			return interapp.RetryReply{}, err
-		}
-		reply, err := client.Retry(ctx, name, paths)
-		return reply, failed(err)
-	}
-	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
-	if err != nil {
-		return interapp.RetryReply{}, err
-	}
-	defer w.close()
-	e, err := w.set.Get(name)
-	if err != nil {
-		return interapp.RetryReply{}, failed(err)
-	}
-	released, err := e.Retry(ctx, paths)
-	return interapp.RetryReply{Connector: name, Released: released}, failed(err)
 }

@@ -12,7 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
+	"sftpconnector/connector"
+	"sftpconnector/durable"
 	"sftpconnector/interapp"
+	"sftpconnector/space"
 )
 
 func (a *app) spaceCommand() *cobra.Command {
@@ -31,7 +34,7 @@ func (a *app) spaceListCommand() *cobra.Command {
 		Use:   "list [ID…]",
 		Short: "Show Spaces: what waits in their inboxes, and how the import goes",
 		RunE: func(c *cobra.Command, ids []string) error {
-			return a.atSpaces(c.Context(), config.ScopeRead, func(s spaceAccess) error {
+			return a.atSpaces(c.Context(), config.ScopeRead, space.Looking, func(s *api) error {
 				all, err := s.Spaces(c.Context())
 				if err != nil {
 					return spacesFailed(err)
@@ -127,7 +130,7 @@ func (a *app) spaceFilesCommand() *cobra.Command {
 			if q.State != "" && !slices.Contains(spaceStates(), q.State) {
 				return usage("--state %q is not one of %s", q.State, strings.Join(spaceStates(), ", "))
 			}
-			return a.atSpaces(c.Context(), config.ScopeRead, func(s spaceAccess) error {
+			return a.atSpaces(c.Context(), config.ScopeRead, space.Looking, func(s *api) error {
 				if _, err := spaceNamed(c.Context(), s, ids[0]); err != nil {
 					return err
 				}
@@ -187,7 +190,7 @@ func (a *app) spaceRetryCommand() *cobra.Command {
 		Short: "Release files that were put aside after five failures: the named ones, or all",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.atSpaces(c.Context(), config.ScopeApply, func(s spaceAccess) error {
+			return a.atSpaces(c.Context(), config.ScopeApply, space.Looking, func(s *api) error {
 				if _, err := spaceNamed(c.Context(), s, args[0]); err != nil {
 					return err
 				}
@@ -222,8 +225,8 @@ func picked(all []interapp.Space, ids []string) ([]interapp.Space, error) {
 }
 
 // spaceNamed gives what is known of the Space with the id.
-func spaceNamed(ctx context.Context, s spaceAccess, id string) (interapp.Space, error) {
-	all, err := s.Known(ctx)
+func spaceNamed(ctx context.Context, s *api, id string) (interapp.Space, error) {
+	all, err := s.Spaces(ctx)
 	if p, refused := errors.AsType[*interapp.Problem](err); refused && p.Status == http.StatusForbidden {
 		return interapp.Space{ID: id}, nil // a token that may configure need not be one that may read
 	}
@@ -246,34 +249,16 @@ func spacesFailed(err error) error {
 	return failed(err)
 }
 
-// spaceAccess is where Spaces are asked about: the daemon, or what stands on the disk
-// when none runs.
-type spaceAccess interface {
-	// Known gives what is known without a look at inboxes and imports.
-	Known(ctx context.Context) ([]interapp.Space, error)
-	Spaces(ctx context.Context) ([]interapp.Space, error)
-	SpaceFiles(ctx context.Context, id string, q interapp.FileQuery) (interapp.SpaceFiles, error)
-	RetrySpace(ctx context.Context, id string, names []string) (interapp.RetryReply, error)
-	CreateCredentials(ctx context.Context, id string) (interapp.NewCredentials, error)
-	RevokeCredentials(ctx context.Context, id, credential string) (interapp.RevokedCredentials, error)
-}
-
-// daemonSpaces are those of a daemon.
-type daemonSpaces struct{ *interapp.Client }
-
-// Known implements spaceAccess.
-func (d daemonSpaces) Known(ctx context.Context) ([]interapp.Space, error) { return d.Spaces(ctx) }
-
-// atSpaces does something with the Spaces of the daemon, or with those of the
-// configuration when none runs.
-func (a *app) atSpaces(ctx context.Context, scope config.Scope, do func(spaceAccess) error) error {
+// atSpaces does something at the API of the daemon, or at one in this process over what
+// it left when none runs. mode is how the Spaces are opened there.
+func (a *app) atSpaces(ctx context.Context, scope config.Scope, mode space.Mode, do func(*api) error) error {
 	client, err := a.client(scope)
 	if err != nil {
 		return err
 	}
 	if client != nil {
 		defer client.Close()
-		return do(daemonSpaces{client})
+		return do(&api{Client: client})
 	}
 	cfg, err := a.load()
 	if err != nil {
@@ -282,9 +267,20 @@ func (a *app) atSpaces(ctx context.Context, scope config.Scope, do func(spaceAcc
 	if !cfg.SpaceServer.Enabled() {
 		return usage("the configuration has no space_server, and so no Spaces: see config.example.yaml")
 	}
-	s, err := openLocalSpaces(cfg)
-	if err != nil {
-		return failed(err)
+	if mode != space.Closed { // no daemon may open the same spools
+		if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
+			return failed(fmt.Errorf("make data directory: %w", err))
+		}
+		claim, err := claimDaemon(ctx, cfg.DataDirectory)
+		if err != nil {
+			return failed(err)
+		}
+		defer claim.Unlock()
 	}
-	return errors.Join(do(s), failed(s.close()))
+	by, err := a.serve(ctx, cfg, connector.Parts{}, &space.Options{Config: cfg, Mode: mode})
+	if err != nil {
+		return err
+	}
+	defer by.close()
+	return do(by)
 }

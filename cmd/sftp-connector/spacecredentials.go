@@ -13,7 +13,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/interapp"
-	"sftpconnector/space/credentials"
+	"sftpconnector/space"
 )
 
 func (a *app) spaceCredentialsCommand() *cobra.Command {
@@ -33,7 +33,7 @@ its own. --list shows which there are, and makes none.`,
 			if list {
 				scope = config.ScopeRead
 			}
-			return a.atSpaces(c.Context(), scope, func(s spaceAccess) error {
+			return a.atSpaces(c.Context(), scope, space.Closed, func(s *api) error {
 				known, err := spaceNamed(c.Context(), s, ids[0])
 				if err != nil {
 					return err
@@ -112,7 +112,7 @@ func (a *app) spaceRevokeCommand() *cobra.Command {
 		Short: "Revoke a password of a Space, or all, and cut its sessions",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.atSpaces(c.Context(), config.ScopeConfigure, func(s spaceAccess) error {
+			return a.atSpaces(c.Context(), config.ScopeConfigure, space.Closed, func(s *api) error {
 				if _, err := spaceNamed(c.Context(), s, args[0]); err != nil {
 					return err
 				}
@@ -122,11 +122,11 @@ func (a *app) spaceRevokeCommand() *cobra.Command {
 	}
 }
 
-func (a *app) revoke(ctx context.Context, s spaceAccess, id, credential string) error {
+func (a *app) revoke(ctx context.Context, s *api, id, credential string) error {
 	gone, err := s.RevokeCredentials(ctx, id, credential)
 	p, answered := errors.AsType[*interapp.Problem](err)
 	switch {
-	case credential != "" && (errors.Is(err, credentials.ErrNotFound) || answered && p.Status == http.StatusNotFound):
+	case credential != "" && answered && p.Status == http.StatusNotFound:
 		return usage("the Space %s has no credentials %q: 'space credentials %s --list' shows which there are", id, credential, id)
 	case err != nil:
 		return failed(err)

@@ -180,34 +180,30 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	if !a.json && !terminal(a.stderr) {
 		parts.OnDelivered = func(_ string, d filesync.Delivered) { a.printDelivered(name, d) }
 	}
-	var err error
-	if parts.Log, err = a.verbLogger(); err != nil {
-		return none, err
-	}
 	unlock, err := a.await(ctx, locks(cfg), own.Name)
 	if err != nil {
 		return none, failed(err)
 	}
 	defer unlock()
 	parts.Lock = func(string) (func(), error) { return func() {}, nil } // it is held already
-	w, err := a.open(ctx, &all, parts, a.prompt(), nil)
+	by, err := a.serve(ctx, &all, parts, nil)
 	if err != nil {
 		return none, err
 	}
-	h := &here{workshop: w, runs: newRuns()}
-	defer h.close()
-	e, err := w.set.Get(own.Name)
+	defer by.close()
+	e, err := by.inside.set.Get(own.Name)
 	if err == nil {
 		err = e.Memory().Clear(ctx)
 	}
 	if err != nil {
 		return none, failed(err)
 	}
-	stop := a.showProgress(ctx, h, []string{own.Name})
-	pass, err := h.apply(ctx, own.Name)
+	stop := a.showProgress(ctx, by.passProgress, []string{own.Name})
+	passes, errs := by.applyAll(ctx, []string{own.Name})
 	stop()
-	if err != nil {
-		return none, &exitError{exitFailed, fmt.Errorf("%s: %w", name, err)}
+	pass := passes[0]
+	if errs[0] != nil {
+		return none, &exitError{exitFailed, fmt.Errorf("%s: %w", name, errs[0])}
 	}
 	for i, x := range pass.Failures {
 		hint := strings.Replace(x.Hint, "set files.on_conflict: overwrite", "add --force", 1)

@@ -162,10 +162,14 @@ func TestWhatIsDueLongestIsPostedFirst(t *testing.T) {
 	w := newWorld(t)
 	w.start(false)
 	w.src.Put("f", "1", old)
+	ctx, end := context.WithCancel(context.Background())
+	w.service.Begin(ctx) // which posts nothing
+	defer w.service.End()
+	defer end()
 	do := func(id string) {
 		t.Helper()
-		if s, err := w.service.Do(t.Context(), "c", interapp.Request{ID: id, ReplyTo: "http://127.0.0.1:1/" + id}); err != nil || s.State != interapp.RequestReplied {
-			t.Fatalf("%+v %v", s, err)
+		if s := w.ended(w.accept(interapp.Request{ID: id, ReplyTo: "http://127.0.0.1:1/" + id}).ID); s.State != interapp.RequestReplied {
+			t.Fatalf("%+v", s)
 		}
 	}
 	tick := func() { // so that no two are due since the same millisecond

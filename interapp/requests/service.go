@@ -172,23 +172,17 @@ func (s *Service) finish() {
 	s.poster.Close()
 }
 
-// Do is Accept and the work until the answer, for a program that does not Run.
-// When ctx ends, the request is cancelled.
-func (s *Service) Do(ctx context.Context, connector string, r interapp.Request) (interapp.RequestState, error) {
-	whole := context.WithoutCancel(ctx)
+// Begin has requests worked on that are accepted from now on, for a program that
+// does not Run. Those that are in the ledger already, and what is to be posted, are
+// left to one that does. End ends it.
+func (s *Service) Begin(ctx context.Context) {
 	s.mu.Lock()
-	s.running = whole
-	s.mu.Unlock()
-	state, err := s.Accept(ctx, connector, "", r)
-	if err != nil {
-		return state, err
-	}
-	us := Caller{All: true}
-	defer context.AfterFunc(ctx, func() { _, _ = s.Cancel(whole, us, state.ID) })()
-	state, err = s.Wait(whole, us, state.ID)
-	s.group.Wait()
-	return state, err
+	defer s.mu.Unlock()
+	s.running = ctx
 }
+
+// End waits for the work on requests, after the context of Begin has ended.
+func (s *Service) End() { s.finish() }
 
 // start works on a request in the background, once.
 func (s *Service) start(r ledger.Request) {

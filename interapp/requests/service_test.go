@@ -354,28 +354,28 @@ func TestAcceptedWhileItStarts(t *testing.T) {
 	}
 }
 
-// A process without a daemon does one request, and leaves others alone.
-func TestDo(t *testing.T) {
+// A process that does not Run works on what it accepts, and leaves others alone.
+func TestBegin(t *testing.T) {
 	w := newWorld(t)
 	w.start(false)
 	w.src.Put("f", "1", old)
 	left := w.accept(interapp.Request{ID: "left"})
-	s, err := w.service.Do(t.Context(), "c", interapp.Request{FileNameFilter: "f"})
-	if err != nil || s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 {
-		t.Errorf("%+v %v", s, err)
+	ctx, end := context.WithCancel(context.Background())
+	w.service.Begin(ctx)
+	defer w.service.End()
+	defer end()
+	if s := w.ended(w.accept(interapp.Request{FileNameFilter: "f"}).ID); s.State != interapp.RequestReplied || len(s.Reply.FileNames) != 1 {
+		t.Errorf("%+v", s)
 	}
 	if s, err := w.service.Request(t.Context(), left.ID); err != nil || s.State != interapp.RequestAccepted {
 		t.Errorf("%+v %v", s, err)
 	}
 	w.src.Put("g", "1", old)
 	open := w.close()
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
-		cancel()
-	}()
 	defer open()
-	if s, err := w.service.Do(ctx, "c", interapp.Request{FileNameFilter: "g"}); err != nil || s.State != interapp.RequestCancelled {
+	state := w.accept(interapp.Request{FileNameFilter: "g"})
+	w.until("the file is being copied", func() bool { return w.held.Load() > 0 })
+	if s, err := w.service.Cancel(t.Context(), requests.Caller{All: true}, state.ID); err != nil || s.State != interapp.RequestCancelled {
 		t.Errorf("%+v %v", s, err)
 	}
 }

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,7 +51,11 @@ func (s *Server) problem(err error) huma.StatusError {
 		return p
 	}
 	s.log.Error("request failed", "error", err)
-	return huma.Error500InternalServerError(fmt.Sprintf("%v; the daemon's log has more", err))
+	detail := err.Error()
+	if s.log.Enabled(context.Background(), slog.LevelError) { // a verb that serves itself keeps no log
+		detail += "; the daemon's log has more"
+	}
+	return huma.Error500InternalServerError(detail)
 }
 
 // known lists the connectors' names.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -80,9 +81,13 @@ func TestProblemsEchoNoBodies(t *testing.T) {
 }
 
 func TestUnexpectedErrors(t *testing.T) {
-	d := newDaemon(t, server.Options{})
+	log := &lines{}
+	d := newDaemon(t, server.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 	d.change(func() { d.lock = errors.New("disk on fire") })
 	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").problem(t, 500, "disk on fire", "log")
+	if got := log.String(); !strings.Contains(got, "disk on fire") {
+		t.Errorf("log %s", got)
+	}
 }
 
 func TestPanic(t *testing.T) {

@@ -33,12 +33,20 @@ type filesInput struct {
 	Match  string `query:"name" maxLength:"4096" doc:"Only files with this in their path; or a pattern of the whole path with * and ?"`
 	Cursor string `query:"cursor" pattern:"^[fd][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Order  string `query:"order" enum:"delivered" doc:"delivered: only what was delivered or found in place, the last delivery first, also of a file that was delivered before; one page, without state, name and cursor"`
 }
 
 func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interapp.FilePage], error) {
 	e, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
+	}
+	if in.Order != "" {
+		if in.State+in.Match+in.Cursor != "" {
+			return nil, huma.Error422UnprocessableEntity("order: it goes with limit alone; leave out state, name and cursor")
+		}
+		rows, err := e.Memory().Delivered(ctx, in.Limit)
+		return &answer[interapp.FilePage]{pageOf(rows, "")}, err
 	}
 	page, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
 	return &answer[interapp.FilePage]{page}, err
@@ -47,11 +55,15 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 // filePage reads a page of an element's part of the ledger.
 func filePage(ctx context.Context, e *connector.Element, q ledger.Query) (interapp.FilePage, error) {
 	rows, next, err := e.Memory().Files(ctx, q)
+	return pageOf(rows, next), err
+}
+
+func pageOf(rows []ledger.File, next string) interapp.FilePage {
 	page := interapp.FilePage{Files: make([]interapp.File, 0, len(rows)), Cursor: next}
 	for _, f := range rows {
 		page.Files = append(page.Files, f.Message())
 	}
-	return page, err
+	return page
 }
 
 type passesInput struct {

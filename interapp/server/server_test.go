@@ -418,6 +418,15 @@ func TestFilesAndRetry(t *testing.T) {
 			t.Errorf("%s: %s", query, a.body)
 		}
 	}
+	d.src.Put("a.csv", "another", old.Add(time.Hour)) // delivered again, it is the last
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, &p)
+	var last interapp.FilePage
+	d.ask("GET", "/api/v1/connectors/results/files?order=delivered&limit=1", "").want(t, 200, &last)
+	if len(last.Files) != 1 || last.Files[0].Name != "a.csv" || last.Cursor != "" {
+		t.Errorf("the last delivery: %+v", last)
+	}
+	d.ask("GET", "/api/v1/connectors/results/files?order=delivered&state=present", "").problem(t, 422, "order")
+	d.ask("GET", "/api/v1/connectors/results/files?order=size", "").problem(t, 422, "query.order")
 	var r interapp.RetryReply
 	d.ask("POST", "/api/v1/connectors/results/retry", `{"paths":["a.csv"]}`).want(t, 200, &r)
 	if len(r.Released) != 0 || r.Released == nil {

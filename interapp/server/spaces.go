@@ -80,7 +80,7 @@ func (s *Server) element(id string) (*connector.Element, error) {
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}
-	if _, err := s.spaces.Source(id); err != nil {
+	if err := s.spaces.Known(id); err != nil {
 		return nil, err
 	}
 	e, err := s.set.Get(interapp.SpaceConnector(id))
@@ -100,7 +100,15 @@ func (s *Server) lookAt(id string) (interapp.Space, error) {
 	if err != nil {
 		return interapp.Space{}, err
 	}
-	out := st.Message(e.Report())
+	r := e.Report()
+	if last := r.Last; !s.spaces.Receiving() && last != nil && last.Status != "" {
+		// Nothing is imported here: what counts is how the last import found the destination.
+		r.Health = connector.Health{Status: last.Status, Since: last.Result.Finished, Hint: last.Status.Hint()}
+		if last.Result.Err != nil {
+			r.Health.Error = last.Result.Err.Error()
+		}
+	}
+	out := st.Message(r)
 	out.PublicHost, out.PublicPort = s.spaces.Public()
 	out.HostKeys = space.HostKeyMessages(s.spaces.HostKeys())
 	return out, nil
