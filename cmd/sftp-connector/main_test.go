@@ -259,7 +259,7 @@ func (r *running) until(what string, is func() bool) {
 	r.t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	deadline := time.After(40 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !is() {
 		select {
 		case <-poll.C:

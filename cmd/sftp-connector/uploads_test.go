@@ -98,7 +98,7 @@ func (k *dock) under(t *testing.T) *dock {
 // until waits for a condition, and fails with the log when it does not come.
 func (k *dock) until(what string, is func() bool) {
 	k.t.Helper()
-	for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			k.t.Fatalf("it did not come to this: %s; the log:\n%s", what, k.d.stderr.end())
 		}
