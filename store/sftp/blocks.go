@@ -41,27 +41,27 @@ const bufferMemory = 32 << 20
 
 // buffers lends byte slices for what was reserved.
 type buffers struct {
-	limits  *Limits
-	budget  *semaphore.Weighted
-	classes [len(bufferSizes)]sync.Pool // of *[]byte
-	answers *semaphore.Weighted         // of READDIRs beside the first of each listing
+	limits   *Limits
+	budget   *semaphore.Weighted
+	classes  [len(bufferSizes)]sync.Pool // of *[]byte
+	readdirs *semaphore.Weighted         // of READDIRs beside the first of each listing
 }
 
 // moreAnswers is how many READDIRs may be under way beside the first of each
 // listing. Each answer may have 256 KiB.
-const moreAnswers = 80
+const maxExtraReaddirs = 80
 
 // takeAnswer reports whether there is room for the answer to one READDIR more.
-func (b *buffers) takeAnswer() bool { return b.answers.TryAcquire(1) }
+func (b *buffers) acquireReaddir() bool { return b.readdirs.TryAcquire(1) }
 
 // giveAnswers gives the room of n answers back.
-func (b *buffers) giveAnswers(n int) { b.answers.Release(int64(n)) }
+func (b *buffers) releaseReaddirs(n int) { b.readdirs.Release(int64(n)) }
 
 // bufferSizes are what is lent: most files are small.
 var bufferSizes = [...]int{4 << 10, 32 << 10, 256 << 10}
 
 func newBuffers(l *Limits) *buffers {
-	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory), answers: semaphore.NewWeighted(moreAnswers)}
+	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory), readdirs: semaphore.NewWeighted(maxExtraReaddirs)}
 	for i, n := range bufferSizes {
 		b.classes[i].New = func() any { s := make([]byte, n); return &s }
 	}
@@ -94,27 +94,27 @@ func (b *buffers) reserve(ctx context.Context, n int, wait bool) (r reservation,
 func (b *buffers) release(r reservation) { b.budget.Release(int64(r)) }
 
 // room is a buffer that is lent when there is something to put into it.
-type room struct {
-	from *buffers
+type lentBuffer struct {
+	pool *buffers
 	buf  *[]byte
 }
 
 // lend gives n bytes, at most 256 KiB.
-func (r *room) lend(n int) []byte {
-	r.buf = r.from.classes[class(n)].Get().(*[]byte)
+func (r *lentBuffer) get(n int) []byte {
+	r.buf = r.pool.classes[sizeClass(n)].Get().(*[]byte)
 	return (*r.buf)[:n]
 }
 
 // put gives back what was lent, if anything was.
-func (r *room) put() {
+func (r *lentBuffer) put() {
 	if r.buf != nil {
-		r.from.classes[class(len(*r.buf))].Put(r.buf)
+		r.pool.classes[sizeClass(len(*r.buf))].Put(r.buf)
 		r.buf = nil
 	}
 }
 
 // class is the smallest size that holds n bytes.
-func class(n int) int {
+func sizeClass(n int) int {
 	for i, size := range bufferSizes {
 		if n <= size {
 			return i

@@ -12,8 +12,8 @@ import (
 // complete asks for what a listing left out: STAT first, where that is not known to
 // tell no more. A type that is still unknown is that of the line as of "ls -l" which
 // came with the name.
-func (s *session) complete(ctx context.Context, p port, batch []item) error {
-	if err := s.askLeftOut(ctx, p, batch); err != nil {
+func (s *session) complete(ctx context.Context, ch channel, batch []item) error {
+	if err := s.statIncomplete(ctx, ch, batch); err != nil {
 		return err
 	}
 	for i := range batch {
@@ -29,7 +29,7 @@ const (
 	// session. Those beyond it are taken for files.
 	maxUntyped = 8 << 20
 	// longestTried is the longest path that is tried: longer ones are refused anyway.
-	longestTried = 4096
+	maxProbedPath = 4096
 )
 
 // splitUntyped takes the items without a type out of a batch and adds them to others.
@@ -41,7 +41,7 @@ func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item)
 		switch {
 		case it.typed:
 			typed = append(typed, it)
-		case len(it.path) <= longestTried && kept.Load()+size <= maxUntyped:
+		case len(it.path) <= maxProbedPath && kept.Load()+size <= maxUntyped:
 			kept.Add(size)
 			untyped = append(untyped, it)
 		default:
@@ -57,7 +57,7 @@ func bytesOf(it item) int64 { return int64(len(it.path) + itemBytes) }
 
 // askLeftOut looks at the items by their paths that lack something. When that adds
 // nothing to any of them, it is not done again.
-func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
+func (s *session) statIncomplete(ctx context.Context, ch channel, batch []item) error {
 	if s.limits.statAdds.absent() {
 		return nil
 	}
@@ -73,12 +73,12 @@ func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
 		return nil
 	}
 	answered, adds := false, false
-	err := p.stat(ctx, paths, false, func(i int, a attrs, err error) {
+	err := ch.stat(ctx, paths, false, func(i int, a attrs, err error) {
 		it := &batch[at[i]]
 		if err != nil {
 			return
 		}
-		more := it.or(a)
+		more := it.fillFrom(a)
 		answered, adds = true, adds || more != it.attrs
 		it.attrs = more
 	})
@@ -120,17 +120,17 @@ func typeOf(letter byte) fs.FileMode {
 }
 
 // openedAtATime is how many items are tried as directories at a time.
-const openedAtATime = 16
+const maxDirectoryProbes = 16
 
 // tryAsDirectories opens items as directories: what can be opened is one, and what
 // cannot is taken for a file, which is then read or refused.
-func (s *session) tryAsDirectories(ctx context.Context, l *lane, items []item) error {
+func (s *session) probeDirectories(ctx context.Context, ch *dataChannel, items []item) error {
 	var g errgroup.Group
-	g.SetLimit(openedAtATime)
+	g.SetLimit(maxDirectoryProbes)
 	for i := range items {
 		it := &items[i]
 		g.Go(func() error {
-			err := s.list(ctx, l, it.path, func([]item) bool { return false })
+			err := s.list(ctx, ch, it.path, func([]item) bool { return false })
 			it.typed, it.mode = true, it.mode&fs.ModePerm
 			switch {
 			case err == nil:

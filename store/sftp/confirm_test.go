@@ -142,7 +142,7 @@ func TestUntypedItemsAreBounded(t *testing.T) {
 	if bytes > maxUntyped || bytes != kept.Load() || len(untyped) == 0 {
 		t.Errorf("%d items of %d bytes, %d counted", len(untyped), bytes, kept.Load())
 	}
-	typed, all := splitUntyped([]item{{path: strings.Repeat("x", longestTried+1)}}, nil, new(atomic.Int64))
+	typed, all := splitUntyped([]item{{path: strings.Repeat("x", maxProbedPath+1)}}, nil, new(atomic.Int64))
 	if len(typed) != 1 || len(all) != 0 || !typed[0].mode.IsRegular() {
 		t.Errorf("a path that is too long: %v, %v", typed, all)
 	}

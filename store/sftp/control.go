@@ -10,12 +10,14 @@ import (
 // control is the first channel of a Source: for all that is neither listing nor
 // reading and, where the server takes no other channel, for that as well.
 type control struct {
-	*wirePort
+	*wireChannel
 	conn  *connection
 	meter *meter
 }
 
-func (c *control) lane() *lane { return &lane{port: c.wirePort, conn: c.conn, meter: c.meter} }
+func (c *control) dataChannel() *dataChannel {
+	return &dataChannel{channel: c.wireChannel, conn: c.conn, meter: c.meter}
+}
 
 func (c *control) lstat(ctx context.Context, path string) (attrs, error) {
 	a, err := c.ask(ctx, func(a *wire.Call) { c.session.Lstat(a, path) })

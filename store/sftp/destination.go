@@ -38,13 +38,13 @@ import (
 // leaves half a file under its name.
 type Destination struct {
 	*session
-	dirs  *directories
-	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
+	dirs    *directories
+	probing *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
 
-	waitedInVain atomic.Bool            // for a RENAME that was refused
-	littered     atomic.Bool            // a file that is not to stay may do so
-	handlesAsked atomic.Bool            // whether several handles can be open was tried, and may not be known
-	untried      atomic.Pointer[string] // why the last Probe wrote nothing
+	renameWaitFailed atomic.Bool            // for a RENAME that was refused
+	littered         atomic.Bool            // a file that is not to stay may do so
+	handleProbeRan   atomic.Bool            // whether several handles can be open was tried, and may not be known
+	untried          atomic.Pointer[string] // why the last Probe wrote nothing
 }
 
 var (
@@ -64,27 +64,27 @@ func OpenDestination(ctx context.Context, cfg Config, observe status.Observer) (
 	if err != nil {
 		return nil, err
 	}
-	return &Destination{session: s, dirs: newDirectories(s), trial: semaphore.NewWeighted(1)}, nil
+	return &Destination{session: s, dirs: newDirectories(s), probing: semaphore.NewWeighted(1)}, nil
 }
 
 // startWriting opens the first channel. There is none for control: all of them
 // speak through package wire, so that a server that allows one will do.
 func startWriting(ctx context.Context, s *session) error {
-	l, err := s.dialLane(ctx)
+	ch, err := s.openDataChannel(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
 	s.pool.mu.Lock()
-	s.pool.lanes = []*lane{l}
+	s.pool.channels = []*dataChannel{ch}
 	s.pool.mu.Unlock()
-	s.pool.alone = 1
+	s.pool.extra = 1
 	// ProFTPD 1.3.8 stops answering for ever when long packets arrive on several
 	// channels of a connection at once. (READs are short.)
-	if s.limits.oneWriter.Load() || strings.Contains(s.conn.ServerVersion(), "mod_sftp") {
+	if s.limits.oneWriteChannel.Load() || strings.Contains(s.conn.ServerVersion(), "mod_sftp") {
 		s.pool.max = 1
 	}
-	s.gate.most = maxOpen
-	known := l.wire().session.Extensions()
+	s.handles.maxFiles = maxOpen
+	known := ch.wire().session.Extensions()
 	s.extension = func(name string) bool {
 		_, ok := known[name]
 		return ok
@@ -97,7 +97,7 @@ func startWriting(ctx context.Context, s *session) error {
 const maxOpen = 256
 
 // wire gives a lane's port where all lanes are of package wire.
-func (l *lane) wire() *wirePort { return l.port.(*wirePort) }
+func (ch *dataChannel) wire() *wireChannel { return ch.channel.(*wireChannel) }
 
 // FoldsCase implements sync.Destination. SFTP does not tell; servers on Windows
 // do, and refuse there what they take for the same.
@@ -122,8 +122,8 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		parents[parentOf(name)] = nil
 	}
 	found := make(chan error, 1)
-	go func() { found <- d.findAll(ctx, parents) }()
-	looks, err := d.lookAt(ctx, asked)
+	go func() { found <- d.ensureAll(ctx, parents) }()
+	looks, err := d.statAll(ctx, asked)
 	if ferr := <-found; ferr != nil {
 		err = ferr
 	}
@@ -141,17 +141,17 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 
 // findAll notes for each directory why nothing can stand in it. Its error
 // concerns all.
-func (d *Destination) findAll(ctx context.Context, dirs map[string]error) error {
+func (d *Destination) ensureAll(ctx context.Context, dirs map[string]error) error {
 	names := make([]string, 0, len(dirs))
 	for dir := range dirs {
 		names = append(names, dir)
 	}
 	errs := make([]error, len(names))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(underWay)
+	g.SetLimit(maxInFlight)
 	for i, dir := range names {
 		g.Go(func() error {
-			errs[i] = d.dirs.find(gctx, dir, false)
+			errs[i] = d.dirs.ensure(gctx, dir, false)
 			_, lost := errors.AsType[*wire.EndError](errs[i])
 			_, rootless := errors.AsType[*status.Error](errs[i])
 			if lost || rootless || ctx.Err() != nil {
@@ -182,7 +182,7 @@ func (d *Destination) Persist(ctx context.Context, names []string) []error {
 		return errs
 	}
 	var g errgroup.Group
-	g.SetLimit(underWay)
+	g.SetLimit(maxInFlight)
 	for i, look := range looks {
 		if errs[i] = look.Err; errs[i] != nil || d.cfg.Direct || !d.has(&d.limits.fsync, wire.FsyncExtension) || !look.Entry.Mode.IsRegular() {
 			continue
@@ -197,17 +197,17 @@ func (d *Destination) Persist(ctx context.Context, names []string) []error {
 }
 
 func (d *Destination) persist(ctx context.Context, name string) error {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
-	f, err := d.open(ctx, l, d.path(name))
+	ch := d.pool.acquire(1)
+	defer d.pool.release(ch, 1)
+	f, err := d.open(ctx, ch, d.path(name))
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // what cannot be read cannot be made durable either
 	}
 	if err != nil {
 		return err
 	}
-	defer f.close(d.gate.leave)
-	_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Fsync(c, f.(*wireFile).h) })
+	defer f.close(d.handles.release)
+	_, err = ch.wire().ask(ctx, func(c *wire.Call) { ch.wire().session.Fsync(c, f.(*wireFile).h) })
 	if d.limits.fsyncRefused(err) {
 		err = nil
 	}

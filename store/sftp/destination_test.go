@@ -47,7 +47,7 @@ func TestDestination(t *testing.T) {
 		return func(t *testing.T) {
 			t.Parallel()
 			e := start(t)
-			storetest.Destination(t, func(t *testing.T) storetest.Place { return uploadPlace(t, e) })
+			storetest.Destination(t, func(t *testing.T) storetest.Place { return uploadSetup(t, e) })
 		}
 	}
 	t.Run("OpenSSH", suite(func(t *testing.T) sftptest.Endpoint {
@@ -62,7 +62,7 @@ func TestDestination(t *testing.T) {
 }
 
 // uploadPlace is a new directory on a server, for the suite.
-func uploadPlace(t *testing.T, e sftptest.Endpoint) storetest.Place {
+func uploadSetup(t *testing.T, e sftptest.Endpoint) storetest.Place {
 	t.Helper()
 	top, err := os.MkdirTemp(e.Root, "")
 	if err != nil {

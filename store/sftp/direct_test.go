@@ -70,7 +70,7 @@ func TestDirectConflict(t *testing.T) {
 
 // A name that may be another's is left alone, and the other files arrive.
 func TestTakenNameConcernsOneFile(t *testing.T) {
-	u, s := uploadFaulty(t, sftptest.Faults{Fail: letterBox(sftptest.OpRename, sftptest.OpExtended)}, direct)
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: dropBox(sftptest.OpRename, sftptest.OpExtended)}, direct)
 	put(t, s.Endpoint, "theirs", []byte("theirs"))
 	_, _, err := u.write("theirs", []byte("ours"))
 	if status.Is(err, status.DestinationUnavailable) {
@@ -284,8 +284,8 @@ func TestHandlesThatCouldNotBeTried(t *testing.T) {
 		_, err := u.deliver(name, []byte(name))
 		u.must(err)
 	}
-	if n := s.Counts().Ops[sftptest.OpOpendir]; n > 4 || u.limits.handlesTried.Load() {
-		t.Errorf("%d directories were asked for; known: %v", n, u.limits.handlesTried.Load())
+	if n := s.Counts().Ops[sftptest.OpOpendir]; n > 4 || u.limits.handlesProbed.Load() {
+		t.Errorf("%d directories were asked for; known: %v", n, u.limits.handlesProbed.Load())
 	}
 	s.Set(func(f *sftptest.Faults) {
 		f.Fail, f.ReuseHandle = nil, func(open int) bool { return open > 0 }
@@ -297,7 +297,7 @@ func TestHandlesThatCouldNotBeTried(t *testing.T) {
 	for _, e := range entries {
 		again.want(e.Name, data)
 	}
-	if !u.limits.handlesTried.Load() || u.limits.channelHandles.Load() != 1 {
-		t.Errorf("known: %v; handles on a channel: %d", u.limits.handlesTried.Load(), u.limits.channelHandles.Load())
+	if !u.limits.handlesProbed.Load() || u.limits.channelHandles.Load() != 1 {
+		t.Errorf("known: %v; handles on a channel: %d", u.limits.handlesProbed.Load(), u.limits.channelHandles.Load())
 	}
 }

@@ -103,7 +103,7 @@ func TestFsyncThatIsRefused(t *testing.T) {
 
 // Links inside may be written through, a file in the way is a conflict, and what
 // links lead to is not swept.
-func TestWhatStandsInTheWay(t *testing.T) {
+func TestFileInTheWay(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T) sftptest.Endpoint{
 		"OpenSSH": func(t *testing.T) sftptest.Endpoint {
 			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
@@ -192,7 +192,7 @@ func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 	}
 }
 
-func TestReadsWhatStands(t *testing.T) {
+func TestOpenForReading(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{"plain": {}, "short": {MaxRead: 1000}, "one channel": {MaxChannels: 1}} {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, f, nil)
@@ -208,7 +208,7 @@ func TestReadsWhatStands(t *testing.T) {
 				}
 			}
 			u.must(f.Close())
-			waitFor(t, func() bool { _, in := u.gate.count(); return in == 0 })
+			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
 			if _, err := u.Destination.Open(t.Context(), "d"); err == nil {
 				t.Error("a directory can be read")
 			}

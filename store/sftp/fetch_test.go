@@ -162,7 +162,7 @@ func TestReplacedWhileRead(t *testing.T) {
 		}
 	})
 	s := openSource(t, byKey(srv.Endpoint))
-	s.limits.stands.learn(true) // as a first small file would have shown
+	s.limits.reopenable.learn(true) // as a first small file would have shown
 	m := memory{b: make([]byte, size)}
 	_, err := s.Fetch(t.Context(), e, 0, &m)
 	if opens.Load() < 2 {
@@ -221,11 +221,11 @@ func TestOpenFilesLimit(t *testing.T) {
 	}
 	wg.Wait()
 	// A file whose CLOSE is not answered yet may have been counted.
-	if n := limits.openFiles.most(); n < 1 || n > 3 {
+	if n := limits.openFiles.limit(); n < 1 || n > 3 {
 		t.Errorf("the limit is remembered as %d", n)
 	}
 	// Handles are counted until the server has closed them.
-	waitFor(t, func() bool { _, in := s.gate.count(); return in == 0 })
+	waitFor(t, func() bool { _, in := s.handles.openAndInUse(); return in == 0 })
 }
 
 // A file that cannot be opened for no reason given is that file's error alone.
@@ -255,7 +255,7 @@ func TestFailureOfOneFile(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := s.limits.openFiles.most(); n != 0 {
+	if n := s.limits.openFiles.limit(); n != 0 {
 		t.Errorf("a limit of %d open files is remembered", n)
 	}
 }
@@ -276,7 +276,7 @@ func TestBuffersComeBack(t *testing.T) {
 	waitFor(t, func() bool {
 		if s.buffers.budget.TryAcquire(bufferMemory) {
 			s.buffers.budget.Release(bufferMemory)
-			_, in := s.gate.count()
+			_, in := s.handles.openAndInUse()
 			return in == 0
 		}
 		return false

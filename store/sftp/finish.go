@@ -40,39 +40,39 @@ func (p *pendingFile) advance(from, to pendingState) bool {
 }
 
 func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
-	if err := p.opened(); err != nil {
+	if err := p.checkOpen(); err != nil {
 		return filesync.Entry{}, err
 	}
-	main := p.lanes[0]
-	wide, ordered := len(p.lanes) > 1, main.wire().ordered
+	main := p.channels[0]
+	wide, ordered := len(p.channels) > 1, main.wire().ordered
 	if wide || !ordered {
 		// What follows must come behind all WRITEs.
 		if err := p.drain(ctx); err != nil {
 			return filesync.Entry{}, err
 		}
 	}
-	if err := waitAll(ctx, p.sendCloses(p.lanes[1:])); err != nil {
+	if err := waitAll(ctx, p.sendCloses(p.channels[1:])); err != nil {
 		return filesync.Entry{}, err
 	}
 	verified := make(chan error, 1)
 	if wide && ordered {
 		go func() { verified <- p.verify(ctx) }() // the server has all of it
 	}
-	a, err := p.settle(ctx, main)
+	a, err := p.finishHandle(ctx, main)
 	if err == nil {
 		err = p.drain(ctx)
 	}
 	if wide && ordered {
 		err = cmp.Or(err, <-verified)
 	}
-	if there := p.there(); err == nil && there != p.entry.Size {
+	if there := p.ackedSize(); err == nil && there != p.entry.Size {
 		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
 	}
 	if err == nil && wide && !ordered {
 		a, err = p.statByName(ctx) // what the handles together have made of it
 	}
 	if err == nil {
-		a, err = p.settleSize(ctx, a)
+		a, err = p.checkSize(ctx, a)
 	}
 	if err == nil && wide && !ordered {
 		err = p.verify(ctx)
@@ -89,7 +89,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 
 // there is how many bytes from the start on the server has acknowledged, or more
 // than the file's size if one behind that is among them.
-func (p *pendingFile) there() int64 {
+func (p *pendingFile) ackedSize() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if end := p.acked.end(); end > p.entry.Size {
@@ -101,21 +101,21 @@ func (p *pendingFile) there() int64 {
 // settle sets the times of the file, makes it durable, looks what it is now, and
 // closes it, but for Direct. What the server refuses is done without; attributes
 // that it does not tell are missing in the answer.
-func (p *pendingFile) settle(ctx context.Context, main *writing) (attrs, error) {
+func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (attrs, error) {
 	limits, s := p.d.limits, main.wire().session
-	r := &row{ctx: ctx, inTurn: !main.wire().ordered}
-	times, by := p.sendTimes(r, main)
+	requests := &pipeline{ctx: ctx, inTurn: !main.wire().ordered}
+	times, by := p.sendTimes(requests, main)
 	var fsync, look, shut *wire.Call
 	if p.d.has(&limits.fsync, wire.FsyncExtension) {
-		fsync = r.send(func(c *wire.Call) { s.Fsync(c, main.h) })
+		fsync = requests.send(func(c *wire.Call) { s.Fsync(c, main.h) })
 	}
 	if !limits.noFstat.Load() {
-		look = r.send(func(c *wire.Call) { s.Fstat(c, main.h) })
+		look = requests.send(func(c *wire.Call) { s.Fstat(c, main.h) })
 	}
 	if !p.d.cfg.Direct {
-		shut = r.send(func(c *wire.Call) { p.sendClose(main, c) })
+		shut = requests.send(func(c *wire.Call) { p.sendClose(main, c) })
 	}
-	if err := r.await(); err != nil {
+	if err := requests.await(); err != nil {
 		return attrs{}, err
 	}
 	if fsync != nil && !limits.fsyncRefused(fsync.Err) && fsync.Err != nil {
@@ -138,14 +138,14 @@ func (p *pendingFile) settle(ctx context.Context, main *writing) (attrs, error) 
 
 // sendTimes asks for the times of the file in the way that the server is known
 // to take, if any.
-func (p *pendingFile) sendTimes(r *row, main *writing) (c *wire.Call, by *feature) {
+func (p *pendingFile) sendTimes(requests *pipeline, main *writeChannel) (c *wire.Call, by *feature) {
 	limits, s, t := p.d.limits, main.wire().session, p.entry.ModTime
 	switch {
 	case !wire.Times(t):
 	case !limits.handleTimes.absent():
-		return r.send(func(c *wire.Call) { s.FsetTimes(c, main.h, t) }), &limits.handleTimes
+		return requests.send(func(c *wire.Call) { s.FsetTimes(c, main.h, t) }), &limits.handleTimes
 	case !limits.pathTimes.absent():
-		return r.send(func(c *wire.Call) { s.SetTimes(c, p.path, t) }), &limits.pathTimes
+		return requests.send(func(c *wire.Call) { s.SetTimes(c, p.path, t) }), &limits.pathTimes
 	}
 	return nil, nil
 }
@@ -171,26 +171,26 @@ func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 }
 
 // sendClose gives the handle of a lane back, and the lane to the pool.
-func (p *pendingFile) sendClose(l *writing, c *wire.Call) {
+func (p *pendingFile) sendClose(ch *writeChannel, c *wire.Call) {
 	p.mu.Lock()
-	l.closed = true
+	ch.closed = true
 	p.mu.Unlock()
-	c.Then = func(*wire.Call) { p.d.gate.leave() }
-	l.wire().session.CloseFile(c, l.h)
-	p.d.pool.give(l.lane, l.uses)
+	c.Then = func(*wire.Call) { p.d.handles.release() }
+	ch.wire().session.CloseFile(c, ch.h)
+	p.d.pool.release(ch.dataChannel, ch.load)
 }
 
 // sendCloses gives all handles back that are open on the lanes.
-func (p *pendingFile) sendCloses(lanes []*writing) []*wire.Call {
+func (p *pendingFile) sendCloses(channels []*writeChannel) []*wire.Call {
 	var calls []*wire.Call
-	for _, l := range lanes {
+	for _, ch := range channels {
 		p.mu.Lock()
-		closed := l.closed
+		closed := ch.closed
 		p.mu.Unlock()
 		if !closed {
 			c := &wire.Call{Done: make(chan *wire.Call, 1)}
 			calls = append(calls, c)
-			p.sendClose(l, c)
+			p.sendClose(ch, c)
 		}
 	}
 	return calls
@@ -198,7 +198,7 @@ func (p *pendingFile) sendCloses(lanes []*writing) []*wire.Call {
 
 // closeAll gives all handles back and waits for that.
 func (p *pendingFile) closeAll(ctx context.Context) error {
-	return waitAll(ctx, p.sendCloses(p.lanes))
+	return waitAll(ctx, p.sendCloses(p.channels))
 }
 
 // remove removes the file from where it is written.
@@ -208,7 +208,7 @@ func (d *Destination) remove(ctx context.Context, path string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
 	d.limits.remove.refused(err)
 	if err == nil {
-		d.limits.removed.Store(true)
+		d.limits.hasRemoved.Store(true)
 	}
 	return err
 }
@@ -231,7 +231,7 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		err = p.d.discard(ctx, p.path)
 	}
 	cerr := p.closeAll(ctx)
-	if cerr != nil && !isAnswer(cerr) && !worthless(cerr) {
+	if cerr != nil && !isAnswer(cerr) && !mustBeginAnew(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.d.discard(ctx, p.path)
@@ -247,13 +247,13 @@ func (p *pendingFile) Keep() error {
 	p.stopWidening()
 	p.advance(pendingOpen, pendingClosed)
 	p.advance(pendingFinished, pendingClosed)
-	p.sendCloses(p.lanes)
+	p.sendCloses(p.channels)
 	return nil
 }
 
 // row is a row of requests on one channel, sent at once or, where the server does
 // not answer in order, each when the one before it is answered.
-type row struct {
+type pipeline struct {
 	ctx    context.Context
 	inTurn bool
 	calls  []*wire.Call
@@ -261,29 +261,29 @@ type row struct {
 }
 
 // send sends one more, unless waiting for those before it has failed.
-func (r *row) send(send func(c *wire.Call)) *wire.Call {
+func (requests *pipeline) send(send func(c *wire.Call)) *wire.Call {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
-	if r.err != nil {
-		c.Err = r.err
+	if requests.err != nil {
+		c.Err = requests.err
 		return c
 	}
 	send(c)
-	r.calls = append(r.calls, c)
-	if r.inTurn {
-		_ = r.await()
+	requests.calls = append(requests.calls, c)
+	if requests.inTurn {
+		_ = requests.await()
 	}
 	return c
 }
 
 // await waits for all. Its error is one of the connection or the context; what
 // else is the matter, the calls tell.
-func (r *row) await() error {
-	err := waitAll(r.ctx, r.calls)
-	if !isAnswer(err) && r.err == nil {
-		r.err = err
+func (requests *pipeline) await() error {
+	err := waitAll(requests.ctx, requests.calls)
+	if !isAnswer(err) && requests.err == nil {
+		requests.err = err
 	}
-	r.calls = nil
-	return r.err
+	requests.calls = nil
+	return requests.err
 }
 
 // waitAll waits for calls, and gives the first error.

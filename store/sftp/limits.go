@@ -13,45 +13,45 @@ import (
 // of one server, also concurrently; the zero Limits knows of none.
 type Limits struct {
 	channels    atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
-	dropped     atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
+	lostOpening atomic.Int32 // how often in a row opening one more was the end of the connection, or of no effect
 	openFiles   handleLimit  // files and directories open at once
-	refusals    refusals     // of what was to be opened
+	refusals    refusalStats // of what was to be opened
 	readSize    atomic.Int32 // bytes that a READ is answered with; 0: unknown
 	noFstat     atomic.Bool  // FSTAT is refused
 	fstatFailed atomic.Int32 // how often in a row it was, without saying that it always is
 	statDiffers atomic.Bool  // STAT tells other times than a listing
 	statAdds    feature      // STAT tells what a listing leaves out
-	stands      feature      // a file stands when it was read and closed, and may be opened again
+	reopenable  feature      // a file stands when it was read and closed, and may be opened again
 	oneReaddir  atomic.Bool  // a READDIR fails while another is under way
 	outOfOrder  atomic.Bool  // requests are answered in another order than they were sent
-	oneByOne    atomic.Bool  // two channels opened at once gave trouble
+	openInTurn  atomic.Bool  // two channels opened at once gave trouble
 	// channelHandles is how many handles one channel bears: past that its session
 	// dies, or it gives one handle out twice. 0: unknown.
-	channelHandles atomic.Int32
-	sweepsInVain   atomic.Int32 // how often in a row a sweep could not list a directory
-	lostBusy       atomic.Int32 // how often in a row the connection was lost while many handles were open
-	offered        atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
-	roundTrip      atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
+	channelHandles  atomic.Int32
+	failedSweeps    atomic.Int32 // how often in a row a sweep could not list a directory
+	lostWithHandles atomic.Int32 // how often in a row the connection was lost while many handles were open
+	offeredRead     atomic.Int32 // bytes: the longest READ that a channel's limits offered; 0: unknown
+	roundTrip       atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown
 
 	// For uploads.
-	oneWriter    atomic.Bool // there was no answer any more while files were written on several channels
-	beside       feature     // a file that is written through several handles, in any order
-	reopen       feature     // OPEN of a file that was begun, to go on with it
-	exclusive    feature     // OPEN with EXCL
-	wrote        atomic.Bool // a file was opened for writing
-	handlesTried atomic.Bool // several handles at once
-	removed      atomic.Bool // a file was removed: a refusal is no matter of rights
-	takes        atomic.Bool // a receiver takes files before they have their own names
-	renames      feature     // RENAME
-	sizes        feature     // the size of a file that shows late
-	keeps        feature     // a RENAME that keeps what stands under the name
-	handleTimes  feature     // FSETSTAT of times
-	pathTimes    feature     // SETSTAT of times
-	cut          feature     // FSETSTAT of the size
-	fsync        feature
-	posixRename  feature
-	statvfs      feature
-	remove       feature
+	oneWriteChannel   atomic.Bool // there was no answer any more while files were written on several channels
+	parallelWrites    feature     // a file that is written through several handles, in any order
+	resumeWrite       feature     // OPEN of a file that was begun, to go on with it
+	exclusiveOpen     feature     // OPEN with EXCL
+	hasWritten        atomic.Bool // a file was opened for writing
+	handlesProbed     atomic.Bool // several handles at once
+	hasRemoved        atomic.Bool // a file was removed: a refusal is no matter of rights
+	takenEarly        atomic.Bool // a receiver takes files before they have their own names
+	rename            feature     // RENAME
+	lateSize          feature     // the size of a file that shows late
+	renameKeepsTarget feature     // a RENAME that keeps what stands under the name
+	handleTimes       feature     // FSETSTAT of times
+	pathTimes         feature     // SETSTAT of times
+	truncate          feature     // FSETSTAT of the size
+	fsync             feature
+	posixRename       feature
+	statvfs           feature
+	remove            feature
 }
 
 // feature is what was learnt about something that servers may do or not.
@@ -149,9 +149,9 @@ func lower(limit *atomic.Int32, n int) {
 
 // readsOf is the size of READs on a channel that offers n bytes. A channel may
 // not know yet what others have been offered.
-func (l *Limits) readsOf(n int) int {
-	if offered := int(l.offered.Load()); offered < n {
-		l.offered.Store(int32(n))
+func (l *Limits) readSizeFor(n int) int {
+	if offered := int(l.offeredRead.Load()); offered < n {
+		l.offeredRead.Store(int32(n))
 	} else {
 		n = offered
 	}
@@ -162,7 +162,7 @@ func (l *Limits) readsOf(n int) int {
 }
 
 // took notes how long an OPEN or OPENDIR took.
-func (l *Limits) took(d time.Duration) {
+func (l *Limits) noteRoundTrip(d time.Duration) {
 	for {
 		old := l.roundTrip.Load()
 		if old != 0 && old <= int64(d) || l.roundTrip.CompareAndSwap(old, int64(d)) {

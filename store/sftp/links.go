@@ -34,9 +34,9 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 	}
 	items := []item{{path: s.path(real), attrs: a}}
 	if !a.typed {
-		l := s.pool.take(1)
-		defer s.pool.give(l, 1)
-		if err := s.tryAsDirectories(ctx, l, items); err != nil {
+		ch := s.pool.acquire(1)
+		defer s.pool.release(ch, 1)
+		if err := s.probeDirectories(ctx, ch, items); err != nil {
 			return filesync.Entry{}, "", s.failure("follow", e.Name, err)
 		}
 	}

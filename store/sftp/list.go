@@ -34,8 +34,8 @@ func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry
 // listBatches gives the entries of a directory as they come, until got says no. What
 // only OPENDIR can tell the type of comes last, when the directory is closed.
 func (s *session) listBatches(ctx context.Context, dir string, got func([]item) bool) error {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
 	seen, more := 0, true
 	var untyped []item
 	defer func() {
@@ -44,12 +44,12 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 		}
 	}()
 	var failed error
-	err := s.list(ctx, l, s.path(dir), func(batch []item) bool {
+	err := s.list(ctx, ch, s.path(dir), func(batch []item) bool {
 		if seen += len(batch); seen > s.maxEntries {
 			failed = filesync.ErrLimit
 			return false
 		}
-		if failed = s.complete(ctx, l, batch); failed != nil {
+		if failed = s.complete(ctx, ch, batch); failed != nil {
 			return false
 		}
 		batch, untyped = splitUntyped(batch, untyped, &s.untyped)
@@ -61,7 +61,7 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 	}
 	for err == nil && more && len(untyped) > 0 {
 		n := min(len(untyped), batchItems)
-		if err = s.tryAsDirectories(ctx, l, untyped[:n]); err == nil {
+		if err = s.probeDirectories(ctx, ch, untyped[:n]); err == nil {
 			more = got(untyped[:n])
 		}
 		for _, it := range untyped[:n] {
@@ -80,14 +80,14 @@ func (s *session) entryOf(it item) filesync.Entry { return entry(it.path[len(s.p
 
 // Stat looks at names again, following symbolic links.
 func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
 	paths := make([]string, len(names))
 	for i, name := range names {
 		paths[i] = s.path(name)
 	}
 	looks := make([]filesync.Look, len(names))
-	err := l.stat(ctx, paths, true, func(i int, a attrs, err error) {
+	err := ch.stat(ctx, paths, true, func(i int, a attrs, err error) {
 		if err != nil {
 			looks[i].Err = s.failure("look at", names[i], err)
 			return
@@ -101,10 +101,10 @@ func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, err
 }
 
 // statByPath looks at one path, following symbolic links.
-func statByPath(ctx context.Context, p port, path string) (attrs, error) {
+func statByPath(ctx context.Context, ch channel, path string) (attrs, error) {
 	var a attrs
 	var failed error
-	err := p.stat(ctx, []string{path}, true, func(_ int, got attrs, err error) { a, failed = got, err })
+	err := ch.stat(ctx, []string{path}, true, func(_ int, got attrs, err error) { a, failed = got, err })
 	if err == nil {
 		err = failed
 	}

@@ -110,10 +110,10 @@ func TestHostileNames(t *testing.T) {
 			found[e.Name] = true
 		}
 		for _, n := range append(names, "good") {
-			if channels == 0 && !dots(n) && !found["in/"+n] {
+			if channels == 0 && !isDot(n) && !found["in/"+n] {
 				t.Errorf("%q was not handed over", n)
 			}
-			if dots(n) && found["in/"+n] {
+			if isDot(n) && found["in/"+n] {
 				t.Errorf("%q was handed over", n)
 			}
 		}

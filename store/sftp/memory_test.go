@@ -61,8 +61,8 @@ func TestMemoryOfListings(t *testing.T) {
 		})
 	}
 	reading.Wait()
-	for _, l := range s.pool.all() {
-		waitFor(t, func() bool { return l.wire().session.Waiting() == 0 })
+	for _, ch := range s.pool.all() {
+		waitFor(t, func() bool { return ch.wire().session.Waiting() == 0 })
 	}
 	if held := heap() - before; held > most {
 		t.Errorf("%d listings hold %d MiB", listings, held>>20)
@@ -81,9 +81,9 @@ func TestMemoryOfGatheredListing(t *testing.T) {
 	srv.Set(func(f *sftptest.Faults) { f.EndlessListing = srv.Root + "/endless" })
 	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
-	cfg.Limits.limitChannel(1)
+	cfg.Limits.setChannelHandles(1)
 	s := openSource(t, cfg)
-	s.gate.handed.Store(maxHanded) // else it would be listed in parts up to that
+	s.handles.seenBytes.Store(maxSeenBytes) // else it would be listed in parts up to that
 	before := heap()
 	err := ended(s.List(t.Context(), "endless"))
 	if held := heap() - before; held > 32<<20 {

@@ -29,19 +29,19 @@ type pendingFile struct {
 	resumed  bool               // it was begun by an earlier pass
 	made     bool               // it was made by an OPEN of ours that would not have overwritten another
 
-	missing bool // nothing was seen under its own name, so that what an OPEN makes is ours
+	nameFree bool // nothing was seen under its own name, so that what an OPEN makes is ours
 
 	confirmed bool            // the server told its size when it was written whole
-	told      *filesync.Entry // what the server says since it has its name
+	published *filesync.Entry // what the server says since it has its name
 
-	durable atomic.Int64 // the prefix that was flushed last
-	mu      sync.Mutex
-	changed chan struct{} // of those who wait for an answer or a lane
-	lanes   []*writing    // the first is the one that opened the file
-	state   pendingState
-	acked   ranges
-	err     error // of the first WRITE that failed
-	idle    []*write
+	durable  atomic.Int64 // the prefix that was flushed last
+	mu       sync.Mutex
+	changed  chan struct{}   // of those who wait for an answer or a lane
+	channels []*writeChannel // the first is the one that opened the file
+	state    pendingState
+	acked    ranges
+	err      error // of the first WRITE that failed
+	idle     []*writeRequest
 }
 
 // pendingState is how far a pending file has come.
@@ -55,9 +55,9 @@ const (
 )
 
 // writing is a lane on which the file is open.
-type writing struct {
-	*lane
-	uses    int // that the pool counts
+type writeChannel struct {
+	*dataChannel
+	load    int // that the pool counts
 	h       wire.Handle
 	unacked int // bytes of WRITEs without an answer
 	closed  bool
@@ -66,10 +66,10 @@ type writing struct {
 }
 
 // write is one WRITE under way.
-type write struct {
+type writeRequest struct {
 	call wire.Call
 	p    *pendingFile
-	to   *writing
+	to   *writeChannel
 	from int64
 	n    int
 }
@@ -116,18 +116,18 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 // refusedCreate is why a file could not be made. Where nothing is seen of the root,
 // and no file was ever made there, all files are concerned, but for a refusal that is
 // of the one name.
-func (d *Destination) refusedCreate(err error) error {
-	own, ok := errors.AsType[*advised](err)
+func (d *Destination) createError(err error) error {
+	own, ok := errors.AsType[*hintedError](err)
 	switch {
 	case ok:
-		return &advised{hideMissing(err), own.hint}
+		return &hintedError{hideNotExist(err), own.hint}
 	case errors.Is(err, filesync.ErrConflict):
 		return err
 	}
-	if isAnswer(err) && !isFull(err) && d.dirs.rootUnseen() && !d.limits.wrote.Load() {
-		return d.dirs.noRoot(err)
+	if isAnswer(err) && !isFull(err) && d.dirs.rootHidden() && !d.limits.hasWritten.Load() {
+		return d.dirs.rootUnavailable(err)
 	}
-	return d.refusedName(hideMissing(err))
+	return d.nameHint(hideNotExist(err))
 }
 
 func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id string) *pendingFile {
@@ -141,15 +141,15 @@ func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id strin
 
 // begin makes the file, and its directory where that is missing.
 func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (filesync.Pending, error) {
-	if !d.cfg.Direct && d.limits.renames.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
-		return nil, d.failed(ctx, "create", p.entry.Name, noRename(errLeft))
+	if !d.cfg.Direct && d.limits.rename.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
+		return nil, d.failed(ctx, "create", p.entry.Name, renameError(errWouldStay))
 	}
 	if d.cfg.Direct {
-		d.tryHandles(ctx)
+		d.probeHandles(ctx)
 	}
 	dir := parentOf(p.entry.Name)
 	for again := false; ; again = true {
-		if err := d.dirs.find(ctx, dir, true); err != nil {
+		if err := d.dirs.ensure(ctx, dir, true); err != nil {
 			return nil, d.failed(ctx, "make directory for", p.entry.Name, err)
 		}
 		err := p.create(ctx, flags)
@@ -157,7 +157,7 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 			break
 		}
 		if again || !errors.Is(err, fs.ErrNotExist) {
-			return nil, d.failed(ctx, "create", p.entry.Name, d.refusedCreate(err))
+			return nil, d.failed(ctx, "create", p.entry.Name, d.createError(err))
 		}
 		// Somebody has taken the directory away, or the file that was to be replaced.
 		d.dirs.forget(dir)
@@ -170,17 +170,17 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 }
 
 // errLeft is a file that is not begun.
-var errLeft = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
+var errWouldStay = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
 
 // main is the lane on which the file was opened first.
-func (p *pendingFile) main() *writing {
+func (p *pendingFile) main() *writeChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lanes[0]
+	return p.channels[0]
 }
 
 // now is the state.
-func (p *pendingFile) now() pendingState {
+func (p *pendingFile) currentState() pendingState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
@@ -195,7 +195,7 @@ func (p *pendingFile) ID() string { return p.id }
 func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	done := 0
 	for {
-		to, n, err := p.laneFor(len(b) - done)
+		to, n, err := p.channelFor(len(b) - done)
 		if err != nil {
 			return done, p.failedToWrite(p.ctx, "write", err)
 		}
@@ -210,35 +210,35 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 		}
 		if p.progress != nil {
 			p.progress.next.Add(int64(n))
-			p.note(to, b[done:done+n], w.from)
+			p.noteSamples(to, b[done:done+n], w.from)
 		}
 		done += n
 	}
 }
 
 // note remembers samples of what is written to a file that several lanes may share.
-func (p *pendingFile) note(to *writing, b []byte, off int64) {
+func (p *pendingFile) noteSamples(to *writeChannel, b []byte, off int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	to.note(b, off)
+	to.noteSamples(b, off)
 }
 
 // laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts
 // that as sent.
-func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
+func (p *pendingFile) channelFor(n int) (to *writeChannel, taken int, err error) {
 	for {
 		p.mu.Lock()
 		if p.state != pendingOpen {
 			p.mu.Unlock()
 			return nil, 0, fs.ErrClosed
 		}
-		if p.err != nil || n == 0 || len(p.lanes) == 0 {
+		if p.err != nil || n == 0 || len(p.channels) == 0 {
 			defer p.mu.Unlock()
-			return nil, 0, cmp.Or(p.err, p.opened())
+			return nil, 0, cmp.Or(p.err, p.checkOpen())
 		}
-		for _, l := range p.lanes {
-			if to == nil || l.unacked < to.unacked {
-				to = l
+		for _, ch := range p.channels {
+			if to == nil || ch.unacked < to.unacked {
+				to = ch
 			}
 		}
 		taken = min(n, to.wire().session.MaxWrite())
@@ -247,7 +247,7 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 			p.mu.Unlock()
 			return to, taken, nil
 		}
-		changed := p.waiter()
+		changed := p.changeSignal()
 		p.mu.Unlock()
 		select {
 		case <-changed:
@@ -258,15 +258,15 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 }
 
 // opened is nil if the file is open. The caller holds p.mu, or is the only one.
-func (p *pendingFile) opened() error {
-	if len(p.lanes) == 0 {
+func (p *pendingFile) checkOpen() error {
+	if len(p.channels) == 0 {
 		return fmt.Errorf("%w: %w", filesync.ErrBeginAnew, errNoReopen)
 	}
 	return nil
 }
 
 // write gives a write that is not under way.
-func (p *pendingFile) write(to *writing) *write {
+func (p *pendingFile) write(to *writeChannel) *writeRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -275,13 +275,13 @@ func (p *pendingFile) write(to *writing) *write {
 		w.to = to
 		return w
 	}
-	w := &write{p: p, to: to}
+	w := &writeRequest{p: p, to: to}
 	w.call.Then = func(*wire.Call) { w.answered() }
 	return w
 }
 
 // answered notes what became of a WRITE. The session waits for it.
-func (w *write) answered() {
+func (w *writeRequest) answered() {
 	p := w.p
 	p.mu.Lock()
 	if w.call.Err == nil {
@@ -299,7 +299,7 @@ func (w *write) answered() {
 }
 
 // unsend takes back n bytes that were counted as sent to a lane.
-func (p *pendingFile) unsend(to *writing, n int) {
+func (p *pendingFile) unsend(to *writeChannel, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	to.unacked -= n
@@ -316,7 +316,7 @@ func (p *pendingFile) signal() {
 
 // waiter gives a channel that is closed when something has changed. The caller
 // holds p.mu.
-func (p *pendingFile) waiter() chan struct{} {
+func (p *pendingFile) changeSignal() chan struct{} {
 	if p.changed == nil {
 		p.changed = make(chan struct{})
 	}
@@ -325,8 +325,8 @@ func (p *pendingFile) waiter() chan struct{} {
 
 // unacked is how many bytes are without an answer. The caller holds p.mu.
 func (p *pendingFile) unacked() (n int) {
-	for _, l := range p.lanes {
-		n += l.unacked
+	for _, ch := range p.channels {
+		n += ch.unacked
 	}
 	return n
 }
@@ -336,7 +336,7 @@ func (p *pendingFile) unacked() (n int) {
 func (p *pendingFile) drain(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		unacked, changed, err := p.unacked(), p.waiter(), p.err
+		unacked, changed, err := p.unacked(), p.changeSignal(), p.err
 		p.mu.Unlock()
 		if unacked == 0 {
 			return err
@@ -354,10 +354,10 @@ func (p *pendingFile) drain(ctx context.Context) error {
 // made durable, and once the connection is gone answers with those that were; on
 // any other the server's word that it has them must do, which holds then, too.
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
-	if p.now() != pendingOpen {
+	if p.currentState() != pendingOpen {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", shown(p.entry.Name), fs.ErrClosed)
 	}
-	if err := p.opened(); err != nil {
+	if err := p.checkOpen(); err != nil {
 		return filesync.Checkpoint{}, p.failed(ctx, "checkpoint", err)
 	}
 	there := p.acknowledged(ctx, prefix)
@@ -382,7 +382,7 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 func (p *pendingFile) acknowledged(ctx context.Context, prefix int64) int64 {
 	for {
 		p.mu.Lock()
-		there, unacked, changed := p.acked.prefix(), p.unacked(), p.waiter()
+		there, unacked, changed := p.acked.prefix(), p.unacked(), p.changeSignal()
 		if p.err != nil {
 			unacked = 0
 		}

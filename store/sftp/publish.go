@@ -38,22 +38,22 @@ func (d *Destination) Publish(ctx context.Context, batch []filesync.Publication)
 	files := make([]*publication, len(batch))
 	for i, each := range batch {
 		files[i] = &publication{pendingFile: each.Pending.(*pendingFile), replaces: each.Replaces}
-		if state := files[i].now(); state != pendingFinished {
+		if state := files[i].currentState(); state != pendingFinished {
 			files[i].fail(ctx, fs.ErrClosed)
 		}
 	}
 	if d.cfg.Direct {
-		d.closeThem(ctx, files)
+		d.publishDirect(ctx, files)
 	} else {
-		d.renameThem(ctx, files)
+		d.publishByRename(ctx, files)
 	}
-	d.lookAfter(ctx, files)
+	d.checkPublished(ctx, files)
 	errs := make([]error, len(batch))
 	for i, f := range files {
 		if errs[i] = f.failure; errs[i] == nil {
 			f.advance(pendingFinished, pendingPublished)
 			if !d.cfg.Direct {
-				d.limits.takes.Store(false) // it was left until it had its name
+				d.limits.takenEarly.Store(false) // it was left until it had its name
 			}
 		}
 	}
@@ -65,37 +65,37 @@ type publication struct {
 	*pendingFile
 	replaces *filesync.Entry
 	done     bool  // it has its name
-	unseen   bool  // the server does not let us look what stands under it
+	hidden   bool  // the server does not let us look what stands under it
 	failure  error // why it has not
 	refusal  error // the server's answer to RENAME
 
-	after *filesync.Entry // what stood under it right behind the RENAME
+	found *filesync.Entry // what stood under it right behind the RENAME
 }
 
 func (f *publication) fail(ctx context.Context, err error) {
 	f.failure = f.failed(ctx, "publish", err)
 }
 
-func (f *publication) open() bool { return !f.done && f.failure == nil }
+func (f *publication) waits() bool { return !f.done && f.failure == nil }
 
 // closeThem publishes files that are written under their own names. One that
 // the server could not close may have lost bytes of it (for want of room, say),
 // and looks whole to a later pass: it goes at once.
-func (d *Destination) closeThem(ctx context.Context, files []*publication) {
+func (d *Destination) publishDirect(ctx context.Context, files []*publication) {
 	calls := make([][]*wire.Call, len(files))
 	for i, f := range files {
-		if f.open() {
-			calls[i] = f.sendCloses(f.lanes)
+		if f.waits() {
+			calls[i] = f.sendCloses(f.channels)
 		}
 	}
 	for i, f := range files {
-		if !f.open() {
+		if !f.waits() {
 			continue
 		}
 		if err := waitAll(ctx, calls[i]); err != nil {
 			f.fail(ctx, fmt.Errorf("close it: %w", err)) // which asks for room, before there is some again
-			if isAnswer(err) || worthless(err) {
-				f.takeBack(ctx)
+			if isAnswer(err) || mustBeginAnew(err) {
+				f.removePublished(ctx)
 			}
 			continue
 		}
@@ -106,7 +106,7 @@ func (d *Destination) closeThem(ctx context.Context, files []*publication) {
 // takeBack removes a file that has its own name and is not whole. Where that cannot be
 // done, the failure is this file's alone, as one of the whole destination would
 // leave it to a later pass to find out what became of it.
-func (f *publication) takeBack(ctx context.Context) {
+func (f *publication) removePublished(ctx context.Context) {
 	if err := f.d.remove(ctx, f.d.path(f.entry.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.failure = fmt.Errorf("%v; it stands there, as it cannot be removed: %v", f.failure, err)
 	}
@@ -114,7 +114,7 @@ func (f *publication) takeBack(ctx context.Context) {
 
 // each sends one request for each of the files that want it, and tells of its
 // answer. All go to the first channel, so that two of them are never done at once.
-func (d *Destination) each(ctx context.Context, files []*publication, wants func(*publication) bool,
+func (d *Destination) askEach(ctx context.Context, files []*publication, wants func(*publication) bool,
 	send func(*wire.Session, *wire.Call, *publication), got func(*publication, error)) {
 	var asked []*publication
 	for _, f := range files {
@@ -123,8 +123,8 @@ func (d *Destination) each(ctx context.Context, files []*publication, wants func
 		}
 	}
 	answered := make([]bool, len(asked))
-	l := d.pool.first().wire()
-	err := l.askAll(ctx, len(asked), func(i int, c *wire.Call) { send(l.session, c, asked[i]) }, func(i int, c *wire.Call) {
+	ch := d.pool.first().wire()
+	err := ch.askAll(ctx, len(asked), func(i int, c *wire.Call) { send(ch.session, c, asked[i]) }, func(i int, c *wire.Call) {
 		answered[i] = true
 		got(asked[i], c.Err)
 	})

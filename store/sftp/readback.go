@@ -37,11 +37,11 @@ func sampleOf(b []byte, off int64, end bool) sample {
 }
 
 // note remembers samples of what is written through a lane.
-func (l *writing) note(b []byte, off int64) {
-	if l.first.n == 0 {
-		l.first = sampleOf(b, off, false)
+func (ch *writeChannel) noteSamples(b []byte, off int64) {
+	if ch.first.n == 0 {
+		ch.first = sampleOf(b, off, false)
 	}
-	l.last = sampleOf(b, off, true)
+	ch.last = sampleOf(b, off, true)
 }
 
 // verify reads samples of a file back that was written through several handles. A
@@ -49,15 +49,15 @@ func (l *writing) note(b []byte, off int64) {
 // is not written to in this way any more, and the copy begins anew.
 func (p *pendingFile) verify(ctx context.Context) error {
 	var samples []sample
-	for _, l := range p.lanes {
-		samples = append(samples, l.first, l.last)
+	for _, ch := range p.channels {
+		samples = append(samples, ch.first, ch.last)
 	}
 	err := p.d.readBack(ctx, p.path, func(f *wireFile) error { return f.compare(ctx, samples) })
 	switch {
-	case errors.Is(err, errOtherBytes):
-		p.d.limits.beside.state.Store(featureAbsent)
-		return fmt.Errorf("written through %d handles: %w (%w)", len(p.lanes), filesync.ErrBeginAnew, err)
-	case isAnswer(err), errors.Is(err, errNoTurn):
+	case errors.Is(err, errContentsDiffer):
+		p.d.limits.parallelWrites.state.Store(featureAbsent)
+		return fmt.Errorf("written through %d handles: %w (%w)", len(p.channels), filesync.ErrBeginAnew, err)
+	case isAnswer(err), errors.Is(err, errNoHandle):
 		return nil
 	}
 	return err
@@ -65,23 +65,23 @@ func (p *pendingFile) verify(ctx context.Context) error {
 
 // readBack opens a file for reading and hands it over.
 func (d *Destination) readBack(ctx context.Context, path string, do func(f *wireFile) error) error {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
-	return d.readBackOn(ctx, l, path, do)
+	ch := d.pool.acquire(1)
+	defer d.pool.release(ch, 1)
+	return d.readBackOn(ctx, ch, path, do)
 }
 
 // readBackOn does that on a lane.
-func (d *Destination) readBackOn(ctx context.Context, l *lane, path string, do func(f *wireFile) error) error {
-	if !d.gate.tryEnter() {
-		return errNoTurn
+func (d *Destination) readBackOn(ctx context.Context, ch *dataChannel, path string, do func(f *wireFile) error) error {
+	if !d.handles.tryAcquire() {
+		return errNoHandle
 	}
-	f, err := l.open(ctx, path)
+	f, err := ch.open(ctx, path)
 	if err != nil {
-		d.gate.fail()
+		d.handles.cancel()
 		return err
 	}
-	d.gate.succeed()
-	defer f.close(d.gate.leave)
+	d.handles.fileOpened()
+	defer f.close(d.handles.release)
 	return do(f.(*wireFile))
 }
 
@@ -111,7 +111,7 @@ func (f *wireFile) compare(ctx context.Context, samples []sample) error {
 		case err != nil && !errors.Is(err, io.EOF):
 			return err
 		case n < s.n, maphash.Bytes(sampleSeed, calls[i].Buf) != s.sum:
-			return fmt.Errorf("%w at %d", errOtherBytes, s.off)
+			return fmt.Errorf("%w at %d", errContentsDiffer, s.off)
 		}
 	}
 	return nil

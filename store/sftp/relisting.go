@@ -74,7 +74,7 @@ func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 			return
 		}
 		r.mu.Unlock()
-		l.err = s.listBatches(s.life, dir, func(batch []item) bool {
+		l.err = s.listBatches(s.ctx, dir, func(batch []item) bool {
 			for _, it := range batch {
 				if e := s.entryOf(it); l.wanted[e.Name] {
 					l.found[e.Name] = e
@@ -82,7 +82,7 @@ func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 			}
 			return len(l.found) < len(l.wanted)
 		})
-		if l.err != nil && s.life.Err() != nil {
+		if l.err != nil && s.ctx.Err() != nil {
 			l.err = s.lost(l.err) // it says why
 		}
 		close(l.done)

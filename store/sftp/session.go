@@ -25,21 +25,21 @@ type session struct {
 	limits  *Limits
 	prefix  string // the root and a slash
 	pool    *pool
-	gate    *gate
+	handles *handleLimiter
 	buffers *buffers
 	// gathering has room for one: the listing that may gather more than a little.
-	gathering chan struct{}
+	gatherSlot chan struct{}
 	// beside are the channels beside those of the pool that are watched, too, and
 	// extension tells what the server knows.
-	beside    []*lane
-	extension func(name string) bool
+	extraChannels []*dataChannel
+	extension     func(name string) bool
 
 	oneChannel bool         // at the start; another one may come late
 	maxEntries int          // in one directory
 	untyped    atomic.Int64 // bytes of items that are kept to be tried by OPENDIR
 	copies     copies
-	life       context.Context // ends with the session
-	end        context.CancelFunc
+	ctx        context.Context // ends with the session
+	cancel     context.CancelFunc
 }
 
 // entriesLimit is how many entries a directory may have: a listing that goes
@@ -47,11 +47,11 @@ type session struct {
 const entriesLimit = 10_000_000
 
 // errDropped is a connection that was lost while one more channel was opened.
-var errDropped = errors.New("the connection was lost while one more channel was opened")
+var errLostOpening = errors.New("the connection was lost while one more channel was opened")
 
 // errTogether is the failure of two channels that were opened side by side, on a
 // server that may well take them one after the other, or one alone.
-var errTogether = errors.New("the first two channels could not be opened together")
+var errOpenedTogether = errors.New("the first two channels could not be opened together")
 
 // openSession connects to the server and has start open the first channels. It
 // reports the stages up to and with "sftp". A start that fails as more than one channel
@@ -69,7 +69,7 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 	s, err := startSession(ctx, conn, cfg, start)
 	// Two channels at once may be too much, and then two at all.
 	for range 2 {
-		together, dropped := errors.Is(err, errTogether), errors.Is(err, errDropped)
+		together, dropped := errors.Is(err, errOpenedTogether), errors.Is(err, errLostOpening)
 		if !together && !dropped {
 			break
 		}
@@ -100,10 +100,10 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 	life, end := context.WithCancel(context.Background())
 	s := &session{
 		conn: &connection{Connection: conn, encoding: cfg.NameEncoding}, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
-		gathering: make(chan struct{}, 1),
+		handles: newHandleLimiter(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, ctx: life, cancel: end,
+		gatherSlot: make(chan struct{}, 1),
 	}
-	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
+	s.pool = &pool{open: s.openDataChannel, limits: limits, max: maxChannels, ctx: life}
 	if cfg.Connections > 0 {
 		s.pool.max = min(cfg.Connections, maxChannels)
 	}
@@ -111,19 +111,19 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 		end()
 		return nil, err
 	}
-	conn.KeepAlive(s.lookAtRoot)
+	conn.KeepAlive(s.statRoot)
 	go s.watch(life, s.conn)
 	return s, nil
 }
 
 // lookAtRoot asks for the root directory, whatever the server answers to that.
-func (s *session) lookAtRoot(ctx context.Context) error {
+func (s *session) statRoot(ctx context.Context) error {
 	return s.pool.first().stat(ctx, []string{s.path("")}, true, func(int, attrs, error) {})
 }
 
 // startError gives a failure to start SFTP its word.
 func (s *session) startError(ctx context.Context, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.conn.gone() {
+	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.conn.hasEnded() {
 		return s.conn.Err()
 	}
 	if _, ok := errors.AsType[*status.Error](err); ok {
@@ -150,7 +150,7 @@ func (s *session) startError(ctx context.Context, err error) error {
 }
 
 // dialLane opens one more data channel.
-func (s *session) dialLane(ctx context.Context) (*lane, error) {
+func (s *session) openDataChannel(ctx context.Context) (*dataChannel, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
 	defer cancel()
 	conn := s.conn
@@ -165,15 +165,15 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 			if s.cfg.NameEncoding != nil {
 				session.GrowNames(namesGrow)
 			}
-			go s.outlive(conn, session)
-			return &lane{conn: conn, meter: m, port: &wirePort{
+			go s.endWithChannel(conn, session)
+			return &dataChannel{conn: conn, meter: m, channel: &wireChannel{
 				session: session, limits: s.limits, buffers: s.buffers,
 				ordered: conn.isOpenSSH() && hasOpenSSH(session.Extensions()),
 			}}, nil
 		}
 	}
-	if !errors.Is(err, sshclient.ErrNoChannel) && conn.gone() {
-		return nil, fmt.Errorf("%w: %w", errDropped, err)
+	if !errors.Is(err, sshclient.ErrNoChannel) && conn.hasEnded() {
+		return nil, fmt.Errorf("%w: %w", errLostOpening, err)
 	}
 	return nil, err
 }
@@ -181,9 +181,9 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 // Close ends the connection. It does not wait for the server.
 func (s *session) Close() error {
 	if s.conn.Err() == nil {
-		s.limits.lostBusy.Store(0)
+		s.limits.lostWithHandles.Store(0)
 	}
-	s.end()
+	s.cancel()
 	return s.conn.Close()
 }
 
@@ -244,10 +244,10 @@ func (s *session) failure(op, name string, err error) error {
 		return s.lost(err)
 	}
 	if errors.Is(err, wire.ErrHandleReused) {
-		s.reused()
+		s.noteHandleReused()
 		return fmt.Errorf("%s %s: %w: %w", op, shown(cmp.Or(name, s.path(""))), filesync.ErrBeginAnew, err)
 	}
-	if s.losesHandles(err) {
+	if s.rejectsOpenHandle(err) {
 		return fmt.Errorf("%s %s: %w: %w", op, shown(name), filesync.ErrBeginAnew, err)
 	}
 	_, refused := errors.AsType[*wire.StatusError](err)

@@ -293,7 +293,7 @@ func TestStartsInTurn(t *testing.T) {
 	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	allOf(t, openSource(t, cfg), "")
-	if !cfg.Limits.oneByOne.Load() {
+	if !cfg.Limits.openInTurn.Load() {
 		t.Error("it is not remembered")
 	}
 	// One that does so again gets one channel only.
@@ -308,7 +308,7 @@ func TestStartsInTurn(t *testing.T) {
 	srv = faulty(t, sftptest.Faults{MaxChannels: 1})
 	for range 20 {
 		s := openSource(t, byKey(srv.Endpoint))
-		if s.control == nil || s.pool.lanes[0].wire() != s.control.wirePort {
+		if s.control == nil || s.pool.channels[0].wire() != s.control.wireChannel {
 			t.Fatal("the only channel is not the one for control")
 		}
 	}

@@ -39,8 +39,8 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	switch {
 	case err != nil:
 	case !sweep.unlisted:
-		d.limits.sweepsInVain.Store(0)
-	case d.limits.sweepsInVain.Add(1) < maxSweepsInVain:
+		d.limits.failedSweeps.Store(0)
+	case d.limits.failedSweeps.Add(1) < maxFailedSweeps:
 		d.littered.Store(true)
 	}
 	return err
@@ -48,7 +48,7 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 
 // maxSweepsInVain is in how many sweeps in a row a directory may fail to be listed until
 // that is taken for how it is there.
-const maxSweepsInVain = 5
+const maxFailedSweeps = 5
 
 // sweeping is a walk through a tree: a stack of directories that several empty.
 type sweeping struct {
@@ -87,7 +87,7 @@ func (s *sweeping) run(ctx context.Context) error {
 		s.dirs = s.dirs[:len(s.dirs)-1]
 		s.busy++
 		s.mu.Unlock()
-		below, err := s.one(ctx, dir)
+		below, err := s.sweepDir(ctx, dir)
 		s.mu.Lock()
 		s.busy--
 		s.dirs = append(s.dirs, below...)
@@ -101,16 +101,16 @@ func (s *sweeping) run(ctx context.Context) error {
 }
 
 // one sweeps one directory, and gives those below it.
-func (s *sweeping) one(ctx context.Context, dir string) (below []string, err error) {
+func (s *sweeping) sweepDir(ctx context.Context, dir string) (below []string, err error) {
 	if !s.d.pool.first().wire().ordered { // OpenSSH lists links as such
-		if err := s.d.dirs.find(ctx, dir, false); err != nil {
-			return nil, s.serious(ctx, dir, err)
+		if err := s.d.dirs.ensure(ctx, dir, false); err != nil {
+			return nil, s.fatalError(ctx, dir, err)
 		}
 	}
 	var left []string
 	for e, lerr := range s.d.List(ctx, dir) {
 		if lerr != nil {
-			err = s.serious(ctx, dir, lerr)
+			err = s.fatalError(ctx, dir, lerr)
 			break
 		}
 		name := path.Base(e.Name)
@@ -133,17 +133,17 @@ func (s *sweeping) one(ctx context.Context, dir string) (below []string, err err
 // does not deny it, the destination is to be swept once more. Its error is one of the
 // connection or the context.
 func (s *sweeping) remove(ctx context.Context, left []string) error {
-	l := s.d.pool.take(1)
-	defer s.d.pool.give(l, 1)
+	ch := s.d.pool.acquire(1)
+	defer s.d.pool.release(ch, 1)
 	denials, removed := make([]bool, len(left)), make([]bool, len(left))
-	err := l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
-		l.wire().session.Remove(c, s.d.path(left[i]))
+	err := ch.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		ch.wire().session.Remove(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) { denials[i], removed[i] = denied(c.Err), c.Err == nil })
 	if err != nil {
 		return err
 	}
-	return l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
-		l.wire().session.Lstat(c, s.d.path(left[i]))
+	return ch.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		ch.wire().session.Lstat(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) {
 		gone := errors.Is(c.Err, fs.ErrNotExist) || removed[i] && c.Err != nil
 		if !gone && !denials[i] {
@@ -153,7 +153,7 @@ func (s *sweeping) remove(ctx context.Context, left []string) error {
 }
 
 // serious gives an error that ends the sweep: that of the whole destination.
-func (s *sweeping) serious(ctx context.Context, dir string, err error) error {
+func (s *sweeping) fatalError(ctx context.Context, dir string, err error) error {
 	err = s.d.failed(ctx, "list", dir, err)
 	if _, whole := errors.AsType[*statusError](err); whole || ctx.Err() != nil {
 		return err

@@ -483,39 +483,39 @@ func TestUploadWide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, test.faults, func(c *Config) {
 				c.Limits = new(Limits)
-				c.Limits.took(time.Second) // far away: it goes wide at once
+				c.Limits.noteRoundTrip(time.Second) // far away: it goes wide at once
 				c.Limits.handleTimes.state.Store(featureWorks)
 			})
 			data := noise(26 << 20)
 			p, err := u.Begin(t.Context(), uploadEntry("x", data), nil)
 			u.must(err)
 			const block = 100_000
-			lanes := 0
+			channels := 0
 			for off := 0; off < len(data); off += block {
 				_, err := p.WriteAt(data[off:min(off+block, len(data))], int64(off))
 				u.must(err)
 				switch f := p.(*pendingFile); {
 				case off <= 4<<20 || off > 4<<20+block:
 				case test.wide:
-					waitFor(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.lanes) > 1 })
+					waitFor(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.channels) > 1 })
 				case test.faults.OneWriter || test.faults.OwnCopies: // it has been tried
 					waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpOpen] > 1 })
 				}
 			}
-			lanes = len(p.(*pendingFile).lanes)
+			channels = len(p.(*pendingFile).channels)
 			e, err := p.Finish(t.Context())
 			if err != nil || !e.SameVersion(uploadEntry("x", data)) {
 				t.Fatalf("%+v, %v", e, err)
 			}
 			u.must(u.publish(p, nil))
 			u.want("x", data)
-			if (lanes > 1) != test.wide {
-				t.Errorf("it was open on %d channels", lanes)
+			if (channels > 1) != test.wide {
+				t.Errorf("it was open on %d channels", channels)
 			}
-			waitFor(t, func() bool { _, in := u.gate.count(); return in == 0 })
-			for _, l := range u.pool.all() {
-				if l.uses != 0 {
-					t.Errorf("a channel has %d uses left", l.uses)
+			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
+			for _, ch := range u.pool.all() {
+				if ch.load != 0 {
+					t.Errorf("a channel has %d uses left", ch.load)
 				}
 			}
 		})

@@ -214,7 +214,7 @@ func TestUploadCutAnywhere(t *testing.T) {
 			}
 			c.cfg.Owner = "0badcafe"
 			c.cfg.Limits = new(Limits)
-			c.cfg.Limits.took(time.Second) // far: large files go wide
+			c.cfg.Limits.noteRoundTrip(time.Second) // far: large files go wide
 			test.limit(c.cfg.Limits)
 			random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 			for i := range test.cuts {

@@ -32,10 +32,10 @@ func (d *Destination) failed(ctx context.Context, op, name string, err error) er
 		return disconnected(d.lost(err))
 	case whole || ctx.Err() != nil:
 		return err
-	case worthless(err) && !errors.Is(err, filesync.ErrBeginAnew):
+	case mustBeginAnew(err) && !errors.Is(err, filesync.ErrBeginAnew):
 		err = fmt.Errorf("%w: %w", filesync.ErrBeginAnew, err)
 	}
-	if worthless(err) {
+	if mustBeginAnew(err) {
 		return fmt.Errorf("%s %s: %w", op, shown(name), err)
 	}
 	if e, ok := errors.AsType[*wire.StatusError](err); ok {
@@ -43,7 +43,7 @@ func (d *Destination) failed(ctx context.Context, op, name string, err error) er
 		case e.Code == wire.CodeExists:
 			err = fmt.Errorf("%w (%w)", filesync.ErrConflict, err)
 		case saysFull(e):
-			return full(op, name, err)
+			return fullError(op, name, err)
 		}
 	}
 	return fmt.Errorf("%s %s: %w", op, shown(name), err)
@@ -53,7 +53,7 @@ func (d *Destination) failed(ctx context.Context, op, name string, err error) er
 // be that there is no room.
 func (p *pendingFile) failed(ctx context.Context, op string, err error) error {
 	if isFailure(err) && p.noRoom(ctx) {
-		return full(op, p.entry.Name, err)
+		return fullError(op, p.entry.Name, err)
 	}
 	return p.d.failed(ctx, op, p.entry.Name, err)
 }
@@ -67,13 +67,13 @@ func (p *pendingFile) failedToWrite(ctx context.Context, op string, err error) e
 		return p.failed(ctx, op, err)
 	}
 	p.mu.Lock()
-	wide := len(p.lanes) > 1
+	wide := len(p.channels) > 1
 	p.mu.Unlock()
 	switch {
 	case wide:
-		p.d.limits.beside.state.Store(featureAbsent)
+		p.d.limits.parallelWrites.state.Store(featureAbsent)
 	case p.resumed && isAnswer(err):
-		p.d.limits.reopen.state.Store(featureAbsent)
+		p.d.limits.resumeWrite.state.Store(featureAbsent)
 	case !p.resumed:
 		return p.failed(ctx, op, err)
 	}
@@ -96,11 +96,11 @@ func isFull(err error) bool {
 
 // worthless reports whether what was written so far is worth nothing, through no
 // fault of the file's own: the copy is to begin anew.
-func worthless(err error) bool {
+func mustBeginAnew(err error) bool {
 	return errors.Is(err, filesync.ErrBeginAnew) || errors.Is(err, wire.ErrHandleReused)
 }
 
-func full(op, name string, err error) error {
+func fullError(op, name string, err error) error {
 	return &status.Error{Word: status.DestinationUnavailable, Op: op, Target: shown(name), Err: fmt.Errorf("%w (%w)", filesync.ErrFull, err)}
 }
 
@@ -120,12 +120,12 @@ func (p *pendingFile) noRoom(ctx context.Context) bool {
 	if !d.has(&d.limits.statvfs, wire.StatvfsExtension) {
 		return false
 	}
-	l := d.pool.first().wire()
-	c, err := l.ask(ctx, func(c *wire.Call) { l.session.Statvfs(c, d.path(parentOf(p.entry.Name))) })
+	ch := d.pool.first().wire()
+	c, err := ch.ask(ctx, func(c *wire.Call) { ch.session.Statvfs(c, d.path(parentOf(p.entry.Name))) })
 	if d.limits.statvfs.refused(err); err != nil {
 		return false
 	}
-	rest := max(0, p.entry.Size-p.there())
+	rest := max(0, p.entry.Size-p.ackedSize())
 	return c.Space.Files == 0 || c.Space.Bytes >= 0 && c.Space.Bytes < rest+spareRoom
 }
 
@@ -136,23 +136,23 @@ func disconnected(err error) error {
 		return fmt.Errorf("%w: %w", filesync.ErrDisconnected, err)
 	}
 	lost := *e
-	lost.Err = &gone{e}
+	lost.Err = &disconnectedError{e}
 	return &lost
 }
 
 // gone is why the connection was lost, under the error that says that it was.
-type gone struct{ why *statusError }
+type disconnectedError struct{ why *statusError }
 
-func (g *gone) Error() string {
+func (g *disconnectedError) Error() string {
 	if g.why.Err != nil {
 		return g.why.Err.Error()
 	}
 	return string(g.why.Word)
 }
 
-func (g *gone) Unwrap() error { return g.why.Err }
+func (g *disconnectedError) Unwrap() error { return g.why.Err }
 
-func (g *gone) Is(target error) bool { return target == filesync.ErrDisconnected }
+func (g *disconnectedError) Is(target error) bool { return target == filesync.ErrDisconnected }
 
 // isAnswer reports whether an error is a server's answer.
 func isAnswer(err error) bool {

@@ -20,16 +20,16 @@ import (
 // is not the same as different.
 
 // answer is what asking one way told of a listed version.
-type answer int
+type comparison int
 
 const (
-	same answer = iota
+	same comparison = iota
 	different
-	doubtful // it does not tell, or tells it in another way than a listing may do
+	unknown // it does not tell, or tells it in another way than a listing may do
 )
 
 // judge compares a listed version with attributes that were not listed.
-func judge(e filesync.Entry, a attrs) answer {
+func compareVersion(e filesync.Entry, a attrs) comparison {
 	switch {
 	case a.size >= 0 && a.size != e.Size:
 		return different
@@ -38,7 +38,7 @@ func judge(e filesync.Entry, a attrs) answer {
 	case !a.modTime.IsZero() && a.modTime.Unix() == e.ModTime.Unix():
 		return same
 	}
-	return doubtful
+	return unknown
 }
 
 // unchanged reports whether a handle told at both times that it is open on the same
@@ -61,18 +61,18 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 		return filesync.Entry{}, handleErr
 	}
 	if handleErr == nil {
-		switch judge(e, handle) {
+		switch compareVersion(e, handle) {
 		case same:
 			return e, nil
 		case different:
 			return entry(e.Name, handle), nil
 		}
 	}
-	look, cancel := s.lookTime(ctx)
+	look, cancel := s.statTimeout(ctx)
 	defer cancel()
 	looks, err := s.Relist(look, []filesync.Entry{e})
-	if unanswered(ctx, err) {
-		return filesync.Entry{}, s.alive(ctx)
+	if statTimedOut(ctx, err) {
+		return filesync.Entry{}, s.checkAlive(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err
@@ -91,24 +91,24 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 
 // lookTime bounds a look at a file: some servers leave one kind of question unanswered
 // and go on with all others, so that the connection is not dead.
-func (s *session) lookTime(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *session) statTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, s.cfg.Timeouts.Operation/4, errUnanswered)
 }
 
 var errUnanswered = errors.New("the server does not answer the look at a file")
 
 // unanswered reports whether a look has ended by its own time, and not by its caller's.
-func unanswered(ctx context.Context, err error) bool {
+func statTimedOut(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.Is(err, errUnanswered)
 }
 
 // alive finds out, when a look was not answered, whether the server answers anything: its
 // error is that of a connection that is lost, on which a look says nothing of the server.
 // Where that cannot be told in time, it is none.
-func (s *session) alive(ctx context.Context) error {
+func (s *session) checkAlive(ctx context.Context) error {
 	soon, cancel := context.WithTimeout(ctx, 2*s.cfg.Timeouts.Operation)
 	defer cancel()
-	err := s.lookAtRoot(soon)
+	err := s.statRoot(soon)
 	if ctx.Err() == nil && soon.Err() != nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (s *session) alive(ctx context.Context) error {
 
 // bearsSecondOpen reports whether a file may be opened again while it is there to
 // be read: some servers hand each file out once.
-func (s *session) bearsSecondOpen() bool {
+func (s *session) mayReopen() bool {
 	if s.pool.first().wire().ordered { // OpenSSH's sftp-server
 		return true
 	}
@@ -126,28 +126,28 @@ func (s *session) bearsSecondOpen() bool {
 			return true
 		}
 	}
-	return !s.limits.stands.absent() && s.limits.stands.known()
+	return !s.limits.reopenable.absent() && s.limits.reopenable.known()
 }
 
 // learnStanding looks once, when a file was read whole and closed, whether it still
 // stands. By then its bytes are ours, so that looking costs nothing.
-func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, closed <-chan struct{}) {
-	ctx, cancel := s.lookTime(ctx)
+func (s *Source) learnReopenable(ctx context.Context, ch channel, e filesync.Entry, closed <-chan struct{}) {
+	ctx, cancel := s.statTimeout(ctx)
 	defer cancel()
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		if s.alive(s.life) == nil {
-			s.limits.stands.learn(false)
+		if s.checkAlive(s.ctx) == nil {
+			s.limits.reopenable.learn(false)
 		}
 		return
 	}
-	a, err := statByPath(ctx, p, s.path(e.Name))
+	a, err := statByPath(ctx, ch, s.path(e.Name))
 	switch {
 	case err == nil && (a.size == e.Size || a.size < 0):
-		s.limits.stands.learn(true)
+		s.limits.reopenable.learn(true)
 	case isAnswer(err):
-		s.limits.stands.learn(false)
+		s.limits.reopenable.learn(false)
 	}
 }
 
@@ -160,7 +160,7 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 	var mu sync.Mutex
 	var ask, list []int // indices of entries
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(directoriesAtATime)
+	g.SetLimit(maxDirectoriesInFlight)
 	for dir, at := range byDirectory(entries) {
 		switch {
 		case s.limits.statDiffers.Load():
@@ -186,14 +186,14 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 	if err != nil {
 		return nil, err
 	}
-	return looks, s.listDoubtful(ctx, entries, append(list, doubts...), looks)
+	return looks, s.listUnknown(ctx, entries, append(list, doubts...), looks)
 }
 
 const (
 	// fewStats of a directory are asked for without a listing of it.
 	fewStats = 32
 	// directoriesAtATime are looked at side by side.
-	directoriesAtATime = 16
+	maxDirectoriesInFlight = 16
 )
 
 // byDirectory gives the indices of entries by the directory that holds them.
@@ -228,7 +228,7 @@ func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.En
 		}
 		return answers < len(at) && len(wanted) > 0
 	})
-	if err != nil && !isListed(err) {
+	if err != nil && !isListingError(err) {
 		return nil, err
 	}
 	for _, some := range wanted {
@@ -260,8 +260,8 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 		if k.Err != nil {
 			continue
 		}
-		switch judge(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
-		case doubtful, different: // it may tell sizes in another way, too
+		switch compareVersion(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
+		case unknown, different: // it may tell sizes in another way, too
 			doubts = append(doubts, index)
 		case same: // as it was listed, though STAT may not tell all of it
 			looks[index].Entry.Size, looks[index].Entry.ModTime = entries[index].Size, entries[index].ModTime
@@ -272,7 +272,7 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 
 // listDoubtful looks at entries by listing their directories. What is a link in
 // there, or is not there, keeps the look that it has.
-func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
+func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
 	names := make([]string, len(at))
 	for i, index := range at {
 		names[i] = entries[index].Name
@@ -280,7 +280,7 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 	var mu sync.Mutex
 	var links []int
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(directoriesAtATime)
+	g.SetLimit(maxDirectoriesInFlight)
 	for dir, some := range byDirectory(pick(entries, at)) {
 		g.Go(func() error {
 			wanted := make([]string, len(some))
@@ -288,12 +288,12 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 				wanted[i] = names[j]
 			}
 			found, err := s.relisting.find(gctx, s.session, dir, wanted)
-			if err != nil && !isListed(err) {
+			if err != nil && !isListingError(err) {
 				return err
 			}
 			for _, j := range some {
 				e, ok := found[names[j]]
-				if s.relisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
+				if s.takeRelisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
 					mu.Lock()
 					links = append(links, at[j])
 					mu.Unlock()
@@ -311,7 +311,7 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 
 // relisted takes what a listing told of an entry into its look: listed, if it was there,
 // or err. It reports whether the entry is a link that is to be asked for by its path.
-func (s *Source) relisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
+func (s *Source) takeRelisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
 	asked := look.Err != nil || look.Entry.Name != ""
 	switch {
 	case there && listed.Mode&fs.ModeSymlink != 0:
@@ -340,6 +340,6 @@ func pick(entries []filesync.Entry, at []int) []filesync.Entry {
 
 // isListed reports whether a listing failed by an answer of the server or at a limit,
 // and not with the connection.
-func isListed(err error) bool {
+func isListingError(err error) bool {
 	return isAnswer(err) || errors.Is(err, filesync.ErrLimit)
 }

@@ -24,11 +24,11 @@ type copies struct{ n atomic.Int32 }
 
 // widen multiplies the channels of a copy while the rate grows with them, and
 // does not wait to see that where a round trip takes longer than a window.
-func (s *session) widen(ctx context.Context, b *blocks, to func(lanes int) (joined int)) {
-	lanes, best := 1, 0.0
+func (s *session) widen(ctx context.Context, b *blocks, to func(channels int) (joined int)) {
+	channels, best := 1, 0.0
 	most := func() int { return maxChannels / int(max(1, s.copies.n.Load())) } // files side by side share them
 	if s.limits.far() {
-		lanes += to(min(int(b.left()/(4*window)), most()))
+		channels += to(min(int(b.left()/(4*window)), most()))
 		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
 			return
 		}
@@ -42,11 +42,11 @@ func (s *session) widen(ctx context.Context, b *blocks, to func(lanes int) (join
 			return
 		}
 		best = rate
-		joined := to(min(4*lanes, most()))
+		joined := to(min(4*channels, most()))
 		if joined == 0 {
 			return
 		}
-		lanes += joined
+		channels += joined
 		if _, ok := measure(ctx, b); !ok {
 			return
 		}
@@ -55,8 +55,8 @@ func (s *session) widen(ctx context.Context, b *blocks, to func(lanes int) (join
 
 // widenTo has a team grow to so many lanes, opened side by side, and gives each new one
 // to use. It tells how many joined.
-func (s *session) widenTo(ctx context.Context, lanes int, t *team, b *blocks, use func(*lane)) int {
-	missing := lanes - len(t.lanes)
+func (s *session) widenTo(ctx context.Context, n int, set *channelSet, b *blocks, use func(*dataChannel)) int {
+	missing := n - len(set.channels)
 	if missing <= 0 || b.left() == 0 {
 		return 0
 	}
@@ -64,9 +64,9 @@ func (s *session) widenTo(ctx context.Context, lanes int, t *team, b *blocks, us
 	var all sync.WaitGroup
 	for range missing {
 		all.Go(func() {
-			if l := s.pool.join(ctx, t); l != nil {
+			if ch := s.pool.acquireMore(ctx, set); ch != nil {
 				joined.Add(1)
-				use(l)
+				use(ch)
 			}
 		})
 	}

@@ -49,32 +49,32 @@ type subsystem interface {
 }
 
 // opening is a channel that is read as SFTP. It checks how the stream begins.
-type opening struct {
+type startChecker struct {
 	subsystem
-	once  sync.Once
-	ahead []byte // read, and not yet given on
-	err   error
+	once     sync.Once
+	buffered []byte // read, and not yet given on
+	err      error
 }
 
 // Read gives the stream, or why it is none of SFTP.
-func (o *opening) Read(p []byte) (int, error) {
-	o.once.Do(func() { o.ahead, o.err = o.begin() })
-	if o.err != nil {
-		return 0, o.err
+func (c *startChecker) Read(p []byte) (int, error) {
+	c.once.Do(func() { c.buffered, c.err = c.readStart() })
+	if c.err != nil {
+		return 0, c.err
 	}
-	if len(o.ahead) > 0 {
-		n := copy(p, o.ahead)
-		o.ahead = o.ahead[n:]
+	if len(c.buffered) > 0 {
+		n := copy(p, c.buffered)
+		c.buffered = c.buffered[n:]
 		return n, nil
 	}
-	return o.subsystem.Read(p)
+	return c.subsystem.Read(p)
 }
 
 // Write gives the reason where the server ended before it was asked anything.
-func (o *opening) Write(p []byte) (int, error) {
-	n, err := o.subsystem.Write(p)
+func (c *startChecker) Write(p []byte) (int, error) {
+	n, err := c.subsystem.Write(p)
 	if err != nil {
-		if why := o.failure(); why != nil {
+		if why := c.startFailure(); why != nil {
 			err = why
 		}
 	}
@@ -82,28 +82,28 @@ func (o *opening) Write(p []byte) (int, error) {
 }
 
 // failure is why the stream of a channel that has ended is none of SFTP, or nil.
-func (o *opening) failure() error {
-	o.once.Do(func() { o.ahead, o.err = o.begin() })
-	if e, ok := errors.AsType[*startError](o.err); ok {
+func (c *startChecker) startFailure() error {
+	c.once.Do(func() { c.buffered, c.err = c.readStart() })
+	if e, ok := errors.AsType[*startError](c.err); ok {
 		return e
 	}
 	return nil
 }
 
 // begin reads the beginning.
-func (o *opening) begin() ([]byte, error) {
+func (c *startChecker) readStart() ([]byte, error) {
 	buf := make([]byte, maxShellText)
 	n := 0
 	for n < versionPacket {
-		m, err := o.subsystem.Read(buf[n:])
+		m, err := c.subsystem.Read(buf[n:])
 		n += m
 		switch {
 		case n >= 4 && isText(buf[:4]):
-			return nil, o.shell(buf, n)
+			return nil, c.shellError(buf, n)
 		case err != nil && n == 0 && errors.Is(err, io.EOF):
-			return nil, o.ended()
+			return nil, c.endedError()
 		case err != nil && n > 0:
-			return nil, o.shell(buf, n)
+			return nil, c.shellError(buf, n)
 		case err != nil:
 			return nil, err
 		}
@@ -115,11 +115,11 @@ func (o *opening) begin() ([]byte, error) {
 func isText(b []byte) bool { return binary.BigEndian.Uint32(b) > longestVersion }
 
 // shell reads on in the text of a shell, up to the packet that may follow it.
-func (o *opening) shell(buf []byte, n int) error {
-	pause := time.AfterFunc(shellPause, func() { _ = o.Close() })
+func (c *startChecker) shellError(buf []byte, n int) error {
+	pause := time.AfterFunc(shellPause, func() { _ = c.Close() })
 	defer pause.Stop()
 	for n < len(buf) && !bytes.Contains(buf[:n], []byte{0}) {
-		m, err := o.subsystem.Read(buf[n:])
+		m, err := c.subsystem.Read(buf[n:])
 		n += m
 		if err != nil {
 			break
@@ -134,8 +134,8 @@ func (o *opening) shell(buf []byte, n int) error {
 }
 
 // ended is a subsystem that said nothing and ended.
-func (o *opening) ended() error {
-	status, words := o.Exit(endGrace)
+func (c *startChecker) endedError() error {
+	status, words := c.Exit(endGrace)
 	e := &startError{text: "the server's SFTP subsystem ended at once" + status}
 	if words != "" {
 		e.text += fmt.Sprintf(": %q", words)

@@ -11,34 +11,34 @@ import (
 // not known to give each handle out once. With Direct, files stay open when they are
 // whole: it has to be known before that they share no handle. A server that opens no
 // two of them has shown nothing: the next Destination tries again.
-func (d *Destination) tryHandles(ctx context.Context) {
-	l := d.pool.first().wire()
-	done := func() bool { return d.handlesAsked.Load() || d.limits.handlesTried.Load() }
-	if l.ordered || d.limits.channelHandles.Load() == 1 || done() || d.trial.Acquire(ctx, 1) != nil {
+func (d *Destination) probeHandles(ctx context.Context) {
+	ch := d.pool.first().wire()
+	done := func() bool { return d.handleProbeRan.Load() || d.limits.handlesProbed.Load() }
+	if ch.ordered || d.limits.channelHandles.Load() == 1 || done() || d.probing.Acquire(ctx, 1) != nil {
 		return
 	}
-	defer d.trial.Release(1)
+	defer d.probing.Release(1)
 	if done() {
 		return
 	}
 	const handles = 4
 	opened := 0
-	err := l.askAll(ctx, handles, func(_ int, c *wire.Call) { l.session.OpenDir(c, d.path("")) }, func(_ int, c *wire.Call) {
+	err := ch.askAll(ctx, handles, func(_ int, c *wire.Call) { ch.session.OpenDir(c, d.path("")) }, func(_ int, c *wire.Call) {
 		if c.Err == nil {
-			l.session.CloseHandle(c.Handle, nil)
+			ch.session.CloseHandle(c.Handle, nil)
 		}
 		if c.Err == nil || errors.Is(c.Err, wire.ErrHandleReused) {
 			opened++
 		}
 		d.noteReuse(c.Err)
 	})
-	d.handlesAsked.Store(err == nil)
-	d.limits.handlesTried.Store(err == nil && opened > 1)
+	d.handleProbeRan.Store(err == nil)
+	d.limits.handlesProbed.Store(err == nil && opened > 1)
 }
 
 // noteReuse remembers that a server gives one handle out for two things.
 func (d *Destination) noteReuse(err error) {
 	if errors.Is(err, wire.ErrHandleReused) {
-		d.reused()
+		d.noteHandleReused()
 	}
 }

@@ -69,7 +69,7 @@ func TestTextBeforeTheQuestion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch := &opening{subsystem: program}
+	ch := &startChecker{subsystem: program}
 	<-ended
 	for err == nil { // the end is on its way
 		_, err = ch.Write([]byte{0})
@@ -80,7 +80,7 @@ func TestTextBeforeTheQuestion(t *testing.T) {
 }
 
 // What a server says beside the stream is told: OpenSSH does not send it.
-func TestWordsBesideTheStream(t *testing.T) {
+func TestStandardErrorOfSubsystem(t *testing.T) {
 	cfg := serveSubsystem(t, func(ch ssh.Channel) {
 		io.WriteString(ch.Stderr(), "out of\n memory\x07\n"+strings.Repeat("x", 4<<20))
 	})

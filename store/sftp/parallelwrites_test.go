@@ -85,7 +85,7 @@ func TestLargeUploadToRealServers(t *testing.T) {
 				case server == "ProFTPD": // one channel only
 					want = 0
 				}
-				if got := limits.beside.state.Load(); got != want {
+				if got := limits.parallelWrites.state.Load(); got != want {
 					t.Errorf("learnt about a second handle: %d, not %d", got, want)
 				}
 			})
@@ -126,7 +126,7 @@ func TestLargeUploadToOneThatTruncates(t *testing.T) {
 			if name != "its own copies" { // those it keeps
 				u.wantFiles("a", "b")
 			}
-			if !limits.beside.absent() {
+			if !limits.parallelWrites.absent() {
 				t.Error("it was not learnt that there is one handle only")
 			}
 			mu.Lock()
@@ -142,10 +142,10 @@ func TestLargeUploadToOneThatTruncates(t *testing.T) {
 
 // A server that passes the trial and mixes the bytes of a large file all the same is
 // found out: the copy begins anew, through one handle.
-func TestLargeUploadThatIsMixed(t *testing.T) {
+func TestLargeUploadOfMixedContents(t *testing.T) {
 	limits := new(Limits)
 	limits.roundTrip.Store(int64(farAway))
-	limits.beside.state.Store(featureWorks)
+	limits.parallelWrites.state.Store(featureWorks)
 	u, s := uploadFaulty(t, sftptest.Faults{Delay: time.Millisecond}, func(c *Config) { c.Limits = limits })
 	data := noise(8 * largeFile)
 	p, err := u.Begin(t.Context(), uploadEntry("x", data), nil)
@@ -154,7 +154,7 @@ func TestLargeUploadThatIsMixed(t *testing.T) {
 	u.must(err)
 	f := p.(*pendingFile)
 	f.stopWidening()
-	if len(f.lanes) < 2 {
+	if len(f.channels) < 2 {
 		t.Fatal("it was written through one handle")
 	}
 	u.must(f.drain(t.Context()))
@@ -177,7 +177,7 @@ func TestLargeUploadThatIsMixed(t *testing.T) {
 }
 
 // No trial is left on a server that does not let files be removed.
-func TestNoTrialWhereNothingCanBeRemoved(t *testing.T) {
+func TestNoProbeWhereNothingCanBeRemoved(t *testing.T) {
 	limits := new(Limits)
 	limits.roundTrip.Store(int64(farAway))
 	u, _ := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpRemove)}, func(c *Config) { c.Limits = limits })

@@ -9,55 +9,55 @@ import (
 )
 
 // statsUnderWay keeps a batch of looks from crowding out the reads.
-const statsUnderWay = 64
+const maxStatsInFlight = 64
 
 // wirePort is a data channel.
-type wirePort struct {
+type wireChannel struct {
 	session *wire.Session
 	limits  *Limits
 	buffers *buffers
 	ordered bool // the server answers in the order of the requests
 }
 
-func (p *wirePort) unanswered() (wire.Unanswered, bool) { return p.session.Unanswered() }
+func (ch *wireChannel) unanswered() (wire.Unanswered, bool) { return ch.session.Unanswered() }
 
 // readSize is how long a READ is to be.
-func (p *wirePort) readSize() int { return p.limits.readsOf(p.session.MaxRead()) }
+func (ch *wireChannel) readSize() int { return ch.limits.readSizeFor(ch.session.MaxRead()) }
 
 // handle waits for the answer to an OPEN or OPENDIR that was sent with c. If
 // ctx ends first, the handle is closed when it comes.
-func (p *wirePort) handle(ctx context.Context, c *wire.Call) (wire.Handle, error) {
+func (ch *wireChannel) handle(ctx context.Context, c *wire.Call) (wire.Handle, error) {
 	select {
 	case <-c.Done:
 		return c.Handle, c.Err
 	case <-ctx.Done():
 		go func() {
 			if <-c.Done; c.Err == nil {
-				p.session.CloseHandle(c.Handle, nil)
+				ch.session.CloseHandle(c.Handle, nil)
 			}
 		}()
 		return "", context.Cause(ctx)
 	}
 }
 
-func (p *wirePort) open(ctx context.Context, path string) (file, error) {
+func (ch *wireChannel) open(ctx context.Context, path string) (file, error) {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
 	start := time.Now()
-	p.session.Open(c, path)
-	h, err := p.handle(ctx, c)
+	ch.session.Open(c, path)
+	h, err := ch.handle(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	p.limits.took(time.Since(start))
-	return &wireFile{wirePort: p, h: h}, nil
+	ch.limits.noteRoundTrip(time.Since(start))
+	return &wireFile{wireChannel: ch, h: h}, nil
 }
 
-func (p *wirePort) stat(ctx context.Context, paths []string, follow bool, got func(int, attrs, error)) error {
-	ask := p.session.Lstat
+func (ch *wireChannel) stat(ctx context.Context, paths []string, follow bool, got func(int, attrs, error)) error {
+	ask := ch.session.Lstat
 	if follow {
-		ask = p.session.Stat
+		ask = ch.session.Stat
 	}
-	done := make(chan *wire.Call, min(len(paths), statsUnderWay))
+	done := make(chan *wire.Call, min(len(paths), maxStatsInFlight))
 	next := 0
 	for ; next < cap(done); next++ {
 		ask(&wire.Call{Done: done, Tag: next}, paths[next])

@@ -24,8 +24,8 @@ func wantAdvice(t *testing.T, err error, hint string) {
 
 // A letter box may let RENAME overwrite what it does not show: nothing gets a name
 // there that may be another's, unless the user says so.
-func TestLetterBoxThatOverwrites(t *testing.T) {
-	u, s := uploadFaulty(t, sftptest.Faults{Fail: letterBox(), RenameReplaces: true, Without: []string{wire.PosixRenameExtension}}, nil)
+func TestDropBoxThatOverwrites(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: dropBox(), RenameReplaces: true, Without: []string{wire.PosixRenameExtension}}, nil)
 	put(t, s.Endpoint, "theirs", []byte("theirs"))
 	for _, name := range []string{"theirs", "free"} { // which looks the same
 		p, _, err := u.write(name, []byte("ours"))
@@ -41,7 +41,7 @@ func TestLetterBoxThatOverwrites(t *testing.T) {
 
 // A RENAME that is refused for another reason shows nothing of what it does with
 // what stands there, and is tried again with the next file.
-func TestRenameTrialThatIsRefused(t *testing.T) {
+func TestRenameProbeThatIsRefused(t *testing.T) {
 	unseen := sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpStat, sftptest.OpLstat, sftptest.OpReadlink)
 	for name, test := range map[string]struct {
 		replaces bool
@@ -89,7 +89,7 @@ func TestRenameTrialThatIsRefused(t *testing.T) {
 // server denies it: other files wait behind it.
 func TestRefusedRenameIsWaitedForOnce(t *testing.T) {
 	for refusal, want := range map[sftptest.Status]int{
-		sftptest.StatusFailure:          1 + len(renameAgain) + 1,
+		sftptest.StatusFailure:          1 + len(renameDelays) + 1,
 		sftptest.StatusPermissionDenied: 2,
 		sftptest.StatusOpUnsupported:    2,
 	} {

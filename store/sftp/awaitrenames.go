@@ -15,22 +15,22 @@ var errNotRenamed = errors.New("the server says that it was renamed, and it stil
 
 // replaced reports whether what stands under the name may still be what the file was to
 // replace.
-func (f *publication) replaced() bool {
-	return f.replaces != nil && !f.d.cfg.Direct && (f.after.Agrees(*f.replaces) || f.after.Size != f.entry.Size)
+func (f *publication) maybeNotReplaced() bool {
+	return f.replaces != nil && !f.d.cfg.Direct && (f.found.Agrees(*f.replaces) || f.found.Size != f.entry.Size)
 }
 
 // settleRenames fails files that are pending still. Some servers take a moment to
 // rename, and have answered by then.
-func (d *Destination) settleRenames(ctx context.Context, files []*publication) {
-	still := d.unmoved(ctx, files)
-	if len(still) > 0 && !d.waitedInVain.Load() {
-		for _, wait := range renameAgain {
+func (d *Destination) awaitRenames(ctx context.Context, files []*publication) {
+	still := d.stillPending(ctx, files)
+	if len(still) > 0 && !d.renameWaitFailed.Load() {
+		for _, wait := range renameDelays {
 			if len(still) == 0 || !pause(ctx, wait) {
 				break
 			}
-			still = d.unmoved(ctx, still)
+			still = d.stillPending(ctx, still)
 		}
-		d.waitedInVain.Store(len(still) > 0)
+		d.renameWaitFailed.Store(len(still) > 0)
 	}
 	for _, f := range still {
 		f.notRenamed(ctx)
@@ -41,13 +41,13 @@ func (f *publication) notRenamed(ctx context.Context) {
 	f.done = false
 	if f.failure == nil { // else the connection is lost
 		f.fail(ctx, errNotRenamed)
-		f.failure = noRename(f.failure)
+		f.failure = renameError(f.failure)
 	}
 }
 
 // unmoved gives those of the files that are pending still. Where the server does not let
 // us look, its word is taken.
-func (d *Destination) unmoved(ctx context.Context, files []*publication) (still []*publication) {
+func (d *Destination) stillPending(ctx context.Context, files []*publication) (still []*publication) {
 	if len(files) == 0 {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (d *Destination) unmoved(ctx context.Context, files []*publication) (still 
 	for i, f := range files {
 		names[i] = hiddenName(f.entry.Name, f.id)
 	}
-	looks, err := d.lookAt(ctx, names)
+	looks, err := d.statAll(ctx, names)
 	for i, f := range files {
 		switch {
 		case err != nil:

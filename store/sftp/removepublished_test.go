@@ -11,7 +11,7 @@ import (
 
 // A file that shows less than was written once it has its own name is taken back
 // from there, and not from the name that it had before.
-func TestHalfFileIsTakenBackFromItsName(t *testing.T) {
+func TestPartialFileLosesItsName(t *testing.T) {
 	hiddenLooks := func(op sftptest.Op, path string) sftptest.Status {
 		if strings.HasSuffix(path, ".part") && (op == sftptest.OpStat || op == sftptest.OpLstat || op == sftptest.OpFstat) {
 			return sftptest.StatusPermissionDenied
@@ -53,7 +53,7 @@ func TestRemovedDirectoryTakesNothing(t *testing.T) {
 	if err := u.publish(p, nil); err == nil || !strings.Contains(err.Error(), "its directory is gone") {
 		t.Errorf("got %v", err)
 	}
-	if u.limits.takes.Load() {
+	if u.limits.takenEarly.Load() {
 		t.Error("a removed directory is taken for a receiver")
 	}
 	_, err = u.deliver("d/x", []byte("a"))

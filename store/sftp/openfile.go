@@ -22,28 +22,28 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 	if !looks[0].Entry.Mode.IsRegular() {
 		return nil, d.failed(ctx, "open", name, errNoFile)
 	}
-	l := d.pool.take(weight(looks[0].Entry.Size))
-	f, err := d.open(ctx, l, d.path(name))
+	ch := d.pool.acquire(weight(looks[0].Entry.Size))
+	f, err := d.open(ctx, ch, d.path(name))
 	if err != nil {
-		d.pool.give(l, weight(looks[0].Entry.Size))
+		d.pool.release(ch, weight(looks[0].Entry.Size))
 		return nil, d.failed(ctx, "open", name, err)
 	}
-	return &standingFile{d: d, ctx: ctx, name: name, lane: l, uses: weight(looks[0].Entry.Size), file: f.(*wireFile)}, nil
+	return &openFile{d: d, ctx: ctx, name: name, channel: ch, load: weight(looks[0].Entry.Size), file: f.(*wireFile)}, nil
 }
 
 // standingFile is a file of a Destination that is open for reading.
-type standingFile struct {
-	d    *Destination
-	ctx  context.Context
-	name string
-	lane *lane
-	uses int
-	file *wireFile
+type openFile struct {
+	d       *Destination
+	ctx     context.Context
+	name    string
+	channel *dataChannel
+	load    int
+	file    *wireFile
 }
 
 // ReadAt implements io.ReaderAt.
-func (f *standingFile) ReadAt(b []byte, off int64) (int, error) {
-	into := &placed{b: b, off: off}
+func (f *openFile) ReadAt(b []byte, off int64) (int, error) {
+	into := &sliceWriter{b: b, off: off}
 	err := f.file.copy(f.ctx, newBlocks(off, off+int64(len(b))), into)
 	if errors.Is(err, filesync.ErrChanged) { // as a copy puts the end of a file
 		return f.short(b, off)
@@ -55,7 +55,7 @@ func (f *standingFile) ReadAt(b []byte, off int64) (int, error) {
 }
 
 // short reads what there is before the end of the file.
-func (f *standingFile) short(b []byte, off int64) (int, error) {
+func (f *openFile) short(b []byte, off int64) (int, error) {
 	n, err := f.file.readFull(f.ctx, b, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.d.failed(f.ctx, "read", f.name, err)
@@ -64,20 +64,20 @@ func (f *standingFile) short(b []byte, off int64) (int, error) {
 }
 
 // Close implements io.Closer.
-func (f *standingFile) Close() error {
+func (f *openFile) Close() error {
 	if f.file == nil {
 		return fs.ErrClosed
 	}
-	f.file.close(f.d.gate.leave)
-	f.d.pool.give(f.lane, f.uses)
+	f.file.close(f.d.handles.release)
+	f.d.pool.release(f.channel, f.load)
 	f.file = nil
 	return nil
 }
 
 // placed takes what is read of the range of b.
-type placed struct {
+type sliceWriter struct {
 	b   []byte
 	off int64
 }
 
-func (p *placed) WriteAt(b []byte, off int64) (int, error) { return copy(p.b[off-p.off:], b), nil }
+func (p *sliceWriter) WriteAt(b []byte, off int64) (int, error) { return copy(p.b[off-p.off:], b), nil }

@@ -70,7 +70,7 @@ func TestNamesInPackets(t *testing.T) {
 	} {
 		for step := range 12 {
 			s := &scripted{step: step + 1}
-			ch := inEncoding(s, latin)
+			ch := translateNames(s, latin)
 			for sent := test.utf8; len(sent) > 0; {
 				n := min(step+1, len(sent))
 				if got, err := ch.Write(sent[:n]); got != n || err != nil {
@@ -94,7 +94,7 @@ func TestNamesInPackets(t *testing.T) {
 		after := framed(103, "behind it")
 		for step := range 12 {
 			s := &scripted{step: step + 1, in: append(bytes.Clone(test.sent), after...)}
-			got, err := io.ReadAll(inEncoding(s, latin))
+			got, err := io.ReadAll(translateNames(s, latin))
 			if err != nil || !bytes.Equal(got, append(bytes.Clone(test.want), after...)) {
 				t.Errorf("%s: arrives as %q, want %q, %v", name, got, test.want, err)
 			}
@@ -138,7 +138,7 @@ func FuzzNamesInPackets(f *testing.F) {
 			return
 		}
 		s := &scripted{step: max(1, step%64), in: append(bytes.Clone(sent), after...)}
-		got, err := io.ReadAll(inEncoding(s, latin))
+		got, err := io.ReadAll(translateNames(s, latin))
 		if err != nil || len(got) < 4 {
 			t.Fatalf("%q: %v", got, err)
 		}

@@ -19,9 +19,9 @@ import (
 // No file is written for a receiver that may take it away: with Direct, or where
 // one was taken before. Nor is one where it could not be removed. Untried tells.
 func (d *Destination) Probe(ctx context.Context) error {
-	err := d.dirs.find(ctx, "", true)
+	err := d.dirs.ensure(ctx, "", true)
 	if err == nil {
-		err = d.tryToWrite(ctx)
+		err = d.probeWrite(ctx)
 	}
 	if err == nil {
 		return nil
@@ -35,7 +35,7 @@ func (d *Destination) Probe(ctx context.Context) error {
 		word = status.ConnectionTimedOut
 	}
 	e := &status.Error{Word: word, Op: "write to", Target: shown(d.path("")), Err: unnamed(err)}
-	if own, ok := errors.AsType[*advised](err); ok {
+	if own, ok := errors.AsType[*hintedError](err); ok {
 		e.Hint = own.hint
 	}
 	return e
@@ -59,25 +59,25 @@ func (d *Destination) Untried() string {
 
 // tryToWrite writes a file of one byte. A failure without a reason may be that
 // there is no room.
-func (d *Destination) tryToWrite(ctx context.Context) error {
+func (d *Destination) probeWrite(ctx context.Context) error {
 	why := ""
 	switch {
 	case d.cfg.Direct:
 		why = "writing was not tried: with upload_name direct, a receiver may take every file"
-	case d.limits.takes.Load():
+	case d.limits.takenEarly.Load():
 		why = "writing was not tried: a receiver took the last file that was written to try it"
-	case !d.mayRemove(ctx, d.pool.first()):
+	case !d.canRemove(ctx, d.pool.first()):
 		why = "writing was not tried: the server does not let files be removed"
 	}
 	d.untried.Store(&why)
 	if why != "" {
-		return d.askOnly(ctx)
+		return d.probeWithoutWriting(ctx)
 	}
 	e := filesync.Entry{Name: pending.Name("probe", pending.NewID(d.cfg.Owner)), Size: 1}
 	p := &pendingFile{d: d, ctx: ctx, entry: e, path: d.path(e.Name)}
-	err := p.try(ctx)
-	if _, told := errors.AsType[*status.Error](err); !told && isFailure(err) && p.noRoom(ctx) {
-		return full("write to", d.path(""), err)
+	err := p.probeWrite(ctx)
+	if _, withStatus := errors.AsType[*status.Error](err); !withStatus && isFailure(err) && p.noRoom(ctx) {
+		return fullError("write to", d.path(""), err)
 	}
 	return err
 }
@@ -85,41 +85,41 @@ func (d *Destination) tryToWrite(ctx context.Context) error {
 // askOnly asks for what is needed where no file may be written: to open a file that
 // is missing, and to rename it. A server that says of such a one that it is missing,
 // and still denies these requests, will deny them for any file.
-func (d *Destination) askOnly(ctx context.Context) error {
+func (d *Destination) probeWithoutWriting(ctx context.Context) error {
 	if err := d.conn.Err(); err != nil || d.cfg.Direct {
 		return err
 	}
 	name := func() string { return pending.Name("probe", pending.NewID(d.cfg.Owner)) }
-	_, err := d.lookAtOne(ctx, name())
+	_, err := d.statOne(ctx, name())
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
 		return err
-	case isUnseen(err) && !d.cfg.Overwrite && !d.limits.takes.Load() && !d.keepsAtRename(ctx, ""):
-		return mayOverwrite(err) // as each file would
-	case isUnseen(err) && d.pool.first().wire().ordered:
-		return d.askToRename(ctx, name) // OpenSSH says so of what is missing, if it would rename
-	case !errors.Is(err, fs.ErrNotExist), isUnseen(err):
+	case isHidden(err) && !d.cfg.Overwrite && !d.limits.takenEarly.Load() && !d.renameKeepsTarget(ctx, ""):
+		return overwriteError(err) // as each file would
+	case isHidden(err) && d.pool.first().wire().ordered:
+		return d.probeRenameMissing(ctx, name) // OpenSSH says so of what is missing, if it would rename
+	case !errors.Is(err, fs.ErrNotExist), isHidden(err):
 		return nil // it tells nothing
 	}
 	p := &pendingFile{d: d, ctx: ctx, path: d.path(name())}
-	l := d.pool.first()
-	h, err := p.open(ctx, l, 0)
+	ch := d.pool.first()
+	h, err := p.open(ctx, ch, 0)
 	if err == nil { // it made one
-		l.wire().session.CloseHandle(h, nil)
+		ch.wire().session.CloseHandle(h, nil)
 	}
 	if denied(err) {
-		return d.refusedName(fmt.Errorf("write a file: %w", err))
+		return d.nameHint(fmt.Errorf("write a file: %w", err))
 	}
-	return d.askToRename(ctx, name)
+	return d.probeRenameMissing(ctx, name)
 }
 
 // askToRename asks to rename a file that is missing: a server that denies that will deny
 // it for any file.
-func (d *Destination) askToRename(ctx context.Context, name func() string) error {
-	if err := d.renameNow(ctx, d.path(name()), d.path(name())); denied(err) {
-		return noRename(fmt.Errorf("rename a file: %w", err))
+func (d *Destination) probeRenameMissing(ctx context.Context, name func() string) error {
+	if err := d.renameOne(ctx, d.path(name()), d.path(name())); denied(err) {
+		return renameError(fmt.Errorf("rename a file: %w", err))
 	}
-	d.limits.renames.state.CompareAndSwap(featureAbsent, 0)
+	d.limits.rename.state.CompareAndSwap(featureAbsent, 0)
 	return nil
 }
 
@@ -127,9 +127,9 @@ func (d *Destination) askToRename(ctx context.Context, name func() string) error
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) || isUnsupported(err) }
 
 // try writes the one byte of a file that is not to stay.
-func (p *pendingFile) try(ctx context.Context) error {
+func (p *pendingFile) probeWrite(ctx context.Context) error {
 	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
-		return p.d.refusedName(err)
+		return p.d.nameHint(err)
 	}
 	_, err := p.WriteAt([]byte("x"), 0)
 	if err == nil {
@@ -140,14 +140,14 @@ func (p *pendingFile) try(ctx context.Context) error {
 	}
 	first := p.path
 	if err == nil {
-		err = p.tryToRename(ctx)
+		err = p.probeRename(ctx)
 	}
 	rerr := p.d.discard(ctx, p.path)
 	switch {
-	case err == nil && errors.Is(rerr, fs.ErrNotExist) && p.path != first && !p.d.isGone(ctx, first):
+	case err == nil && errors.Is(rerr, fs.ErrNotExist) && p.path != first && !p.d.isMissing(ctx, first):
 		_ = p.d.discard(ctx, first)
-		return noRename(errNotRenamed)
-	case err == nil && errors.Is(rerr, errStays): // the next pass removes it
+		return renameError(errNotRenamed)
+	case err == nil && errors.Is(rerr, errNotGone): // the next pass removes it
 		return nil
 	case err == nil && !errors.Is(rerr, fs.ErrNotExist) && !p.d.limits.remove.refused(rerr):
 		err = rerr
@@ -156,38 +156,38 @@ func (p *pendingFile) try(ctx context.Context) error {
 }
 
 // tryToRename gives the file another hidden name, as publishing gives one its own.
-func (p *pendingFile) tryToRename(ctx context.Context) error {
+func (p *pendingFile) probeRename(ctx context.Context) error {
 	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
-	err := p.d.renameNow(ctx, p.path, to)
+	err := p.d.renameOne(ctx, p.path, to)
 	if err == nil {
 		p.path = to
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, lerr := p.d.lookAtOne(ctx, p.entry.Name); errors.Is(lerr, fs.ErrNotExist) && !isUnseen(lerr) {
-			return p.d.whyGone(ctx, "", err)
+		if _, lerr := p.d.statOne(ctx, p.entry.Name); errors.Is(lerr, fs.ErrNotExist) && !isHidden(lerr) {
+			return p.d.explainMissing(ctx, "", err)
 		}
 	}
 	_ = p.d.discard(ctx, to) // it may have been renamed all the same
-	return noRename(fmt.Errorf("rename a file: %w", err))
+	return renameError(fmt.Errorf("rename a file: %w", err))
 }
 
 // errTaken is a receiver that does not wait for a file's own name.
-var errTaken = errors.New("a file was gone as soon as it was written, under its temporary name: something takes files away as they come")
+var errTakenEarly = errors.New("a file was gone as soon as it was written, under its temporary name: something takes files away as they come")
 
 // noRename is the failure of a RENAME, with what would help.
-func noRename(err error) error {
-	return &advised{
+func renameError(err error) error {
+	return &hintedError{
 		fmt.Errorf("%w; if this server does not let files be renamed, set files.upload_name: direct", err),
 		"If this server does not let files be renamed, set files.upload_name: direct.",
 	}
 }
 
 // refusedName says what would help where a temporary file is refused.
-func (d *Destination) refusedName(err error) error {
+func (d *Destination) nameHint(err error) error {
 	if d.cfg.Direct || isFull(err) || !errors.Is(err, fs.ErrPermission) && !isFailure(err) {
 		return err
 	}
-	return &advised{err, "Have the server's administrator let this user write here. If the server takes files of certain names only, " +
+	return &hintedError{err, "Have the server's administrator let this user write here. If the server takes files of certain names only, " +
 		"or none that begin with a dot, set files.upload_name: direct."}
 }

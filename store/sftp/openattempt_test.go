@@ -15,10 +15,10 @@ import (
 )
 
 // gated is a session without a server, whose files are opened by what is given.
-func gated() *session {
+func limitedSession() *session {
 	l := new(Limits)
-	s := &session{limits: l, gate: newGate(l)}
-	s.pool = &pool{limits: l, lanes: []*lane{{port: &wirePort{}}}}
+	s := &session{limits: l, handles: newHandleLimiter(l)}
+	s.pool = &pool{limits: l, channels: []*dataChannel{{channel: &wireChannel{}}}}
 	return s
 }
 
@@ -32,14 +32,14 @@ func TestRefusedBesideALongFile(t *testing.T) {
 	for name, traffic := range map[string]bool{"alone with it": false, "beside others": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, ctx := gated(), t.Context()
-				if err := s.admit(ctx, opens, nil); err != nil {
+				s, ctx := limitedSession(), t.Context()
+				if err := s.openLimited(ctx, opens, nil); err != nil {
 					t.Fatal(err)
 				}
 				var denied sync.WaitGroup
 				for range 20 {
 					denied.Go(func() {
-						if err := s.admit(ctx, denies, nil); codeOf(err) != wire.CodePermissionDenied {
+						if err := s.openLimited(ctx, denies, nil); statusCode(err) != wire.CodePermissionDenied {
 							t.Error(err)
 						}
 					})
@@ -50,20 +50,20 @@ func TestRefusedBesideALongFile(t *testing.T) {
 					if !traffic {
 						break
 					}
-					if err := s.admit(ctx, opens, nil); err != nil {
+					if err := s.openLimited(ctx, opens, nil); err != nil {
 						t.Fatal(err)
 					}
-					s.gate.leave()
+					s.handles.release()
 					time.Sleep(time.Second)
 				}
-				if took := time.Since(start) - 100*time.Second; took > 3*loneWait {
+				if took := time.Since(start) - 100*time.Second; took > 3*exclusiveWait {
 					t.Errorf("others were kept out for %v", took)
 				}
 				denied.Wait()
-				if took := time.Since(start); !traffic && took > 2*roomWait {
+				if took := time.Since(start); !traffic && took > 2*fewerHandlesWait {
 					t.Errorf("they waited for %v", took)
 				}
-				if n := s.limits.openFiles.most(); n != 0 {
+				if n := s.limits.openFiles.limit(); n != 0 {
 					t.Errorf("a limit of %d is remembered", n)
 				}
 			})
@@ -75,27 +75,27 @@ func TestRefusedBesideALongFile(t *testing.T) {
 // time.
 func TestManyRefusedBesideALongFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := gated()
+		s := limitedSession()
 		ctx, cancel := context.WithCancel(t.Context())
-		if err := s.admit(ctx, opens, nil); err != nil {
+		if err := s.openLimited(ctx, opens, nil); err != nil {
 			t.Fatal(err)
 		}
 		var denied sync.WaitGroup
 		for range 8 {
 			denied.Go(func() {
 				for ctx.Err() == nil {
-					_ = s.admit(ctx, denies, nil)
+					_ = s.openLimited(ctx, denies, nil)
 					time.Sleep(time.Millisecond)
 				}
 			})
 		}
 		start := time.Now()
 		for range 6000 {
-			if err := s.admit(ctx, opens, nil); err != nil {
+			if err := s.openLimited(ctx, opens, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond)
-			s.gate.leave()
+			s.handles.release()
 		}
 		if took := time.Since(start) - 10*time.Minute; took > time.Minute {
 			t.Errorf("others were kept out for %v of ten minutes", took)
@@ -130,12 +130,12 @@ func TestLimitBesideLongFiles(t *testing.T) {
 				done.Go(func() { fetchAll(t, s, e, noise(100)) })
 			}
 			waitFor(t, func() bool {
-				s.gate.mu.Lock()
-				defer s.gate.mu.Unlock()
-				return len(s.gate.waiting) == len(short)
+				s.handles.mu.Lock()
+				defer s.handles.mu.Unlock()
+				return len(s.handles.waiters) == len(short)
 			})
 			for _, f := range held {
-				f.close(s.gate.leave)
+				f.close(s.handles.release)
 			}
 			done.Wait()
 		})
@@ -165,10 +165,10 @@ func TestPassingRefusal(t *testing.T) {
 	done.Go(func() { fetchAll(t, s, entries[0], noise(100)) })
 	<-refused
 	for _, f := range held {
-		f.close(s.gate.leave)
+		f.close(s.handles.release)
 	}
 	done.Wait()
-	if n := s.limits.openFiles.most(); n != 0 || s.limits.refusals.noted() != 1 {
+	if n := s.limits.openFiles.limit(); n != 0 || s.limits.refusals.changes() != 1 {
 		t.Errorf("a limit of %d is remembered", n)
 	}
 }

@@ -8,19 +8,19 @@ import (
 )
 
 // underWay is how many questions about files a Destination has open on a channel.
-const underWay = 256
+const maxInFlight = 256
 
 // ask sends one request on the first channel and waits for its answer. A server
 // works through what comes on one channel in turn, so that two of these never
 // get into each other's way.
 func (s *session) ask(ctx context.Context, send func(s *wire.Session, c *wire.Call)) error {
-	l := s.pool.first()
-	_, err := l.wire().ask(ctx, func(c *wire.Call) { send(l.wire().session, c) })
+	ch := s.pool.first()
+	_, err := ch.wire().ask(ctx, func(c *wire.Call) { send(ch.wire().session, c) })
 	return err
 }
 
 // ask sends one request and waits for its answer.
-func (p *wirePort) ask(ctx context.Context, send func(c *wire.Call)) (*wire.Call, error) {
+func (p *wireChannel) ask(ctx context.Context, send func(c *wire.Call)) (*wire.Call, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -31,11 +31,11 @@ func (p *wirePort) ask(ctx context.Context, send func(c *wire.Call)) (*wire.Call
 
 // askAll sends n requests, many at a time, and hands over each answer, in any
 // order. Its error is one of the connection or the context.
-func (p *wirePort) askAll(ctx context.Context, n int, send func(i int, c *wire.Call), got func(i int, c *wire.Call)) error {
+func (p *wireChannel) askAll(ctx context.Context, n int, send func(i int, c *wire.Call), got func(i int, c *wire.Call)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	done := make(chan *wire.Call, min(n, underWay))
+	done := make(chan *wire.Call, min(n, maxInFlight))
 	next := 0
 	for ; next < cap(done); next++ {
 		send(next, &wire.Call{Done: done, Tag: next})
@@ -61,10 +61,10 @@ func (p *wirePort) askAll(ctx context.Context, n int, send func(i int, c *wire.C
 
 // where looks at a path and asks beside it where that lies, with links
 // resolved; "" when the server does not say.
-func (s *session) where(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
-	p := l.wire()
+func (s *session) statAndResolve(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
+	p := ch.wire()
 	lost := p.askAll(ctx, 2, func(i int, c *wire.Call) {
 		switch {
 		case i == 1:
@@ -90,9 +90,9 @@ func (s *session) where(ctx context.Context, path string, follow bool) (a attrs,
 
 // statAt looks at a path and follows links.
 func (s *session) statAt(ctx context.Context, path string) (attrs, error) {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
-	return statByPath(ctx, l, path)
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
+	return statByPath(ctx, ch, path)
 }
 
 // makeDir makes one directory.

@@ -34,9 +34,9 @@ const namesGrow = 3
 // namesChannel is a channel to a server whose names are not UTF-8. It translates the
 // names in the packets that pass, so that everybody on this side of it has UTF-8. A
 // name that is not in the server's encoding arrives as no UTF-8 (package charset).
-type namesChannel struct {
+type translatingStream struct {
 	stream
-	in, out packets
+	in, out packetTranslator
 
 	raw   []byte // of in, read and not passed on yet
 	ready []byte // of in, to be handed out
@@ -45,18 +45,18 @@ type namesChannel struct {
 }
 
 // inEncoding gives a channel that speaks UTF-8 with a server that speaks e.
-func inEncoding(ch stream, e *charset.Encoding) stream {
+func translateNames(ch stream, e *charset.Encoding) stream {
 	if e == nil {
 		return ch
 	}
-	return &namesChannel{
+	return &translatingStream{
 		stream: ch, buf: make([]byte, 32<<10),
-		in:  packets{wanted: func(typ byte) bool { return typ == typeName }, translate: func(p []byte) []byte { return decodeNames(p, e) }},
-		out: packets{wanted: func(typ byte) bool { return paths(typ) > 0 || typ == typeExtended }, translate: func(p []byte) []byte { return encodePaths(p, e) }},
+		in:  packetTranslator{wanted: func(typ byte) bool { return typ == typeName }, translate: func(p []byte) []byte { return decodeNames(p, e) }},
+		out: packetTranslator{wanted: func(typ byte) bool { return paths(typ) > 0 || typ == typeExtended }, translate: func(p []byte) []byte { return encodePaths(p, e) }},
 	}
 }
 
-func (c *namesChannel) Read(p []byte) (int, error) {
+func (c *translatingStream) Read(p []byte) (int, error) {
 	for len(c.ready) == 0 {
 		if len(c.raw) == 0 {
 			n, err := c.stream.Read(c.buf)
@@ -74,7 +74,7 @@ func (c *namesChannel) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *namesChannel) Write(p []byte) (int, error) {
+func (c *translatingStream) Write(p []byte) (int, error) {
 	c.write = c.write[:0]
 	for rest := p; len(rest) > 0; {
 		out, used := c.out.next(rest)
@@ -91,7 +91,7 @@ func (c *namesChannel) Write(p []byte) (int, error) {
 }
 
 // packets follows the packets of a stream, and gathers those that are to be translated.
-type packets struct {
+type packetTranslator struct {
 	wanted    func(typ byte) bool
 	translate func(packet []byte) []byte // its type and what follows
 
@@ -103,7 +103,7 @@ type packets struct {
 
 // next takes bytes of the stream. It gives what is to be passed on, and how many
 // bytes of b it has taken: one at least.
-func (s *packets) next(b []byte) (out []byte, used int) {
+func (s *packetTranslator) next(b []byte) (out []byte, used int) {
 	switch {
 	case s.left > 0:
 		n := min(s.left, len(b))

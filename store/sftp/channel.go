@@ -12,7 +12,7 @@ import (
 // port is one channel on which directories are listed and files are read. Its
 // methods may be called concurrently. Errors are those of package
 // wire, or the context's, or what a writer answered.
-type port interface {
+type channel interface {
 	// list gives the entries of a directory in batches, until got says no.
 	// Names are paths as given plus "/" and what the server sent. A batch is
 	// valid until got returns.
@@ -36,22 +36,22 @@ type file interface {
 	stat(ctx context.Context) (attrs, error)
 	// last reads n bytes at off, asks the open handle for its attributes and
 	// closes it, all at once. The error is one of the connection, the context or w.
-	last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error)
+	readAndClose(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state readState, err error)
 	// tail reads at the end that was listed, where nothing may come, and asks the open
 	// handle beside that, if ask is set.
-	tail(ctx context.Context, end int64, ask bool) (handleAttrs, error)
+	checkEnd(ctx context.Context, end int64, ask bool) (handleAttrs, error)
 	// close gives the handle back and waits for nothing. then is called when
 	// the server has done so, or never will.
 	close(then func())
 }
 
 // lastState is how far file.last came.
-type lastState int
+type readState int
 
 const (
-	lastNotTried   lastState = iota // it cannot be relied on here: the handle is still open
-	lastIncomplete                  // not all the bytes came, and the handle is closed
-	lastDone                        // all the bytes came, and the handle is closed
+	readNotTried   readState = iota // it cannot be relied on here: the handle is still open
+	readIncomplete                  // not all the bytes came, and the handle is closed
+	readDone                        // all the bytes came, and the handle is closed
 )
 
 // handleAttrs is what an open handle said, or why it did not.
@@ -74,7 +74,7 @@ func (a attrs) complete() bool {
 }
 
 // or fills in what is missing from b.
-func (a attrs) or(b attrs) attrs {
+func (a attrs) fillFrom(b attrs) attrs {
 	if a.size < 0 {
 		a.size = b.size
 	}
@@ -96,4 +96,4 @@ type item struct {
 
 // dots reports whether a name is the directory's own or its parent's, which
 // every listing may hold.
-func dots(name string) bool { return name == "." || name == ".." }
+func isDot(name string) bool { return name == "." || name == ".." }

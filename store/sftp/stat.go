@@ -12,63 +12,65 @@ import (
 
 // unseen is what a server does not let us look at. It counts as missing, as nothing
 // that was not seen is overwritten: what is written next finds out.
-type unseen struct{ why error }
+type hiddenError struct{ why error }
 
-func (e *unseen) Error() string { return fmt.Sprintf("the server does not let us look: %v", e.why) }
+func (e *hiddenError) Error() string {
+	return fmt.Sprintf("the server does not let us look: %v", e.why)
+}
 
-func (e *unseen) Unwrap() error { return e.why }
+func (e *hiddenError) Unwrap() error { return e.why }
 
-func (e *unseen) Is(target error) bool {
+func (e *hiddenError) Is(target error) bool {
 	return target == fs.ErrNotExist || target == filesync.ErrUnseen
 }
 
-func isUnseen(err error) bool {
-	_, ok := errors.AsType[*unseen](err)
+func isHidden(err error) bool {
+	_, ok := errors.AsType[*hiddenError](err)
 	return ok
 }
 
 // refusedLook reports whether a server did not say whether there is anything.
-func refusedLook(err error) bool { return isAnswer(err) && !errors.Is(err, fs.ErrNotExist) }
+func refusedStat(err error) bool { return isAnswer(err) && !errors.Is(err, fs.ErrNotExist) }
 
 // lookAt looks at names without following links. ProFTPD's LSTAT follows them,
 // so that only OpenSSH is believed without a READLINK. What one request does not
 // tell is asked for by another.
-func (d *Destination) lookAt(ctx context.Context, names []string) ([]filesync.Look, error) {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
+func (d *Destination) statAll(ctx context.Context, names []string) ([]filesync.Look, error) {
+	ch := d.pool.acquire(1)
+	defer d.pool.release(ch, 1)
 	looks := make([]filesync.Look, len(names))
 	each := 2
-	if l.wire().ordered {
+	if ch.wire().ordered {
 		each = 1
 	}
 	all := make([]int, len(names))
 	for i, name := range names {
 		all[i], looks[i].Entry.Name = i, name
 	}
-	err := d.lookOnce(ctx, l, looks, all, each, l.wire().session.Lstat)
+	err := d.statOnce(ctx, ch, looks, all, each, ch.wire().session.Lstat)
 	if err != nil {
 		return looks, err
 	}
 	var again []int
 	for i := range looks {
-		if refusedLook(looks[i].Err) || looks[i].Err == nil && looks[i].Entry.Mode.Type() == fs.ModeIrregular {
+		if refusedStat(looks[i].Err) || looks[i].Err == nil && looks[i].Entry.Mode.Type() == fs.ModeIrregular {
 			again = append(again, i)
 		}
 	}
 	if len(again) == 0 {
 		return looks, nil
 	}
-	return looks, d.lookAgain(ctx, l, looks, again)
+	return looks, d.statAgain(ctx, ch, looks, again)
 }
 
 // lookOnce asks for the attributes of some of the looks, and with each == 2 for
 // what they lead to as symbolic links.
-func (d *Destination) lookOnce(ctx context.Context, l *lane, looks []filesync.Look, which []int, each int, ask func(*wire.Call, string)) error {
-	return l.wire().askAll(ctx, each*len(which), func(i int, c *wire.Call) {
+func (d *Destination) statOnce(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int, each int, ask func(*wire.Call, string)) error {
+	return ch.wire().askAll(ctx, each*len(which), func(i int, c *wire.Call) {
 		if path := d.path(looks[which[i/each]].Entry.Name); i%each == 0 {
 			ask(c, path)
 		} else {
-			l.wire().session.ReadLink(c, path)
+			ch.wire().session.ReadLink(c, path)
 		}
 	}, func(i int, c *wire.Call) {
 		look := &looks[which[i/each]]
@@ -88,20 +90,20 @@ func (d *Destination) lookOnce(ctx context.Context, l *lane, looks []filesync.Lo
 
 // lookAgain asks by STAT and READLINK for what LSTAT did not tell, and by OPENDIR
 // for a type that is still not known.
-func (d *Destination) lookAgain(ctx context.Context, l *lane, looks []filesync.Look, which []int) error {
+func (d *Destination) statAgain(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int) error {
 	refused := make([]error, len(which))
 	for n, i := range which {
 		refused[n] = looks[i].Err
 	}
-	if err := d.lookOnce(ctx, l, looks, which, 2, l.wire().session.Stat); err != nil {
+	if err := d.statOnce(ctx, ch, looks, which, 2, ch.wire().session.Stat); err != nil {
 		return err
 	}
 	for n, i := range which {
 		look := &looks[i]
-		if refusedLook(look.Err) {
-			look.Err = &unseen{look.Err}
+		if refusedStat(look.Err) {
+			look.Err = &hiddenError{look.Err}
 			if refused[n] != nil {
-				look.Err = &unseen{refused[n]}
+				look.Err = &hiddenError{refused[n]}
 			}
 		}
 		if look.Err != nil || look.Entry.Mode.Type() != fs.ModeIrregular {
@@ -110,7 +112,7 @@ func (d *Destination) lookAgain(ctx context.Context, l *lane, looks []filesync.L
 		dir := false
 		if !d.cfg.Direct { // else handles are kept open until this is answered
 			var err error
-			if dir, err = d.isDir(ctx, l, d.path(look.Entry.Name)); err != nil {
+			if dir, err = d.isDir(ctx, ch, d.path(look.Entry.Name)); err != nil {
 				return err
 			}
 		}
@@ -123,22 +125,22 @@ func (d *Destination) lookAgain(ctx context.Context, l *lane, looks []filesync.L
 }
 
 // isDir finds out whether a path is a directory by opening it as one.
-func (d *Destination) isDir(ctx context.Context, l *lane, path string) (bool, error) {
+func (d *Destination) isDir(ctx context.Context, ch *dataChannel, path string) (bool, error) {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
-	l.wire().session.OpenDir(c, path)
-	h, err := l.wire().handle(ctx, c)
+	ch.wire().session.OpenDir(c, path)
+	h, err := ch.wire().handle(ctx, c)
 	if isAnswer(err) {
 		return false, nil
 	}
 	if err == nil {
-		l.wire().session.CloseHandle(h, nil)
+		ch.wire().session.CloseHandle(h, nil)
 	}
 	return err == nil, err
 }
 
 // lookAtOne is lookAt for one name.
-func (d *Destination) lookAtOne(ctx context.Context, name string) (filesync.Entry, error) {
-	looks, err := d.lookAt(ctx, []string{name})
+func (d *Destination) statOne(ctx context.Context, name string) (filesync.Entry, error) {
+	looks, err := d.statAll(ctx, []string{name})
 	if err != nil {
 		return filesync.Entry{}, err
 	}
