@@ -180,7 +180,7 @@ func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 		if a.cfg.hopKey {
 			setting = "sftp.proxy_jump_key_pairs_path"
 		}
-		return nil, "", &hinted{err, fmt.Sprintf("Check %s: the key there cannot be used, so that no login was tried with it.", setting)}
+		return nil, "", &hintedError{err, fmt.Sprintf("Check %s: the key there cannot be used, so that no login was tried with it.", setting)}
 	}
 	key := signers[0].PublicKey()
 	return signers, fmt.Sprintf("%s %s", key.Type(), ssh.FingerprintSHA256(plainKey(key))), nil

@@ -54,30 +54,30 @@ func (c Config) hide(text string) string {
 
 // refusal explains why the login failed, in place of x/crypto's words.
 func (a *authenticator) refusal(err error) error {
-	return a.withWords(a.reason(err))
+	return a.withServerText(a.reason(err))
 }
 
-func (a *authenticator) withWords(err error) error {
+func (a *authenticator) withServerText(err error) error {
 	if len(a.said) == 0 {
 		return err
 	}
-	return &wordsError{err, "the server says " + a.cfg.quote(strings.Join(a.said, " "))}
+	return &serverTextError{err, "the server says " + a.cfg.quote(strings.Join(a.said, " "))}
 }
 
 // wordsError is an error with what the server said beside it.
-type wordsError struct {
+type serverTextError struct {
 	error
-	said string
+	text string
 }
 
-func (e *wordsError) Error() string { return e.error.Error() + "; " + e.said }
+func (e *serverTextError) Error() string { return e.error.Error() + "; " + e.text }
 
-func (e *wordsError) Unwrap() error { return e.error }
+func (e *serverTextError) Unwrap() error { return e.error }
 
 // closed is a server that ended the connection in the login without a word of SSH.
 func (a *authenticator) closed() error {
 	upon := cmp.Or(a.upon, a.steps[len(a.steps)-1].shown)
-	return a.withWords(fmt.Errorf("the server closed the connection upon %s for user %q", upon, a.cfg.Username))
+	return a.withServerText(fmt.Errorf("the server closed the connection upon %s for user %q", upon, a.cfg.Username))
 }
 
 func (a *authenticator) reason(err error) error {

@@ -69,7 +69,7 @@ func (c *Connection) startSubsystem(name string) (*Channel, error) {
 		return nil, c.lostBy(err)
 	}
 	if err != nil { // the channel was closed, or the whole connection
-		if gone := c.goneSoon(); gone != nil {
+		if gone := c.endsSoon(); gone != nil {
 			return nil, gone
 		}
 	}

@@ -149,7 +149,7 @@ func greetingError(g *greeting, err error) (status.Word, error) {
 	case isClosed(err):
 		return status.ConnectionLost, errors.New("the server closed the connection during the handshake")
 	}
-	return status.NotAnSSHServer, &brokenProtocol{fmt.Errorf("it does not keep to the protocol: %w", err)}
+	return status.NotAnSSHServer, &brokenProtocolError{fmt.Errorf("it does not keep to the protocol: %w", err)}
 }
 
 // authWord: what fails in the login is the login, but for a server that falls silent.
@@ -198,7 +198,7 @@ func lostError(addr string, err error) error {
 		err = errors.New("the server closed the connection")
 	}
 	if err = cause(err); strings.HasPrefix(err.Error(), "ssh: ") { // what x/crypto says of what it was sent
-		err = &brokenProtocol{err}
+		err = &brokenProtocolError{err}
 	}
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: addr, Err: err}
 }

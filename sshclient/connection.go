@@ -102,21 +102,21 @@ func (c *Connection) Unanswered(what string) error {
 
 // goneGrace is how long the end of a connection may take to be settled after
 // an operation on it has failed.
-const goneGrace = 200 * time.Millisecond
+const endGrace = 200 * time.Millisecond
 
 // goneSoon is the end of the connection, if it has ended.
-func (c *Connection) goneSoon() error {
+func (c *Connection) endsSoon() error {
 	select {
 	case <-c.done:
 		return c.err
-	case <-time.After(goneGrace):
+	case <-time.After(endGrace):
 		return nil
 	}
 }
 
 // lostBy is the end of the connection, or err where it is not settled yet.
 func (c *Connection) lostBy(err error) error {
-	if gone := c.goneSoon(); gone != nil {
+	if gone := c.endsSoon(); gone != nil {
 		return gone
 	}
 	return lostError(c.addr, err)

@@ -52,22 +52,22 @@ func (e *negotiationError) Hint() string {
 }
 
 // brokenProtocol is a server that calls itself one of SSH and sends what is none.
-type brokenProtocol struct{ error }
+type brokenProtocolError struct{ error }
 
-func (e *brokenProtocol) Unwrap() error { return e.error }
+func (e *brokenProtocolError) Unwrap() error { return e.error }
 
 // Hint is what to check next.
-func (e *brokenProtocol) Hint() string {
+func (e *brokenProtocolError) Hint() string {
 	return "The server, or something between here and there, does not keep to the SSH protocol: see the cause, and ask the server's administrator or maker."
 }
 
 // hinted is an error with advice.
-type hinted struct {
+type hintedError struct {
 	error
 	hint string
 }
 
-func (e *hinted) Unwrap() error { return e.error }
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint is what to check next.
-func (e *hinted) Hint() string { return e.hint }
+func (e *hintedError) Hint() string { return e.hint }

@@ -41,7 +41,7 @@ func (p *prompts) answer(questions []string, echos []bool) ([]string, error) {
 	answers := make([]string, len(questions))
 	gave := false
 	for i, q := range questions {
-		answer, password, err := p.one(q, echos[i], len(questions) == 1)
+		answer, password, err := p.answerOne(q, echos[i], len(questions) == 1)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (p *prompts) answer(questions []string, echos []bool) ([]string, error) {
 }
 
 // one answers one question; password says that the answer is the password.
-func (p *prompts) one(question string, echo, alone bool) (answer string, password bool, err error) {
+func (p *prompts) answerOne(question string, echo, alone bool) (answer string, password bool, err error) {
 	asked := func(format string) error {
 		return &loginError{text: fmt.Sprintf(format, p.cfg.quote(question))}
 	}

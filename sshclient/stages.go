@@ -19,7 +19,7 @@ func newStages(observe status.Observer) *stages {
 }
 
 // lap ends the stage that is running and gives its time.
-func (s *stages) lap() int64 {
+func (s *stages) elapsed() int64 {
 	now := time.Now()
 	ms := now.Sub(s.since).Milliseconds()
 	s.since = now
@@ -40,7 +40,7 @@ func (s *stages) hold(stage, detail string) {
 	if s == nil {
 		return
 	}
-	s.pending = append(s.pending, status.Stage{Stage: stage, OK: true, MS: s.lap(), Detail: detail})
+	s.pending = append(s.pending, status.Stage{Stage: stage, OK: true, MS: s.elapsed(), Detail: detail})
 }
 
 // release reports what is held; more belongs to the detail of the handshake.
@@ -74,5 +74,5 @@ func (s *stages) failed(stage string, err error) {
 		return
 	}
 	s.release("")
-	s.observe.Report(status.Stage{Stage: stage, MS: s.lap(), Detail: err.Error()})
+	s.observe.Report(status.Stage{Stage: stage, MS: s.elapsed(), Detail: err.Error()})
 }

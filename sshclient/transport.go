@@ -43,7 +43,7 @@ func newTransport(conn net.Conn, addr string, cut func() error, writeTimeout tim
 // Read gives the version first. x/crypto never reads twice at a time.
 func (t *transport) Read(p []byte) (int, error) {
 	if !t.greeting.done {
-		if err := t.greet(); err != nil {
+		if err := t.readGreeting(); err != nil {
 			return 0, err
 		}
 	}
@@ -69,7 +69,7 @@ func (t *transport) read(p []byte) (int, error) {
 
 // greet reads up to the version, and keeps that and what came with it for Read:
 // x/crypto takes no long lines before it.
-func (t *transport) greet() error {
+func (t *transport) readGreeting() error {
 	buf := make([]byte, 512)
 	var suspicion *time.Timer
 	for !t.greeting.done {
