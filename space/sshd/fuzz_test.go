@@ -51,7 +51,7 @@ func FuzzPackets(f *testing.F) {
 			want = append(want, kind)
 			rest = rest[n:]
 		}
-		var p packets
+		var p packetCounter
 		var got []byte
 		for chunk := range slices.Chunk(data, int(piece)+1) {
 			for len(chunk) > 0 {
@@ -97,7 +97,7 @@ func FuzzTransport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mine, theirs := tcpPair(t)
 		var both sync.WaitGroup
-		both.Go(func() { s.receive(t.Context(), theirs) })
+		both.Go(func() { s.serveConn(t.Context(), theirs) })
 		both.Go(func() { _, _ = io.Copy(io.Discard, mine) })
 		_, _ = mine.Write(data)
 		_ = mine.(*net.TCPConn).CloseWrite()
@@ -155,11 +155,11 @@ func FuzzSFTP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		client, server := net.Pipe()
 		channel := &fakeChannel{Conn: server}
-		v := newVisitor(t.Context(), server, time.Minute)
-		defer v.leave()
+		c := newClient(t.Context(), server, time.Minute)
+		defer c.release()
 		one := &session{
-			server: s, visitor: v, since: time.Now(),
-			news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
+			server: s, client: c, since: time.Now(),
+			changes: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 		}
 		var both sync.WaitGroup
 		both.Go(func() {

@@ -31,12 +31,12 @@ func (g grant) permissions() *ssh.Permissions {
 var errRefused = errors.New("authentication failed")
 
 // errCrowded is the end of who had to make room while it waited in line.
-var errCrowded = errors.New("too many connections want to log in")
+var errTooManyLogins = errors.New("too many connections want to log in")
 
 // login is one client's way in. Its callbacks are called one at a time.
 type login struct {
 	server    *Server
-	visitor   *visitor
+	client    *client
 	passwords int    // that were looked at
 	space     string // that the client last wanted
 	tried     bool   // it has shown a password or a key
@@ -44,8 +44,8 @@ type login struct {
 
 // login exchanges keys and asks the client who it is, all under the visitor's
 // deadline.
-func (s *Server) login(v *visitor) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	l := &login{server: s, visitor: v}
+func (s *Server) login(c *client) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	l := &login{server: s, client: c}
 	config := s.config
 	config.PasswordCallback = l.password
 	config.KeyboardInteractiveCallback = l.interactive
@@ -53,8 +53,8 @@ func (s *Server) login(v *visitor) (*ssh.ServerConn, <-chan ssh.NewChannel, <-ch
 		config.PublicKeyCallback = l.publicKey
 		config.VerifiedPublicKeyCallback = l.verified
 	}
-	conn, channels, requests, err := ssh.NewServerConn(v, &config)
-	if err != nil && (l.tried || v.dropped.Load()) {
+	conn, channels, requests, err := ssh.NewServerConn(c, &config)
+	if err != nil && (l.tried || c.dropped.Load()) {
 		err = &refusedError{space: l.space, passwords: l.passwords, err: err}
 	}
 	return conn, channels, requests, err
@@ -77,11 +77,11 @@ func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissio
 		return nil, errRefused
 	}
 	g := l.server.grantOf(l.space)
-	if len(l.space) <= maxSpaceName && l.server.options.Authenticate(l.visitor.ctx, l.space, l.visitor.address, password) {
-		return l.letIn(g.permissions()), nil
+	if len(l.space) <= maxSpaceName && l.server.options.Authenticate(l.client.ctx, l.space, l.client.address, password) {
+		return l.admitted(g.permissions()), nil
 	}
-	l.server.gate.failed(l.visitor)
-	l.holdBack(l.server.delays.Failed(l.visitor.source))
+	l.server.logins.passwordFailed(l.client)
+	l.delay(l.server.failures.Add(l.client.source))
 	return nil, errRefused
 }
 
@@ -103,7 +103,7 @@ func (l *login) interactive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveCh
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	l.tried, l.space = true, meta.User()
 	g := l.server.grantOf(l.space)
-	if len(l.space) <= maxSpaceName && l.server.options.AuthenticateKey(l.visitor.ctx, l.space, key) {
+	if len(l.space) <= maxSpaceName && l.server.options.AuthenticateKey(l.client.ctx, l.space, key) {
 		return g.permissions(), nil
 	}
 	return nil, errRefused
@@ -111,17 +111,17 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 
 // verified is called when the client has proven that the key is its own.
 func (l *login) verified(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-	return l.letIn(p), nil
+	return l.admitted(p), nil
 }
 
 // letIn takes the client out of the crowd, in which nobody is safe.
-func (l *login) letIn(p *ssh.Permissions) *ssh.Permissions {
-	l.server.gate.leave(l.visitor)
+func (l *login) admitted(p *ssh.Permissions) *ssh.Permissions {
+	l.server.logins.remove(l.client)
 	return p
 }
 
 // holdBack waits, as long as the client does too.
-func (l *login) holdBack(d time.Duration) {
+func (l *login) delay(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -129,38 +129,38 @@ func (l *login) holdBack(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-l.visitor.ctx.Done():
+	case <-l.client.ctx.Done():
 	}
 }
 
 // turnedAway tells of a client that was not let in: people who mistyped at
 // level info, floods and what is no login at level debug.
-func (s *Server) turnedAway(v *visitor, err error) {
+func (s *Server) logRefused(c *client, err error) {
 	refused, tried := errors.AsType[*refusedError](err)
 	if !tried {
-		s.options.Log.Debug("a connection ended before a login", "address", v.address, "err", printable(err.Error()))
+		s.options.Log.Debug("a connection ended before a login", "address", c.address, "err", printable(err.Error()))
 		return
 	}
 	e := Event{Kind: Refused, Reason: RefusedLogin, Session: Session{
-		Space: printable(refused.space), Address: v.address, Since: time.Now(),
+		Space: printable(refused.space), Address: c.address, Since: time.Now(),
 	}}
 	level := slog.LevelInfo
-	if v.dropped.Load() {
+	if c.dropped.Load() {
 		e.Reason = RefusedDropped
 		level = slog.LevelDebug
-		s.warnOfCrowd()
-	} else if s.delays.Slowed(v.source) {
+		s.warnTooManyLogins()
+	} else if s.failures.AtMaxDelay(c.source) {
 		level = slog.LevelDebug
 	}
-	s.options.Log.Log(v.ctx, level, "login refused", "space", e.Session.Space, "address", v.address,
+	s.options.Log.Log(c.ctx, level, "login refused", "space", e.Session.Space, "address", c.address,
 		"why", e.Reason, "passwords", fmt.Sprint(min(refused.passwords, maxPasswords)))
 	s.options.OnEvent(e)
 }
 
 // warnOfCrowd says, once a minute, that there are too many.
-func (s *Server) warnOfCrowd() {
+func (s *Server) warnTooManyLogins() {
 	now := time.Now().Unix()
-	if last := s.crowded.Load(); now-last >= 60 && s.crowded.CompareAndSwap(last, now) {
+	if last := s.lastWarning.Load(); now-last >= 60 && s.lastWarning.CompareAndSwap(last, now) {
 		s.options.Log.Warn("more connections want to log in than there is room for; some are dropped",
 			"at_a_time", s.options.MaximumUnauthenticated, "of_an_address", s.options.MaximumUnauthenticatedPerAddress)
 	}

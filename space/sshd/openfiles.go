@@ -5,7 +5,7 @@ import "sync"
 // openFiles counts the files and directories that clients have open, so that no
 // connection, and no Space, takes the descriptors of the whole process.
 type openFiles struct {
-	ofConnection, ofSpace, inAll int // the most of each
+	perConnection, perSpace, total int // the most of each
 
 	mu     sync.Mutex
 	all    int
@@ -13,10 +13,10 @@ type openFiles struct {
 }
 
 // take counts one in, or reports that there is no room for it.
-func (o *openFiles) take(s *session) bool {
+func (o *openFiles) acquire(s *session) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.openFiles >= o.ofConnection || o.spaces[s.space] >= o.ofSpace || o.all >= o.inAll {
+	if s.openFiles >= o.perConnection || o.spaces[s.space] >= o.perSpace || o.all >= o.total {
 		return false
 	}
 	s.openFiles++

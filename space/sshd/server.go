@@ -25,7 +25,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
-	"sftpconnector/space/guessing"
+	"sftpconnector/space/authdelay"
 )
 
 // Options say who may come in, and how many. Zero numbers and times mean the
@@ -101,15 +101,15 @@ func (o Options) withDefaults() Options {
 
 // Server lets clients in and serves them. Its methods may be called concurrently.
 type Server struct {
-	options Options
-	config  ssh.ServerConfig // without callbacks: these belong to a connection
-	keys    []ssh.PublicKey
-	gate    *gate
-	delays  *guessing.Delays
-	open    openFiles
+	options  Options
+	config   ssh.ServerConfig // without callbacks: these belong to a connection
+	keys     []ssh.PublicKey
+	logins   *loginQueue
+	failures *authdelay.Failures
+	open     openFiles
 
-	refusing atomic.Int64 // connections that are told that they may not stay
-	crowded  atomic.Int64 // when it was last logged that some had to make room, in Unix seconds
+	refusing    atomic.Int64 // connections that are told that they may not stay
+	lastWarning atomic.Int64 // when it was last logged that some had to make room, in Unix seconds
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -129,12 +129,12 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		options:  o,
 		config:   baseConfig(),
-		gate:     newGate(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
-		delays:   guessing.NewDelays(),
+		logins:   newLoginQueue(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
+		failures: authdelay.New(),
 		sessions: map[*session]struct{}{},
 		cuts:     map[string]int{},
 		open: openFiles{
-			ofConnection: o.MaximumOpenFiles, ofSpace: o.MaximumOpenFilesPerSpace, inAll: o.MaximumOpenFilesInAll,
+			perConnection: o.MaximumOpenFiles, perSpace: o.MaximumOpenFilesPerSpace, total: o.MaximumOpenFilesInAll,
 			spaces: map[string]int{},
 		},
 	}
@@ -194,7 +194,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	var connections sync.WaitGroup
 	err := s.accept(ctx, l, func(c net.Conn) {
-		connections.Go(func() { s.receive(ctx, c) })
+		connections.Go(func() { s.serveConn(ctx, c) })
 	})
 	cancel()
 	connections.Wait()
@@ -229,39 +229,39 @@ func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn
 }
 
 // receive serves one connection from its first byte to its last.
-func (s *Server) receive(ctx context.Context, raw net.Conn) {
+func (s *Server) serveConn(ctx context.Context, raw net.Conn) {
 	defer raw.Close()
 	defer func() {
 		if p := recover(); p != nil {
 			s.options.Log.Error("panic in an SSH connection", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	v := newVisitor(ctx, raw, s.options.Handshake)
-	defer v.leave()
-	defer s.gate.leave(v)
-	if !s.gate.enter(v) {
-		if v.dropped.Load() {
-			s.turnedAway(v, &refusedError{err: errCrowded})
+	c := newClient(ctx, raw, s.options.Handshake)
+	defer c.release()
+	defer s.logins.remove(c)
+	if !s.logins.wait(c) {
+		if c.dropped.Load() {
+			s.logRefused(c, &refusedError{err: errTooManyLogins})
 		}
 		return
 	}
-	conn, channels, requests, err := s.login(v)
+	conn, channels, requests, err := s.login(c)
 	if err != nil {
-		s.turnedAway(v, err)
+		s.logRefused(c, err)
 		return
 	}
-	one := newSession(s, v, conn)
-	if why := s.admit(one); why != "" {
+	one := newSession(s, c, conn)
+	if why := s.addSession(one); why != "" {
 		s.refuse(one, why, channels, requests)
 		return
 	}
-	defer s.dismiss(one)
-	v.stay(3 * s.options.Keepalive)
+	defer s.removeSession(one)
+	c.loggedIn(3 * s.options.Keepalive)
 	one.run(ctx, channels, requests)
 }
 
 // admit counts the session in, or says why not.
-func (s *Server) admit(one *session) Reason {
+func (s *Server) addSession(one *session) Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if one.cuts != s.cuts[one.space] {
@@ -283,7 +283,7 @@ func (s *Server) admit(one *session) Reason {
 	return ""
 }
 
-func (s *Server) dismiss(one *session) {
+func (s *Server) removeSession(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, one)

@@ -29,7 +29,7 @@ const keepalive = "keepalive@openssh.com"
 // session is one client that is logged in.
 type session struct {
 	server  *Server
-	visitor *visitor
+	client  *client
 	conn    *ssh.ServerConn
 	space   string // it exists
 	cuts    int    // of the Space, when the client was let in
@@ -45,7 +45,7 @@ type session struct {
 	received, sent, stored, fetched atomic.Int64
 	stopping                        atomic.Bool // no file may be opened any more
 
-	news chan struct{} // something has changed that the stop may wait for
+	changes chan struct{} // something has changed that the stop may wait for
 
 	mu       sync.Mutex
 	end      Reason // the first one counts
@@ -55,12 +55,12 @@ type session struct {
 	openFiles int // Server.open guards it
 }
 
-func newSession(s *Server, v *visitor, conn *ssh.ServerConn) *session {
+func newSession(s *Server, c *client, conn *ssh.ServerConn) *session {
 	g := conn.Permissions.ExtraData[grantKey{}].(grant)
 	return &session{
-		server: s, visitor: v, conn: conn,
-		space: g.space, cuts: g.cuts, address: v.address, since: time.Now(),
-		news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
+		server: s, client: c, conn: conn,
+		space: g.space, cuts: g.cuts, address: c.address, since: time.Now(),
+		changes: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 	}
 }
 
@@ -81,7 +81,7 @@ func (s *session) run(ctx context.Context, channels <-chan ssh.NewChannel, reque
 	s.log().Info("logged in", "client", s.info().Client)
 	s.server.options.OnEvent(Event{Kind: Connected, Session: s.info()})
 	gone := make(chan struct{})
-	s.tasks.Go(func() { s.answer(requests) })
+	s.tasks.Go(func() { s.answerRequests(requests) })
 	s.tasks.Go(func() { s.keepAlive(gone) })
 	s.tasks.Go(func() { s.watchIdle(gone) })
 	s.tasks.Go(func() { s.watchStop(ctx, gone) })
@@ -121,11 +121,11 @@ func (s *session) accept(c ssh.NewChannel) {
 	}
 	channel, requests, err := c.Accept()
 	if err != nil {
-		s.closed()
+		s.channelClosed()
 		return
 	}
 	s.tasks.Go(func() {
-		defer s.closed()
+		defer s.channelClosed()
 		s.serveChannel(channel, requests)
 		for range requests { // until the client has closed it too
 		}
@@ -133,7 +133,7 @@ func (s *session) accept(c ssh.NewChannel) {
 }
 
 // closed counts a channel out.
-func (s *session) closed() {
+func (s *session) channelClosed() {
 	s.mu.Lock()
 	s.open--
 	s.mu.Unlock()
@@ -141,7 +141,7 @@ func (s *session) closed() {
 }
 
 // opened notes the channel of an SFTP session, and gives what forgets it.
-func (s *session) opened(c *stream) (forget func()) {
+func (s *session) addChannel(c *stream) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.channels[c] = struct{}{}
@@ -154,13 +154,13 @@ func (s *session) opened(c *stream) (forget func()) {
 
 // handlers asks for the files of the Space; a panic there is an error.
 func (s *session) handlers() (h sftp.Handlers, err error) {
-	defer newGuard(s, h).during("start", &err)()
+	defer newGuard(s, h).protect("start", &err)()
 	return s.server.options.Handlers(s.space)
 }
 
 // answer answers requests that concern the whole connection: with no, unless
 // they ask whether we are there.
-func (s *session) answer(requests <-chan *ssh.Request) {
+func (s *session) answerRequests(requests <-chan *ssh.Request) {
 	for r := range requests {
 		s.touch()
 		_ = r.Reply(r.Type == keepalive, nil)
@@ -236,7 +236,7 @@ func (s *session) watchStop(ctx context.Context, gone <-chan struct{}) {
 func (s *session) await(gone <-chan struct{}, done func() bool) bool {
 	for !done() {
 		select {
-		case <-s.news:
+		case <-s.changes:
 		case <-gone:
 			return false
 		}
@@ -262,7 +262,7 @@ func (s *session) channelCount() int {
 // changed wakes watchStop.
 func (s *session) changed() {
 	select {
-	case s.news <- struct{}{}:
+	case s.changes <- struct{}{}:
 	default:
 	}
 }
@@ -274,7 +274,7 @@ func (s *session) cut(why Reason) {
 		s.end = why
 	}
 	s.mu.Unlock()
-	s.visitor.hangUp()
+	s.client.hangUp()
 }
 
 // panicked ends the session after a panic: nobody knows in what state it is.
@@ -292,7 +292,7 @@ func (s *session) ended() (Reason, error) {
 	switch {
 	case s.end != "":
 		return s.end, nil
-	case saidGoodbye(err):
+	case isClientEnd(err):
 		return EndClient, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return EndLost, errors.New("the client is silent")
@@ -303,6 +303,6 @@ func (s *session) ended() (Reason, error) {
 // saidGoodbye tells a client that ends from a connection that breaks. Many just
 // close it; others say so before (RFC 4253, section 11.1), for which x/crypto
 // has no type of error.
-func saidGoodbye(err error) bool {
+func isClientEnd(err error) bool {
 	return errors.Is(err, io.EOF) || strings.HasPrefix(err.Error(), "ssh: disconnect, ")
 }

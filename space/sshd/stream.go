@@ -29,7 +29,7 @@ const (
 )
 
 // answerCost is what the answer to a request may take: that of a READ, at most.
-const answerCost = 32 << 10
+const maxAnswer = 32 << 10
 
 // stream is the channel of one SFTP session, as pkg/sftp sees it, which reads
 // in one goroutine and writes in another. It knows how many requests have no
@@ -45,32 +45,32 @@ const answerCost = 32 << 10
 type stream struct {
 	ssh.Channel
 	session *session
-	from    confined
-	in, out packets // each used by one goroutine
+	from    confinedReader
+	in, out packetCounter // each used by one goroutine
 
-	mu       sync.Mutex
-	change   sync.Cond
-	asked    int64                // requests that pkg/sftp has been given
-	answered int64                // and that are answered: it answers in the same order
-	opening  int64                // what asked was with the last OPEN
-	ordered  bool                 // a WRITE waits for the answers to all before it
-	costs    [maxUnanswered]int64 // of those without an answer, in bytes; the n-th stands at n % maxUnanswered
-	owed     int64                // the sum of these
-	broken   bool                 // there will be no more answers
+	mu              sync.Mutex
+	change          sync.Cond
+	asked           int64                // requests that pkg/sftp has been given
+	answered        int64                // and that are answered: it answers in the same order
+	lastOpen        int64                // what asked was with the last OPEN
+	ordered         bool                 // a WRITE waits for the answers to all before it
+	costs           [maxUnanswered]int64 // of those without an answer, in bytes; the n-th stands at n % maxUnanswered
+	unansweredBytes int64                // the sum of these
+	broken          bool                 // there will be no more answers
 
 	forgotten bool
-	untie     func() bool
+	unwatch   func() bool
 }
 
 func newStream(c ssh.Channel, s *session) *stream {
-	st := &stream{Channel: c, session: s, from: confined{from: c}}
+	st := &stream{Channel: c, session: s, from: confinedReader{from: c}}
 	st.change.L = &st.mu
-	st.untie = context.AfterFunc(s.visitor.ctx, st.breakOff)
+	st.unwatch = context.AfterFunc(s.client.ctx, st.abort)
 	return st
 }
 
 // breakOff wakes a Read that waits for answers: the client has gone.
-func (c *stream) breakOff() {
+func (c *stream) abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.broken = true
@@ -94,30 +94,30 @@ func (c *stream) Read(p []byte) (int, error) {
 	transfer := false
 	switch c.in.kind {
 	case packetOpen, packetOpenDir:
-		c.opening = c.asked + 1
+		c.lastOpen = c.asked + 1
 	case packetRead, packetWrite:
-		first, transfer = c.opening, true
+		first, transfer = c.lastOpen, true
 	}
 	if c.ordered && c.in.kind == packetWrite {
 		first = c.asked
 	}
-	for c.behind(first) && !c.broken {
+	for c.mustWait(first) && !c.broken {
 		c.change.Wait()
 	}
 	// A CLOSE of a client that hangs up at once counts all the same.
-	if c.broken && (transfer || c.behind(first)) {
+	if c.broken && (transfer || c.mustWait(first)) {
 		return 0, io.ErrClosedPipe
 	}
-	cost := c.in.size + answerCost
+	cost := c.in.size + maxAnswer
 	c.costs[c.asked%maxUnanswered] = cost
-	c.owed += cost
+	c.unansweredBytes += cost
 	c.asked++
 	c.session.waiting.Add(1)
 	return n, err
 }
 
 // inOrder has the WRITEs that follow come one at a time.
-func (c *stream) inOrder() {
+func (c *stream) orderWrites() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ordered = true
@@ -125,8 +125,8 @@ func (c *stream) inOrder() {
 
 // behind reports whether answers have to go out before another request comes
 // in: the first ones, or any. The caller holds c.mu.
-func (c *stream) behind(first int64) bool {
-	return c.answered < first || c.asked-c.answered >= maxUnanswered || c.owed >= maxUnansweredBytes
+func (c *stream) mustWait(first int64) bool {
+	return c.answered < first || c.asked-c.answered >= maxUnanswered || c.unansweredBytes >= maxUnansweredBytes
 }
 
 // Write waits for the client to make room, at most Options.Idle.
@@ -140,7 +140,7 @@ func (c *stream) Write(p []byte) (int, error) {
 	for rest := p[:n]; len(rest) > 0; {
 		k := min(int64(len(rest)), c.out.missing())
 		if c.out.add(rest[:k]) && !c.forgotten {
-			c.owed -= c.costs[c.answered%maxUnanswered]
+			c.unansweredBytes -= c.costs[c.answered%maxUnanswered]
 			c.answered++
 			c.session.waiting.Add(-1)
 		}
@@ -155,7 +155,7 @@ func (c *stream) Write(p []byte) (int, error) {
 // forget is called at the end: nobody waits for answers any more. pkg/sftp may
 // still be writing some.
 func (c *stream) forget() {
-	c.untie()
+	c.unwatch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.waiting.Add(c.answered - c.asked)
@@ -164,7 +164,7 @@ func (c *stream) forget() {
 
 // packets follows the packets of one direction. Each begins with its length in
 // four bytes and its kind in one (draft-ietf-secsh-filexfer-02, section 3).
-type packets struct {
+type packetCounter struct {
 	head [5]byte
 	have int   // bytes of head
 	rest int64 // bytes of the packet after its length that are to come
@@ -174,7 +174,7 @@ type packets struct {
 
 // missing is how many bytes may be added before the next decision: some of the
 // length, or the rest of the packet. It is never 0.
-func (p *packets) missing() int64 {
+func (p *packetCounter) missing() int64 {
 	if p.have < 4 {
 		return int64(4 - p.have)
 	}
@@ -183,7 +183,7 @@ func (p *packets) missing() int64 {
 
 // add takes at most missing bytes, and reports whether a packet ends with them.
 // One of length 0 has no kind; pkg/sftp ends the session for it.
-func (p *packets) add(b []byte) (ended bool) {
+func (p *packetCounter) add(b []byte) (ended bool) {
 	if p.have < 4 {
 		p.have += copy(p.head[p.have:4], b)
 		if p.have < 4 {

@@ -262,7 +262,7 @@ func TestPanicsStayInTheirSession(t *testing.T) {
 		f.Close()
 		c.Close()
 	}
-	if log := r.log.String(); !strings.Contains(log, "nasty_test.go") {
+	if log := r.log.String(); !strings.Contains(log, "hostileclient_test.go") {
 		t.Errorf("no stack in the log:\n%s", log)
 	}
 }

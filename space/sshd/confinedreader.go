@@ -34,7 +34,7 @@ const maxPacket = 256 << 10
 // out of its "/". pkg/sftp takes "/.." for "/" before a handler sees it, and
 // would let a client that tries to leave believe that it has; guard refuses what
 // is marked.
-type confined struct {
+type confinedReader struct {
 	from  io.Reader
 	head  [5]byte // of the packet: its length and its kind
 	ready []byte  // that was read and is to be handed on
@@ -43,7 +43,7 @@ type confined struct {
 }
 
 // Read gives no bytes of two packets at once.
-func (c *confined) Read(p []byte) (int, error) {
+func (c *confinedReader) Read(p []byte) (int, error) {
 	if len(c.ready) == 0 && c.rest == 0 && c.err == nil {
 		c.next()
 	}
@@ -61,7 +61,7 @@ func (c *confined) Read(p []byte) (int, error) {
 }
 
 // next reads the head of a packet, and the rest too if that has paths.
-func (c *confined) next() {
+func (c *confinedReader) next() {
 	c.ready = c.read(c.head[:4])
 	if c.err != nil {
 		return
@@ -87,7 +87,7 @@ func (c *confined) next() {
 }
 
 // read fills b, or gives what there is of it and notes the error.
-func (c *confined) read(b []byte) []byte {
+func (c *confinedReader) read(b []byte) []byte {
 	n, err := io.ReadFull(c.from, b)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
@@ -163,7 +163,7 @@ func leadsOut(path string) bool {
 }
 
 // inside refuses what is marked, and what else has a NUL byte.
-func inside(paths ...string) error {
+func checkInside(paths ...string) error {
 	for _, p := range paths {
 		if strings.IndexByte(p, 0) >= 0 {
 			return sftp.ErrSSHFxPermissionDenied

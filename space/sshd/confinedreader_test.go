@@ -57,7 +57,7 @@ func TestMarkedPaths(t *testing.T) {
 	for name, r := range map[string]io.Reader{
 		"at once": bytes.NewReader(sent), "byte by byte": iotest.OneByteReader(bytes.NewReader(sent)), "in halves": iotest.HalfReader(bytes.NewReader(sent)),
 	} {
-		if got, err := io.ReadAll(&confined{from: r}); err != nil || !bytes.Equal(got, want) {
+		if got, err := io.ReadAll(&confinedReader{from: r}); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v\n got %q\nwant %q", name, err, got, want)
 		}
 	}
@@ -72,7 +72,7 @@ func FuzzConfined(f *testing.F) {
 	f.Add([]byte{255, 255, 255, 255, packetStat, 1}, uint8(9))
 	broken := errors.New("broken")
 	f.Fuzz(func(t *testing.T, data []byte, piece uint8) {
-		c := &confined{from: io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken))}
+		c := &confinedReader{from: io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken))}
 		var got []byte
 		p := make([]byte, int(piece)+1)
 		for {

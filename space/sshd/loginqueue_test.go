@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sftpconnector/space/guessing"
+	"sftpconnector/space/authdelay"
 )
 
 // A flood of wrong passwords, here all from one address and more at a time than
@@ -59,7 +59,7 @@ func TestWrongPasswordsDoNotKeepARightOneOut(t *testing.T) {
 		t.Error("who was logged in has been dropped")
 	}
 	await(t, "an empty gate", func() bool {
-		inside, line := r.gate.snapshot()
+		inside, line := r.logins.snapshot()
 		return len(inside) == 0 && len(line) == 0
 	})
 }
@@ -92,7 +92,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 			silent = append(silent, l.dial())
 			synctest.Wait() // they come in this order
 		}
-		if inside, line := r.gate.snapshot(); len(inside) != 4 || len(line) != 16 {
+		if inside, line := r.logins.snapshot(); len(inside) != 4 || len(line) != 16 {
 			t.Errorf("%d are inside and %d wait", len(inside), len(line))
 		}
 		for _, c := range silent[20:] { // the line is full: who comes last is sent away
@@ -101,10 +101,10 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 			}
 		}
 		silent[19].Close() // makes no difference until it is its turn
-		time.Sleep(turn)
+		time.Sleep(loginTime)
 		began := time.Now()
 		c := enter(t, r, l)
-		if took := time.Since(began); took > 5*turn {
+		if took := time.Since(began); took > 5*loginTime {
 			t.Errorf("the login took %v", took)
 		}
 		if _, _, err := in.SendRequest(keepalive, true, nil); err != nil {
@@ -146,45 +146,45 @@ func TestWhoGetsIn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := newGate(c.most, c.mostOfSource)
-				names := map[*visitor]string{}
+				q := newLoginQueue(c.most, c.mostOfSource)
+				names := map[*client]string{}
 				for _, name := range c.come {
 					if strings.HasSuffix(name, ".") {
-						time.Sleep(turn)
+						time.Sleep(loginTime)
 						synctest.Wait()
 					}
 					mine, theirs := net.Pipe()
 					defer theirs.Close()
-					v := newVisitor(t.Context(), mine, time.Hour)
-					defer v.leave()
-					v.source = guessing.SourceOf(netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", name[0])))
-					names[v] = name
-					go g.enter(v)
+					c := newClient(t.Context(), mine, time.Hour)
+					defer c.release()
+					c.source = authdelay.PrefixOf(netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", name[0])))
+					names[c] = name
+					go q.wait(c)
 					synctest.Wait()
 					if strings.HasSuffix(name, "!") {
-						g.failed(v)
+						q.passwordFailed(c)
 					}
 				}
-				named := func(all []*visitor) (got []string) {
-					for _, v := range all {
-						got = append(got, names[v])
+				named := func(all []*client) (got []string) {
+					for _, c := range all {
+						got = append(got, names[c])
 					}
 					return got
 				}
-				in, waiting := g.snapshot()
+				in, waiting := q.snapshot()
 				if inside, line := named(in), named(waiting); !slices.Equal(inside, c.inside) || !slices.Equal(line, c.line) {
 					t.Errorf("inside are %v and %v wait, want %v and %v", inside, line, c.inside, c.line)
 				}
-				for v := range names {
-					g.leave(v)
+				for c := range names {
+					q.remove(c)
 				}
 			})
 		})
 	}
 }
 
-func (g *gate) snapshot() (inside, line []*visitor) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.inside), slices.Clone(g.line)
+func (q *loginQueue) snapshot() (inside, line []*client) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.active), slices.Clone(q.waiting)
 }
