@@ -79,13 +79,13 @@ func arrows() map[string]arrow {
 		"faults/model":     {[]string{"faults/schedule"}, none},
 		"faults/mutations": {nil, none},
 		"faults/operator":  {nil, nil},
-		"faults/port":      {nil, []string{"golang.org/x/sys"}},
+		"faults/tcpport":   {nil, []string{"golang.org/x/sys"}},
 		"faults/powerfs":   {nil, []string{"github.com/hanwen/go-fuse/v2"}},
 		"faults/product":   {nil, none},
-		"faults/relay":     {[]string{"faults/port"}, none},
+		"faults/relay":     {[]string{"faults/tcpport"}, none},
 		"faults/schedule":  {nil, none},
-		"faults/sftpd":     {[]string{"faults/port"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
-		"faults/world":     {[]string{"faults/model", "faults/port", "faults/powerfs", "faults/product", "faults/relay", "faults/schedule", "faults/sftpd"}, nil},
+		"faults/sftpd":     {[]string{"faults/tcpport"}, []string{"golang.org/x/crypto", "golang.org/x/sys"}},
+		"faults/world":     {[]string{"faults/model", "faults/tcpport", "faults/powerfs", "faults/product", "faults/relay", "faults/schedule", "faults/sftpd"}, nil},
 	}
 }
 

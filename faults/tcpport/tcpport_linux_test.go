@@ -1,4 +1,4 @@
-package port_test
+package tcpport_test
 
 import (
 	"errors"
@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"sftpconnector/faults/port"
+	"sftpconnector/faults/tcpport"
 )
 
 func TestAPortIsKeptWhileNobodyListens(t *testing.T) {
 	t.Parallel()
-	p, err := port.Hold("127.0.0.1:0")
+	p, err := tcpport.Reserve("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestAPortIsKeptWhileNobodyListens(t *testing.T) {
 // The system gives the port to nobody else who asks for any.
 func TestAHeldPortIsNotGivenAway(t *testing.T) {
 	t.Parallel()
-	p, err := port.Hold("127.0.0.1:0")
+	p, err := tcpport.Reserve("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

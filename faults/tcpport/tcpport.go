@@ -4,7 +4,7 @@
 // gives the port to nobody else. Without that, a port of loopback is soon the
 // source port of some connection, and a client that tries it often enough even
 // connects to itself.
-package port
+package tcpport
 
 import (
 	"context"
@@ -20,7 +20,7 @@ type Port struct {
 
 // Hold takes the port of addr, host:port; port 0 takes a free one. Nobody
 // listens there until Listen.
-func Hold(addr string) (*Port, error) {
+func Reserve(addr string) (*Port, error) {
 	at, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("hold %s: %w", addr, err)
