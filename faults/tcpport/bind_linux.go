@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenConfig needs nothing: Go listens with SO_REUSEADDR, as servers do that
-// restart, and so may stand beside a socket with SO_REUSEADDR that does not listen.
+// listenConfig has no options. Go listens with SO_REUSEADDR, as servers do that
+// restart. Such a listener may be bound beside a socket with SO_REUSEADDR that does not
+// listen.
 func listenConfig() *net.ListenConfig { return &net.ListenConfig{} }
 
-// bind keeps a port with a socket that is bound and never listens: the system
+// bind reserves a port with a socket that is bound and never listens. The system
 // refuses connections to it, and gives the port to nobody else.
 func bind(addr *net.TCPAddr) (taken *net.TCPAddr, release func() error, err error) {
 	family, at := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())})

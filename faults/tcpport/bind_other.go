@@ -6,7 +6,7 @@ import "net"
 
 func listenConfig() *net.ListenConfig { return &net.ListenConfig{} }
 
-// bind finds a free port and keeps nothing: another program may take it.
+// bind finds a free port and does not reserve it: another program may take it.
 func bind(addr *net.TCPAddr) (taken *net.TCPAddr, release func() error, err error) {
 	l, err := net.ListenTCP("tcp", addr)
 	if err != nil {

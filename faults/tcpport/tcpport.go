@@ -1,9 +1,8 @@
-// Package port keeps a TCP port for a server that goes away and comes back.
+// Package tcpport reserves a TCP port for a server that goes away and comes back.
 //
-// While the server is away, connecting to the port is refused, and the system
-// gives the port to nobody else. Without that, a port of loopback is soon the
-// source port of some connection, and a client that tries it often enough even
-// connects to itself.
+// While the server is away, connecting to the port is refused, and the system gives the
+// port to nobody else. Without that, a port of loopback is soon the source port of some
+// connection, and a client that tries it often enough even connects to itself.
 package tcpport
 
 import (
@@ -12,13 +11,13 @@ import (
 	"net"
 )
 
-// Port is a port that is kept. Its methods may be called from any goroutine.
+// Port is a port that is reserved. Its methods may be called concurrently.
 type Port struct {
 	addr    string
 	release func() error
 }
 
-// Hold takes the port of addr, host:port; port 0 takes a free one. Nobody
+// Reserve reserves the port of addr, host:port; port 0 reserves a free one. Nobody
 // listens there until Listen.
 func Reserve(addr string) (*Port, error) {
 	at, err := net.ResolveTCPAddr("tcp", addr)
@@ -35,10 +34,10 @@ func Reserve(addr string) (*Port, error) {
 // Addr is the address with its port.
 func (p *Port) Addr() string { return p.addr }
 
-// Listen listens at the port. Closing the listener does not give the port back.
+// Listen listens at the port. Closing the listener does not free the port.
 func (p *Port) Listen(ctx context.Context) (net.Listener, error) {
 	return listenConfig().Listen(ctx, "tcp", p.addr)
 }
 
-// Close gives the port back.
+// Close frees the port.
 func (p *Port) Close() error { return p.release() }

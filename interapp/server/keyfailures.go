@@ -8,26 +8,27 @@ import (
 	"sftpconnector/space/authdelay"
 )
 
-// mostHeld is how many answers to wrong secret keys are held back at a time. One
-// more is not worth its memory, and goes out at once.
+// maxHeld is how many answers to wrong secret keys are held back at a time. Any more go
+// out at once, to bound the memory that they take.
 const maxHeld = 64
 
-// guesses slows who sends wrong secret keys.
+// keyFailures delays the answers to wrong secret keys.
 type keyFailures struct {
 	failures *authdelay.Failures
 	held     atomic.Int64
 }
 
-// failed counts a wrong key in, and says how long its answer is to be held back,
-// and whether it is one of a flood.
+// add counts a wrong key, and gives how long its answer is to be held back, and whether
+// it is one of a flood.
 func (k *keyFailures) add(address string) (hold time.Duration, flood bool) {
-	at, _ := netip.ParseAddrPort(address) // no IP: all such are one
+	at, _ := netip.ParseAddrPort(address) // all that are no IP count as one
 	source := authdelay.PrefixOf(at.Addr())
 	hold = k.failures.Add(source)
 	return hold, k.failures.AtMaxDelay(source)
 }
 
-// hold waits, unless so many do already, or one of the ends comes first.
+// hold waits for d, unless maxHeld answers wait already, or one of the ends comes
+// first.
 func (k *keyFailures) hold(d time.Duration, gone, ended <-chan struct{}) {
 	defer k.held.Add(-1)
 	if k.held.Add(1) > maxHeld || d <= 0 {

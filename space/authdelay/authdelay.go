@@ -1,7 +1,7 @@
-// Package guessing slows those who guess what opens a Space: passwords over SSH,
-// secret keys over HTTP. Neither can be guessed; this keeps those who try, and
-// programs that ask again and again with an old one, from using up the machine
-// and the log.
+// Package authdelay says how long the answer to a failed authentication is to be held
+// back: to a password over SSH, or to a secret key over HTTP. Neither can be guessed.
+// The delay keeps clients that try, and programs that go on with an old one, from using
+// up the machine and the log.
 package authdelay
 
 import (
@@ -12,39 +12,39 @@ import (
 )
 
 const (
-	undelayedFailures = 3 // that are answered at once: people mistype
+	undelayedFailures = 3 // failures that are answered at once, as people mistype
 	firstDelay        = 250 * time.Millisecond
 	maxDelay          = 4 * time.Second
-	forgetInterval    = 30 * time.Second // one of them
-	// mostFailures is where the delay stops growing; counting further would only
-	// make forgetting take longer.
+	forgetInterval    = 30 * time.Second // after which one failure is forgotten
+	// maxFailures is where the delay stops growing. Counting further would only make
+	// forgetting take longer.
 	maxFailures = undelayedFailures + 5
-	maxPrefixes = 4096 // addresses that are remembered: the last that failed
+	maxPrefixes = 4096 // address prefixes that are remembered: the last that failed
 )
 
-// Delays remembers who was wrong. Only the answer to something wrong is held back:
-// what is right is answered at once, whatever others at its address did. It may be
-// used concurrently, and remembers no more than some thousand addresses.
+// Failures counts the failures of each client address. Only the answer to a failure is
+// delayed: a success is answered at once, whatever others at its address did. It may be
+// used concurrently, and remembers some thousand addresses at most.
 type Failures struct {
 	mu       sync.Mutex
 	byPrefix map[netip.Prefix]*list.Element
-	recent   *list.List // of *failures, the last that failed in front
+	recent   *list.List // of *record, the last that failed in front
 }
 
 type record struct {
 	prefix netip.Prefix
 	count  int
-	since  time.Time // from here on they are forgotten one by one
+	since  time.Time // failures are forgotten one by one from here on
 }
 
-// NewDelays makes one that remembers nobody.
+// New gives a Failures without any failure.
 func New() *Failures {
 	return &Failures{byPrefix: map[netip.Prefix]*list.Element{}, recent: list.New()}
 }
 
-// Failed counts a failure in, and says how long its answer is to be held back: the
-// first three not at all, then from 250 ms on twice as long each time, up to 4 s.
-// One is forgotten every 30 s.
+// Add counts a failure, and gives how long its answer is to be held back: not at all
+// for the first three, then 250 ms, and twice as long each time, up to 4 s. One failure
+// is forgotten every 30 s.
 func (f *Failures) Add(key netip.Prefix) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,8 +71,8 @@ func (f *Failures) Add(key netip.Prefix) time.Duration {
 	return min(firstDelay<<(r.count-undelayedFailures-1), maxDelay)
 }
 
-// SourceOf gives whom an address stands for: an IPv6 address its /64, as one
-// machine has all of these (RFC 6177).
+// PrefixOf gives the prefix under which an address is counted: an IPv6 address by its
+// /64, as one machine has all of these (RFC 6177).
 func PrefixOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 32
@@ -81,13 +81,13 @@ func PrefixOf(a netip.Addr) netip.Prefix {
 	}
 	p, err := a.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // no IP: all such are one
+		return netip.Prefix{} // all that are no IP count as one
 	}
 	return p
 }
 
-// Slowed reports whether so much was wrong lately that the delay is at its longest:
-// a flood, which is not to fill the log.
+// AtMaxDelay reports whether the delay is at its longest: a flood, which must not fill
+// the log.
 func (f *Failures) AtMaxDelay(key netip.Prefix) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

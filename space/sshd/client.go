@@ -14,27 +14,27 @@ import (
 // writeTimeout is how long the network may take to accept a packet.
 const writeTimeout = time.Minute
 
-// visitor is the network side of one client, from its first byte on. Until it
-// is logged in, one deadline stands over all that it does; after stay, each
-// read and each write has its own.
+// client is the connection of one client, from its first byte on. Until it is logged
+// in, it has one deadline for everything. After loggedIn, each read and each write has
+// its own.
 type client struct {
 	net.Conn
 	address     string // its IP, for people
 	source      netip.Prefix
-	readTimeout atomic.Int64 // after stay: the longest; before it 0
-	dropped     atomic.Bool  // it had to make room
-	ack         func()       // acknowledges what has come; nil: the kernel does as it likes
+	readTimeout atomic.Int64 // of each read, after loggedIn; before it 0
+	dropped     atomic.Bool  // it had to make room for others
+	ack         func()       // acknowledges received packets at once; nil: the kernel decides when
 
-	// For the gate, under its lock.
+	// For the loginQueue, under its lock.
 	wrongPassword bool          // it has given a wrong password
-	admittedAt    time.Time     // when it was let in
-	admitted      chan struct{} // closed then
+	admittedAt    time.Time     // when it was admitted
+	admitted      chan struct{} // closed when it is admitted
 
-	// ctx ends when the client hangs up or is cut, so that nobody waits for it
-	// any longer; before it is logged in also when the server stops.
+	// ctx ends when the client disconnects or is disconnected. Before the login it also
+	// ends with the server.
 	ctx     context.Context
 	cancel  context.CancelFunc
-	unwatch func() bool // unties the connection from the server
+	unwatch func() bool // keeps the connection when the server stops
 }
 
 func newClient(ctx context.Context, conn net.Conn, handshake time.Duration) *client {
@@ -48,33 +48,33 @@ func newClient(ctx context.Context, conn net.Conn, handshake time.Duration) *cli
 	return c
 }
 
-// hangUp ends the connection and all that waits for it.
+// hangUp ends the connection and everything that waits for it.
 func (c *client) hangUp() {
 	c.cancel()
 	c.Conn.Close()
 }
 
-// hadTurn reports whether it was inside long enough to log in.
+// hadLoginTime reports whether it was admitted long enough ago to log in.
 func (c *client) hadLoginTime(now time.Time) bool { return now.Sub(c.admittedAt) >= loginTime }
 
-// drop hangs up to make room for others.
+// drop disconnects the client to make room for others.
 func (c *client) drop() {
 	c.dropped.Store(true)
 	c.hangUp()
 }
 
-// leave lets go of what newVisitor took.
+// release frees what newClient took.
 func (c *client) release() {
 	c.unwatch()
 	c.hangUp()
 }
 
-// stay is called after the login: the connection may now go on for as long as
-// something comes from it each silence, and no longer ends at once with the server.
+// loggedIn is called after the login. From then on each read may take readTimeout, and
+// the connection no longer ends at once with the server.
 func (c *client) loggedIn(silence time.Duration) {
 	c.unwatch()
 	c.readTimeout.Store(int64(silence))
-	// A read is under way: this is its deadline too.
+	// A read is in progress, and this is its deadline too.
 	_ = c.Conn.SetReadDeadline(time.Now().Add(silence))
 }
 
@@ -99,7 +99,7 @@ func (c *client) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// printable makes a text of the other side fit for a log: bounded, on one line.
+// printable makes a text of the client fit for a log: bounded, on one line.
 func printable(s string) string {
 	const limit = 100
 	short := s[:min(len(s), limit)]

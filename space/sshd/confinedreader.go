@@ -11,8 +11,8 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// The kinds of SFTP packets with paths (draft-ietf-secsh-filexfer-02, section 3),
-// and the extensions (OpenSSH's PROTOCOL, section 4).
+// The types of SFTP packets with paths (draft-ietf-secsh-filexfer-02, section 3), and
+// the extensions (OpenSSH's PROTOCOL, section 4).
 const (
 	packetLstat    = 7
 	packetSetstat  = 9
@@ -27,22 +27,22 @@ const (
 	packetExtended = 200
 )
 
-// maxPacket is the longest that pkg/sftp takes; it ends the session for others.
+// maxPacket is the longest packet that pkg/sftp accepts. It ends the session for a
+// longer one.
 const maxPacket = 256 << 10
 
-// confined is what a client sends, with a mark in place of each path that leads
-// out of its "/". pkg/sftp takes "/.." for "/" before a handler sees it, and
-// would let a client that tries to leave believe that it has; guard refuses what
-// is marked.
+// confinedReader reads the packets of a client, and marks each path that leads out of
+// its "/". pkg/sftp takes "/.." for "/" before a handler sees it, and a client that
+// tries to leave would believe that it has. The guard refuses marked paths.
 type confinedReader struct {
 	from  io.Reader
-	head  [5]byte // of the packet: its length and its kind
-	ready []byte  // that was read and is to be handed on
-	rest  int64   // of a packet that is handed on as it comes
-	err   error   // that follows what is ready
+	head  [5]byte // of the packet: its length and its type
+	ready []byte  // read, and not passed on yet
+	rest  int64   // remaining bytes of a packet that is passed on as it comes
+	err   error   // the error that follows ready
 }
 
-// Read gives no bytes of two packets at once.
+// Read never gives bytes of two packets at once.
 func (c *confinedReader) Read(p []byte) (int, error) {
 	if len(c.ready) == 0 && c.rest == 0 && c.err == nil {
 		c.next()
@@ -60,7 +60,7 @@ func (c *confinedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of a packet, and the rest too if that has paths.
+// next reads the head of a packet, and the rest too if it has paths.
 func (c *confinedReader) next() {
 	c.ready = c.read(c.head[:4])
 	if c.err != nil {
@@ -86,7 +86,7 @@ func (c *confinedReader) next() {
 	c.ready = append(bytes.Clone(c.ready), body...)
 }
 
-// read fills b, or gives what there is of it and notes the error.
+// read fills b, or gives what came and notes the error.
 func (c *confinedReader) read(b []byte) []byte {
 	n, err := io.ReadFull(c.from, b)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -105,7 +105,7 @@ func hasPaths(kind byte) bool {
 	return false
 }
 
-// markPaths marks the paths in a packet of that kind, in place.
+// markPaths marks the paths in a packet of a type, in place.
 func markPaths(kind byte, body []byte) {
 	if len(body) < 4 { // the id of the request
 		return
@@ -133,7 +133,7 @@ func markPaths(kind byte, body []byte) {
 	}
 }
 
-// cutString gives the string that b begins with, and what follows it (RFC 4251, section 5).
+// cutString gives the string that b begins with, and the rest (RFC 4251, section 5).
 func cutString(b []byte) (s, rest []byte) {
 	if len(b) < 4 {
 		return nil, nil
@@ -162,7 +162,7 @@ func leadsOut(path string) bool {
 	return false
 }
 
-// inside refuses what is marked, and what else has a NUL byte.
+// checkInside refuses marked paths, and others with a NUL byte.
 func checkInside(paths ...string) error {
 	for _, p := range paths {
 		if strings.IndexByte(p, 0) >= 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// What a client is told; the text goes out with SSH_FX_FAILURE.
+// What clients are told. The text goes out with SSH_FX_FAILURE.
 var (
 	errInternal = errors.New("internal error; the server's log has more")
 	errTooMany  = errors.New("too many open files and directories: close some first")
@@ -24,16 +24,16 @@ var (
 	errOffset   = errors.New("no file is that large")
 )
 
-// guard stands between pkg/sftp and the handlers of one SFTP session. It keeps a
-// panic of theirs from ending the program, bounds what is open, holds back what
-// pkg/sftp hands on unchecked, and counts.
+// guard stands between pkg/sftp and the handlers of one SFTP session. It keeps their
+// panics from ending the program, bounds the open files, refuses what pkg/sftp passes
+// on unchecked, and counts.
 //
-// It has every optional method that pkg/sftp looks for, and does what pkg/sftp
-// would for handlers that lack it.
+// It has every optional method that pkg/sftp looks for, and does what pkg/sftp would do
+// for handlers that lack it.
 type guard struct {
 	session  *session
 	handler  sftp.Handlers
-	onAppend func() // is called when a file is about to be opened to append to it; nil: nobody wants to know
+	onAppend func() // called before a file is opened for appending; may be nil
 }
 
 func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, handler: h} }
@@ -42,9 +42,8 @@ func (g *guard) handlers() sftp.Handlers {
 	return sftp.Handlers{FileGet: g, FilePut: g, FileCmd: g, FileList: g}
 }
 
-// during counts a handler in, and gives what is to be deferred around its call:
-// it counts it out again, keeps its panic from ending the program, and sees to
-// the error.
+// protect counts a call of a handler in. It gives a function to defer: that counts the
+// call out, keeps its panic from ending the program, and sets the status of its error.
 func (g *guard) protect(operation string, err *error) func() {
 	g.session.running.Add(1)
 	return func() {
@@ -57,8 +56,8 @@ func (g *guard) protect(operation string, err *error) func() {
 	}
 }
 
-// denied gives an error of the file system that says so the SFTP status
-// "permission denied", which pkg/sftp does for errors of the kernel alone.
+// withStatus gives a permission error of the file system the SFTP status "permission
+// denied". pkg/sftp does so for errors of the kernel alone.
 func withStatus(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w (%w)", sftp.ErrSSHFxPermissionDenied, err)
@@ -66,8 +65,8 @@ func withStatus(err error) error {
 	return err
 }
 
-// take counts something in that is going to be opened. If that fails, release
-// follows; else its Close does it.
+// acquire counts a file or directory in that is to be opened. If the opening fails,
+// release follows; else Close calls it.
 func (g *guard) acquire() error {
 	if g.session.stopping.Load() {
 		return errStopping
@@ -98,8 +97,8 @@ func (g *guard) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	})
 }
 
-// OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it
-// are asked for a file to write.
+// OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it are
+// asked for a file to write.
 func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 	return g.file(r, true, func(f *file) error {
 		if opener, ok := g.handler.FilePut.(sftp.OpenFileWriter); ok {
@@ -116,7 +115,8 @@ func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 	})
 }
 
-// file opens one. It is a *file only if there is no error, as pkg/sftp wants.
+// file opens a file. The result is a *file only if there is no error, as pkg/sftp
+// requires.
 func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *file, err error) {
 	if err := checkInside(r.Filepath); err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (g *guard) StatVFS(r *sftp.Request) (st *sftp.StatVFS, err error) {
 	return nil, sftp.ErrSSHFxOpUnsupported
 }
 
-// Filelist is sftp.FileLister. Only what lists a directory stays open.
+// Filelist is sftp.FileLister. Only the listing of a directory stays open.
 func (g *guard) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	return g.list(r, r.Method == "List", g.handler.FileList.Filelist)
 }
@@ -251,21 +251,21 @@ func (g *guard) Readlink(p string) (_ string, err error) {
 	return "", err
 }
 
-// file is an open file. Reads and writes come concurrently. pkg/sftp lets those
-// that a client sends behind its CLOSE run beside it; here they come too late.
+// file is an open file. Reads and writes come concurrently. pkg/sftp lets requests that
+// a client sends behind its CLOSE run beside the CLOSE; here they fail.
 type file struct {
 	guard  *guard
-	inner  any // reader or writer, with what else they can do
+	inner  any // reader or writer, for its other methods
 	reader io.ReaderAt
 	writer io.WriterAt
 	writes bool
 	failed atomic.Bool
 
-	mu     sync.RWMutex // held by reads and writes in one way, by Close in the other
+	mu     sync.RWMutex // read-locked by reads and writes, locked by Close
 	closed bool
 }
 
-// done counts the file out.
+// release counts the file out.
 func (f *file) release() {
 	if f.writes {
 		f.guard.session.writers.Add(-1)
@@ -289,8 +289,8 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// at reads or writes where a file can be. An offset comes from the client, with
-// 64 bits.
+// at calls do, for an offset that a file can have. The offset comes from the client,
+// with 64 bits.
 func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n int, err error) {
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, errOffset
@@ -367,7 +367,8 @@ func (l *listing) Close() (err error) {
 	return nil
 }
 
-// entry is what a handler says of a file, asked where a panic does no harm.
+// entry copies what a handler tells of a file. The copy is made where a panic does no
+// harm.
 type entry struct {
 	name    string
 	size    int64

@@ -9,41 +9,40 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// maxSpaceName is how long a user name may be to be looked at.
+// maxSpaceName is the longest user name that is looked up.
 const maxSpaceName = 256
 
-// grant is what a client was let in to. It goes from the callbacks to the
-// session with the permissions: the user name of the connection may have been
-// another before.
+// grant is the Space that a client was let in to. It goes from the callbacks to the
+// session with the permissions, as the user name of the connection may have been
+// another one before.
 type grant struct {
 	space string
-	cuts  int // how often its sessions had been cut before it was asked for
+	cuts  int // how often the Space's sessions had been cut when the login began
 }
 
-// grantKey finds the grant in the permissions.
+// grantKey is the key of the grant in the permissions.
 type grantKey struct{}
 
 func (g grant) permissions() *ssh.Permissions {
 	return &ssh.Permissions{ExtraData: map[any]any{grantKey{}: g}}
 }
 
-// errRefused is all that there is to say of a login, whatever was wrong.
+// errRefused is the only answer to a failed login, whatever was wrong.
 var errRefused = errors.New("authentication failed")
 
-// errCrowded is the end of who had to make room while it waited in line.
+// errTooManyLogins is the end of a client that had to make room while it waited.
 var errTooManyLogins = errors.New("too many connections want to log in")
 
-// login is one client's way in. Its callbacks are called one at a time.
+// login is the login of one client. Its callbacks are called one at a time.
 type login struct {
 	server    *Server
 	client    *client
-	passwords int    // that were looked at
-	space     string // that the client last wanted
+	passwords int    // passwords that were checked
+	space     string // the Space that the client last asked for
 	tried     bool   // it has shown a password or a key
 }
 
-// login exchanges keys and asks the client who it is, all under the visitor's
-// deadline.
+// login exchanges keys and authenticates the client, under the deadline of the client.
 func (s *Server) login(c *client) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	l := &login{server: s, client: c}
 	config := s.config
@@ -60,7 +59,7 @@ func (s *Server) login(c *client) (*ssh.ServerConn, <-chan ssh.NewChannel, <-cha
 	return conn, channels, requests, err
 }
 
-// refusedError is the end of a client that wanted to log in and could not.
+// refusedError is the end of a client that tried to log in and failed.
 type refusedError struct {
 	space     string
 	passwords int
@@ -85,8 +84,8 @@ func (l *login) password(meta ssh.ConnMetadata, password []byte) (*ssh.Permissio
 	return nil, errRefused
 }
 
-// interactive asks for the password by "keyboard-interactive" (RFC 4256), which
-// is all that some clients do.
+// interactive asks for the password by "keyboard-interactive" (RFC 4256). Some clients
+// support only that.
 func (l *login) interactive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	if l.passwords >= maxPasswords {
 		return nil, errRefused
@@ -98,8 +97,9 @@ func (l *login) interactive(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveCh
 	return l.password(meta, []byte(answers[0]))
 }
 
-// publicKey says whether a key would do. A wrong one is no failure that delays:
-// agents offer all keys that they have, and a key cannot be guessed.
+// publicKey reports whether a key would be accepted. A wrong key does not count as a
+// failure that delays: agents offer all keys that they have, and a key cannot be
+// guessed.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	l.tried, l.space = true, meta.User()
 	g := l.server.grantOf(l.space)
@@ -109,18 +109,18 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 	return nil, errRefused
 }
 
-// verified is called when the client has proven that the key is its own.
+// verified is called when the client has proven that it has the private key.
 func (l *login) verified(_ ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
 	return l.admitted(p), nil
 }
 
-// letIn takes the client out of the crowd, in which nobody is safe.
+// admitted removes the client from the login queue, where others may take its place.
 func (l *login) admitted(p *ssh.Permissions) *ssh.Permissions {
 	l.server.logins.remove(l.client)
 	return p
 }
 
-// holdBack waits, as long as the client does too.
+// delay waits for d, or until the client disconnects.
 func (l *login) delay(d time.Duration) {
 	if d <= 0 {
 		return
@@ -133,8 +133,8 @@ func (l *login) delay(d time.Duration) {
 	}
 }
 
-// turnedAway tells of a client that was not let in: people who mistyped at
-// level info, floods and what is no login at level debug.
+// logRefused reports a client that was not let in. Mistyped passwords are logged at
+// level info, floods and connections without a login at level debug.
 func (s *Server) logRefused(c *client, err error) {
 	refused, tried := errors.AsType[*refusedError](err)
 	if !tried {
@@ -157,7 +157,7 @@ func (s *Server) logRefused(c *client, err error) {
 	s.options.OnEvent(e)
 }
 
-// warnOfCrowd says, once a minute, that there are too many.
+// warnTooManyLogins warns, once a minute, that too many clients log in.
 func (s *Server) warnTooManyLogins() {
 	now := time.Now().Unix()
 	if last := s.lastWarning.Load(); now-last >= 60 && s.lastWarning.CompareAndSwap(last, now) {

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// turn is how long someone who logs in has for it, at least, when others wait.
-// A program needs a few round trips; people have longer when nobody waits.
+// loginTime is how long a client may take to log in, at least, when others wait. A
+// program needs a few round trips. People have longer when nobody waits.
 const loginTime = 5 * time.Second
 
-// lineLength is how many may wait for each one that may log in. They cost a
-// socket each, and no work.
+// waitingPerActive is how many clients may wait for each one that may log in. They cost
+// a socket each, and no work.
 const waitingPerActive = 4
 
-// gate bounds how many connections log in at a time. Others wait in line. To
-// turn them away would make them come again at once, and then it is chance who
-// gets in; to drop those inside for them would let nobody finish.
+// loginQueue bounds how many clients log in at a time. Others wait. If they were
+// refused, they would come again at once, and chance would decide who gets in. If
+// active ones were dropped for them, nobody would finish.
 //
-// While somebody waits for a place, it is taken from one that has given a wrong
-// password or had its turn; so neither guessers nor those that connect and do
-// nothing keep others out for longer than a turn. Between addresses, who has
-// fewest inside is let in first, and who has most inside makes room.
+// While a client waits, it takes the place of an active one that has given a wrong
+// password or had its loginTime. So neither guessers nor silent clients keep others out
+// for longer than that. The address with the fewest active clients is admitted first,
+// and the one with the most makes room.
 type loginQueue struct {
 	maxActive, maxPerSource int
 
 	mu      sync.Mutex
-	active  []*client   // in the order in which they were let in
+	active  []*client   // in the order in which they were admitted
 	waiting []*client   // in the order in which they came
-	timer   *time.Timer // for the end of a turn; nil if none is waited for
+	timer   *time.Timer // for the next end of a loginTime; nil if nobody waits
 }
 
 func newLoginQueue(most, mostOfSource int) *loginQueue {
 	return &loginQueue{maxActive: most, maxPerSource: mostOfSource}
 }
 
-// enter waits until v may log in. It gives false if v is cut before.
+// wait waits until c may log in. It is false if c is disconnected before.
 func (q *loginQueue) wait(c *client) bool {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, c)
@@ -53,7 +53,7 @@ func (q *loginQueue) wait(c *client) bool {
 	}
 }
 
-// leave forgets v, wherever it is; more than once does no harm.
+// remove forgets c, wherever it is. It may be called more than once.
 func (q *loginQueue) remove(c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -61,7 +61,7 @@ func (q *loginQueue) remove(c *client) {
 	q.schedule()
 }
 
-// failed notes that v has given a wrong password.
+// passwordFailed notes that c has given a wrong password.
 func (q *loginQueue) passwordFailed(c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,7 +69,8 @@ func (q *loginQueue) passwordFailed(c *client) {
 	q.schedule()
 }
 
-// settle lets in whom it can, and looks again when the next turn ends.
+// schedule admits as many clients as it can, and runs again when the next loginTime
+// ends. The caller holds q.mu.
 func (q *loginQueue) schedule() {
 	of := countBySource(q.active)
 	for q.admitOne(of) {
@@ -82,7 +83,7 @@ func (q *loginQueue) schedule() {
 		return
 	}
 	now := time.Now()
-	for _, w := range q.active { // the oldest of those whose turn it still is
+	for _, w := range q.active { // the oldest client that still has time
 		if !w.hadLoginTime(now) {
 			q.timer = time.AfterFunc(w.admittedAt.Add(loginTime).Sub(now), func() {
 				q.mu.Lock()
@@ -94,11 +95,11 @@ func (q *loginQueue) schedule() {
 	}
 }
 
-// admitOne lets one in, of those in line for whom there is or can be made room
-// the one whose address has fewest inside.
+// admitOne admits one client: of those that have or can be given room, the one whose
+// address has the fewest active clients.
 func (q *loginQueue) admitOne(of map[netip.Prefix]int) bool {
 	now := time.Now()
-	may := map[netip.Prefix]bool{} // there are few that can make room: it is found out once an address
+	may := map[netip.Prefix]bool{} // the answer is the same for all clients of an address
 	var first, victim *client
 	for _, c := range q.waiting {
 		if first != nil && of[c.source] >= of[first.source] {
@@ -129,8 +130,8 @@ func (q *loginQueue) admitOne(of map[netip.Prefix]int) bool {
 	return true
 }
 
-// room says whether one more of that address can be inside, and who has to go
-// for it, nil for nobody.
+// makeRoom reports whether one more client of that address can be active, and which one
+// has to go for it; nil: none.
 func (q *loginQueue) makeRoom(source netip.Prefix, of map[netip.Prefix]int, now time.Time) (victim *client, ok bool) {
 	full := of[source] >= q.maxPerSource
 	if !full && len(q.active) < q.maxActive {
@@ -147,7 +148,7 @@ func (q *loginQueue) makeRoom(source netip.Prefix, of map[netip.Prefix]int, now 
 	return victim, victim != nil
 }
 
-// shorten drops who came last, of the address that has most in line.
+// dropWaiting drops the last client of the address that has the most waiting.
 func (q *loginQueue) dropWaiting() {
 	of := countBySource(q.waiting)
 	slices.Reverse(q.waiting)

@@ -3,16 +3,16 @@ package sshd
 import "sync"
 
 // openFiles counts the files and directories that clients have open, so that no
-// connection, and no Space, takes the descriptors of the whole process.
+// connection and no Space uses up the file descriptors of the process.
 type openFiles struct {
-	perConnection, perSpace, total int // the most of each
+	perConnection, perSpace, total int // the limit of each
 
 	mu     sync.Mutex
 	all    int
 	spaces map[string]int
 }
 
-// take counts one in, or reports that there is no room for it.
+// acquire counts one in, or reports that a limit is reached.
 func (o *openFiles) acquire(s *session) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -25,7 +25,7 @@ func (o *openFiles) acquire(s *session) bool {
 	return true
 }
 
-// release counts one out again.
+// release counts one out.
 func (o *openFiles) release(s *session) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -47,7 +47,7 @@ func (s *session) serveChannel(c ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// refuseRequests answers what a client asks of a channel that serves already.
+// refuseRequests refuses requests on a channel that already serves SFTP.
 func (s *session) refuseRequests(requests <-chan *ssh.Request) {
 	for r := range requests {
 		s.touch()
@@ -65,8 +65,8 @@ func (s *session) serveSFTP(c ssh.Channel, handlers sftp.Handlers) {
 	stream := newStream(c, s)
 	defer stream.forget()
 	defer s.addChannel(stream)()
-	// No allocator: requests keep slices of its pages after these are used again
-	// (the attributes of OPEN), and each page is as large as the largest packet.
+	// No allocator is used. Requests keep slices of its pages after these are used
+	// again (the attributes of OPEN), and each page is as large as the largest packet.
 	g := newGuard(s, handlers)
 	g.onAppend = stream.orderWrites
 	server := sftp.NewRequestServer(stream, g.handlers(), sftp.WithStartDirectory("/"))

@@ -6,21 +6,21 @@ import (
 	"io/fs"
 )
 
-// A server may answer that it has renamed a file, and not have done so. Where its name
-// shows, nothing is asked. Where it does not, the file is its receiver's only if it is
-// not pending any more: else its original would go, and the file with it.
+// A server may confirm a RENAME and not have done it. If the new name exists, that is
+// not checked. If it does not, the receiver has taken the file only if the file is not
+// pending any more. Otherwise the original would be removed, and the file lost.
 
-// errNotRenamed is a server whose word is not to be taken.
+// errNotRenamed means that the server did not do what it confirmed.
 var errNotRenamed = errors.New("the server says that it was renamed, and it still has its temporary name")
 
-// replaced reports whether what stands under the name may still be what the file was to
-// replace.
+// maybeNotReplaced reports whether the file under the name may still be the one that
+// was to be replaced.
 func (f *publication) maybeNotReplaced() bool {
 	return f.replaces != nil && !f.d.cfg.Direct && (f.found.Agrees(*f.replaces) || f.found.Size != f.entry.Size)
 }
 
-// settleRenames fails files that are pending still. Some servers take a moment to
-// rename, and have answered by then.
+// awaitRenames fails files that are still pending. Some servers confirm a RENAME a
+// moment before they do it.
 func (d *Destination) awaitRenames(ctx context.Context, files []*publication) {
 	still := d.stillPending(ctx, files)
 	if len(still) > 0 && !d.renameWaitFailed.Load() {
@@ -45,8 +45,8 @@ func (f *publication) notRenamed(ctx context.Context) {
 	}
 }
 
-// unmoved gives those of the files that are pending still. Where the server does not let
-// us look, its word is taken.
+// stillPending gives the files that are still pending. If the server does not let us
+// check, its confirmation has to do.
 func (d *Destination) stillPending(ctx context.Context, files []*publication) (still []*publication) {
 	if len(files) == 0 {
 		return nil

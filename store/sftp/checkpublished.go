@@ -10,17 +10,19 @@ import (
 )
 
 // What a server tells of a file may change when it is closed and when it is renamed:
-// some set its time then, some know its size only later. A later look is compared
-// with what is told after both.
+// some servers set its time then, some know its size only later. The ledger is to hold
+// what they tell after both.
 
-// firstPause and longestPause are between looks at a file whose size is to show.
+// firstPause and longestPause bound the pauses between requests for a size that is not
+// right yet.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 2 * time.Second
 )
 
-// lookAfter looks at files that have their names, as the server says. One whose name is
-// missing may be at its receiver's by now; if it is still pending, it was never renamed.
+// checkPublished asks for the entries of files that have their names, by the server's
+// word. If a name is missing, the receiver may have taken the file; if the file is
+// still pending, it was never renamed.
 func (d *Destination) checkPublished(ctx context.Context, files []*publication) {
 	var late errgroup.Group
 	late.SetLimit(maxInFlight)
@@ -54,7 +56,7 @@ func (d *Destination) checkPublished(ctx context.Context, files []*publication) 
 		looks, err := d.statAll(ctx, namesOf(ask))
 		for i, f := range ask {
 			switch {
-			case err != nil: // it was renamed, by the server's word
+			case err != nil: // the server's answer to RENAME has to do
 			case looks[i].Err == nil && looks[i].Entry.Mode.IsRegular():
 				f.found = &looks[i].Entry
 				check(f)
@@ -72,16 +74,16 @@ func (d *Destination) checkPublished(ctx context.Context, files []*publication) 
 	_ = late.Wait()
 }
 
-// awaitSize waits until a file that has its name shows its size. One that was seen
-// whole before may show none, or more than was sent, which is what will be told of it;
-// one that was cut, and any other that shows another size, is taken back.
+// awaitSize waits until a published file has its size. If its size was confirmed
+// before, the server may show none, or more than was sent; that is what will be told of
+// it. A file that lost its end, and any other with another size, is removed.
 func (f *publication) awaitSize(ctx context.Context) {
 	now, err := f.d.pollSize(ctx, f.entry.Size, func() (attrs, error) {
 		e, err := f.d.statOne(ctx, f.entry.Name)
 		return attrs{size: e.Size, modTime: e.ModTime}, err
 	})
 	switch {
-	case err != nil: // it was taken meanwhile, or the connection is lost: the name was given
+	case err != nil: // somebody took it, or the connection is lost: it was published
 	case now.size == f.entry.Size:
 		e := f.entry
 		e.ModTime = now.modTime
@@ -90,7 +92,7 @@ func (f *publication) awaitSize(ctx context.Context) {
 		e := f.entry
 		e.Size = now.size
 		f.notePublished(e)
-	case !f.d.cfg.Direct && len(f.d.stillPending(ctx, []*publication{f})) > 0: // what stands there is another file
+	case !f.d.cfg.Direct && len(f.d.stillPending(ctx, []*publication{f})) > 0: // another file is under the name
 		f.notRenamed(ctx)
 	default:
 		f.done = false
@@ -99,8 +101,8 @@ func (f *publication) awaitSize(ctx context.Context) {
 	}
 }
 
-// sizeShows asks for a file's size until it is the one that it is to have, or as
-// long as half of what an answer may take.
+// pollSize asks for a file's size until it is right, for half of the time that an
+// answer may take.
 func (d *Destination) pollSize(ctx context.Context, size int64, ask func() (attrs, error)) (attrs, error) {
 	patience := d.cfg.Timeouts.Operation / 2
 	if d.limits.lateSize.absent() {
@@ -127,7 +129,7 @@ func (d *Destination) pollSize(ctx context.Context, size int64, ask func() (attr
 	return a, err
 }
 
-// tells notes what a server says of the file since it has its name.
+// notePublished notes what the server tells of the file since it has its name.
 func (p *pendingFile) notePublished(e filesync.Entry) {
 	e.Name = p.entry.Name
 	p.mu.Lock()
@@ -145,14 +147,14 @@ func (p *pendingFile) Stands() (filesync.Entry, bool) {
 	return *p.published, true
 }
 
-// settleSize decides about the size that the server tells of a file that was written
-// whole. One that is too small may show late: not before the file is closed.
+// checkSize checks the size that the server tells when all was written. A size that is
+// too small may become right when the file is closed.
 func (p *pendingFile) checkSize(ctx context.Context, a attrs) (attrs, error) {
 	size := p.entry.Size
 	if a.size >= 0 && a.size < size {
 		if p.d.cfg.Direct {
 			a.size = -1
-			return a, nil // Publish closes it, and looks
+			return a, nil // Publish closes the file and checks it
 		}
 		again, err := p.d.pollSize(ctx, size, func() (attrs, error) { return p.d.statAt(ctx, p.path) })
 		switch {
@@ -161,7 +163,7 @@ func (p *pendingFile) checkSize(ctx context.Context, a attrs) (attrs, error) {
 		case !isAnswer(err):
 			return a, err
 		default:
-			a.size = -1 // Publish finds out
+			a.size = -1 // Publish checks it
 		}
 	}
 	if a.size >= 0 && a.size != size {

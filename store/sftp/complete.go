@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// complete asks for what a listing left out: STAT first, where that is not known to
-// tell no more. A type that is still unknown is that of the line as of "ls -l" which
-// came with the name.
+// complete asks for what a listing left out, by STAT, unless the server is known to
+// tell no more that way. A type that is still unknown is taken from the line as of "ls
+// -l" that came with the name.
 func (s *session) complete(ctx context.Context, ch channel, batch []item) error {
 	if err := s.statIncomplete(ctx, ch, batch); err != nil {
 		return err
@@ -25,15 +25,16 @@ func (s *session) complete(ctx context.Context, ch channel, batch []item) error 
 }
 
 const (
-	// maxUntyped bounds the items that are kept to be tried by OPENDIR, in bytes for a
-	// session. Those beyond it are taken for files.
+	// maxUntyped bounds the items that wait for an OPENDIR to tell their type, in bytes
+	// for a session. Items beyond it count as files.
 	maxUntyped = 8 << 20
-	// longestTried is the longest path that is tried: longer ones are refused anyway.
+	// maxProbedPath is the longest path that is probed. Servers refuse longer ones
+	// anyway.
 	maxProbedPath = 4096
 )
 
-// splitUntyped takes the items without a type out of a batch and adds them to others.
-// kept counts their bytes.
+// splitUntyped moves the items without a type from a batch to untyped. kept counts
+// their bytes.
 func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item) {
 	typed = batch[:0]
 	for _, it := range batch {
@@ -55,8 +56,8 @@ func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item)
 // bytesOf is about what an item takes in memory.
 func bytesOf(it item) int64 { return int64(len(it.path) + itemBytes) }
 
-// askLeftOut looks at the items by their paths that lack something. When that adds
-// nothing to any of them, it is not done again.
+// statIncomplete asks for the attributes of the incomplete items by their paths. If
+// that adds nothing to any of them, it is not done again.
 func (s *session) statIncomplete(ctx context.Context, ch channel, batch []item) error {
 	if s.limits.statAdds.absent() {
 		return nil
@@ -88,8 +89,8 @@ func (s *session) statIncomplete(ctx context.Context, ch channel, batch []item) 
 	return err
 }
 
-// typeLetter is the first letter of a line as of "ls -l", or 0 where the line is of
-// another form: the draft leaves that open, and some servers send the name alone.
+// typeLetter is the first letter of a line as of "ls -l", or 0 where the line has
+// another form. The draft leaves the form open, and some servers send the name alone.
 func typeLetter(line []byte) byte {
 	const mode = 10
 	if len(line) <= mode || strings.Trim(string(line[1:mode]), "rwxsStTlL-") != "" {
@@ -98,7 +99,7 @@ func typeLetter(line []byte) byte {
 	return line[0]
 }
 
-// typeOf is the type that the first letter of a line as of "ls -l" stands for.
+// typeOf is the file type of a letter of typeLetter.
 func typeOf(letter byte) fs.FileMode {
 	switch letter {
 	case '-':
@@ -119,11 +120,11 @@ func typeOf(letter byte) fs.FileMode {
 	return fs.ModeIrregular
 }
 
-// openedAtATime is how many items are tried as directories at a time.
+// maxDirectoryProbes is how many items are probed at a time.
 const maxDirectoryProbes = 16
 
-// tryAsDirectories opens items as directories: what can be opened is one, and what
-// cannot is taken for a file, which is then read or refused.
+// probeDirectories opens items as directories. An item that cannot be opened so counts
+// as a file; reading it will tell.
 func (s *session) probeDirectories(ctx context.Context, ch *dataChannel, items []item) error {
 	var g errgroup.Group
 	g.SetLimit(maxDirectoryProbes)

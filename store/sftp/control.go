@@ -7,8 +7,8 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// control is the first channel of a Source: for all that is neither listing nor
-// reading and, where the server takes no other channel, for that as well.
+// control is the first channel of a Source. It carries everything but listings and
+// reads, and these too where the server allows no other channel.
 type control struct {
 	*wireChannel
 	conn  *connection
@@ -57,7 +57,8 @@ func (c *control) remove(ctx context.Context, path string) error {
 	return err
 }
 
-// rename gives a file another path, where nothing stands by the draft's word.
+// rename gives a file another path. By the draft, the server refuses if something has
+// that path.
 func (c *control) rename(ctx context.Context, from, to string) error {
 	_, err := c.ask(ctx, func(a *wire.Call) { c.session.Rename(a, from, to) })
 	return err
@@ -68,7 +69,7 @@ func (c *control) mkdir(ctx context.Context, path string) error {
 	return err
 }
 
-// slash is a directory's path up to and with the slash before a name in it.
+// slash is a directory's path with the slash before a name in it.
 func slash(dir string) string {
 	if path.Clean(dir) == "/" {
 		return "/"

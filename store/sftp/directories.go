@@ -12,12 +12,12 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// maxKnown is how many directories are known to stand; more are asked for again.
+// maxExisting is how many existing directories are remembered.
 const maxExisting = 100_000
 
-// directories knows which directories of a destination stand, and makes others.
-// It learns that one has gone when something fails there; that a link was put in
-// its place meanwhile, it does not.
+// directories knows which directories of a destination exist, and makes others. It
+// forgets a directory when something fails there. It does not notice a link that takes
+// the place of a directory meanwhile.
 type directories struct {
 	s *session
 
@@ -25,20 +25,20 @@ type directories struct {
 	existing   map[string]bool
 	searches   map[searchKey]*searchCall
 	realRoot   string           // the root's path with its links resolved, once it is known
-	rootError  error            // why the root could not be looked at; nil: it was
-	makeErrors map[string]error // why directories that cannot be seen could not be made
+	rootError  error            // why the server hides the root; nil: it does not
+	makeErrors map[string]error // why directories could not be made
 }
 
-// search is what several may look for at a time.
+// searchKey names a search. Callers with the same key share it.
 type searchKey struct {
 	dir    string
 	making bool
 }
 
-// searching is a search under way.
+// searchCall is a search in progress.
 type searchCall struct {
 	done   chan struct{}
-	exists bool // that it stands, or that it was tried to make it
+	exists bool // the directory exists, or was made as far as the server lets us see
 	err    error
 }
 
@@ -46,11 +46,11 @@ func newDirectories(s *session) *directories {
 	return &directories{s: s, existing: map[string]bool{}, searches: map[searchKey]*searchCall{}}
 }
 
-// find makes sure that a directory stands below the root, "" for that itself,
-// and makes it and those above it if making is set. A missing one is
-// fs.ErrNotExist, a file in its place sync.ErrConflict, a link that leads out
-// sync.ErrOutside. Of the root, only the last directory is made: if more is
-// missing, it is a *status.Error.
+// ensure checks that a directory exists below the root, "" for the root itself. If
+// making is set, it makes the directory and those above it. The error is fs.ErrNotExist
+// for a missing directory, sync.ErrConflict for a file in its place, and
+// sync.ErrOutside for a link that leads out. Of the root, only the last directory is
+// made; if more is missing, the error is a *status.Error.
 func (t *directories) ensure(ctx context.Context, dir string, making bool) error {
 	for {
 		t.mu.Lock()
@@ -71,7 +71,7 @@ func (t *directories) ensure(ctx context.Context, dir string, making bool) error
 		t.mu.Unlock()
 		select {
 		case <-other.done:
-			if !isContext(other.err) { // else it gave up, and not for us
+			if !isContext(other.err) { // else the other caller gave up
 				return other.err
 			}
 		case <-ctx.Done():
@@ -95,7 +95,7 @@ func (t *directories) finish(what searchKey, s *searchCall) {
 	close(s.done)
 }
 
-// forget has a directory and those above it looked for again.
+// forget has a directory and those above it checked again.
 func (t *directories) forget(dir string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +124,7 @@ func (t *directories) search(ctx context.Context, dir string, making bool) (sure
 			t.noteMakeError(dir, merr)
 		}
 		if merr != nil && !isHidden(err) {
-			// Somebody else may have made it meanwhile.
+			// Another program may have made it meanwhile.
 			if a, real, err = t.statAndResolve(ctx, p, false); err != nil {
 				return false, hideNotExist(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
 			}
@@ -138,7 +138,7 @@ func (t *directories) search(ctx context.Context, dir string, making bool) (sure
 	return making || err == nil, t.check(ctx, dir, a, real)
 }
 
-// noteUnmade remembers why a directory could not be made.
+// noteMakeError remembers why a directory could not be made.
 func (t *directories) noteMakeError(dir string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,10 +148,11 @@ func (t *directories) noteMakeError(dir string, err error) {
 	t.makeErrors[dir] = err
 }
 
-// maxUnmade bounds the directories of which it is known why they could not be made.
+// maxMakeErrors bounds these errors.
 const maxMakeErrors = 1000
 
-// explain gives an error of a file in dir, or that its directory could not be made.
+// explain gives err, or the reason why the directory of a missing file could not be
+// made.
 func (t *directories) explain(dir string, err error) error {
 	t.mu.Lock()
 	why := t.makeErrors[dir]
@@ -162,8 +163,9 @@ func (t *directories) explain(dir string, err error) error {
 	return fmt.Errorf("make the directory %s: %w", shown(dir), why)
 }
 
-// where looks at a path, with STAT if follow is set and else with LSTAT, and with
-// the other one where that is refused. What neither tells is unseen, and may stand.
+// statAndResolve asks for the attributes and the real path of a directory: by STAT if
+// follow is set and else by LSTAT, and by the other one where that is refused. If both
+// are refused, the error is a hiddenError: the directory may exist.
 func (t *directories) statAndResolve(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
 	a, real, err = t.s.statAndResolve(ctx, path, follow)
 	if !refusedStat(err) {
@@ -180,8 +182,8 @@ func (t *directories) statAndResolve(ctx context.Context, path string, follow bo
 	return a, real, err
 }
 
-// judge decides whether files may be written to what stands where a directory
-// should be. real is where REALPATH says that it lies, "" where it says nothing.
+// check decides whether files may be written to a directory. real is its path as
+// REALPATH tells it, "" if it does not.
 func (t *directories) check(ctx context.Context, dir string, a attrs, real string) error {
 	p := t.s.path(dir)
 	link := a.mode&fs.ModeSymlink != 0
@@ -199,7 +201,7 @@ func (t *directories) check(ctx context.Context, dir string, a attrs, real strin
 	root := t.realRoot
 	t.mu.Unlock()
 	_, inside := below(root, real)
-	// A REALPATH that only tidies a path up does not tell where a link leads.
+	// A REALPATH that only cleans a path does not tell where a link leads.
 	unresolved := link && real == path.Clean(slash(root)+dir)
 	if real == "" && !link || root == "" && !link || inside && !unresolved {
 		return nil
@@ -207,7 +209,7 @@ func (t *directories) check(ctx context.Context, dir string, a attrs, real strin
 	return fmt.Errorf("the directory %s: %w", shown(dir), filesync.ErrOutside)
 }
 
-// lookAtRoot follows links: where the root lies is the configuration's business.
+// checkRoot follows links, as the configuration decides where the root lies.
 func (t *directories) checkRoot(ctx context.Context, making bool) error {
 	p := t.s.path("")
 	a, real, err := t.statAndResolve(ctx, p, true)
@@ -218,7 +220,7 @@ func (t *directories) checkRoot(ctx context.Context, making bool) error {
 		}
 	}
 	hidden := err
-	if isHidden(err) { // it may stand
+	if isHidden(err) { // it may exist
 		err = nil
 	}
 	switch {
@@ -244,16 +246,16 @@ func (t *directories) checkRoot(ctx context.Context, making bool) error {
 	return nil
 }
 
-// rootUnseen reports whether the server did not let us look at the root.
+// rootHidden reports whether the server does not let us look at the root.
 func (t *directories) rootHidden() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.rootError != nil
 }
 
-// noRoot is the error of a destination directory that cannot be had. With more
-// than the last directory missing, something is not mounted, and what stands in
-// its place must not be filled.
+// rootUnavailable is the error of a destination directory that cannot be used. If more
+// than the last directory is missing, a file system may not be mounted, and its mount
+// point must not be filled.
 func (t *directories) rootUnavailable(err error) error {
 	e := &status.Error{Word: status.DestinationUnavailable, Op: "open destination directory", Target: shown(t.s.path("")), Err: err}
 	switch {

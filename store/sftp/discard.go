@@ -7,13 +7,13 @@ import (
 )
 
 var (
-	// errNotRemoved is a file that nobody has tried to remove.
+	// errNotRemoved means that no removal was tried yet.
 	errNotRemoved = errors.New("not removed yet")
-	// errStays is a server whose word is not to be taken.
+	// errNotGone means that the server did not do what it confirmed.
 	errNotGone = errors.New("the server says that it was removed, and it is still there")
 )
 
-// discard removes a file that is not to stay, and makes sure that it is gone.
+// discard removes a file of ours and checks that it is gone.
 func (d *Destination) discard(ctx context.Context, path string) error {
 	err := d.remove(ctx, path)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -21,7 +21,7 @@ func (d *Destination) discard(ctx context.Context, path string) error {
 			err = errNotGone
 		}
 	}
-	// A server that lets nothing be removed would be swept at each pass, for nothing.
+	// Where a server lets no file be removed, a sweep at each pass would be in vain.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && (!denied(err) || d.limits.hasRemoved.Load()) {
 		d.littered.Store(true)
 	}

@@ -12,11 +12,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Fetch reads the bytes [from, e.Size) of e into w, in any order, and then asks
-// whether the file is still the version e: it answers with e if so, with another
-// entry if not, and with the zero entry where the server does not tell. A file up to
-// a packet's size (255 KiB) takes two round trips on OpenSSH and three on others. An
-// error of w is returned as it is.
+// Fetch reads the bytes [from, e.Size) of e into w, in any order. Then it asks whether
+// the file is still the version e. It returns e if so, another entry if not, and the
+// zero entry where the server does not tell. A file of up to a packet's size (255 KiB)
+// takes two round trips on OpenSSH and three on others. An error of w is returned as it
+// is.
 func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
 	if e.Size < 0 || from < 0 || from > e.Size {
 		return filesync.Entry{}, fmt.Errorf("read %s: no range [%d, %d)", shown(e.Name), from, e.Size)
@@ -38,7 +38,8 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	return got, nil
 }
 
-// fetch is Fetch on one lane. left is called when the file is closed, if it was opened.
+// fetch is Fetch on one channel. left is called when the file is closed, if it was
+// opened.
 func (s *Source) fetch(ctx context.Context, ch *dataChannel, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
 	f, err := s.open(ctx, ch, s.path(e.Name))
 	if err != nil {
@@ -55,14 +56,14 @@ func (s *Source) fetch(ctx context.Context, ch *dataChannel, e filesync.Entry, f
 			return filesync.Entry{}, err
 		case state == readDone:
 			return s.confirm(ctx, e, handle.attrs, handle.err)
-		case state == readIncomplete: // the long way tells what is the matter
+		case state == readIncomplete: // fetchOpen tells what is the matter
 			return s.fetchAgain(ctx, ch, e, from, w)
 		}
 	}
 	return s.fetchOpen(ctx, ch, f, e, from, w, left)
 }
 
-// fetchAgain opens a file once more that did not come as a whole.
+// fetchAgain opens a file once more after readAndClose did not get all of it.
 func (s *Source) fetchAgain(ctx context.Context, ch *dataChannel, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
 	f, err := s.open(ctx, ch, s.path(e.Name))
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Source) fetchAgain(ctx context.Context, ch *dataChannel, e filesync.Ent
 // fetchOpen reads a file that is open.
 func (s *Source) fetchOpen(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
 	var before attrs
-	if s.limits.statDiffers.Load() { // then a listing alone tells, unless handles do
+	if s.limits.statDiffers.Load() { // only a listing or an unchanged handle can tell
 		look, cancel := s.statTimeout(ctx)
 		before, _ = f.stat(look)
 		cancel()
@@ -90,8 +91,8 @@ func (s *Source) fetchOpen(ctx context.Context, ch *dataChannel, f file, e files
 	return s.confirm(ctx, e, handle, herr)
 }
 
-// readOpen reads a file that is open, and asks the handle then. herr is why that did
-// not answer.
+// readOpen reads an open file and then asks its handle for the attributes. herr is why
+// the handle did not tell them.
 func (s *Source) readOpen(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, from int64, w io.WriterAt) (handle attrs, herr, err error) {
 	b := newBlocks(from, e.Size)
 	if e.Size-from < largeFile || s.limits.noFstat.Load() || !s.mayReopen() {
@@ -129,19 +130,19 @@ func (s *session) open(ctx context.Context, ch channel, path string) (f file, er
 	return f, err
 }
 
-// copyWide copies a large file over one channel and then over more, as long as
-// that makes it faster: x/crypto's window allows a channel no more than 2 MiB
-// for each round trip.
+// copyParallel copies a large file over one channel, and over more of them as long as
+// that makes it faster. The window of x/crypto allows a channel no more than 2 MiB in a
+// round trip.
 func (s *Source) copyParallel(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, b *blocks, w io.WriterAt) error {
 	s.copies.n.Add(1)
 	defer s.copies.n.Add(-1)
 	g, ctx := errgroup.WithContext(ctx)
 	widening, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		defer stop() // there is nothing more to be taken
+		defer stop() // nothing is left to copy
 		return f.copy(ctx, b, w)
 	})
-	// Helpers have to be able to tell which version they read.
+	// The other channels compare the version of the file with this one.
 	first := sync.OnceValues(func() (attrs, error) { return f.stat(ctx) })
 	g.Go(func() error {
 		go first()
@@ -159,15 +160,15 @@ func (s *Source) copyParallel(ctx context.Context, ch *dataChannel, f file, e fi
 	return g.Wait()
 }
 
-// copyBeside helps with a copy over another channel, if the server lets it open the
-// file once more, while widening stands, and tells what handles are open on. What it
-// opens may be another file that was given the name meanwhile: so it compares, after
-// the last byte, what its handle says with what the first one said.
+// copyOnChannel copies a part of the file over one more channel, if the server opens
+// the file once more and tells the attributes of handles. It gives up the OPEN when
+// widening ends. Another file may have taken the name meanwhile. So it compares, after
+// the last byte, the attributes of its handle with those of the first one.
 func (s *Source) copyOnChannel(ctx, widening context.Context, ch channel, e filesync.Entry, b *blocks, w io.WriterAt, first func() (attrs, error)) error {
 	if !s.handles.tryAcquire() {
 		return nil
 	}
-	f, err := ch.open(widening, s.path(e.Name)) // which may have to wait for a handle
+	f, err := ch.open(widening, s.path(e.Name)) // it may have to wait for a handle
 	if err != nil {
 		s.handles.cancel()
 		return nil

@@ -11,11 +11,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Finish implements sync.Pending. Times, contents and size are settled on the
-// open handle: at once behind the last WRITE where the server answers in order,
-// which costs one round trip for all, and one after the other elsewhere. The
-// contents are made durable here, too, where the server can do that: in Sync it
-// would cost one more. The handle is closed then, but for Direct.
+// Finish implements sync.Pending. It sets the times, makes the contents durable where
+// the server can do that, and checks the size, all on the open handle. Where the server
+// answers in order, the requests follow the last WRITE at once, which costs one round
+// trip for all; elsewhere each waits for the one before. (In Sync, durability would
+// cost one round trip more.) Finally it closes the handle, but for Direct.
 func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	p.stopWidening()
 	if !p.advance(pendingOpen, pendingFinished) {
@@ -28,7 +28,8 @@ func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	return e, nil
 }
 
-// advance changes the state, if it is the one that is expected.
+// advance changes the state from one to another. It is false if the file is in any
+// other state.
 func (p *pendingFile) advance(from, to pendingState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +47,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	main := p.channels[0]
 	wide, ordered := len(p.channels) > 1, main.wire().ordered
 	if wide || !ordered {
-		// What follows must come behind all WRITEs.
+		// The requests below must come behind all WRITEs.
 		if err := p.drain(ctx); err != nil {
 			return filesync.Entry{}, err
 		}
@@ -56,7 +57,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	}
 	verified := make(chan error, 1)
 	if wide && ordered {
-		go func() { verified <- p.verify(ctx) }() // the server has all of it
+		go func() { verified <- p.verify(ctx) }() // the server has all of the file
 	}
 	a, err := p.finishHandle(ctx, main)
 	if err == nil {
@@ -69,7 +70,7 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
 	}
 	if err == nil && wide && !ordered {
-		a, err = p.statByName(ctx) // what the handles together have made of it
+		a, err = p.statByName(ctx) // by path, as each handle may show another file
 	}
 	if err == nil {
 		a, err = p.checkSize(ctx, a)
@@ -87,8 +88,8 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	return e, nil
 }
 
-// there is how many bytes from the start on the server has acknowledged, or more
-// than the file's size if one behind that is among them.
+// ackedSize is how many bytes from the start on the server has acknowledged, or more
+// than the size of the file if a byte behind it was written.
 func (p *pendingFile) ackedSize() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,9 +99,9 @@ func (p *pendingFile) ackedSize() int64 {
 	return p.acked.prefix()
 }
 
-// settle sets the times of the file, makes it durable, looks what it is now, and
-// closes it, but for Direct. What the server refuses is done without; attributes
-// that it does not tell are missing in the answer.
+// finishHandle sets the times of the file, syncs it, asks for its attributes and, but
+// for Direct, closes it. It does without what the server refuses. Attributes that the
+// server does not tell are missing in the result.
 func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (attrs, error) {
 	limits, s := p.d.limits, main.wire().session
 	requests := &pipeline{ctx: ctx, inTurn: !main.wire().ordered}
@@ -136,8 +137,8 @@ func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (att
 	return p.statByName(ctx)
 }
 
-// sendTimes asks for the times of the file in the way that the server is known
-// to take, if any.
+// sendTimes sets the times of the file in a way that the server is known to support, if
+// there is one.
 func (p *pendingFile) sendTimes(requests *pipeline, main *writeChannel) (c *wire.Call, by *feature) {
 	limits, s, t := p.d.limits, main.wire().session, p.entry.ModTime
 	switch {
@@ -150,7 +151,7 @@ func (p *pendingFile) sendTimes(requests *pipeline, main *writeChannel) (c *wire
 	return nil, nil
 }
 
-// setTimes sets the times by path, where the server does not do it by handle.
+// setTimes sets the times by path, where the server does not do so by handle.
 func (p *pendingFile) setTimes(ctx context.Context) bool {
 	if p.d.limits.pathTimes.absent() {
 		return false
@@ -160,8 +161,8 @@ func (p *pendingFile) setTimes(ctx context.Context) bool {
 	return err == nil
 }
 
-// statByName looks at the file by the name under which it is written. A server
-// that does not let us, too, tells nothing: what it acknowledged has to do.
+// statByName asks for the attributes of the file by its current path. If the server
+// refuses, the size is unknown: its acknowledgements have to do.
 func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 	a, err := p.d.statAt(ctx, p.path)
 	if isAnswer(err) {
@@ -170,7 +171,7 @@ func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 	return a, err
 }
 
-// sendClose gives the handle of a lane back, and the lane to the pool.
+// sendClose closes the handle of a channel and releases the channel.
 func (p *pendingFile) sendClose(ch *writeChannel, c *wire.Call) {
 	p.mu.Lock()
 	ch.closed = true
@@ -180,7 +181,7 @@ func (p *pendingFile) sendClose(ch *writeChannel, c *wire.Call) {
 	p.d.pool.release(ch.dataChannel, ch.load)
 }
 
-// sendCloses gives all handles back that are open on the lanes.
+// sendCloses closes all handles that are open on the channels.
 func (p *pendingFile) sendCloses(channels []*writeChannel) []*wire.Call {
 	var calls []*wire.Call
 	for _, ch := range channels {
@@ -196,12 +197,12 @@ func (p *pendingFile) sendCloses(channels []*writeChannel) []*wire.Call {
 	return calls
 }
 
-// closeAll gives all handles back and waits for that.
+// closeAll closes all handles and waits for that.
 func (p *pendingFile) closeAll(ctx context.Context) error {
 	return waitAll(ctx, p.sendCloses(p.channels))
 }
 
-// remove removes the file from where it is written.
+// remove removes the file from its current path.
 func (p *pendingFile) remove(ctx context.Context) error { return p.d.remove(ctx, p.path) }
 
 func (d *Destination) remove(ctx context.Context, path string) error {
@@ -213,7 +214,7 @@ func (d *Destination) remove(ctx context.Context, path string) error {
 	return err
 }
 
-// Abort implements sync.Pending. With Direct the file goes before it is closed,
+// Abort implements sync.Pending. With Direct it removes the file before it closes it,
 // if the server allows that: closing it may be what its receiver waits for.
 func (p *pendingFile) Abort(ctx context.Context) error {
 	p.stopWidening()
@@ -251,8 +252,8 @@ func (p *pendingFile) Keep() error {
 	return nil
 }
 
-// row is a row of requests on one channel, sent at once or, where the server does
-// not answer in order, each when the one before it is answered.
+// pipeline is a sequence of requests on one channel. They are sent at once or, where
+// the server does not answer in order, each after the answer to the one before.
 type pipeline struct {
 	ctx    context.Context
 	inTurn bool
@@ -260,7 +261,7 @@ type pipeline struct {
 	err    error
 }
 
-// send sends one more, unless waiting for those before it has failed.
+// send sends one more request, unless waiting for those before it has failed.
 func (requests *pipeline) send(send func(c *wire.Call)) *wire.Call {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
 	if requests.err != nil {
@@ -275,8 +276,8 @@ func (requests *pipeline) send(send func(c *wire.Call)) *wire.Call {
 	return c
 }
 
-// await waits for all. Its error is one of the connection or the context; what
-// else is the matter, the calls tell.
+// await waits for all requests. Its error is one of the connection or the context.
+// Other errors are in the calls.
 func (requests *pipeline) await() error {
 	err := waitAll(requests.ctx, requests.calls)
 	if !isAnswer(err) && requests.err == nil {
@@ -286,7 +287,7 @@ func (requests *pipeline) await() error {
 	return requests.err
 }
 
-// waitAll waits for calls, and gives the first error.
+// waitAll waits for calls and gives the first error.
 func waitAll(ctx context.Context, calls []*wire.Call) error {
 	var first error
 	for _, c := range calls {

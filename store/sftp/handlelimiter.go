@@ -9,55 +9,55 @@ import (
 )
 
 const (
-	// loneWait bounds how long others are kept out for one that would be alone, and
-	// loneRest is how long they are not, after that was in vain.
+	// exclusiveWait bounds how long others are kept out for one that waits to be alone.
+	// exclusivePause is how long nobody waits for that after it failed.
 	exclusiveWait  = 2 * time.Second
 	exclusivePause = 30 * exclusiveWait
 )
 
-// errBusy: what is open stays so for too long for anyone to be alone.
+// errHandlesInUse means that others keep their handles open for too long.
 var errHandlesInUse = errors.New("others stay open")
 
-// gate decides when one more file or directory may be opened on a connection. Many
-// servers allow only so many, and refuse a further OPEN with whatever status. (What
-// a single channel bears is kept to by its wire.Session.)
+// handleLimiter decides when one more file or directory may be opened on a connection.
+// Many servers allow a number of handles only, and refuse a further OPEN with any
+// status. (wire.Session keeps to the limit of a single channel.)
 //
-// A listing whose reader takes its time holds its handle for as long, and what the
-// reader waits for may be a file that needs it. Such a listing is a stream: its
-// handle is taken back when there is need for it, and it is listed anew.
+// A listing holds its handle for as long as its reader takes, and the reader may wait
+// for a file that needs that handle. The handle of such a listing is revocable: the
+// limiter closes it when others need it, and the directory is listed anew.
 type handleLimiter struct {
 	limits   *Limits
-	maxFiles int // files at once, whatever the server takes; 0: any number
+	maxFiles int // files at a time, whatever the server allows; 0: any number
 
 	mu               sync.Mutex
 	inUse            int       // handles that are open, being opened, or being closed
-	dirsInUse        int       // those of them of directories
-	open             int       // those of them that the server has opened
-	openFiles        int       // those of them of files
-	totalOpened      int       // how many it ever has
-	totalAcquired    int       // how many ever have
-	exclusive        bool      // the one that is in wants nobody beside it
-	wantExclusive    int       // how many wait to be alone; they go first
-	noExclusiveUntil time.Time // nobody waits to be alone until then
+	dirsInUse        int       // of these, the directories
+	open             int       // of these, the ones that the server has opened
+	openFiles        int       // of these, the files
+	totalOpened      int       // how many the server ever opened
+	totalAcquired    int       // how many were ever acquired
+	exclusive        bool      // the one handle in use keeps all others out
+	wantExclusive    int       // how many wait to be the only one; they go first
+	noExclusiveUntil time.Time // nobody waits to be the only one until then
 	waiters          map[*refusalWaiter]struct{}
-	changed          chan struct{} // closed and replaced when somebody has left
+	changed          chan struct{} // closed and replaced when a handle is released
 	revocable        map[*openDir]struct{}
-	seenBytes        atomic.Int64 // bytes that listings keep for when they begin anew
+	seenBytes        atomic.Int64 // bytes of the seenItems of all listings
 }
 
 func newHandleLimiter(l *Limits) *handleLimiter {
 	return &handleLimiter{limits: l, changed: make(chan struct{}), waiters: map[*refusalWaiter]struct{}{}, revocable: map[*openDir]struct{}{}}
 }
 
-// enter waits until one more file may be opened.
+// acquire waits until one more file may be opened.
 func (h *handleLimiter) acquire(ctx context.Context) error {
 	return h.await(ctx, false, func() bool {
 		return h.available() && (h.maxFiles == 0 || h.inUse-h.dirsInUse < h.maxFiles)
 	})
 }
 
-// enterDir waits until one more directory may be opened. At most half of what may
-// be open are directories, for the files that their readers wait for.
+// acquireDir waits until one more directory may be opened. Directories take at most
+// half of the handles, as their readers wait for files.
 func (h *handleLimiter) acquireDir(ctx context.Context) error {
 	return h.await(ctx, false, func() bool {
 		limit := h.limits.handles()
@@ -69,15 +69,15 @@ func (h *handleLimiter) acquireDir(ctx context.Context) error {
 	})
 }
 
-// free reports whether one more handle may be open. The caller holds g.mu.
+// available reports whether one more handle may be open. The caller holds h.mu.
 func (h *handleLimiter) available() bool {
 	limit := h.limits.openFiles.limit()
 	return !h.exclusive && h.wantExclusive == 0 && (limit == 0 || h.inUse < limit)
 }
 
-// tryEnter enters only if that is possible now, for a handle that can be done
-// without: where they are limited, half of them are left to others, and where each
-// channel is limited, all.
+// tryAcquire acquires a handle only if that is possible now. It is for handles that are
+// of use but not needed: where the connection has a limit, it leaves half of the
+// handles to others, and where each channel has one, all.
 func (h *handleLimiter) tryAcquire() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,9 +90,9 @@ func (h *handleLimiter) tryAcquire() bool {
 	return true
 }
 
-// enterAlone waits until nothing is open, and keeps all others out. It gives up
-// that wish, and enters nowhere, when enough becomes true. When that takes too long,
-// or did a short while ago, it fails with errBusy.
+// acquireExclusive waits until no handle is in use, and keeps all others out. It gives
+// up, with exclusive false, when enough returns true. It fails with errHandlesInUse if
+// that takes longer than exclusiveWait, or did so within exclusivePause.
 func (h *handleLimiter) acquireExclusive(ctx context.Context, dir bool, enough func() bool) (alone bool, err error) {
 	h.mu.Lock()
 	if h.inUse > 0 && time.Now().Before(h.noExclusiveUntil) {
@@ -125,21 +125,21 @@ func (h *handleLimiter) acquireExclusive(ctx context.Context, dir bool, enough f
 	return alone, err
 }
 
-// restFrom keeps nobody out for a while.
+// pauseExclusive lets nobody wait to be the only one for a while.
 func (h *handleLimiter) pauseExclusive(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.noExclusiveUntil = now.Add(exclusivePause)
 }
 
-// waiter waits for less to be open.
+// refusalWaiter waits for fewer handles than at a refusal.
 type refusalWaiter struct {
 	refusal   openRefusal
 	disproved bool
 }
 
-// awaitRoom waits until less is open for sure than at a refusal, or enough becomes
-// true, or the refusal is refuted.
+// awaitFewer waits until fewer handles are certainly open than at a refusal, enough
+// returns true, or the refusal is disproved.
 func (h *handleLimiter) awaitFewer(ctx context.Context, after openRefusal, enough func() bool) (refuted bool, err error) {
 	w := &refusalWaiter{refusal: after}
 	h.mu.Lock()
@@ -162,9 +162,9 @@ func (h *handleLimiter) awaitFewer(ctx context.Context, after openRefusal, enoug
 	return w.disproved, nil
 }
 
-// await waits until allowed, which is asked under the lock, and counts one in. One
-// that would be alone, and any one where a single handle is all there is, takes
-// the handles of streams back.
+// await waits until allowed returns true, and counts one handle in. allowed is called
+// under the lock. The listings' handles are revoked for a caller that wants to be the
+// only one, and for every caller where a single handle is all there is.
 func (h *handleLimiter) await(ctx context.Context, alone bool, allowed func() bool) error {
 	for {
 		h.mu.Lock()
@@ -187,7 +187,7 @@ func (h *handleLimiter) await(ctx context.Context, alone bool, allowed func() bo
 	}
 }
 
-// share lets others in beside the one that was alone.
+// endExclusive lets others in again.
 func (h *handleLimiter) endExclusive() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,10 +195,11 @@ func (h *handleLimiter) endExclusive() {
 	h.signal()
 }
 
-// succeed notes that the file that one who entered wanted to open is open.
+// fileOpened notes that the server has opened a file whose handle was acquired.
 func (h *handleLimiter) fileOpened() { h.handleOpened(false) }
 
-// begin is succeed for a file or a directory. It gives what is open beside it.
+// handleOpened is fileOpened for a file or a directory. It gives the counts of the
+// other handles.
 func (h *handleLimiter) handleOpened(dir bool) (others handleCounts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -218,16 +219,16 @@ func (h *handleLimiter) handleOpened(dir bool) (others handleCounts) {
 	return others
 }
 
-// leave counts one out whose file is closed.
+// release counts a file out that was closed.
 func (h *handleLimiter) release() { h.put(false, true) }
 
-// fail counts one out whose file was never open.
+// cancel counts a file out that was never opened.
 func (h *handleLimiter) cancel() { h.put(false, false) }
 
-// leaveDir counts one out whose directory is closed.
+// releaseDir counts a directory out that was closed.
 func (h *handleLimiter) releaseDir() { h.put(true, true) }
 
-// failDir counts one out whose directory was never open.
+// cancelDir counts a directory out that was never opened.
 func (h *handleLimiter) cancelDir() { h.put(true, false) }
 
 func (h *handleLimiter) put(dir, opened bool) {
@@ -249,8 +250,8 @@ func (h *handleLimiter) put(dir, opened bool) {
 	h.signal()
 }
 
-// stream lets a directory be taken back. That is done at once where a single handle
-// is all there is.
+// addRevocable lets the handle of a directory be revoked. That happens at once where a
+// single handle is all there is.
 func (h *handleLimiter) addRevocable(d *openDir) {
 	h.mu.Lock()
 	h.revocable[d] = struct{}{}
@@ -261,14 +262,14 @@ func (h *handleLimiter) addRevocable(d *openDir) {
 	}
 }
 
-// endStream: the directory is closed.
+// removeRevocable forgets a directory that is closed.
 func (h *handleLimiter) removeRevocable(d *openDir) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.revocable, d)
 }
 
-// revoke takes the handles of all streams back.
+// revokeListings closes the handles of all revocable listings.
 func (h *handleLimiter) revokeListings() {
 	h.mu.Lock()
 	streams := h.revocable
@@ -279,10 +280,10 @@ func (h *handleLimiter) revokeListings() {
 	}
 }
 
-// turn is what had happened at the gate at some time.
+// handleCounts is a snapshot of a handleLimiter, and of what was learnt of limits.
 type handleCounts struct{ totalAcquired, inUse, totalOpened, open, openFiles, limit, changes int }
 
-// now gives the turn.
+// counts gives the snapshot of now.
 func (h *handleLimiter) counts() handleCounts {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -293,7 +294,7 @@ func (h *handleLimiter) countsLocked() handleCounts {
 	return handleCounts{h.totalAcquired, h.inUse, h.totalOpened, h.open, h.openFiles, h.limits.openFiles.limit(), h.limits.refusals.changes()}
 }
 
-// count is how many handles are open for sure, and how many are in.
+// openAndInUse is how many handles are certainly open, and how many are in use.
 func (h *handleLimiter) openAndInUse() (opened, in int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

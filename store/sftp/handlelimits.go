@@ -9,28 +9,28 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// handleLimit is how many handles may be open on a connection, as far as refusals
-// have shown. Where a host's users share what it takes, it may be more at other
-// times, so that more are tried once in a while.
+// handleLimit is how many handles may be open on a connection, as far as refusals have
+// shown. Other users of the host may share the server's limit, so that more may be
+// allowed at another time. So more are tried once in a while.
 type handleLimit struct {
 	value atomic.Int32 // 0: unknown
 
 	mu            sync.Mutex
-	openedAtLimit int  // how many were opened in a row with as many open as may be
-	probing       bool // more are being tried
-	failedProbes  int  // how often in a row that was in vain
+	openedAtLimit int  // how many were opened in a row with the limit reached
+	probing       bool // a higher limit is being tried
+	failedProbes  int  // how often in a row that failed
 }
 
 const (
-	// raiseAfter is how many have to be opened at the limit before more are tried;
-	// it doubles each time that this is in vain, so often at most.
+	// probeAfter is how many files are opened at the limit before a higher one is
+	// tried. It doubles with each of at most maxFailedProbes failures.
 	probeAfter      = 50
 	maxFailedProbes = 8
-	// noLimit is more than is ever open: one that is higher is none.
+	// noLimit is more than is ever open. A higher limit is none.
 	noLimit = 512
 )
 
-// most is the limit; 0: none is known.
+// limit is the limit; 0: none is known.
 func (l *handleLimit) limit() int { return int(l.value.Load()) }
 
 // lower notes that one more was refused while n were open.
@@ -44,7 +44,7 @@ func (l *handleLimit) lower(n int) {
 	lower(&l.value, n)
 }
 
-// passed notes that one more was opened, with which so many are.
+// noteOpened notes that one more was opened, and that so many are open now.
 func (l *handleLimit) noteOpened(open int) {
 	if limit := l.limit(); limit == 0 || open < limit {
 		return
@@ -63,30 +63,30 @@ func (l *handleLimit) noteOpened(open int) {
 	}
 }
 
-// refusals is what was learnt of each status with which an OPEN was refused.
+// refusalStats is what was learnt of each status that an OPEN was refused with.
 type refusalStats struct {
-	generation atomic.Int32 // how often something was noted of a status being a limit's
+	generation atomic.Int32 // how often a status was noted as one of a limit
 
 	mu       sync.Mutex
-	peak     int              // the most handles that ever were open
-	byStatus [33]statusRecord // by the status; the last for all that no draft knows
+	peak     int              // the most handles that were ever open
+	byStatus [33]statusRecord // by status; the last is for all that no draft knows
 }
 
 type statusRecord struct {
-	tooMany  bool // an OPEN was refused with it for the number of handles
-	seenAt   int  // the news that one may have been; 0: none
+	tooMany  bool // it is known to mean too many handles
+	seenAt   int  // the generation in which it first seemed to mean that; 0: it did not
 	first    openRefusal
-	ownCount int // how often in a row it turned out to be the file's own
-	skip     int // how many are taken for that unseen
+	ownCount int // how often in a row it did not mean that
+	skip     int // how many further refusals are not looked into
 }
 
 const (
-	// maxSkip is how many refusals are taken for the files' own between two that
-	// are looked into, as a power of two.
+	// maxSkipShift bounds how many refusals are not looked into between two that are,
+	// as a power of two.
 	maxSkipShift = 10
-	// atThePeak is how often in a row a refusal may turn out to be the file's own
-	// until one with as many handles open as never before is looked into no more
-	// than any other.
+	// maxTriesAtPeak is how often in a row a refusal may turn out to be the file's own
+	// until refusals with more open handles than ever before are treated like any
+	// other.
 	maxTriesAtPeak = 64
 )
 
@@ -94,10 +94,10 @@ func (r *refusalStats) status(code uint32) *statusRecord {
 	return &r.byStatus[min(int(code), len(r.byStatus)-1)]
 }
 
-// noted is how often something was noted of a status being a limit's.
+// changes is how often a status was noted as one of a limit.
 func (r *refusalStats) changes() int { return int(r.generation.Load()) }
 
-// opened notes what is open beside one more.
+// handleOpened notes that one more was opened, and what was open beside it.
 func (r *refusalStats) handleOpened(others handleCounts, dir bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,15 +109,15 @@ func (r *refusalStats) handleOpened(others handleCounts, dir bool) {
 	}
 }
 
-// byNumber reports whether that status is known to be one of too many handles.
+// meansTooMany reports whether a status is known to mean too many handles.
 func (r *refusalStats) meansTooMany(code uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status(code).tooMany
 }
 
-// byOthers reports whether that status may tell of the handles of others: it is
-// known to be one of too many, and was the last time.
+// maybeOthers reports whether a status may tell of the handles of other clients: it is
+// known to mean too many, and did so the last time.
 func (r *refusalStats) maybeOthers(code uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,8 +125,8 @@ func (r *refusalStats) maybeOthers(code uint32) bool {
 	return s.tooMany && s.ownCount == 0
 }
 
-// suspect reports whether a refusal with that status is worth a look, where so many
-// handles were open beside it.
+// worthRetrying reports whether a refusal with that status, beside so many open
+// handles, is to be looked into.
 func (r *refusalStats) worthRetrying(code uint32, open int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *refusalStats) worthRetrying(code uint32, open int) bool {
 	return true
 }
 
-// own notes that a refusal was the file's own.
+// notLimit notes that a refusal was the file's own.
 func (r *refusalStats) notLimit(code uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,9 +151,10 @@ func (r *refusalStats) notLimit(code uint32) {
 	s.skip = 1 << min(s.ownCount, maxSkipShift)
 }
 
-// limit notes that what was refused works with less open, and reports whether it was
-// for the number of handles. Something else that is over by now would look the same:
-// that is believed when it happens again to an OPEN that was sent later.
+// learnLimit notes that a refused OPEN worked with fewer handles open, and reports
+// whether their number was the reason. Something else that is over by now would look
+// the same. So the number is believed to be the reason when it happens again to an OPEN
+// that was sent later.
 func (r *refusalStats) learnLimit(was openRefusal) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,14 +174,14 @@ func (r *refusalStats) learnLimit(was openRefusal) bool {
 	return true
 }
 
-// limited notes that what was refused works with less open.
+// refusedByLimit notes that a refused OPEN worked with fewer handles open.
 func (l *Limits) refusedByLimit(was openRefusal) {
 	if l.refusals.learnLimit(was) {
 		l.openFiles.lower(max(1, was.counts.open))
 	}
 }
 
-// limitChannel remembers how many handles may be open on one channel.
+// setChannelHandles remembers how many handles may be open on one channel.
 func (l *Limits) setChannelHandles(n int) { lower(&l.channelHandles, max(1, n)) }
 
 // handles is how many handles may be open, on the connection or on each channel,
@@ -193,17 +194,18 @@ func (l *Limits) handles() int {
 	return all
 }
 
-// oneHandle reports whether a single handle is all there is.
+// oneHandle reports whether only a single handle may be open.
 func (l *Limits) oneHandle() bool { return l.handles() == 1 }
 
-// fewHandles reports whether handles are known to be short.
+// fewHandles reports whether a limit is known.
 func (l *Limits) fewHandles() bool { return l.handles() > 0 }
 
-// manyHandles are so many that the end of a session may be due to them.
+// manyHandles is a number of handles that a session may have ended because of.
 const manyHandles = 2
 
-// handlesOf is how many handles are open on a session, or were when it ended. Those
-// that are being opened count if hardly another is: the answers may have been lost.
+// openHandles is how many handles are open on a session, or were when it ended. Handles
+// that are being opened count if hardly another is open, as their answers may have been
+// lost.
 func openHandles(s *wire.Session) int {
 	open, opening := s.InUse()
 	if open < manyHandles {
@@ -212,25 +214,26 @@ func openHandles(s *wire.Session) int {
 	return open
 }
 
-// diedWith notes that a server ended a session on which so many handles were open,
-// and left the connection alone: what it dies of is met again with a quarter.
+// channelDied notes that a server ended a session on which so many handles were open,
+// and left the connection alone. From now on a quarter of them is used.
 func (l *Limits) channelDied(n int) {
 	if n >= manyHandles {
 		l.setChannelHandles(max(1, n/4))
 	}
 }
 
-// lostWith notes that the whole connection was lost while so many handles were open
-// on a channel. Chance, once; from the second time in a row on, it may be due to them.
+// connectionLost notes that the whole connection was lost while so many handles were
+// open on a channel. Once, that is chance. From the second time in a row on, the
+// handles may be the reason.
 func (l *Limits) connectionLost(n int) {
 	if l.lostWithHandles.Add(1) > 1 {
 		l.channelDied(n)
 	}
 }
 
-// losesHandles reports whether a server says of a handle that is open that it is
-// none, while many are. That is what some do before they die of their number: fewer
-// are open from now on.
+// rejectsOpenHandle reports whether a server calls an open handle invalid while many
+// are open. Some servers do so before they die of their number. Fewer are opened from
+// now on.
 func (s *session) rejectsOpenHandle(err error) bool {
 	e, ok := errors.AsType[*wire.StatusError](err)
 	if !ok {

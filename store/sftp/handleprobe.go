@@ -7,10 +7,10 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// tryHandles opens the root as a directory some times at once, on a server that is
-// not known to give each handle out once. With Direct, files stay open when they are
-// whole: it has to be known before that they share no handle. A server that opens no
-// two of them has shown nothing: the next Destination tries again.
+// probeHandles opens the root as a directory several times at once, on a server that
+// may give one handle out twice. With Direct, written files stay open, so that this has
+// to be known before. If the server does not open two of them, nothing is known, and
+// the next Destination tries again.
 func (d *Destination) probeHandles(ctx context.Context) {
 	ch := d.pool.first().wire()
 	done := func() bool { return d.handleProbeRan.Load() || d.limits.handlesProbed.Load() }
@@ -36,7 +36,7 @@ func (d *Destination) probeHandles(ctx context.Context) {
 	d.limits.handlesProbed.Store(err == nil && opened > 1)
 }
 
-// noteReuse remembers that a server gives one handle out for two things.
+// noteReuse remembers that a server gave one handle out twice.
 func (d *Destination) noteReuse(err error) {
 	if errors.Is(err, wire.ErrHandleReused) {
 		d.noteHandleReused()

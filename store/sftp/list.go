@@ -9,11 +9,10 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// List streams the entries of a directory below the root, "" for the root
-// itself. Names are as the server sent them, "." and ".." left out. What a
-// listing leaves out (type, size, time) is asked for; what the server still
-// does not say is -1, or zero. A directory with more than 10 million entries ends
-// with ErrLimit.
+// List streams the entries of a directory below the root, "" for the root itself. Names
+// are as the server sent them, without "." and "..". List asks for what a listing
+// leaves out (type, size, time); what remains unknown is -1, or zero. A directory with
+// more than 10 million entries ends with ErrLimit.
 func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
 		stopped := false
@@ -31,8 +30,8 @@ func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry
 	}
 }
 
-// listBatches gives the entries of a directory as they come, until got says no. What
-// only OPENDIR can tell the type of comes last, when the directory is closed.
+// listBatches gives the entries of a directory as they come, until got returns false.
+// Items that need an OPENDIR for their type come last, when the directory is closed.
 func (s *session) listBatches(ctx context.Context, dir string, got func([]item) bool) error {
 	ch := s.pool.acquire(1)
 	defer s.pool.release(ch, 1)
@@ -78,7 +77,7 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 // entryOf is the entry of a listed item.
 func (s *session) entryOf(it item) filesync.Entry { return entry(it.path[len(s.prefix):], it.attrs) }
 
-// Stat looks at names again, following symbolic links.
+// Stat asks for the attributes of names again, and follows symbolic links.
 func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
 	ch := s.pool.acquire(1)
 	defer s.pool.release(ch, 1)
@@ -100,7 +99,7 @@ func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, err
 	return looks, nil
 }
 
-// statByPath looks at one path, following symbolic links.
+// statByPath asks for the attributes of one path, and follows symbolic links.
 func statByPath(ctx context.Context, ch channel, path string) (attrs, error) {
 	var a attrs
 	var failed error
@@ -111,7 +110,7 @@ func statByPath(ctx context.Context, ch channel, path string) (attrs, error) {
 	return a, err
 }
 
-// isFailure reports whether a server said no without a reason.
+// isFailure reports whether a server refused without a reason.
 func isFailure(err error) bool {
 	e, ok := errors.AsType[*wire.StatusError](err)
 	return ok && e.Code == wire.CodeFailure

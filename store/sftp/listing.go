@@ -10,18 +10,17 @@ import (
 )
 
 const (
-	// OpenSSH answers a READDIR with 100 names, about 20 KiB, so that a window
-	// of 2 MiB holds more than these.
+	// OpenSSH answers a READDIR with 100 names, about 20 KiB, so that a window of 2 MiB
+	// holds the answers to more than these.
 	maxReaddirs   = 32
 	firstReaddirs = 2
 
-	// manyNames in the first answer mean that more are likely to come. Servers
-	// that send fewer at a time show it by their second.
+	// manyNames in the first answer make it likely that more will come. Servers that
+	// send fewer names at a time show that more come by their second answer.
 	manyNames = 64
 
-	// emptyAnswers is how many READDIRs in a row may be answered with no name at
-	// all until that is the end of the directory, as it is for OpenSSH's client
-	// with the first.
+	// emptyAnswers is how many answers without a name in a row end a listing. OpenSSH's
+	// client ends it with the first.
 	emptyAnswers = 8
 
 	// A batch ends with so many items, or bytes of their paths.
@@ -29,9 +28,9 @@ const (
 	batchBytes = 64 << 10
 )
 
-// list gives the entries of a directory in batches, until got says no. Names are
-// paths as given plus "/" and what the server sent. A batch is valid until got
-// returns.
+// list gives the entries of a directory in batches, until got returns false. The name
+// of an entry is the path as given, "/" and what the server sent. A batch is valid
+// until got returns.
 func (ch *wireChannel) list(ctx context.Context, dir string, got func([]item) bool) error {
 	h, err := ch.openDir(ctx, dir)
 	if err != nil {
@@ -49,20 +48,20 @@ func (ch *wireChannel) openDir(ctx context.Context, dir string) (wire.Handle, er
 	return ch.handle(ctx, c)
 }
 
-// listing is one directory being read with several READDIRs under way on its
-// handle. Servers answer them in order, or at least each name once.
+// listing reads one directory with several READDIRs in flight on its handle. Servers
+// answer them in order, or at least with each name once.
 type listing struct {
 	dir      *openDir
 	channel  *wireChannel
 	path     string
 	prefix   string
-	realPath string // the directory's path as REALPATH has it, once it was asked for; "-": it is not known
+	realPath string // the directory's path by REALPATH, once it was asked for; "-": unknown
 	answers  chan *wire.Call
 	idle     []*wire.Call
-	depth    int  // how many READDIRs to keep under way
-	inFlight int  // how many are
-	first    int  // names in the first answer: others as full mean that there is more
-	eager    bool // there is more than fits into one answer
+	depth    int  // how many READDIRs to keep in flight
+	inFlight int  // how many are in flight
+	first    int  // names in the first answer: another one with as many means that there is more
+	eager    bool // the directory does not fit into one answer
 	empty    int  // answers without a name in a row
 	batch    []item
 	ended    bool
@@ -79,7 +78,7 @@ func newListing(d *openDir, path string) *listing {
 	return l
 }
 
-// deepen keeps so many READDIRs under way, if their answers find room.
+// deepen keeps so many READDIRs in flight, if there is room for their answers.
 func (l *listing) deepen(depth int) {
 	for ; l.depth < min(depth, maxReaddirs); l.depth++ {
 		if !l.channel.buffers.acquireReaddir() {
@@ -111,13 +110,13 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 			return c.Err
 		case errors.Is(c.Err, io.EOF):
 			if l.ended = true; l.channel.ordered {
-				return failed // what is still under way was asked behind the end
+				return failed // the READDIRs in flight were sent behind the end
 			}
 		case l.dir.isRevoked():
 			return errRevoked
 		case c.Err != nil && l.ended:
-			// It was sent before the end was known, and some servers know no
-			// handle any more that is at its end.
+			// It was sent before the end was known, and some servers invalidate a
+			// handle at its end.
 		case c.Err != nil:
 			l.ended, failed = true, c.Err
 			if l.depth > 1 {
@@ -133,10 +132,9 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 	}
 }
 
-// ask keeps READDIRs under way until the end of the directory is known. Before
-// it is clear that there is more than the first two give, it waits for both, so
-// that a small directory takes no further round trip. It is false when the handle
-// was taken back.
+// ask keeps READDIRs in flight until the end of the directory is known. It waits for
+// the first two answers before it sends more, so that a small directory takes no
+// further round trip. It is false when the handle was revoked.
 func (l *listing) ask() bool {
 	if !l.eager && l.first > 0 && l.inFlight > 0 {
 		return true
@@ -153,8 +151,8 @@ func (l *listing) ask() bool {
 	return true
 }
 
-// take hands an answer over in batches. The next READDIRs are sent before, as that
-// may take its time.
+// take passes an answer on in batches. It sends the next READDIRs before, as got may
+// take long.
 func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool) (goOn bool, err error) {
 	n := c.CountNames()
 	if n == 0 {
@@ -191,7 +189,7 @@ func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool)
 	return len(l.batch) == 0 || got(l.batch), nil
 }
 
-// base takes the directory's path off a name: some servers send it with each. Any
+// base takes the directory's path off a name, as some servers send it with each. Any
 // other name stays as it was sent.
 func (l *listing) base(ctx context.Context, name string) string {
 	dir, base := path.Split(name)
@@ -217,7 +215,7 @@ func (l *listing) base(ctx context.Context, name string) string {
 	return name
 }
 
-// holeError is a listing that broke off because several READDIRs were under way.
+// holeError is a listing that broke off because several READDIRs were in flight.
 type holeError struct{ error }
 
 func (e *holeError) Unwrap() error { return e.error }

@@ -7,7 +7,7 @@ import (
 	"sftpconnector/charset"
 )
 
-// The packets that have names in them, as draft-ietf-secsh-filexfer-02 numbers them.
+// The types of packets that hold names (draft-ietf-secsh-filexfer-02).
 const (
 	typeOpen     = 3
 	typeLstat    = 7
@@ -25,26 +25,26 @@ const (
 	typeExtended = 200
 )
 
-// longest is the longest packet that is looked into; the sessions take no longer ones.
+// longest is the longest packet that is translated. The sessions accept no longer ones.
 const longest = 1 << 20
 
-// namesGrow is how many times as long a name may be in UTF-8.
+// namesGrow is how many times as long a name may become in UTF-8.
 const namesGrow = 3
 
-// namesChannel is a channel to a server whose names are not UTF-8. It translates the
-// names in the packets that pass, so that everybody on this side of it has UTF-8. A
-// name that is not in the server's encoding arrives as no UTF-8 (package charset).
+// translatingStream is a channel to a server whose names are not UTF-8. It translates
+// the names in the packets, so that its user sees UTF-8. A name that is not in the
+// server's encoding arrives as invalid UTF-8 (package charset).
 type translatingStream struct {
 	stream
 	in, out packetTranslator
 
-	raw   []byte // of in, read and not passed on yet
-	ready []byte // of in, to be handed out
+	raw   []byte // of in: read, and not translated yet
+	ready []byte // of in: translated, and not read by the user yet
 	buf   []byte
 	write []byte
 }
 
-// inEncoding gives a channel that speaks UTF-8 with a server that speaks e.
+// translateNames gives a channel that speaks UTF-8 with a server that speaks e.
 func translateNames(ch stream, e *charset.Encoding) stream {
 	if e == nil {
 		return ch
@@ -90,19 +90,20 @@ func (c *translatingStream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// packets follows the packets of a stream, and gathers those that are to be translated.
+// packetTranslator follows the packets of a stream, and collects those that are to be
+// translated.
 type packetTranslator struct {
 	wanted    func(typ byte) bool
-	translate func(packet []byte) []byte // its type and what follows
+	translate func(packet []byte) []byte // packet begins with its type
 
-	head []byte // the length and the type of the next one, as far as they came
-	left int    // bytes of one that passes as it is
-	body []byte // of one that is gathered, the type first
-	want int    // bytes of that
+	head []byte // length and type of the next packet, as far as they came
+	left int    // remaining bytes of a packet that stays as it is
+	body []byte // a packet that is collected, the type first
+	want int    // its length
 }
 
-// next takes bytes of the stream. It gives what is to be passed on, and how many
-// bytes of b it has taken: one at least.
+// next takes bytes of the stream. It gives the bytes to pass on, and how many bytes of
+// b it has taken: one at least.
 func (s *packetTranslator) next(b []byte) (out []byte, used int) {
 	switch {
 	case s.left > 0:
@@ -133,7 +134,7 @@ func (s *packetTranslator) next(b []byte) (out []byte, used int) {
 	return head, n
 }
 
-// paths is how many paths stand behind the id of a request.
+// paths is how many paths follow the id of a request.
 func paths(typ byte) int {
 	switch typ {
 	case typeOpen, typeLstat, typeSetstat, typeOpendir, typeRemove, typeMkdir, typeRmdir, typeRealpath, typeStat, typeReadlink:
@@ -144,7 +145,7 @@ func paths(typ byte) int {
 	return 0
 }
 
-// extendedPaths is the same for an extended request, behind its name.
+// extendedPaths is how many paths follow the name of an extended request.
 func extendedPaths(name string) int {
 	switch name {
 	case "posix-rename@openssh.com", "hardlink@openssh.com":
@@ -155,8 +156,8 @@ func extendedPaths(name string) int {
 	return 0
 }
 
-// encodePaths gives a request as the server is to have it. A path that has no form
-// in its encoding stays as it is: there is no such file there.
+// encodePaths translates a request into the server's encoding. A path that the encoding
+// cannot express stays as it is: there is no such file.
 func encodePaths(p []byte, e *charset.Encoding) []byte {
 	const id = 5 // the type and the id
 	if len(p) < id {
@@ -185,11 +186,12 @@ func encodePaths(p []byte, e *charset.Encoding) []byte {
 	return append(out, rest...)
 }
 
-// longName is how much is left of the line that a server makes of an entry: its mode.
+// longName is how many bytes are kept of the line that a server makes of an entry: its
+// mode.
 const longName = 10
 
-// decodeNames gives a NAME in UTF-8. Of one that cannot be understood, the session
-// that reads it will say so.
+// decodeNames translates a NAME to UTF-8. A malformed packet stays as it is: the
+// session that reads it reports it.
 func decodeNames(p []byte, e *charset.Encoding) []byte {
 	const head = 9 // the type, the id, the count
 	if len(p) < head {
@@ -215,7 +217,7 @@ func decodeNames(p []byte, e *charset.Encoding) []byte {
 	return append(out, rest...)
 }
 
-// attrsLength is how long the attributes are that b begins with.
+// attrsLength is the length of the attributes that b begins with.
 func attrsLength(b []byte) (int, bool) {
 	if len(b) < 4 {
 		return 0, false

@@ -9,39 +9,41 @@ import (
 )
 
 const (
-	// admissions is how often what may be a limit is tried again.
+	// maxOpenTries is how often an OPEN is sent that may have met a limit.
 	maxOpenTries = 6
-	// patience is how often one that is alone is tried on a server that is known to
-	// refuse by number, which others than we may use up.
+	// maxExclusiveTries is how often the only OPEN is sent, to a server that is known
+	// to refuse by number: other clients may use its handles up.
 	maxExclusiveTries = 4
-	// patienceStep is the first wait between those, each of which is twice the one before.
+	// exclusiveRetryDelay is the first wait between these tries. Each wait is twice the
+	// one before.
 	exclusiveRetryDelay = 100 * time.Millisecond
-	// roomWait bounds how long one that was refused waits for others to be closed,
-	// where it cannot be alone.
+	// fewerHandlesWait bounds how long a refused OPEN waits for others to close, where
+	// it cannot be the only one.
 	fewerHandlesWait = time.Minute
 )
 
-// admit has a file opened when the gate lets it in, for reading or for writing, on
-// whatever channel. A server that refuses it while others are open, with whatever
-// status, gets another chance without them: what works then may have been a limit,
-// which is believed the second time and remembered. Where some of them stay open for
-// long, that chance comes when fewer are. Statuses that were the file's own get it
-// ever less often. A handle that was open already (wire.ErrHandleReused) is asked for again, when its
-// session has one handle at a time.
+// openLimited opens a file for reading or writing, on any channel, when the handle
+// limiter allows it. A server may refuse it, with any status, while others are open. It
+// is then tried without them: if that works, a limit may have been the reason. A limit
+// is believed the second time, and remembered. Where others stay open for long, the try
+// comes when fewer are open. A status that turned out to be the file's own is tried
+// ever less often. Where a handle was given out that is open already
+// (wire.ErrHandleReused), the session is limited to one handle and the file is opened
+// again.
 //
-// open is called several times, but never again after it succeeded. explained,
-// which may be nil, reports whether there is another reason for the failure. After
-// an error the file is counted out; else gate.leave does that, once it is closed.
+// open may be called several times, but not after it succeeded. otherReason, which may
+// be nil, reports whether something else explains the failure. After an error the file
+// is counted out; else the caller calls release once it is closed.
 func (s *session) openLimited(ctx context.Context, open func() error, explained func() bool) error {
 	return (&openAttempt{s: s, open: open, otherReason: explained}).run(ctx)
 }
 
-// admitDir is admit for a directory, which gate.leaveDir counts out.
+// openDirLimited is openLimited for a directory. The caller calls releaseDir.
 func (s *session) openDirLimited(ctx context.Context, open func() error) error {
 	return (&openAttempt{s: s, dir: true, open: open}).run(ctx)
 }
 
-// admission is one file or directory on its way to be opened.
+// openAttempt is one file or directory that is to be opened.
 type openAttempt struct {
 	s           *session
 	dir         bool
@@ -49,20 +51,20 @@ type openAttempt struct {
 	otherReason func() bool
 
 	tries       int
-	deadline    time.Time   // the end of its waiting for room; zero: it has not waited
-	lastRefusal openRefusal // the last one that it waited after; none: code is 0
+	deadline    time.Time   // when it stops waiting for fewer handles; zero: it has not waited
+	lastRefusal openRefusal // the refusal that it waited after; code 0: none
 }
 
-// refused is how an OPEN was refused.
+// openRefusal is how an OPEN was refused.
 type openRefusal struct {
 	code    uint32
-	dir     bool         // an OPENDIR, rather
-	counts  handleCounts // what was open for sure
-	changes int          // of refusals, when it was sent
+	dir     bool         // it was an OPENDIR
+	counts  handleCounts // what was certainly open
+	changes int          // of the refusals' statistics, when it was sent
 }
 
-// refuted reports whether the number of handles cannot be why, as another one was
-// opened beside as many. A server may count files only.
+// disprovedBy reports whether the number of handles cannot be the reason, as another
+// one was opened beside as many. A server may count files only.
 func (r openRefusal) disprovedBy(others handleCounts, dir bool) bool {
 	return (r.dir || !dir) && others.open >= max(1, r.counts.open) && others.openFiles >= r.counts.openFiles
 }
@@ -88,7 +90,7 @@ func (a *openAttempt) run(ctx context.Context) error {
 		if !a.mayBeLimit(err, before, after) {
 			return err
 		}
-		if after.limit != before.limit && a.tries < maxOpenTries { // it is known by now
+		if after.limit != before.limit && a.tries < maxOpenTries { // the limit is known by now
 			continue
 		}
 		again, err := a.retryExclusive(ctx, err, before, after)
@@ -109,8 +111,8 @@ func (a *openAttempt) acquire(ctx context.Context) (handleCounts, error) {
 	return a.s.handles.counts(), nil
 }
 
-// succeed notes that it is open. What was refused, and works with less open, may have
-// met a limit.
+// succeed notes that it is open. If it was refused before and is open now beside fewer
+// handles, a limit may have been the reason.
 func (a *openAttempt) succeed() {
 	others := a.s.handles.handleOpened(a.dir)
 	if a.lastRefusal.code != 0 && !a.lastRefusal.disprovedBy(others, a.dir) {
@@ -126,7 +128,7 @@ func (a *openAttempt) fail() {
 	}
 }
 
-// maybeLimit reports whether a refusal may be due to what else was open.
+// mayBeLimit reports whether the other open handles may be the reason of a refusal.
 func (a *openAttempt) mayBeLimit(err error, before, after handleCounts) bool {
 	e, refused := errors.AsType[*wire.StatusError](err)
 	if !refused {
@@ -137,15 +139,15 @@ func (a *openAttempt) mayBeLimit(err error, before, after handleCounts) bool {
 	if !others && !r.meansTooMany(e.Code) {
 		return false
 	}
-	// OpenSSH says so with this one, and means what it says with all others.
+	// OpenSSH reports a limit with this status, and means every other status as it is.
 	if a.s.pool.first().wire().ordered && e.Code != wire.CodeFailure {
 		return false
 	}
 	return r.worthRetrying(e.Code, after.open) && (a.otherReason == nil || !a.otherReason())
 }
 
-// alone tries once more with nothing else open, unless that takes too long. again
-// says that it is worth another try beside others.
+// retryExclusive tries once more with nothing else open, unless the wait for that takes
+// too long. again tells that another try beside others is worth it.
 func (a *openAttempt) retryExclusive(ctx context.Context, refusal error, before, after handleCounts) (again bool, err error) {
 	h, limits := a.s.handles, a.s.limits
 	r := openRefusal{statusCode(refusal), a.dir, after, before.changes}
@@ -157,7 +159,7 @@ func (a *openAttempt) retryExclusive(ctx context.Context, refusal error, before,
 		return err == nil, err
 	}
 	if before.open == 0 && h.counts().totalOpened == before.totalOpened && !limits.refusals.meansTooMany(r.code) {
-		a.fail() // nothing was open beside it
+		a.fail() // nothing else was open
 		return false, refusal
 	}
 	for n := 1; ; n++ {
@@ -181,16 +183,16 @@ func (a *openAttempt) retryExclusive(ctx context.Context, refusal error, before,
 	}
 }
 
-// learnt reports whether something was learnt of limits since then that makes another
-// try beside others worth it.
+// limitsChanged reports whether something was learnt of limits since then, so that
+// another try beside others is worth it.
 func (a *openAttempt) limitsChanged(since handleCounts) bool {
 	l := a.s.limits
 	return a.tries < maxOpenTries && (l.openFiles.limit() != since.limit || l.refusals.changes() != since.changes)
 }
 
-// awaitRoom waits until less is open than when it was refused, and has it try again
-// then. Others are not kept out meanwhile: when one of them is opened beside as much,
-// the number is not why, and it has some tries left.
+// awaitFewerHandles waits until fewer handles are open than at the refusal, and has the
+// OPEN tried again. It does not keep others out meanwhile. If one of them is opened
+// beside as many handles, their number is not the reason, and only some tries are left.
 func (a *openAttempt) awaitFewerHandles(ctx context.Context, refusal error, r openRefusal, before handleCounts) (again bool, err error) {
 	if a.deadline.IsZero() {
 		a.deadline = time.Now().Add(fewerHandlesWait)
@@ -208,12 +210,12 @@ func (a *openAttempt) awaitFewerHandles(ctx context.Context, refusal error, r op
 	case refuted:
 		a.lastRefusal = openRefusal{}
 	default:
-		a.tries-- // there is less open each time, or its waiting ends
+		a.tries-- // fewer are open each time, or the wait ends
 	}
 	return true, nil
 }
 
-// codeOf is the status of a refusal; 0 for other errors.
+// statusCode is the status of a refusal; 0 for other errors.
 func statusCode(err error) uint32 {
 	if e, ok := errors.AsType[*wire.StatusError](err); ok {
 		return e.Code
@@ -221,7 +223,7 @@ func statusCode(err error) uint32 {
 	return 0
 }
 
-// reused notes that this server gives one handle out twice.
+// noteHandleReused notes that this server gives one handle out twice.
 func (s *session) noteHandleReused() {
 	s.limits.setChannelHandles(1)
 	s.handles.revokeListings()

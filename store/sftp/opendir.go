@@ -12,12 +12,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// errTakenBack: the handle of a listing was needed elsewhere.
+// errRevoked means that the handle of a listing was needed elsewhere.
 var errRevoked = errors.New("the listing has to begin anew")
 
-// openDir is a directory that is open. Its handle may be given back while the
-// listing goes on, which then finds that out: a READDIR must not be sent after
-// that, as the handle may be another directory's by then.
+// openDir is an open directory. Its handle may be revoked while the listing goes on. No
+// READDIR must be sent after that, as the handle may be another directory's by then.
 type openDir struct {
 	channel  *wireChannel
 	h        wire.Handle
@@ -28,7 +27,7 @@ type openDir struct {
 	revoked bool // closed by another than its listing
 }
 
-// ask sends a READDIR. It is false when the handle was given back.
+// ask sends a READDIR. It is false when the handle is closed.
 func (d *openDir) ask(c *wire.Call) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -47,7 +46,7 @@ func (d *openDir) close() {
 	}
 }
 
-// revoke takes the handle back from the listing.
+// revoke closes the handle while the listing goes on.
 func (d *openDir) revoke() {
 	d.mu.Lock()
 	d.revoked = !d.closed
@@ -62,21 +61,22 @@ func (d *openDir) isRevoked() bool {
 }
 
 const (
-	// maxAnew is how often a listing begins anew that the server has spoiled.
+	// maxRelistings is how often a directory is listed anew after the server broke the
+	// listing off.
 	maxRelistings = 8
-	// gatheredFreely is how many bytes a listing may gather beside others, and
-	// gatheredMost one by itself, at a time.
+	// gatherFreely is how many bytes a listing may gather beside others. gatherAlone is
+	// how many the one may gather that has the session's gatherSlot.
 	gatherFreely = 256 << 10
 	gatherAlone  = 20 << 20
-	// itemBytes is what an item takes beside its path, about.
+	// itemBytes is about what an item takes beside its path.
 	itemBytes = 96
 )
 
-// list gives the entries of a directory in batches, until got says no: each once, or
-// again where more begin anew than handedOn has room for.
-// A listing that is spoiled, or whose handle is needed elsewhere, begins anew. Where
-// a single handle is all there is, it is read to its end and closed before got is
-// called, so that got may wait for files to be read.
+// list gives the entries of a directory in batches, until got returns false. It gives
+// each once, unless the seenItems of a relisted directory have no room. It lists the
+// directory anew after the server broke the listing off, or the handle was revoked.
+// Where only a single handle may be open, it reads the directory to its end and closes
+// it before it calls got, so that got may wait for files to be read.
 func (s *session) list(ctx context.Context, ch *dataChannel, dir string, got func([]item) bool) error {
 	r := &lister{s: s, channel: ch.wire(), dir: dir, got: got, seen: seenItems{allBytes: &s.handles.seenBytes}}
 	defer r.seen.release()
@@ -108,18 +108,18 @@ func (s *session) list(ctx context.Context, ch *dataChannel, dir string, got fun
 	}
 }
 
-// lister is a directory that may have to be listed more than once.
+// lister lists a directory, several times if need be.
 type lister struct {
 	s       *session
 	channel *wireChannel
 	dir     string
 	got     func([]item) bool
-	// counted by the gate, which may take the handle back.
+	// limited means that the handle limiter counts the handle, and may revoke it.
 	limited bool
 	seen    seenItems
 }
 
-// once lists the directory.
+// listOnce lists the directory once.
 func (r *lister) listOnce(ctx context.Context) error {
 	if r.s.limits.oneHandle() {
 		return r.gather(ctx)
@@ -148,10 +148,10 @@ func (r *lister) open(ctx context.Context) (*openDir, error) {
 	})
 }
 
-// errLarge is a listing that is larger than what may be gathered at a time.
+// errLarge means that a listing is larger than may be gathered at a time.
 var errLarge = errors.New("a large listing")
 
-// gather reads the whole directory, closes it and hands it over then.
+// gather reads the whole directory, closes it, and passes its items on then.
 func (r *lister) gather(ctx context.Context) error {
 	items, err := r.gatherUpTo(ctx, gatherFreely)
 	if errors.Is(err, errLarge) {
@@ -163,8 +163,8 @@ func (r *lister) gather(ctx context.Context) error {
 	return err
 }
 
-// gatherParts is gather for a large directory: it hands over what it may hold, and
-// lists the directory anew for what comes behind that.
+// gatherParts is gather for a large directory. It passes on as much as it may gather,
+// and lists the directory anew for the rest.
 func (r *lister) gatherParts(ctx context.Context) error {
 	select {
 	case r.s.gatherSlot <- struct{}{}:
@@ -187,7 +187,7 @@ func (r *lister) gatherParts(ctx context.Context) error {
 	}
 }
 
-// handOver hands over what was gathered. It is false when got says no.
+// handOver passes on what was gathered. It is false when got returns false.
 func (r *lister) handOver(items []item) bool {
 	for len(items) > 0 {
 		n := min(len(items), batchItems)
@@ -199,8 +199,8 @@ func (r *lister) handOver(items []item) bool {
 	return true
 }
 
-// gatherUpTo reads what was not handed on of the directory. When it fails with
-// errLarge, items are a part of that.
+// gatherUpTo reads the items of the directory that were not passed on. With errLarge,
+// items are a part of them.
 func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err error) {
 	d, err := r.open(ctx)
 	if err != nil {
@@ -226,27 +226,27 @@ func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err e
 	return items, err
 }
 
-// maxHanded bounds the hashes that all listings of a session keep, in bytes.
+// maxSeenBytes bounds the hashes that all listings of a session keep, in bytes.
 const maxSeenBytes = 8 << 20
 
-// handedOn are the items of a directory that were handed on already, by the hashes
-// of their paths, for when its listing begins anew. Of more items than there is room
-// for, it knows the first ones: the others are handed on again, which sync bears.
+// seenItems are the items of a directory that were passed on, by the hashes of their
+// paths, for the case that it is listed anew. If there is no room for all, the first
+// ones are kept: the others are passed on again, which package sync allows.
 type seenItems struct {
-	allBytes *atomic.Int64 // bytes, by all listings of the session
+	allBytes *atomic.Int64 // bytes of all listings of the session
 	seed     maphash.Seed
 	hashes   []uint64
-	sorted   int  // so many are of listings that broke off, and sorted
+	sorted   int  // how many are of listings that broke off; these are sorted
 	full     bool // there was no room for some
 }
 
-// again: the listing begins anew.
+// restart notes that the directory is listed anew.
 func (h *seenItems) restart() {
 	slices.Sort(h.hashes)
 	h.sorted = len(h.hashes)
 }
 
-// known reports whether an item was handed on by a listing that broke off.
+// contains reports whether an item was passed on by a listing that broke off.
 func (h *seenItems) contains(path string) bool {
 	if h.sorted == 0 {
 		return false
@@ -255,8 +255,8 @@ func (h *seenItems) contains(path string) bool {
 	return known
 }
 
-// rest notes the items of a batch and gives those that are new. The batch is used
-// for that.
+// filterNew notes the items of a batch and gives those that are new. It reuses the
+// batch.
 func (h *seenItems) filterNew(batch []item) []item {
 	if h.hashes == nil {
 		h.seed = maphash.MakeSeed()
@@ -281,7 +281,7 @@ func (h *seenItems) add(path string) {
 	h.hashes = append(h.hashes, maphash.String(h.seed, path))
 }
 
-// release gives the room back.
+// release frees the room.
 func (h *seenItems) release() {
 	h.allBytes.Add(-8 * int64(len(h.hashes)))
 	h.hashes, h.sorted = nil, 0

@@ -9,8 +9,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Open implements sync.Destination. A link is not followed. Reading waits no
-// longer than ctx stands.
+// Open implements sync.Destination. It does not follow a link. Reads end with ctx.
 func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
 	looks, err := d.Stat(ctx, []string{name})
 	if err == nil {
@@ -31,7 +30,7 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 	return &openFile{d: d, ctx: ctx, name: name, channel: ch, load: weight(looks[0].Entry.Size), file: f.(*wireFile)}, nil
 }
 
-// standingFile is a file of a Destination that is open for reading.
+// openFile is a file of a Destination that is open for reading.
 type openFile struct {
 	d       *Destination
 	ctx     context.Context
@@ -45,7 +44,7 @@ type openFile struct {
 func (f *openFile) ReadAt(b []byte, off int64) (int, error) {
 	into := &sliceWriter{b: b, off: off}
 	err := f.file.copy(f.ctx, newBlocks(off, off+int64(len(b))), into)
-	if errors.Is(err, filesync.ErrChanged) { // as a copy puts the end of a file
+	if errors.Is(err, filesync.ErrChanged) { // which is what copy makes of the end of a file
 		return f.short(b, off)
 	}
 	if err != nil {
@@ -74,7 +73,7 @@ func (f *openFile) Close() error {
 	return nil
 }
 
-// placed takes what is read of the range of b.
+// sliceWriter writes into b, whose first byte is at off in the file.
 type sliceWriter struct {
 	b   []byte
 	off int64

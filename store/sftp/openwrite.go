@@ -10,9 +10,9 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// openAsTaken opens the file for writing in one of the ways that servers take. One
-// that refuses EXCL makes our temporary name without. A file under its own name is
-// made without only if nothing was seen there, or may be overwritten.
+// openForWriting opens the file for writing in one of the ways that servers support. A
+// temporary file is made without EXCL where the server refuses that. A file under its
+// own name is made without EXCL only if the name is free, or may be overwritten.
 func (p *pendingFile) openForWriting(ctx context.Context, ch *dataChannel, flags uint32) (wire.Handle, error) {
 	exclusive := &p.d.limits.exclusiveOpen
 	var refusal error
@@ -45,7 +45,7 @@ func (p *pendingFile) openForWriting(ctx context.Context, ch *dataChannel, flags
 	return h, err
 }
 
-// mayTruncate reports why a file must not be made under its own name by an OPEN that
+// checkTruncate reports why a file must not be made under its own name by an OPEN that
 // would overwrite another one. refusal is that of an OPEN that would not, if any.
 func (p *pendingFile) checkTruncate(ctx context.Context, refusal error) error {
 	_, err := p.d.statOne(ctx, p.entry.Name)
@@ -67,7 +67,7 @@ func (p *pendingFile) checkTruncate(ctx context.Context, refusal error) error {
 
 var errNotExclusive = errors.New("the server makes no file without overwriting another one")
 
-// advised is an error that comes with what would help.
+// hintedError is an error with a hint at what would help.
 type hintedError struct {
 	error
 	hint string

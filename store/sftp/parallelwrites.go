@@ -12,21 +12,21 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Some servers truncate a file whenever it is opened for writing, and others take
-// WRITEs in the order of their offsets only. A large file is opened a second time
-// only on a server that has shown, on a file made for that, that it does neither.
+// Some servers truncate a file whenever it is opened for writing. Others take WRITEs
+// only in the order of their offsets. A large file is opened a second time only on a
+// server that has shown, with a file made for that, that it does neither.
 
 const (
 	probeBlock  = 4 << 10
 	probeBlocks = 4
-	// trialPatience bounds a trial: it runs beside the copy that asked for it.
+	// probeTimeout bounds a probe. The copy that asked for it goes on meanwhile.
 	probeTimeout = 30 * time.Second
 )
 
-// writesBeside reports whether the server is known to let a file be written
-// through several handles, in any order. The first who asks has it tried, in the
-// directory of e, on a lane that is not used yet and on another one; what is found
-// out is remembered.
+// allowsParallelWrites reports whether the server is known to let a file be written
+// through several handles, in any order. The first call has that tried, in the
+// directory of e, on ch, which is not used yet, and on another channel. The result is
+// remembered.
 func (d *Destination) allowsParallelWrites(ctx context.Context, e filesync.Entry, main, ch *dataChannel) bool {
 	if err := d.probing.Acquire(ctx, 1); err != nil {
 		return false
@@ -41,7 +41,7 @@ func (d *Destination) allowsParallelWrites(ctx context.Context, e filesync.Entry
 	return d.limits.parallelWrites.works()
 }
 
-// tryBeside writes a small file through two handles and reads it back.
+// probeParallelWrites writes a small file through two handles and reads it back.
 func (d *Destination) probeParallelWrites(ctx context.Context, e filesync.Entry, main, ch *dataChannel) {
 	if !d.canRemove(ctx, ch) {
 		return
@@ -63,8 +63,8 @@ func (d *Destination) probeParallelWrites(ctx context.Context, e filesync.Entry,
 	}
 }
 
-// beside gives a lane beside one, for something of weight 1: rather another one than
-// main, which has much to do.
+// acquireOther gives a channel other than one, with a weight of 1. It avoids main,
+// which is busy, if it can.
 func (p *pool) acquireOther(main, one *dataChannel) *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,19 +76,19 @@ func (p *pool) acquireOther(main, one *dataChannel) *dataChannel {
 	return ch
 }
 
-// besideTrial is a file that is written through two handles.
+// parallelWriteProbe is a file that is written through two handles.
 type parallelWriteProbe struct {
 	d        *Destination
 	channels [2]*dataChannel
 	path     string
-	handles  [2]wire.Handle // "" while it is not
+	handles  [2]wire.Handle // "" while it is not open
 	made     bool
 }
 
-// errNoTurn: other files keep the server's handles.
+// errNoHandle means that other files use the handles that the server allows.
 var errNoHandle = errors.New("no handle is free for a trial")
 
-// errOtherBytes is a file that does not hold what was written to it.
+// errContentsDiffer means that a file does not hold what was written to it.
 var errContentsDiffer = errors.New("the server has other bytes than were written")
 
 func (t *parallelWriteProbe) contents() []byte {
@@ -99,8 +99,8 @@ func (t *parallelWriteProbe) contents() []byte {
 	return b.Bytes()
 }
 
-// write writes the first block through one handle, and the others through both,
-// from the last to the second.
+// write writes the first block through one handle, and the others through both, from
+// the last to the second.
 func (t *parallelWriteProbe) write(ctx context.Context, data []byte) error {
 	flags := uint32(wire.Create | wire.Exclusive)
 	if t.d.limits.exclusiveOpen.absent() {
@@ -121,7 +121,7 @@ func (t *parallelWriteProbe) write(ctx context.Context, data []byte) error {
 	return t.close(ctx)
 }
 
-// enter opens the file on one of the lanes.
+// open opens the file on one of the channels.
 func (t *parallelWriteProbe) open(ctx context.Context, i int, flags uint32) error {
 	if !t.d.handles.tryAcquire() {
 		return errNoHandle
@@ -137,7 +137,7 @@ func (t *parallelWriteProbe) open(ctx context.Context, i int, flags uint32) erro
 	return nil
 }
 
-// put writes blocks, each a lane and a number, all at once.
+// writeBlocks writes blocks, each a channel and a number, all at once.
 func (t *parallelWriteProbe) writeBlocks(ctx context.Context, data []byte, blocks ...[2]int) error {
 	var calls []*wire.Call
 	for _, b := range blocks {
@@ -151,7 +151,7 @@ func (t *parallelWriteProbe) writeBlocks(ctx context.Context, data []byte, block
 	return waitAll(ctx, calls)
 }
 
-// close gives the handles back.
+// close closes the handles.
 func (t *parallelWriteProbe) close(ctx context.Context) error {
 	var calls []*wire.Call
 	for i, h := range t.handles {
@@ -166,7 +166,7 @@ func (t *parallelWriteProbe) close(ctx context.Context) error {
 	return waitAll(ctx, calls)
 }
 
-// compare reads the file back. What cannot be read has shown nothing.
+// compare reads the file back. A failure to read it shows nothing about its contents.
 func (t *parallelWriteProbe) compare(ctx context.Context, want []byte) error {
 	got := make([]byte, len(want)+1)
 	n := 0
@@ -191,8 +191,8 @@ func (t *parallelWriteProbe) cleanUp(ctx context.Context) {
 	}
 }
 
-// mayRemove reports whether the server lets us remove what we make. Where that is
-// not known, it is asked to remove what does not exist, under a name of ours.
+// canRemove reports whether the server lets us remove files of ours. Where that is not
+// known, it asks for the removal of a file that does not exist, under a name of ours.
 func (d *Destination) canRemove(ctx context.Context, ch *dataChannel) bool {
 	if state := d.limits.remove.state.Load(); state != 0 {
 		return state == featureWorks

@@ -14,7 +14,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// pendingFile is a file on its way up: under a hidden name or, with Direct,
+// pendingFile is a file that is being uploaded: under a hidden name or, with Direct,
 // under its own. It implements sync.Pending.
 type pendingFile struct {
 	d     *Destination
@@ -23,21 +23,21 @@ type pendingFile struct {
 	id    string
 	path  string
 
-	widening context.CancelFunc // ends what opens more lanes; nil when nothing does
+	widening context.CancelFunc // ends the opening of more channels; nil when there is none
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
-	resumed  bool               // it was begun by an earlier pass
-	made     bool               // it was made by an OPEN of ours that would not have overwritten another
+	resumed  bool               // an earlier pass has begun it
+	made     bool               // an OPEN of ours made it that would not have overwritten another file
 
-	nameFree bool // nothing was seen under its own name, so that what an OPEN makes is ours
+	nameFree bool // its own name was free, so that a file that an OPEN makes is ours
 
-	confirmed bool            // the server told its size when it was written whole
-	published *filesync.Entry // what the server says since it has its name
+	confirmed bool            // the server told its size when all of it was written
+	published *filesync.Entry // what the server tells since the file has its name
 
-	durable  atomic.Int64 // the prefix that was flushed last
+	durable  atomic.Int64 // the prefix that was last synced
 	mu       sync.Mutex
-	changed  chan struct{}   // of those who wait for an answer or a lane
-	channels []*writeChannel // the first is the one that opened the file
+	changed  chan struct{}   // closed when an answer or a channel has come; nil: nobody waits
+	channels []*writeChannel // the first one opened the file
 	state    pendingState
 	acked    ranges
 	err      error // of the first WRITE that failed
@@ -49,23 +49,23 @@ type pendingState int
 
 const (
 	pendingOpen      pendingState = iota // takes writes
-	pendingFinished                      // takes no more; with Direct its handle is open
-	pendingClosed                        // its handles are given back
+	pendingFinished                      // takes no more writes; with Direct its handle is open
+	pendingClosed                        // its handles are closed
 	pendingPublished                     // it has its name; there is nothing to abort
 )
 
-// writing is a lane on which the file is open.
+// writeChannel is a channel on which the file is open.
 type writeChannel struct {
 	*dataChannel
-	load    int // that the pool counts
+	load    int // as the pool counts it
 	h       wire.Handle
 	unacked int // bytes of WRITEs without an answer
 	closed  bool
-	first   sample // of what was written through it
+	first   sample // of the bytes that were written through it
 	last    sample
 }
 
-// write is one WRITE under way.
+// writeRequest is one WRITE in flight.
 type writeRequest struct {
 	call wire.Call
 	p    *pendingFile
@@ -74,11 +74,11 @@ type writeRequest struct {
 	n    int
 }
 
-// unackedLimit is how many bytes of a file may be without an answer on a
-// channel: those of a full window and those that the server is at.
+// unackedLimit is how many bytes of a file may be unacknowledged on a channel: those of
+// a full window and those that the server is writing.
 const unackedLimit = window + 512<<10
 
-// Begin implements sync.Destination. WriteAt waits no longer than ctx stands.
+// Begin implements sync.Destination. A WriteAt ends with ctx.
 func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
 	if err := d.checkName(e.Name); err != nil {
 		return nil, d.failed(ctx, "create", e.Name, err)
@@ -90,8 +90,8 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	return d.begin(ctx, p, wire.Create|wire.Exclusive)
 }
 
-// BeginReplacing implements sync.Replacer: with Direct, the standing file is
-// gone as soon as this returns. Without, it is Begin, as Publish replaces.
+// BeginReplacing implements sync.Replacer. With Direct, the existing file is gone when
+// this returns. Without, it is Begin, and Publish replaces.
 func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.Entry) (filesync.Pending, error) {
 	if !d.cfg.Direct {
 		return d.Begin(ctx, e, nil)
@@ -113,9 +113,8 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 	return d.begin(ctx, p, flags)
 }
 
-// refusedCreate is why a file could not be made. Where nothing is seen of the root,
-// and no file was ever made there, all files are concerned, but for a refusal that is
-// of the one name.
+// createError is why a file could not be made. If the root is hidden and no file was
+// ever made in it, the error concerns all files, but for a refusal of this one name.
 func (d *Destination) createError(err error) error {
 	own, ok := errors.AsType[*hintedError](err)
 	switch {
@@ -139,7 +138,7 @@ func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id strin
 	return p
 }
 
-// begin makes the file, and its directory where that is missing.
+// begin makes the file, and its directory if that is missing.
 func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (filesync.Pending, error) {
 	if !d.cfg.Direct && d.limits.rename.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
 		return nil, d.failed(ctx, "create", p.entry.Name, renameError(errWouldStay))
@@ -159,7 +158,8 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 		if again || !errors.Is(err, fs.ErrNotExist) {
 			return nil, d.failed(ctx, "create", p.entry.Name, d.createError(err))
 		}
-		// Somebody has taken the directory away, or the file that was to be replaced.
+		// Another program has removed the directory, or the file that was to be
+		// replaced.
 		d.dirs.forget(dir)
 		if flags == wire.Truncate {
 			flags = wire.Create | wire.Exclusive
@@ -169,17 +169,17 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 	return p, nil
 }
 
-// errLeft is a file that is not begun.
+// errWouldStay means that a file is not begun, as it could not get its name.
 var errWouldStay = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
 
-// main is the lane on which the file was opened first.
+// main is the channel that the file was opened on first.
 func (p *pendingFile) main() *writeChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.channels[0]
 }
 
-// now is the state.
+// currentState is the state.
 func (p *pendingFile) currentState() pendingState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,9 +189,8 @@ func (p *pendingFile) currentState() pendingState {
 // ID implements sync.Pending.
 func (p *pendingFile) ID() string { return p.id }
 
-// WriteAt implements io.WriterAt. It returns when the bytes are on their way;
-// what becomes of them is told by a later call. It waits while too many of them
-// are without an answer.
+// WriteAt implements io.WriterAt. It returns when the bytes are sent; a later call
+// reports what became of them. It waits while too many bytes are unacknowledged.
 func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	done := 0
 	for {
@@ -216,15 +215,16 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	}
 }
 
-// note remembers samples of what is written to a file that several lanes may share.
+// noteSamples remembers samples of what is written, for a file that may use several
+// channels.
 func (p *pendingFile) noteSamples(to *writeChannel, b []byte, off int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	to.noteSamples(b, off)
 }
 
-// laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts
-// that as sent.
+// channelFor waits for a channel that has room for one more WRITE, of up to n bytes,
+// and counts that as sent.
 func (p *pendingFile) channelFor(n int) (to *writeChannel, taken int, err error) {
 	for {
 		p.mu.Lock()
@@ -257,7 +257,7 @@ func (p *pendingFile) channelFor(n int) (to *writeChannel, taken int, err error)
 	}
 }
 
-// opened is nil if the file is open. The caller holds p.mu, or is the only one.
+// checkOpen is nil if the file is open. The caller holds p.mu, or is the only one.
 func (p *pendingFile) checkOpen() error {
 	if len(p.channels) == 0 {
 		return fmt.Errorf("%w: %w", filesync.ErrBeginAnew, errNoReopen)
@@ -265,7 +265,7 @@ func (p *pendingFile) checkOpen() error {
 	return nil
 }
 
-// write gives a write that is not under way.
+// write gives a writeRequest that is not in flight.
 func (p *pendingFile) write(to *writeChannel) *writeRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -280,7 +280,7 @@ func (p *pendingFile) write(to *writeChannel) *writeRequest {
 	return w
 }
 
-// answered notes what became of a WRITE. The session waits for it.
+// answered notes the answer to a WRITE. The session waits for it.
 func (w *writeRequest) answered() {
 	p := w.p
 	p.mu.Lock()
@@ -298,7 +298,7 @@ func (w *writeRequest) answered() {
 	p.mu.Unlock()
 }
 
-// unsend takes back n bytes that were counted as sent to a lane.
+// unsend takes back n bytes that were counted as sent on a channel.
 func (p *pendingFile) unsend(to *writeChannel, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -306,7 +306,7 @@ func (p *pendingFile) unsend(to *writeChannel, n int) {
 	p.signal()
 }
 
-// signal wakes those who wait. The caller holds p.mu.
+// signal wakes all that wait for a change. The caller holds p.mu.
 func (p *pendingFile) signal() {
 	if p.changed != nil {
 		close(p.changed)
@@ -314,8 +314,8 @@ func (p *pendingFile) signal() {
 	}
 }
 
-// waiter gives a channel that is closed when something has changed. The caller
-// holds p.mu.
+// changeSignal gives a channel that is closed at the next change. The caller holds
+// p.mu.
 func (p *pendingFile) changeSignal() chan struct{} {
 	if p.changed == nil {
 		p.changed = make(chan struct{})
@@ -323,7 +323,7 @@ func (p *pendingFile) changeSignal() chan struct{} {
 	return p.changed
 }
 
-// unacked is how many bytes are without an answer. The caller holds p.mu.
+// unacked is how many bytes are unacknowledged. The caller holds p.mu.
 func (p *pendingFile) unacked() (n int) {
 	for _, ch := range p.channels {
 		n += ch.unacked
@@ -331,8 +331,7 @@ func (p *pendingFile) unacked() (n int) {
 	return n
 }
 
-// drain waits until every WRITE is answered, and gives the error of the first
-// that failed.
+// drain waits for the answers to all WRITEs, and gives the first error.
 func (p *pendingFile) drain(ctx context.Context) error {
 	for {
 		p.mu.Lock()
@@ -349,10 +348,10 @@ func (p *pendingFile) drain(ctx context.Context) error {
 	}
 }
 
-// Checkpoint implements sync.Pending. It waits for the answers to what was
-// written. On a server with fsync@openssh.com it fails when the bytes cannot be
-// made durable, and once the connection is gone answers with those that were; on
-// any other the server's word that it has them must do, which holds then, too.
+// Checkpoint implements sync.Pending. It waits for the answers to what was written. On
+// a server with fsync@openssh.com it fails when the bytes cannot be synced; once the
+// connection is lost, it gives the prefix that was synced before. On any other server
+// it relies on the acknowledgements, also once the connection is lost.
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
 	if p.currentState() != pendingOpen {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", shown(p.entry.Name), fs.ErrClosed)
@@ -362,7 +361,7 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 	}
 	there := p.acknowledged(ctx, prefix)
 	if p.d.has(&p.d.limits.fsync, wire.FsyncExtension) {
-		// On whichever channel they came: what was acknowledged before is part of it.
+		// The sync covers the bytes of all channels that were acknowledged before.
 		main := p.main()
 		_, err := main.wire().ask(ctx, func(c *wire.Call) { main.wire().session.Fsync(c, main.h) })
 		switch durable := p.durable.Load(); {
@@ -377,8 +376,8 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 	return filesync.Checkpoint{ID: p.id, Prefix: there}, nil
 }
 
-// acknowledged waits until the server has acknowledged that many bytes from the
-// start on, or nothing is on its way any more, and gives how many of them it has.
+// acknowledged waits until the server has acknowledged the prefix, or nothing is in
+// flight any more. It gives how many bytes of the prefix the server has.
 func (p *pendingFile) acknowledged(ctx context.Context, prefix int64) int64 {
 	for {
 		p.mu.Lock()

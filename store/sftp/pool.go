@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// maxChannels is how many data channels pay: with one for control they
-	// are the ten that OpenSSH, ProFTPD and AWS Transfer allow.
+	// maxChannels is how many data channels pay. With one for control they are the ten
+	// that OpenSSH, ProFTPD and AWS Transfer allow.
 	maxChannels = 9
-	// crowded is how much use of each channel makes another one pay. The fewer
-	// channels many small requests share, the more of them fit into a packet.
+	// busyUses is the load of each channel from which on another one pays. The fewer
+	// channels share many small requests, the more of these fit into a packet.
 	busyUses = 40
 )
 
-// lane is a port, the connection that it is on, and how much it is used.
+// dataChannel is a channel, its connection and its load.
 type dataChannel struct {
 	channel
 	conn  *connection
@@ -24,29 +24,29 @@ type dataChannel struct {
 	load  int
 }
 
-// pool has the data channels: one at first, and more where they pay.
+// pool has the data channels of a session: one at first, and more where they pay.
 type pool struct {
-	open   func(context.Context) (*dataChannel, error) // opens one more
+	open   func(context.Context) (*dataChannel, error) // opens one more channel
 	limits *Limits
 	max    int
-	ctx    context.Context // ends with the Source
-	extra  int             // 1 where no control channel stands beside the data channels
+	ctx    context.Context // ends with the session
+	extra  int             // 1 where there is no control channel, which leaves room for one more
 
 	mu       sync.Mutex
 	channels []*dataChannel
 	opening  int
-	lost     bool // the connection, while a lane was opened
+	lost     bool // the connection was lost while a channel was opened
 }
 
-// weight is how much of a channel reading so many bytes uses: a listing or a
-// small file 1, a larger one 1 more for each packet of it.
+// weight is the load that reading so many bytes puts on a channel: 1 for a listing or a
+// small file, and 1 more for each packet of a larger file.
 func weight(bytes int64) int { return 1 + int(min(bytes, largeFile)/packet) }
 
-// packet is what a large READ brings, about.
+// packet is about what a large READ brings, in bytes.
 const packet = 256 << 10
 
-// take gives the lane that is used least, for something of that weight, and has
-// another one opened if all are crowded.
+// acquire gives the channel with the least load, and adds weight to it. It has another
+// channel opened if all are busy.
 func (p *pool) acquire(weight int) *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,11 +59,11 @@ func (p *pool) acquire(weight int) *dataChannel {
 	return ch
 }
 
-// team is the lanes that copy one file together. The pool guards it.
+// channelSet is the channels that copy one file together. The pool guards it.
 type channelSet struct{ channels []*dataChannel }
 
-// join gives a team one more lane, for something of weight 1: one that is open,
-// or a new one. It is nil when there is none.
+// acquireMore adds a channel to a set, with a weight of 1: one that is open, or a new
+// one. It gives nil when there is none.
 func (p *pool) acquireMore(ctx context.Context, set *channelSet) *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +73,7 @@ func (p *pool) acquireMore(ctx context.Context, set *channelSet) *dataChannel {
 		p.mu.Unlock()
 		ch, _ = p.grow(ctx)
 		p.mu.Lock()
-		if slices.Contains(set.channels, ch) { // another one was quicker to take it
+		if slices.Contains(set.channels, ch) { // another call has added it
 			ch = p.leastUsed(set.channels)
 		}
 	}
@@ -84,21 +84,21 @@ func (p *pool) acquireMore(ctx context.Context, set *channelSet) *dataChannel {
 	return ch
 }
 
-// give takes a lane back from something of that weight.
+// release takes weight off a channel.
 func (p *pool) release(ch *dataChannel, weight int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ch.load -= weight
 }
 
-// first gives the lane that was opened first.
+// first gives the channel that was opened first.
 func (p *pool) first() *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.channels[0]
 }
 
-// all gives the lanes there are.
+// all gives the open channels.
 func (p *pool) all() []*dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,15 +114,16 @@ func (p *pool) leastUsed(used []*dataChannel) (best *dataChannel) {
 	return best
 }
 
-// mayGrow is whether one more lane may be opened beside those that are being opened.
+// mayGrow reports whether one more channel may be opened beside those that are being
+// opened. The caller holds p.mu.
 func (p *pool) mayGrow() bool {
 	limit, known := p.limits.dataChannels()
 	n := len(p.channels) + p.opening
 	return n < p.max && (!known || n < limit+p.extra)
 }
 
-// grow opens one more lane, which opening counts already. A server that refuses
-// is not asked again.
+// grow opens one more channel. The caller has counted it in p.opening. A server that
+// has refused is not asked again.
 func (p *pool) grow(ctx context.Context) (*dataChannel, error) {
 	ch, err := p.open(ctx)
 	p.mu.Lock()
@@ -132,13 +133,13 @@ func (p *pool) grow(ctx context.Context) (*dataChannel, error) {
 	return ch, err
 }
 
-// dialled is what came of opening a lane.
+// openResult is what came of opening a channel.
 type openResult struct {
 	channel *dataChannel
 	err     error
 }
 
-// settle takes a lane that was opened, or learns from why it was not.
+// finishOpening adds a channel that was opened, or learns from the failure.
 func (p *pool) finishOpening(ctx context.Context, d openResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,10 +149,11 @@ func (p *pool) finishOpening(ctx context.Context, d openResult) {
 		p.limits.lostOpening.Store(0)
 		p.channels = append(p.channels, d.channel)
 	case ctx.Err() != nil:
-	case errors.Is(err, errLostOpening) && p.lost: // and counted
+	case errors.Is(err, errLostOpening) && p.lost: // it was counted already
 	case errors.Is(err, errLostOpening), errors.Is(err, context.DeadlineExceeded):
 		p.lost = errors.Is(err, errLostOpening)
-		// Chance, once; twice, it is what this server does to one channel more.
+		// One loss may be chance. Two mean that this server does so for one channel
+		// more.
 		if p.limits.lostOpening.Add(1) > 1 {
 			p.limits.setDataChannels(max(0, len(p.channels)-p.extra))
 		}

@@ -12,12 +12,12 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Probe implements sync.Destination: it makes the directory if only that is
-// missing, writes a small pending file, gives it another hidden name and removes
-// it. Every error is a *status.Error.
+// Probe implements sync.Destination. It makes the directory if only that is missing,
+// writes a small pending file, gives it another hidden name and removes it. Every error
+// is a *status.Error.
 //
-// No file is written for a receiver that may take it away: with Direct, or where
-// one was taken before. Nor is one where it could not be removed. Untried tells.
+// It writes no file where a receiver may take it: with Direct, or after one was taken.
+// Nor does it where the file could not be removed. Untried tells.
 func (d *Destination) Probe(ctx context.Context) error {
 	err := d.dirs.ensure(ctx, "", true)
 	if err == nil {
@@ -49,7 +49,7 @@ func unnamed(err error) error {
 	return err
 }
 
-// Untried is why the last Probe wrote no file; "" if it did.
+// Untried is why the last Probe wrote no file; "" if it wrote one.
 func (d *Destination) Untried() string {
 	if why := d.untried.Load(); why != nil {
 		return *why
@@ -57,8 +57,8 @@ func (d *Destination) Untried() string {
 	return ""
 }
 
-// tryToWrite writes a file of one byte. A failure without a reason may be that
-// there is no room.
+// probeWrite writes a file of one byte. A failure without a reason may be for want of
+// room.
 func (d *Destination) probeWrite(ctx context.Context) error {
 	why := ""
 	switch {
@@ -82,9 +82,9 @@ func (d *Destination) probeWrite(ctx context.Context) error {
 	return err
 }
 
-// askOnly asks for what is needed where no file may be written: to open a file that
-// is missing, and to rename it. A server that says of such a one that it is missing,
-// and still denies these requests, will deny them for any file.
+// probeWithoutWriting asks for what uploads need where no file may be written: to open
+// and to rename a missing file. A server that denies this of a file that it says is
+// missing will deny it for any file.
 func (d *Destination) probeWithoutWriting(ctx context.Context) error {
 	if err := d.conn.Err(); err != nil || d.cfg.Direct {
 		return err
@@ -95,16 +95,16 @@ func (d *Destination) probeWithoutWriting(ctx context.Context) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !isAnswer(err):
 		return err
 	case isHidden(err) && !d.cfg.Overwrite && !d.limits.takenEarly.Load() && !d.renameKeepsTarget(ctx, ""):
-		return overwriteError(err) // as each file would
+		return overwriteError(err) // as each file would fail
 	case isHidden(err) && d.pool.first().wire().ordered:
-		return d.probeRenameMissing(ctx, name) // OpenSSH says so of what is missing, if it would rename
+		return d.probeRenameMissing(ctx, name) // OpenSSH answers that it is missing, if it would rename
 	case !errors.Is(err, fs.ErrNotExist), isHidden(err):
-		return nil // it tells nothing
+		return nil // the answers would tell nothing
 	}
 	p := &pendingFile{d: d, ctx: ctx, path: d.path(name())}
 	ch := d.pool.first()
 	h, err := p.open(ctx, ch, 0)
-	if err == nil { // it made one
+	if err == nil { // it made the file
 		ch.wire().session.CloseHandle(h, nil)
 	}
 	if denied(err) {
@@ -113,7 +113,7 @@ func (d *Destination) probeWithoutWriting(ctx context.Context) error {
 	return d.probeRenameMissing(ctx, name)
 }
 
-// askToRename asks to rename a file that is missing: a server that denies that will deny
+// probeRenameMissing asks to rename a missing file. A server that denies that will deny
 // it for any file.
 func (d *Destination) probeRenameMissing(ctx context.Context, name func() string) error {
 	if err := d.renameOne(ctx, d.path(name()), d.path(name())); denied(err) {
@@ -123,10 +123,10 @@ func (d *Destination) probeRenameMissing(ctx context.Context, name func() string
 	return nil
 }
 
-// denied reports whether a server does not do what it was asked for, for us.
+// denied reports whether the server refuses for want of rights or support.
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) || isUnsupported(err) }
 
-// try writes the one byte of a file that is not to stay.
+// probeWrite writes the one byte of a file, renames and removes it.
 func (p *pendingFile) probeWrite(ctx context.Context) error {
 	if err := p.create(ctx, wire.Create|wire.Exclusive); err != nil {
 		return p.d.nameHint(err)
@@ -155,7 +155,7 @@ func (p *pendingFile) probeWrite(ctx context.Context) error {
 	return err
 }
 
-// tryToRename gives the file another hidden name, as publishing gives one its own.
+// probeRename gives the file another hidden name, as Publish gives a file its own.
 func (p *pendingFile) probeRename(ctx context.Context) error {
 	to := p.d.path(pending.Name("probe", pending.NewID(p.d.cfg.Owner)))
 	err := p.d.renameOne(ctx, p.path, to)
@@ -172,10 +172,10 @@ func (p *pendingFile) probeRename(ctx context.Context) error {
 	return renameError(fmt.Errorf("rename a file: %w", err))
 }
 
-// errTaken is a receiver that does not wait for a file's own name.
+// errTakenEarly means that a receiver does not wait for a file's own name.
 var errTakenEarly = errors.New("a file was gone as soon as it was written, under its temporary name: something takes files away as they come")
 
-// noRename is the failure of a RENAME, with what would help.
+// renameError is the failure of a RENAME, with a hint.
 func renameError(err error) error {
 	return &hintedError{
 		fmt.Errorf("%w; if this server does not let files be renamed, set files.upload_name: direct", err),
@@ -183,7 +183,7 @@ func renameError(err error) error {
 	}
 }
 
-// refusedName says what would help where a temporary file is refused.
+// nameHint adds a hint where a temporary file is refused.
 func (d *Destination) nameHint(err error) error {
 	if d.cfg.Direct || isFull(err) || !errors.Is(err, fs.ErrPermission) && !isFailure(err) {
 		return err

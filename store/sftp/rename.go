@@ -13,7 +13,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// renameThem publishes pending files.
+// publishByRename publishes pending files.
 func (d *Destination) publishByRename(ctx context.Context, files []*publication) {
 	ordered := d.pool.first().wire().ordered
 	d.checkTargets(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered || d.cfg.Overwrite })
@@ -25,9 +25,9 @@ func (d *Destination) publishByRename(ctx context.Context, files []*publication)
 	}
 }
 
-// renameLater asks again for refused RENAMEs, and answers with those that are refused
-// still. A server that denies one will deny it later, too; and where waiting was in
-// vain once, there is no more of it on this connection.
+// retryRenames sends refused RENAMEs again, and gives the files that are still refused.
+// If a server denied a RENAME, it will do so later, too. Once waiting was in vain, it
+// is not done again on this connection.
 func (d *Destination) retryRenames(ctx context.Context, refused []*publication) (still []*publication) {
 	later := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
 	still = slices.DeleteFunc(refused, func(f *publication) bool { return !denied(f.refusal) })
@@ -47,8 +47,8 @@ func (d *Destination) retryRenames(ctx context.Context, refused []*publication) 
 	return append(still, later...)
 }
 
-// renameAgain is how long it is waited before a refused RENAME is asked for again:
-// some servers are at a file for a moment after it was closed.
+// renameDelays are the waits before a refused RENAME is sent again. Some servers are
+// busy with a file for a moment after it was closed.
 var renameDelays = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second}
 
 // pause waits. It is false when ctx ends first.
@@ -63,8 +63,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// makeRoom replaces what stands under the names by posix-rename@openssh.com, or
-// removes it.
+// replaceTargets replaces the existing files by posix-rename@openssh.com, or removes
+// them.
 func (d *Destination) replaceTargets(ctx context.Context, files []*publication) {
 	if d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
 		d.askEach(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
@@ -79,14 +79,14 @@ func (d *Destination) replaceTargets(ctx context.Context, files []*publication) 
 	d.askEach(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
 		s.Remove(c, d.path(f.entry.Name))
 	}, func(f *publication, err error) {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(f.hidden && isAnswer(err)) { // there may be nothing
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(f.hidden && isAnswer(err)) { // there may be no file
 			f.fail(ctx, fmt.Errorf("remove what it replaces: %w", err))
 		}
 	})
 }
 
-// rename gives files their names, and answers with those that the server refused.
-// One that answers in order is asked at once what stands then.
+// rename sends the RENAMEs, and gives the files that the server refused. A server that
+// answers in order is asked at once what is under each name then.
 func (d *Destination) rename(ctx context.Context, files []*publication) (refused []*publication) {
 	var asked []*publication
 	for _, f := range files {
@@ -131,10 +131,10 @@ func (d *Destination) rename(ctx context.Context, files []*publication) (refused
 	return refused
 }
 
-// replacing reports whether something stands under the name that goes now.
+// replacing reports whether there is a file under the name that is to go now.
 func (f *publication) replacing() bool { return f.waits() && f.replaces != nil }
 
-// lookBefore looks at the names of files, and fails those whose name is taken.
+// checkTargets checks the names of files, and fails the files whose name is taken.
 func (d *Destination) checkTargets(ctx context.Context, files []*publication, which func(*publication) bool) {
 	var asked []*publication
 	for _, f := range files {
@@ -163,7 +163,7 @@ func (d *Destination) checkTargets(ctx context.Context, files []*publication, wh
 	}
 }
 
-// mayRename decides about a file where nothing is seen of what stands under its name.
+// checkHiddenTarget decides about a file when the server hides what is under its name.
 func (d *Destination) checkHiddenTarget(ctx context.Context, f *publication, why error) {
 	f.replaces = nil
 	switch {
@@ -174,8 +174,7 @@ func (d *Destination) checkHiddenTarget(ctx context.Context, f *publication, why
 	}
 }
 
-// mayOverwrite is the failure of a file under whose name something may stand that a
-// RENAME would overwrite.
+// overwriteError is the failure of a file whose RENAME might overwrite another one.
 func overwriteError(why error) error {
 	return &hintedError{
 		fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
@@ -191,9 +190,9 @@ func namesOf(files []*publication) []string {
 	return names
 }
 
-// explain finds out why files could not be renamed: servers mostly do not say. It
-// answers with those for which that is not known. Where nothing stands under the
-// name, posix-rename@openssh.com may be allowed.
+// explainRefusals finds out why files could not be renamed, as servers mostly do not
+// tell. It gives the files for which that stays unknown. If the name is free,
+// posix-rename@openssh.com may be allowed.
 func (d *Destination) explainRefusals(ctx context.Context, files []*publication) (left []*publication) {
 	if len(files) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
 		return nil
@@ -220,8 +219,8 @@ func (d *Destination) explainRefusals(ctx context.Context, files []*publication)
 	return left
 }
 
-// whyGone is why a pending file is gone from a directory: somebody took it, or that
-// is gone, too.
+// explainMissing is why a pending file is missing: somebody took it, or its directory
+// is gone.
 func (d *Destination) explainMissing(ctx context.Context, dir string, refused error) error {
 	if d.isMissing(ctx, d.path(dir)) {
 		d.dirs.forget(dir)
@@ -231,7 +230,7 @@ func (d *Destination) explainMissing(ctx context.Context, dir string, refused er
 	return &hintedError{errTakenEarly, "Set files.upload_name: direct: files are then written under their own names."}
 }
 
-// isGone reports whether the server says that nothing stands under a path.
+// isMissing reports whether the server says that a path does not exist.
 func (d *Destination) isMissing(ctx context.Context, path string) bool {
 	_, err := d.statAt(ctx, path)
 	return errors.Is(err, fs.ErrNotExist)
@@ -243,7 +242,7 @@ func (d *Destination) posixRename(ctx context.Context, from, to string) error {
 	return err
 }
 
-// renameNow renames one file of ours to a name under which nothing stands.
+// renameOne renames one file of ours to a free name.
 func (d *Destination) renameOne(ctx context.Context, from, to string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, from, to) })
 	if !isAnswer(err) || errors.Is(err, fs.ErrNotExist) || !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
@@ -255,9 +254,9 @@ func (d *Destination) renameOne(ctx context.Context, from, to string) error {
 	return err
 }
 
-// keepsAtRename reports whether RENAME is known to keep what stands under the new
-// name, as the draft asks for. OpenSSH's does. Any other is tried with two files of
-// our own, if these can be removed.
+// renameKeepsTarget reports whether RENAME is known to refuse to overwrite, as the
+// draft demands. OpenSSH's does. Any other server is tried with files of our own, if
+// these can be removed.
 func (d *Destination) renameKeepsTarget(ctx context.Context, name string) bool {
 	if state := d.limits.renameKeepsTarget.state.Load(); state != 0 {
 		return state == featureWorks
@@ -275,9 +274,9 @@ func (d *Destination) renameKeepsTarget(ctx context.Context, name string) bool {
 	return known && keeps
 }
 
-// tryRenames renames a file of ours to another one. That this is refused says only
-// that what stands is kept if a RENAME to the same name is done once it is free, and
-// one to what stands there then is refused again.
+// probeRenames renames a file of ours to the name of another one. A refusal shows that
+// RENAME does not overwrite only if a RENAME to the same name works when it is free,
+// and is refused again when it is taken.
 func (d *Destination) probeRenames(ctx context.Context, name string) (keeps, known bool) {
 	var paths []string
 	defer func() {

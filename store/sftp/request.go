@@ -7,12 +7,12 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// underWay is how many questions about files a Destination has open on a channel.
+// maxInFlight is how many requests about files a Destination has in flight on a
+// channel.
 const maxInFlight = 256
 
-// ask sends one request on the first channel and waits for its answer. A server
-// works through what comes on one channel in turn, so that two of these never
-// get into each other's way.
+// ask sends one request on the first channel and waits for its answer. A server handles
+// the requests of one channel in turn, so that two of them never run at the same time.
 func (s *session) ask(ctx context.Context, send func(s *wire.Session, c *wire.Call)) error {
 	ch := s.pool.first()
 	_, err := ch.wire().ask(ctx, func(c *wire.Call) { send(ch.wire().session, c) })
@@ -29,8 +29,8 @@ func (p *wireChannel) ask(ctx context.Context, send func(c *wire.Call)) (*wire.C
 	return c, c.Wait(ctx)
 }
 
-// askAll sends n requests, many at a time, and hands over each answer, in any
-// order. Its error is one of the connection or the context.
+// askAll sends n requests, many at a time, and reports each answer, in any order. Its
+// error is one of the connection or the context.
 func (p *wireChannel) askAll(ctx context.Context, n int, send func(i int, c *wire.Call), got func(i int, c *wire.Call)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -59,8 +59,8 @@ func (p *wireChannel) askAll(ctx context.Context, n int, send func(i int, c *wir
 	return nil
 }
 
-// where looks at a path and asks beside it where that lies, with links
-// resolved; "" when the server does not say.
+// statAndResolve asks for the attributes of a path and, at the same time, for its path
+// with links resolved: "" when the server does not tell.
 func (s *session) statAndResolve(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
 	ch := s.pool.acquire(1)
 	defer s.pool.release(ch, 1)
@@ -88,7 +88,7 @@ func (s *session) statAndResolve(ctx context.Context, path string, follow bool) 
 	return a, real, err
 }
 
-// statAt looks at a path and follows links.
+// statAt asks for the attributes of a path and follows links.
 func (s *session) statAt(ctx context.Context, path string) (attrs, error) {
 	ch := s.pool.acquire(1)
 	defer s.pool.release(ch, 1)

@@ -13,10 +13,10 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Source is a directory on a server and all below it, over one connection. It
-// is a sync.Source, a sync.Linker and a sync.Consumer. Once the connection is
-// lost it stays so: all calls then answer with a *status.Error, and another
-// Source has to be opened.
+// Source is a directory on a server and everything below it, over one connection. It is
+// a sync.Source, a sync.Linker and a sync.Consumer. A Source whose connection is lost
+// stays lost: all calls then answer with a *status.Error, and the caller has to open
+// another one.
 type Source struct {
 	*session
 	control *control
@@ -35,19 +35,19 @@ var (
 	_ filesync.Relister = (*Source)(nil)
 )
 
-// Open connects to the server and starts SFTP. It reports the stages up to and
-// with "sftp" to observe; Probe does the work of the stage "list". Every error
-// is a *status.Error. ctx has no hold on the Source afterwards.
+// Open connects to the server and starts SFTP. It reports the stages up to "sftp" to
+// observe; Probe does the work of the stage "list". Every error is a *status.Error. ctx
+// does not bind the Source afterwards.
 func Open(ctx context.Context, cfg Config, observe status.Observer) (*Source, error) {
 	s := new(Source)
-	if _, err := openSession(ctx, cfg, observe, s.start); err != nil { // start keeps it
+	if _, err := openSession(ctx, cfg, observe, s.start); err != nil { // start keeps the session
 		return nil, err
 	}
 	return s, nil
 }
 
-// start opens the control channel and the first data channel, if the server
-// takes one beside it.
+// start opens the control channel and the first data channel, if the server allows one
+// beside it.
 func (s *Source) start(ctx context.Context, on *session) error {
 	s.session = on
 	var err error
@@ -78,7 +78,7 @@ func (s *Source) start(ctx context.Context, on *session) error {
 	return nil
 }
 
-// startInTurn opens the data channel when the control channel stands.
+// startInTurn opens the data channel after the control channel.
 func (s *Source) startInTurn(ctx context.Context) error {
 	if err := s.startControl(ctx); err != nil {
 		return err
@@ -94,15 +94,15 @@ func (s *Source) startInTurn(ctx context.Context) error {
 	return nil
 }
 
-// startTogether opens both at once, which saves round trips. Which of them the
-// server answers first is the control channel.
+// startTogether opens both channels at once, which saves round trips. The one that the
+// server answers first becomes the control channel.
 func (s *Source) startTogether(ctx context.Context) error {
 	life, cancel := context.WithCancel(s.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
 	came := make(chan openResult, 2)
 	began := time.Now()
-	on := s.session // another start may replace it while these go on
+	on := s.session // another start may replace it meanwhile
 	for range 2 {
 		go func() {
 			ch, err := on.openDataChannel(life)
@@ -128,7 +128,7 @@ func (s *Source) startTogether(ctx context.Context) error {
 	return s.startError(ctx, second.err)
 }
 
-// notTogether remembers that two channels opened at once gave trouble.
+// noteNotTogether remembers that two channels could not be opened at once.
 func (s *Source) noteNotTogether(ctx context.Context, failed openResult) error {
 	s.limits.openInTurn.Store(true)
 	if errors.Is(failed.err, errLostOpening) {
@@ -137,12 +137,12 @@ func (s *Source) noteNotTogether(ctx context.Context, failed openResult) error {
 	return fmt.Errorf("%w: %w", errOpenedTogether, failed.err)
 }
 
-// secondChannel is how long the start waits, at least, for the channel beside the
-// first: some servers never answer there.
+// dataChannelWait is how long the start waits, at least, for the data channel. Some
+// servers never answer for a second channel.
 const dataChannelWait = 2 * time.Second
 
-// startBeside waits for the first data channel, and goes on without it if it does
-// not come within patience. It joins if it comes later.
+// awaitDataChannel waits for the first data channel, and goes on without it after
+// patience. A channel that comes later is added.
 func (s *Source) awaitDataChannel(ctx context.Context, came <-chan openResult, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

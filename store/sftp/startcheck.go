@@ -13,10 +13,10 @@ import (
 	"sftpconnector/sshclient"
 )
 
-// The stream of a channel begins with the VERSION packet of SFTP, or with what a
+// The stream of a channel begins with the VERSION packet of SFTP, or with text that a
 // login shell prints.
 
-// startError is a subsystem that does not begin as SFTP does.
+// startError means that a subsystem does not begin as SFTP does.
 type startError struct {
 	text string
 	hint string
@@ -30,10 +30,11 @@ func (e *startError) Hint() string { return e.hint }
 const (
 	// versionPacket is the length of a VERSION packet without extensions.
 	versionPacket = 9
-	// longestVersion bounds a VERSION packet, in bytes: four letters are more.
+	// longestVersion bounds a VERSION packet, in bytes. Four letters, read as a length,
+	// are more.
 	longestVersion = 1 << 20
-	// maxShellText is how much text is read in place of it, in bytes, and
-	// shellPause how long for.
+	// maxShellText is how many bytes of text are read in its place, and shellPause for
+	// how long.
 	maxShellText = 512
 	shellPause   = time.Second
 	// endGrace is how long the reason may take to come after the end.
@@ -43,20 +44,20 @@ const (
 // subsystem is a channel on which a program of the server runs.
 type subsystem interface {
 	io.ReadWriteCloser
-	// Exit tells, once the stream has ended, how the program ended and what it
-	// wrote to standard error. It waits for no longer than limit.
+	// Exit tells how the program ended and what it wrote to standard error, once the
+	// stream has ended. It waits no longer than limit.
 	Exit(limit time.Duration) (status, stderr string)
 }
 
-// opening is a channel that is read as SFTP. It checks how the stream begins.
+// startChecker is a channel that checks how its stream begins.
 type startChecker struct {
 	subsystem
 	once     sync.Once
-	buffered []byte // read, and not yet given on
+	buffered []byte // read ahead
 	err      error
 }
 
-// Read gives the stream, or why it is none of SFTP.
+// Read gives the stream, or the reason why it is not SFTP.
 func (c *startChecker) Read(p []byte) (int, error) {
 	c.once.Do(func() { c.buffered, c.err = c.readStart() })
 	if c.err != nil {
@@ -70,7 +71,7 @@ func (c *startChecker) Read(p []byte) (int, error) {
 	return c.subsystem.Read(p)
 }
 
-// Write gives the reason where the server ended before it was asked anything.
+// Write gives the reason if the server ended before it was asked anything.
 func (c *startChecker) Write(p []byte) (int, error) {
 	n, err := c.subsystem.Write(p)
 	if err != nil {
@@ -81,7 +82,7 @@ func (c *startChecker) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// failure is why the stream of a channel that has ended is none of SFTP, or nil.
+// startFailure is why the stream of a channel that has ended is not SFTP, or nil.
 func (c *startChecker) startFailure() error {
 	c.once.Do(func() { c.buffered, c.err = c.readStart() })
 	if e, ok := errors.AsType[*startError](c.err); ok {
@@ -90,7 +91,7 @@ func (c *startChecker) startFailure() error {
 	return nil
 }
 
-// begin reads the beginning.
+// readStart reads the beginning.
 func (c *startChecker) readStart() ([]byte, error) {
 	buf := make([]byte, maxShellText)
 	n := 0
@@ -114,7 +115,7 @@ func (c *startChecker) readStart() ([]byte, error) {
 // isText reports whether four bytes are text and not the length of a packet.
 func isText(b []byte) bool { return binary.BigEndian.Uint32(b) > longestVersion }
 
-// shell reads on in the text of a shell, up to the packet that may follow it.
+// shellError reads on in the text of a shell, up to the packet that may follow it.
 func (c *startChecker) shellError(buf []byte, n int) error {
 	pause := time.AfterFunc(shellPause, func() { _ = c.Close() })
 	defer pause.Stop()
@@ -133,7 +134,7 @@ func (c *startChecker) shellError(buf []byte, n int) error {
 	}
 }
 
-// ended is a subsystem that said nothing and ended.
+// endedError is the error of a subsystem that sent nothing and ended.
 func (c *startChecker) endedError() error {
 	status, words := c.Exit(endGrace)
 	e := &startError{text: "the server's SFTP subsystem ended at once" + status}

@@ -23,7 +23,7 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 	if err != nil {
 		p.d.pool.release(ch, use)
 		switch hidden := !p.d.cfg.Direct && flags&wire.Create != 0; {
-		case p.made && !hidden: // and there is no handle of it that can be relied on
+		case p.made && !hidden: // and none of its handles can be relied on
 			_ = p.remove(ctx)
 		case p.made, hidden && !errors.Is(err, fs.ErrNotExist): // it may have been made all the same
 			_ = p.d.discard(ctx, p.path)
@@ -35,7 +35,8 @@ func (p *pendingFile) create(ctx context.Context, flags uint32) error {
 	return nil
 }
 
-// open opens the file on a lane. What was made for a caller who has gone is removed.
+// open opens the file on a channel. If ctx ends first, a file that the OPEN made is
+// removed.
 func (p *pendingFile) open(ctx context.Context, ch *dataChannel, flags uint32) (wire.Handle, error) {
 	s := ch.wire().session
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
@@ -54,7 +55,7 @@ func (p *pendingFile) open(ctx context.Context, ch *dataChannel, flags uint32) (
 				return
 			}
 			if ours && p.d.cfg.Direct {
-				s.Remove(new(wire.Call), p.path) // before its receiver hears of it
+				s.Remove(new(wire.Call), p.path) // before its receiver sees it
 			}
 			s.CloseHandle(c.Handle, nil)
 			if flags&wire.Create != 0 && !p.d.cfg.Direct {
@@ -65,9 +66,9 @@ func (p *pendingFile) open(ctx context.Context, ch *dataChannel, flags uint32) (
 	}
 }
 
-// widen has a large file written over more lanes as long as that makes it
-// faster, as a large one is read, if the server has shown that it bears that. With
-// Direct it is not: closing any handle may be what the receiver waits for.
+// widen writes a large file over more channels as long as that makes it faster, if the
+// server has shown that it allows that. It does not do so with Direct, as closing any
+// handle may be what the receiver waits for.
 func (p *pendingFile) widen(from int64) {
 	if p.d.cfg.Direct || p.entry.Size-from < largeFile || p.d.limits.noFstat.Load() || p.d.limits.parallelWrites.absent() {
 		return
@@ -94,7 +95,7 @@ func (p *pendingFile) widen(from int64) {
 	}()
 }
 
-// begun waits until the server has some of the file.
+// awaitFirstAck waits until the server has acknowledged the start of the file.
 func (p *pendingFile) awaitFirstAck(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
@@ -111,7 +112,7 @@ func (p *pendingFile) awaitFirstAck(ctx context.Context) bool {
 	}
 }
 
-// stopWidening makes sure that no lane joins any more.
+// stopWidening makes sure that no more channels are added.
 func (p *pendingFile) stopWidening() {
 	if p.widening != nil {
 		p.widening()
@@ -119,8 +120,8 @@ func (p *pendingFile) stopWidening() {
 	}
 }
 
-// join opens the file on one more lane, if the server lets it and shows there
-// what was written on the first: some give each handle a file of its own.
+// addChannel opens the file on one more channel, if the server allows that and shows
+// there what was written on the first. Some servers give each handle a file of its own.
 func (p *pendingFile) addChannel(ctx context.Context, ch *dataChannel) {
 	if !p.d.handles.tryAcquire() {
 		p.d.pool.release(ch, 1)

@@ -8,10 +8,10 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// statsUnderWay keeps a batch of looks from crowding out the reads.
+// maxStatsInFlight leaves room for the reads beside a batch of STATs.
 const maxStatsInFlight = 64
 
-// wirePort is a data channel.
+// wireChannel is a channel that package wire speaks on.
 type wireChannel struct {
 	session *wire.Session
 	limits  *Limits
@@ -21,11 +21,11 @@ type wireChannel struct {
 
 func (ch *wireChannel) unanswered() (wire.Unanswered, bool) { return ch.session.Unanswered() }
 
-// readSize is how long a READ is to be.
+// readSize is how many bytes a READ asks for.
 func (ch *wireChannel) readSize() int { return ch.limits.readSizeFor(ch.session.MaxRead()) }
 
-// handle waits for the answer to an OPEN or OPENDIR that was sent with c. If
-// ctx ends first, the handle is closed when it comes.
+// handle waits for the answer to an OPEN or OPENDIR that was sent with c. If ctx ends
+// first, the handle is closed once it comes.
 func (ch *wireChannel) handle(ctx context.Context, c *wire.Call) (wire.Handle, error) {
 	select {
 	case <-c.Done:

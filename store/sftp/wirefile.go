@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// window is how much x/crypto lets a channel have under way: 2 MiB, fixed.
+	// window is how many bytes x/crypto lets a channel have in flight: 2 MiB, fixed.
 	window = 2 << 20
-	// leastReads keeps the server busy while answers are on their way.
+	// minReads keeps the server busy while answers are in flight.
 	minReads = 16
 )
 
-// readsUnderWay is how many READs of n bytes keep a channel's window full.
+// readsInFlight is how many READs of n bytes fill a channel's window.
 func readsInFlight(n int) int { return max(minReads, window/n+4) }
 
 // wireFile is a file that is open on a data channel.
@@ -38,14 +38,14 @@ func (f *wireFile) stat(ctx context.Context) (attrs, error) {
 	return attrsOf(c.Attr), nil
 }
 
-// last takes the second of a small file's two round trips. It relies on a
-// server that works through a channel's requests in their order.
+// readAndClose is the second of a small file's two round trips. It relies on a server
+// that handles a channel's requests in order.
 func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state readState, err error) {
 	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n >= f.readSize() {
 		return a, readNotTried, nil
 	}
-	// One byte more is asked for than was listed: a file that has it is another one, or
-	// its server tells sizes that are none.
+	// One byte more is asked for than was listed. A file that has it has changed, or
+	// its server tells wrong sizes.
 	reserved, _, err := f.buffers.reserve(ctx, n+1, true)
 	if err != nil {
 		return a, readNotTried, err
@@ -101,16 +101,15 @@ func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.Writ
 	return handleAttrs{attrs: attrsOf(look.Attr)}, readDone, nil
 }
 
-// errLonger is a file that goes on behind the size that was listed, errShorter one that
-// ends before.
+// errLonger means that a file goes on behind the size that was listed, errShorter that
+// it ends before.
 var (
 	errLonger  = fmt.Errorf("it goes on behind them: %w", filesync.ErrChanged)
 	errShorter = fmt.Errorf("it ends before them: %w", filesync.ErrChanged)
 )
 
-// tail reads at the end that was listed, where nothing may come, and asks the handle
-// for its attributes beside that, unless it is known to refuse. What the server answers
-// to the READ but data, tells nothing.
+// checkEnd reads at the end that was listed, where nothing may come. It asks the handle
+// for its attributes beside that, if ask is set. A refused READ tells nothing.
 func (f *wireFile) checkEnd(ctx context.Context, end int64, ask bool) (handle handleAttrs, err error) {
 	read := &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, 1)}
 	f.session.Read(read, f.h, end, 1)
@@ -128,17 +127,17 @@ func (f *wireFile) checkEnd(ctx context.Context, end int64, ask bool) (handle ha
 	return handle, nil
 }
 
-// part is one READ under way and what of its range is still to come.
+// part is one READ in flight and the rest of its range.
 type part struct {
 	call      wire.Call
 	buffer    lentBuffer
 	reserved  reservation
 	rest      int // how many bytes are still to come
-	requested int // how many the READ under way asks for
-	shortRead int // how many bytes a short answer had; 0: none was
+	requested int // how many the READ in flight asks for
+	shortRead int // how many bytes a short answer had; 0: there was none
 }
 
-// copying is one file's copy over one channel.
+// copying is the copy of one file over one channel.
 type copying struct {
 	*wireFile
 	blocks   *blocks
@@ -150,7 +149,7 @@ type copying struct {
 }
 
 func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
-	reads := readsInFlight(min(f.readSize(), wire.DefaultRead)) // READs may become longer on the way
+	reads := readsInFlight(min(f.readSize(), wire.DefaultRead)) // READs may become longer meanwhile
 	c := &copying{wireFile: f, blocks: b, w: w, answers: make(chan *wire.Call, reads)}
 	defer c.release()
 	for {
@@ -172,7 +171,7 @@ func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
 	}
 }
 
-// fill keeps as many READs under way as the window and the memory allow.
+// fill keeps as many READs in flight as the window and the memory allow.
 func (c *copying) fill(ctx context.Context) error {
 	for {
 		read := c.readSize()
@@ -200,7 +199,7 @@ func (c *copying) fill(ctx context.Context) error {
 	}
 }
 
-// part gives a part that nothing is under way for.
+// part gives a part that has no READ in flight.
 func (c *copying) part() *part {
 	if n := len(c.idle); n > 0 {
 		p := c.idle[n-1]
@@ -220,7 +219,7 @@ func (c *copying) ask(p *part) {
 	c.session.Read(&p.call, c.h, p.call.Off, p.requested)
 }
 
-// take writes what came for a part, and asks again for what is missing of it.
+// takeAnswer writes what came for a part, and asks again for what is missing of it.
 func (c *copying) takeAnswer(p *part) error {
 	call := &p.call
 	if err := call.Err; err != nil || call.N == 0 {
@@ -236,7 +235,7 @@ func (c *copying) takeAnswer(p *part) error {
 		return err
 	}
 	if p.shortRead > 0 && p.shortRead >= wire.DefaultRead {
-		c.limits.shrinkReads(p.shortRead) // more was there, so it was not the file's end
+		c.limits.shrinkReads(p.shortRead) // the file went on, so that this was a limit
 	}
 	p.shortRead = 0
 	if call.N < p.requested {
@@ -259,8 +258,8 @@ func (c *copying) takeAnswer(p *part) error {
 	return nil
 }
 
-// tooLong reports whether a READ failed that was longer than every server has
-// to take, and makes all that follow no longer than that.
+// tooLong reports whether a READ failed that was longer than every server has to
+// accept. If so, no later READ is longer than that.
 func (c *copying) tooLong(p *part) bool {
 	_, refused := errors.AsType[*wire.StatusError](p.call.Err)
 	if !refused || p.requested <= wire.DefaultRead {
@@ -275,8 +274,8 @@ func (c *copying) putBack(p *part) {
 	c.idle = append(c.idle, p)
 }
 
-// release leaves READs that are still under way to a goroutine that waits for
-// them; it ends with the session at the latest.
+// release leaves the READs in flight to a goroutine that waits for them. It ends with
+// the session at the latest.
 func (c *copying) release() {
 	if c.inFlight == 0 {
 		return
