@@ -41,7 +41,7 @@ func TestAPortIsKeptWhileNobodyListens(t *testing.T) {
 	l.Close()
 }
 
-// The system gives the port to nobody else who asks for any.
+// The system gives the port to nobody else that asks for one.
 func TestAHeldPortIsNotGivenAway(t *testing.T) {
 	t.Parallel()
 	p, err := tcpport.Reserve("127.0.0.1:0")

@@ -63,7 +63,7 @@ func TestMarkedPaths(t *testing.T) {
 	}
 }
 
-// What comes is handed on, but for marks: no byte more or less, and its error.
+// The reader passes everything on but for marks: no byte more or less, and the error.
 func FuzzConfined(f *testing.F) {
 	f.Add(packet(packetOpen, append([]byte{0, 0, 0, 1}, text("/../a")...)), uint8(1))
 	f.Add(packet(packetRename, append([]byte{0, 0, 0, 1}, text("/../a")...)), uint8(3))
@@ -99,7 +99,7 @@ func FuzzConfined(f *testing.F) {
 	})
 }
 
-// A client that tries to leave its "/" is told that it must not, whatever it tries.
+// A client that tries to leave its "/" is denied, whatever it tries.
 func TestWhoLeadsOutIsDenied(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})

@@ -109,7 +109,7 @@ func TestWeakAlgorithmsAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever is wrong looks the same: the same words, and the same calls.
+// Failed logins look the same, whatever was wrong: the same words, and the same calls.
 func TestWrongLoginsLookTheSame(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -193,7 +193,7 @@ func TestSixPasswordsAConnection(t *testing.T) {
 	}
 }
 
-// A panic of the caller's code is the end of that connection alone.
+// A panic of the caller's code ends that connection alone.
 func TestPanicsStayInTheirSession(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{
@@ -343,7 +343,7 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	}
 }
 
-// Connections share what a Space may have open, and Spaces what all may.
+// Connections share the open files of a Space, and Spaces those of all.
 func TestOpenFilesAreSharedOut(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{MaximumOpenFiles: 2, MaximumOpenFilesPerSpace: 3, MaximumOpenFilesInAll: 4})
@@ -387,8 +387,8 @@ func TestOpenFilesAreSharedOut(t *testing.T) {
 	})
 }
 
-// A login that was right when its password was looked at, and no more when the
-// Space was cut, gets nobody in.
+// A login whose password was right when it was checked gets no session if the Space was
+// cut meanwhile.
 func TestDisconnectKeepsOutWhoIsOnTheWayIn(t *testing.T) {
 	t.Parallel()
 	var r *running
@@ -442,7 +442,7 @@ func TestDisconnectCutsTheSpace(t *testing.T) {
 	}
 }
 
-// What a session holds comes back when it ends, in whatever way.
+// Everything that a session holds is released when it ends, in whatever way.
 func TestLimitsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{MaximumConnectionsPerSpace: 1})
@@ -483,7 +483,7 @@ func TestServeGivesTheListenersError(t *testing.T) {
 	wants(t, "Serve", s.Serve(t.Context(), l), "use of closed network connection")
 }
 
-// What a client sends behind its CLOSE must not change a file that is closed.
+// Requests that a client sends behind its CLOSE do not change the closed file.
 func TestNothingIsWrittenBehindAClose(t *testing.T) {
 	t.Parallel()
 	r := start(t, Options{})

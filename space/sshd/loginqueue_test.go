@@ -20,10 +20,9 @@ import (
 	"sftpconnector/space/authdelay"
 )
 
-// A flood of wrong passwords, here all from one address and more at a time than
-// have room, does not keep a right one out. Each guesser gives one password and,
-// like those who guess, does not wait for a slow answer. FLOOD in the
-// environment sets how many guesses there are.
+// A flood of wrong passwords, here all from one address and more at a time than have
+// room, does not keep a right one out. Each guesser gives one password and does not
+// wait for a slow answer. FLOOD in the environment sets how many guesses there are.
 func TestWrongPasswordsDoNotKeepARightOneOut(t *testing.T) {
 	t.Parallel()
 	guesses := int64(500)
@@ -64,7 +63,7 @@ func TestWrongPasswordsDoNotKeepARightOneOut(t *testing.T) {
 	})
 }
 
-// guess gives one wrong password, and goes when there is no answer at once.
+// guess gives one wrong password, and disconnects if there is no answer at once.
 func guess(r *running) {
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
@@ -82,8 +81,7 @@ func guess(r *running) {
 	}
 }
 
-// Many who connect and do nothing do not keep others out either, and do not
-// become more.
+// Many silent clients do not keep others out either, and their number stays bounded.
 func TestSilentConnectionsMakeRoom(t *testing.T) {
 	bubble(t, Options{MaximumUnauthenticated: 4}, func(t *testing.T, r *running, l *pipeListener) {
 		in := enter(t, r, l)
@@ -125,8 +123,8 @@ func TestWhoGetsIn(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		most, mostOfSource int
-		// The first letter is the address. "!" behind it: gives a wrong password at
-		// once; ".": a turn passes before it comes.
+		// The first letter is the address. "!" behind it: it gives a wrong password at
+		// once; ".": a loginTime passes before it comes.
 		come         []string
 		inside, line []string
 	}{

@@ -25,7 +25,7 @@ func openDestination(t testing.TB, cfg Config) *Destination {
 	return d
 }
 
-// refusing are servers that a Destination has to get along with.
+// refusing are servers that a Destination has to work with.
 func refusing() map[string]sftptest.Faults {
 	return map[string]sftptest.Faults{
 		"plain":              {},
@@ -61,7 +61,7 @@ func TestDestination(t *testing.T) {
 	}
 }
 
-// uploadPlace is a new directory on a server, for the suite.
+// uploadSetup is a new directory on a server, for the contract suite.
 func uploadSetup(t *testing.T, e sftptest.Endpoint) storetest.Place {
 	t.Helper()
 	top, err := os.MkdirTemp(e.Root, "")

@@ -22,7 +22,7 @@ type Limits struct {
 	statDiffers atomic.Bool  // STAT tells other times than a listing
 	statAdds    feature      // STAT tells what a listing leaves out
 	reopenable  feature      // a file still exists after it was read and closed, and may be opened again
-	oneReaddir  atomic.Bool  // a READDIR fails while another is under way
+	oneReaddir  atomic.Bool  // a READDIR fails while another is in flight
 	outOfOrder  atomic.Bool  // requests are answered in another order than they were sent
 	openInTurn  atomic.Bool  // two channels could not be opened at the same time
 	// channelHandles is how many handles one channel bears. With more, its session

@@ -14,8 +14,8 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A server that refuses a further OPEN, whatever it says, delivers all files within
-// one pass.
+// A server that refuses a further OPEN, with any status, delivers all files within one
+// pass.
 func TestLimitByRefusal(t *testing.T) {
 	for _, status := range []sftptest.Status{1, 2, 3, 4, 8, 9, 11, 14, 99} {
 		t.Run(fmt.Sprint("status ", uint32(status)), func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestLimitByRefusal(t *testing.T) {
 	}
 }
 
-// A limit that others of the host use up, too, delivers all files.
+// A limit that is shared with other users of the host delivers all files.
 func TestSharedLimit(t *testing.T) {
 	const all = 20
 	srv := faulty(t, sftptest.Faults{MaxOpenFiles: all, OpenStatus: sftptest.StatusPermissionDenied})
@@ -66,8 +66,8 @@ func TestSharedLimit(t *testing.T) {
 	wantFiles(t, d.dir, want)
 }
 
-// Files that really cannot be read cost few lone tries, whatever they are beside. Where
-// a limit has the same status as they, what it refuses may take the tries of some passes.
+// Files that cannot be read cost few exclusive tries, whatever is open beside them.
+// Where a limit has the same status, it may take the tries of some passes.
 func TestManyDenied(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"all of them":              {},
@@ -124,8 +124,8 @@ func TestManyDenied(t *testing.T) {
 	}
 }
 
-// A server that dies of many open files is met again with a quarter of them, until
-// it bears that.
+// A server that dies of many open files is met again with a quarter of them, until it
+// bears that.
 func TestServerThatDiesOfHandles(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, ConnectionDies: whole, MaxChannels: 1, Delay: time.Millisecond})
@@ -139,8 +139,8 @@ func TestServerThatDiesOfHandles(t *testing.T) {
 	}
 }
 
-// What a server died of is noted before any call learns of its end: whoever does may
-// dial again at once, and must not let it die again.
+// The reason of a server's death is noted before any call learns of it, as the caller
+// may dial again at once and must not kill the server again.
 func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 	for range 5 {
 		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1})
@@ -165,7 +165,7 @@ func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 	}
 }
 
-// A channel that is never opened holds nobody up, and is not asked for again.
+// A channel that is never opened delays nobody, and is not asked for again.
 func TestSecondChannelIsNeverAnswered(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{IgnoreFrom: 2})
 	want := likeFiles(t, srv.Endpoint, "d/", 20)

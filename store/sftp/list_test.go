@@ -167,7 +167,8 @@ func TestListDenied(t *testing.T) {
 	}
 }
 
-// What nobody says is not made up, but for the type, which OPENDIR tells.
+// Attributes that no answer tells are not made up, but for the type, which OPENDIR
+// tells.
 func TestNothingKnown(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{NoAttributes: true, Fail: sftptest.Refuse(sftptest.StatusFailure, sftptest.OpLstat)})
 	put(t, srv.Endpoint, "f", []byte("x"))

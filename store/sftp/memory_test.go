@@ -20,7 +20,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Listings whose readers take their time hold little, whatever the server sends.
+// Listings with slow readers hold little, whatever the server sends.
 func TestMemoryOfListings(t *testing.T) {
 	const (
 		listings = 48
@@ -73,8 +73,8 @@ func TestMemoryOfListings(t *testing.T) {
 	done.Wait()
 }
 
-// Where one handle is all there is, a directory is held while its files are read:
-// a large one, too, but not any.
+// Where only one handle may be open, a directory is held in memory while its files are
+// read: also a large one, within a bound.
 func TestMemoryOfGatheredListing(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{MaxHandles: 1})
 	put(t, srv.Endpoint, "endless/f", nil)

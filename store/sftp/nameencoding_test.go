@@ -102,7 +102,7 @@ func TestNamesInPackets(t *testing.T) {
 	}
 }
 
-// A packet of names may be longer in UTF-8 than a server may send one: the other
+// A packet of names may become longer in UTF-8 than a server may send one. The other
 // names of the directory are listed.
 func TestNamesThatGrow(t *testing.T) {
 	thai, err := charset.Find("windows-874")

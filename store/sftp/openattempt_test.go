@@ -14,7 +14,8 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// gated is a session without a server, whose files are opened by what is given.
+// limitedSession is a session without a server. The tests give the functions that open
+// files.
 func limitedSession() *session {
 	l := new(Limits)
 	s := &session{limits: l, handles: newHandleLimiter(l)}
@@ -71,7 +72,7 @@ func TestRefusedBesideALongFile(t *testing.T) {
 	}
 }
 
-// Those that are refused one after the other keep others out for a small part of the
+// Files that are refused one after the other keep others out for a small part of the
 // time.
 func TestManyRefusedBesideALongFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -105,8 +106,8 @@ func TestManyRefusedBesideALongFile(t *testing.T) {
 	})
 }
 
-// A limit that long files use up is found when one of them is closed, and delivers
-// all others.
+// A limit that long files use up is found when one of them is closed, and all others
+// are delivered.
 func TestLimitBesideLongFiles(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"one file":      {MaxOpenFiles: 1, OpenStatus: sftptest.StatusPermissionDenied},
@@ -142,7 +143,7 @@ func TestLimitBesideLongFiles(t *testing.T) {
 	}
 }
 
-// A refusal that is over when the file is tried by itself is no limit yet.
+// A refusal that has passed when the file is tried alone is no limit yet.
 func TestPassingRefusal(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{NoExtensions: true})
 	var entries []filesync.Entry

@@ -10,8 +10,7 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 )
 
-// What listings keep for when they begin anew has a bound for all of them. The names
-// it has no room for are handed on again.
+// All seenItems share one bound. Names without room are passed on again.
 func TestMemoryOfSeenItems(t *testing.T) {
 	before := heap()
 	var used atomic.Int64
@@ -52,8 +51,8 @@ func TestMemoryOfSeenItems(t *testing.T) {
 	runtime.KeepAlive(hs)
 }
 
-// Where one handle is all there is, a directory that is too large to be held is
-// listed in parts.
+// Where only one handle may be open, a directory that is too large to be held is listed
+// in parts.
 func TestGatheredInParts(t *testing.T) {
 	names := make([]string, 3*gatherAlone/2/2000)
 	for i := range names {

@@ -33,7 +33,7 @@ func (d *Destination) allowsParallelWrites(ctx context.Context, e filesync.Entry
 	}
 	defer d.probing.Release(1)
 	if d.limits.parallelWrites.state.Load() == 0 && ctx.Err() == nil {
-		// The copy may end before the trial does, which has to clean up then.
+		// The copy may end before the probe does, which has to clean up then.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(probeTimeout, d.cfg.Timeouts.Operation))
 		defer cancel()
 		d.probeParallelWrites(ctx, e, main, ch)

@@ -54,8 +54,8 @@ func (u *uploading) deliverWhole(name string, data []byte) error {
 }
 
 // A large file arrives byte for byte, on servers that truncate a file whenever it is
-// opened for writing, on those that take it in sequence only, and on all others. It
-// goes far enough that more channels would be used, were the server to bear that.
+// opened for writing, on those that take it in sequence only, and on all others. It is
+// long enough that more channels would be used if the server allowed that.
 func TestLargeUploadToRealServers(t *testing.T) {
 	for server, start := range realServers() {
 		for way, change := range map[string]func(*Config){"pending": nil, "direct": direct} {
@@ -140,8 +140,8 @@ func TestLargeUploadToOneThatTruncates(t *testing.T) {
 	}
 }
 
-// A server that passes the trial and mixes the bytes of a large file all the same is
-// found out: the copy begins anew, through one handle.
+// A server that passes the probe and still mixes the bytes of a large file is found
+// out: the copy begins anew, through one handle.
 func TestLargeUploadOfMixedContents(t *testing.T) {
 	limits := new(Limits)
 	limits.roundTrip.Store(int64(farAway))
@@ -176,7 +176,7 @@ func TestLargeUploadOfMixedContents(t *testing.T) {
 	}
 }
 
-// No trial is left on a server that does not let files be removed.
+// No probe is left on a server that does not let files be removed.
 func TestNoProbeWhereNothingCanBeRemoved(t *testing.T) {
 	limits := new(Limits)
 	limits.roundTrip.Store(int64(farAway))

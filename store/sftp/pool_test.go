@@ -12,7 +12,7 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// fakePool is a pool whose lanes are opened by dial.
+// fakePool is a pool whose channels are opened by dial.
 func fakePool(t *testing.T, limits *Limits, dial func() error) (*pool, *atomic.Int32) {
 	var dials atomic.Int32
 	return &pool{limits: limits, max: maxChannels, ctx: t.Context(), open: func(context.Context) (*dataChannel, error) {
@@ -24,13 +24,13 @@ func fakePool(t *testing.T, limits *Limits, dial func() error) (*pool, *atomic.I
 	}}, &dials
 }
 
-// grow opens one more lane as take and join do.
+// growAndWait opens one more channel as acquire and acquireMore do.
 func growAndWait(p *pool, ctx context.Context) (*dataChannel, error) {
 	p.opening++
 	return p.grow(ctx)
 }
 
-// crowd uses a pool until it stops growing.
+// fillPool uses a pool until it stops growing.
 func fillPool(t *testing.T, p *pool) int {
 	t.Helper()
 	if len(p.channels) == 0 {
@@ -87,7 +87,7 @@ func TestPoolGrowsForLargerFiles(t *testing.T) {
 	}
 }
 
-// A team that grows by many at once has each lane once.
+// A channelSet that grows by many at once has each channel once.
 func TestChannelSetHasEachChannelOnce(t *testing.T) {
 	for range 20 {
 		p, _ := fakePool(t, new(Limits), func() error { return nil })

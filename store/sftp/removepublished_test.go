@@ -9,8 +9,8 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 )
 
-// A file that shows less than was written once it has its own name is taken back
-// from there, and not from the name that it had before.
+// A file that has lost bytes by the time it has its own name is removed under that
+// name, and not under the one before.
 func TestPartialFileLosesItsName(t *testing.T) {
 	hiddenLooks := func(op sftptest.Op, path string) sftptest.Status {
 		if strings.HasSuffix(path, ".part") && (op == sftptest.OpStat || op == sftptest.OpLstat || op == sftptest.OpFstat) {
@@ -43,8 +43,8 @@ func TestPartialFileLosesItsName(t *testing.T) {
 	}
 }
 
-// A directory that is removed while a file is pending in it is no receiver that takes
-// files as they come, and one that has left a file alone since is none either.
+// A directory that is removed while a file is pending in it does not count as a
+// receiver that takes pending files. Nor does a receiver that has left one alone since.
 func TestRemovedDirectoryTakesNothing(t *testing.T) {
 	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
 	p, _, err := u.write("d/x", []byte("a"))

@@ -22,8 +22,8 @@ func wantAdvice(t *testing.T, err error, hint string) {
 	}
 }
 
-// A letter box may let RENAME overwrite what it does not show: nothing gets a name
-// there that may be another's, unless the user says so.
+// A drop box may let RENAME overwrite what it hides. No file gets a name there that may
+// be another's, unless the user allows it.
 func TestDropBoxThatOverwrites(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{Fail: dropBox(), RenameReplaces: true, Without: []string{wire.PosixRenameExtension}}, nil)
 	put(t, s.Endpoint, "theirs", []byte("theirs"))
@@ -39,8 +39,8 @@ func TestDropBoxThatOverwrites(t *testing.T) {
 	u.want("theirs", []byte("ours"))
 }
 
-// A RENAME that is refused for another reason shows nothing of what it does with
-// what stands there, and is tried again with the next file.
+// A RENAME that is refused for another reason shows nothing about overwriting, and is
+// tried again with the next file.
 func TestRenameProbeThatIsRefused(t *testing.T) {
 	unseen := sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpStat, sftptest.OpLstat, sftptest.OpReadlink)
 	for name, test := range map[string]struct {
@@ -85,8 +85,8 @@ func TestRenameProbeThatIsRefused(t *testing.T) {
 	}
 }
 
-// A RENAME that is refused is waited for once a connection, and not at all where the
-// server denies it: other files wait behind it.
+// A refused RENAME is repeated once a connection, and not at all where the server
+// denies it, as other files wait behind it.
 func TestRefusedRenameIsWaitedForOnce(t *testing.T) {
 	for refusal, want := range map[sftptest.Status]int{
 		sftptest.StatusFailure:          1 + len(renameDelays) + 1,

@@ -97,7 +97,7 @@ func TestOtherVersionOfSFTP(t *testing.T) {
 	}
 }
 
-// Whatever is answered to an OPEN, the others go on.
+// The other files go on, whatever the answer to an OPEN is.
 func TestOddAnswersToOpen(t *testing.T) {
 	for _, st := range []sftptest.Status{sftptest.StatusEOF, 31, 32, 1 << 30} {
 		srv := faulty(t, sftptest.Faults{})

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A stream that does not begin as SFTP is told with what came, in either direction.
+// A stream that does not begin as SFTP is reported with what came, in either direction.
 func TestTextInsteadOfSFTP(t *testing.T) {
 	const sftpServer = "/usr/lib/openssh/sftp-server"
 	packet := func(version byte) string { // a file with a VERSION packet
@@ -52,7 +52,7 @@ func TestTextInsteadOfSFTP(t *testing.T) {
 	}
 }
 
-// A server that has ended before it is asked anything is told the same way.
+// A server that ends before it is asked anything is reported in the same way.
 func TestTextBeforeTheQuestion(t *testing.T) {
 	ended := make(chan struct{}, 1)
 	cfg := serveSubsystem(t, func(ch ssh.Channel) {
@@ -79,7 +79,7 @@ func TestTextBeforeTheQuestion(t *testing.T) {
 	}
 }
 
-// What a server says beside the stream is told: OpenSSH does not send it.
+// Standard error is reported. OpenSSH does not send it.
 func TestStandardErrorOfSubsystem(t *testing.T) {
 	cfg := serveSubsystem(t, func(ch ssh.Channel) {
 		io.WriteString(ch.Stderr(), "out of\n memory\x07\n"+strings.Repeat("x", 4<<20))

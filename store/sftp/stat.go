@@ -10,8 +10,8 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// unseen is what a server does not let us look at. It counts as missing, as nothing
-// that was not seen is overwritten: what is written next finds out.
+// hiddenError means that the server does not let us look at a name. The name counts as
+// missing: nothing is overwritten unseen, and the next write finds out.
 type hiddenError struct{ why error }
 
 func (e *hiddenError) Error() string {
@@ -29,12 +29,12 @@ func isHidden(err error) bool {
 	return ok
 }
 
-// refusedLook reports whether a server did not say whether there is anything.
+// refusedStat reports whether a server did not tell whether a name exists.
 func refusedStat(err error) bool { return isAnswer(err) && !errors.Is(err, fs.ErrNotExist) }
 
-// lookAt looks at names without following links. ProFTPD's LSTAT follows them,
-// so that only OpenSSH is believed without a READLINK. What one request does not
-// tell is asked for by another.
+// statAll asks for the attributes of names without following links. ProFTPD's LSTAT
+// follows them, so that every server but OpenSSH is also sent a READLINK. What one
+// request does not tell is asked for by another.
 func (d *Destination) statAll(ctx context.Context, names []string) ([]filesync.Look, error) {
 	ch := d.pool.acquire(1)
 	defer d.pool.release(ch, 1)
@@ -63,8 +63,8 @@ func (d *Destination) statAll(ctx context.Context, names []string) ([]filesync.L
 	return looks, d.statAgain(ctx, ch, looks, again)
 }
 
-// lookOnce asks for the attributes of some of the looks, and with each == 2 for
-// what they lead to as symbolic links.
+// statOnce sends one request for each of some names and, with each == 2, a READLINK
+// too.
 func (d *Destination) statOnce(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int, each int, ask func(*wire.Call, string)) error {
 	return ch.wire().askAll(ctx, each*len(which), func(i int, c *wire.Call) {
 		if path := d.path(looks[which[i/each]].Entry.Name); i%each == 0 {
@@ -88,8 +88,8 @@ func (d *Destination) statOnce(ctx context.Context, ch *dataChannel, looks []fil
 	})
 }
 
-// lookAgain asks by STAT and READLINK for what LSTAT did not tell, and by OPENDIR
-// for a type that is still not known.
+// statAgain sends STAT and READLINK for what LSTAT did not tell, and OPENDIR for a type
+// that is still unknown.
 func (d *Destination) statAgain(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int) error {
 	refused := make([]error, len(which))
 	for n, i := range which {
@@ -110,7 +110,7 @@ func (d *Destination) statAgain(ctx context.Context, ch *dataChannel, looks []fi
 			continue
 		}
 		dir := false
-		if !d.cfg.Direct { // else handles are kept open until this is answered
+		if !d.cfg.Direct { // with Direct, handles are kept open until this is answered
 			var err error
 			if dir, err = d.isDir(ctx, ch, d.path(look.Entry.Name)); err != nil {
 				return err
@@ -138,7 +138,7 @@ func (d *Destination) isDir(ctx context.Context, ch *dataChannel, path string) (
 	return err == nil, err
 }
 
-// lookAtOne is lookAt for one name.
+// statOne is statAll for one name.
 func (d *Destination) statOne(ctx context.Context, name string) (filesync.Entry, error) {
 	looks, err := d.statAll(ctx, []string{name})
 	if err != nil {

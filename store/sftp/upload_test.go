@@ -115,7 +115,7 @@ func (u *uploading) wantFiles(want ...string) {
 	}
 }
 
-// A server that refuses all that can be refused still gets its files, and is not
+// A server that refuses everything that can be refused still gets its files, and is not
 // asked for the same again and again.
 func TestUploadsToOneThatRefuses(t *testing.T) {
 	refuse := sftptest.Refuse(sftptest.StatusOpUnsupported, sftptest.OpRename, sftptest.OpSetstat, sftptest.OpFsetstat, sftptest.OpFstat, sftptest.OpExtended)
@@ -169,7 +169,7 @@ func TestUploadWithoutRename(t *testing.T) {
 	}
 }
 
-// A server whose RENAME overwrites is asked before, what stands under the name.
+// On a server whose RENAME overwrites, the name is checked before.
 func TestRenameThatOverwrites(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{RenameReplaces: true}, nil)
 	put(t, s.Endpoint, "x", []byte("theirs"))
@@ -182,8 +182,8 @@ func TestRenameThatOverwrites(t *testing.T) {
 	u.must(p.Abort(t.Context()))
 }
 
-// What replaces a file on a server without posix-rename takes its name in two
-// steps. If the second fails, the new file is there still.
+// On a server without posix-rename, a file is replaced in two steps. If the second
+// fails, the new file is still there.
 func TestReplacesInTwoSteps(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{Without: []string{wire.PosixRenameExtension}}, nil)
 	standing := put(t, s.Endpoint, "x", []byte("theirs"))
@@ -256,7 +256,7 @@ func TestCloseThatFails(t *testing.T) {
 	}
 }
 
-// Servers say in their own ways that there is no room.
+// Servers report in different ways that there is no room.
 func TestFull(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"asked for its room": {Room: 100_000},
@@ -303,7 +303,7 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// lateCancelled is a context that has ended when it is looked at a second time.
+// lateCancelled is a context that has ended at the second call of Err.
 type lateCancelled struct {
 	context.Context
 	looks atomic.Int32
@@ -316,7 +316,7 @@ func (c *lateCancelled) Err() error {
 	return nil
 }
 
-// What is asked about no file at all has no answer, also when it ends meanwhile.
+// A request about no file at all has no answer, also when the context ends meanwhile.
 func TestNothingIsAskedFor(t *testing.T) {
 	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
 	if errs := u.Persist(&lateCancelled{Context: t.Context()}, nil); len(errs) != 0 {
@@ -327,7 +327,7 @@ func TestNothingIsAskedFor(t *testing.T) {
 	}
 }
 
-// Once the connection is lost, every call says so, at once.
+// Every call fails at once when the connection is lost.
 func TestUploadLost(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
 	whole, _, err := u.write("whole", []byte("data"))
@@ -374,8 +374,8 @@ func TestUploadLost(t *testing.T) {
 	}
 }
 
-// A server that takes what is written and answers nothing is lost after a while,
-// and a WriteAt that waits for it with it.
+// A server that reads what is written and answers nothing is given up after a while,
+// and so is a WriteAt that waits for it.
 func TestUploadToOneThatFallsSilent(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, func(c *Config) { c.Timeouts.Operation = 300 * time.Millisecond })
 	size := int64(64 << 20)
@@ -391,8 +391,8 @@ func TestUploadToOneThatFallsSilent(t *testing.T) {
 	}
 }
 
-// A WriteAt that waits ends with the context of its Begin: for a server that
-// takes no more, and for one that takes all and answers nothing.
+// A WriteAt that waits ends with the context of its Begin, on a server that reads
+// nothing more, and on one that reads all and answers nothing.
 func TestWriteAtObeysContext(t *testing.T) {
 	for name, stop := range map[string]func(s *sftptest.Faulty){
 		"frozen": (*sftptest.Faulty).Freeze,
@@ -466,7 +466,8 @@ func TestUploadRoundTrips(t *testing.T) {
 	}
 }
 
-// A large file goes wide only where a second handle is one on the same file.
+// A large file uses several channels only where a second handle is one on the same
+// file.
 func TestUploadWide(t *testing.T) {
 	for name, test := range map[string]struct {
 		faults sftptest.Faults
@@ -559,7 +560,7 @@ func TestProbeOfDestination(t *testing.T) {
 	}
 }
 
-// Directories are made by many at a time, and made again when somebody takes them away.
+// Many uploads make a directory at a time, and make it again when somebody removes it.
 func TestDirectoriesOfManyFiles(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, func(c *Config) { c.Root += "/new" })
 	deep := "a/b/c/d"

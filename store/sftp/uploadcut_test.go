@@ -32,7 +32,7 @@ type cutRun struct {
 	finished map[string]filesync.Entry
 }
 
-// pass uploads what is not there yet. Its error is that of a lost connection.
+// pass uploads the files that are missing. Its error is that of a lost connection.
 func (c *cutRun) pass(ctx context.Context) error {
 	d, err := OpenDestination(ctx, c.cfg, nil)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *cutRun) pass(ctx context.Context) error {
 	return failed
 }
 
-// settle finds out what became of files whose publication was cut, as a pass does.
+// settle finds out whether files were published before the cut, as a pass does.
 func (c *cutRun) settle(ctx context.Context, d *Destination) error {
 	for name, k := range c.inDoubt {
 		looks, err := d.Stat(ctx, []string{name})
@@ -165,7 +165,7 @@ func (c *cutRun) upload(ctx context.Context, d *Destination, name string) error 
 	return err
 }
 
-// look checks that whatever stands under its own name is whole.
+// look checks that every file under its own name is whole.
 func (c *cutRun) look() {
 	c.Helper()
 	u := &uploading{T: c.T, root: c.root}
@@ -188,8 +188,8 @@ func (c *cutRun) look() {
 	}
 }
 
-// A connection that is cut at any moment leaves no wrong file under a final
-// name, and all that was begun can be gone on with.
+// A connection that is cut at any moment leaves no wrong file under a final name, and
+// every file that was begun can be resumed.
 func TestUploadCutAnywhere(t *testing.T) {
 	for name, test := range map[string]struct {
 		start func(t *testing.T) sftptest.Endpoint

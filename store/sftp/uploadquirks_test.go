@@ -30,7 +30,7 @@ func withExclusive(flags uint32) bool { return flags&sftptest.OpenExclusive != 0
 
 func withoutTruncate(flags uint32) bool { return flags&sftptest.OpenTruncate == 0 }
 
-// missingIs answers STAT and LSTAT of what is missing with another status.
+// missingIs answers STAT and LSTAT of missing files with another status.
 func missingIs(s sftptest.Status) func(sftptest.Op, string) sftptest.Status {
 	return func(op sftptest.Op, path string) sftptest.Status {
 		if op != sftptest.OpStat && op != sftptest.OpLstat {
@@ -43,7 +43,7 @@ func missingIs(s sftptest.Status) func(sftptest.Op, string) sftptest.Status {
 	}
 }
 
-// letterBox refuses every look, listing and removal.
+// dropBox refuses every STAT, listing and removal.
 func dropBox(more ...sftptest.Op) func(sftptest.Op, string) sftptest.Status {
 	return sftptest.Refuse(sftptest.StatusPermissionDenied, append(more, sftptest.OpStat, sftptest.OpLstat, sftptest.OpFstat, sftptest.OpOpendir,
 		sftptest.OpReadlink, sftptest.OpSetstat, sftptest.OpFsetstat, sftptest.OpRemove, sftptest.OpRead)...)
@@ -104,7 +104,7 @@ func TestUploadsThatAskForLess(t *testing.T) {
 				}
 				u.wantFiles("a", "d/b")
 
-				// What stands is not overwritten, whatever is refused.
+				// An existing file is not overwritten, whatever is refused.
 				put(t, s.Endpoint, "theirs", []byte("theirs"))
 				p, _, err := u.write("theirs", []byte("ours"))
 				if err == nil {
@@ -397,7 +397,7 @@ func (u *uploading) goOn(e filesync.Entry, k filesync.Checkpoint, data []byte) e
 	return errors.New("it never ends")
 }
 
-// What stands is known as the server tells it after CLOSE and RENAME.
+// Stands gives the entry as the server tells it after CLOSE and RENAME.
 func TestPublishedEntry(t *testing.T) {
 	later := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, f := range map[string]sftptest.Faults{
