@@ -76,8 +76,8 @@ func (s *Source) fetchAgain(ctx context.Context, ch *dataChannel, e filesync.Ent
 func (s *Source) fetchOpen(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
 	var before attrs
 	if s.limits.statDiffers.Load() { // only a listing or an unchanged handle can tell
-		look, cancel := s.statTimeout(ctx)
-		before, _ = f.stat(look)
+		statCtx, cancel := s.statTimeout(ctx)
+		before, _ = f.stat(statCtx)
 		cancel()
 	}
 	handle, herr, err := s.readOpen(ctx, ch, f, e, from, w)
@@ -103,9 +103,9 @@ func (s *Source) readOpen(ctx context.Context, ch *dataChannel, f file, e filesy
 	if err != nil {
 		return attrs{}, nil, err
 	}
-	look, cancel := s.statTimeout(ctx)
+	statCtx, cancel := s.statTimeout(ctx)
 	defer cancel()
-	h, err := f.checkEnd(look, e.Size, !s.limits.noFstat.Load())
+	h, err := f.checkEnd(statCtx, e.Size, !s.limits.noFstat.Load())
 	switch {
 	case err != nil && !statTimedOut(ctx, err):
 		return attrs{}, nil, err

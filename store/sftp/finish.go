@@ -66,8 +66,8 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	if wide && ordered {
 		err = cmp.Or(err, <-verified)
 	}
-	if there := p.ackedSize(); err == nil && there != p.entry.Size {
-		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
+	if acked := p.ackedSize(); err == nil && acked != p.entry.Size {
+		err = fmt.Errorf("%d bytes were written, not %d", acked, p.entry.Size)
 	}
 	if err == nil && wide && !ordered {
 		a, err = p.statByName(ctx) // by path, as each handle may show another file
@@ -106,15 +106,15 @@ func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (att
 	limits, s := p.d.limits, main.wire().session
 	requests := &pipeline{ctx: ctx, inTurn: !main.wire().ordered}
 	times, by := p.sendTimes(requests, main)
-	var fsync, look, shut *wire.Call
+	var fsync, fstat, closing *wire.Call
 	if p.d.has(&limits.fsync, wire.FsyncExtension) {
 		fsync = requests.send(func(c *wire.Call) { s.Fsync(c, main.h) })
 	}
 	if !limits.noFstat.Load() {
-		look = requests.send(func(c *wire.Call) { s.Fstat(c, main.h) })
+		fstat = requests.send(func(c *wire.Call) { s.Fstat(c, main.h) })
 	}
 	if !p.d.cfg.Direct {
-		shut = requests.send(func(c *wire.Call) { p.sendClose(main, c) })
+		closing = requests.send(func(c *wire.Call) { p.sendClose(main, c) })
 	}
 	if err := requests.await(); err != nil {
 		return attrs{}, err
@@ -122,16 +122,16 @@ func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (att
 	if fsync != nil && !limits.fsyncRefused(fsync.Err) && fsync.Err != nil {
 		return attrs{}, fmt.Errorf("make it durable: %w", fsync.Err)
 	}
-	if shut != nil && shut.Err != nil {
-		return attrs{}, fmt.Errorf("close it: %w", shut.Err)
+	if closing != nil && closing.Err != nil {
+		return attrs{}, fmt.Errorf("close it: %w", closing.Err)
 	}
 	if times != nil && (by.refused(times.Err) || times.Err != nil) && by == &limits.handleTimes && p.setTimes(ctx) {
 		return p.statByName(ctx)
 	}
-	if look != nil && look.Err == nil && look.Attr.Size() >= 0 {
-		return attrsOf(look.Attr), nil
+	if fstat != nil && fstat.Err == nil && fstat.Attr.Size() >= 0 {
+		return attrsOf(fstat.Attr), nil
 	}
-	if look != nil && isUnsupported(look.Err) {
+	if fstat != nil && isUnsupported(fstat.Err) {
 		limits.noFstat.Store(true)
 	}
 	return p.statByName(ctx)

@@ -92,7 +92,7 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 
 // BeginReplacing implements sync.Replacer. With Direct, the existing file is gone when
 // this returns. Without, it is Begin, and Publish replaces.
-func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.Entry) (filesync.Pending, error) {
+func (d *Destination) BeginReplacing(ctx context.Context, e, existing filesync.Entry) (filesync.Pending, error) {
 	if !d.cfg.Direct {
 		return d.Begin(ctx, e, nil)
 	}
@@ -106,7 +106,7 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 		flags = wire.Create | wire.Exclusive
 	case now.Err != nil:
 		return nil, now.Err
-	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(standing):
+	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(existing):
 		return nil, d.failed(ctx, "create", e.Name, filesync.ErrConflict)
 	}
 	p := d.newPending(ctx, e, pending.NewID(d.cfg.Owner))
@@ -359,7 +359,7 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 	if err := p.checkOpen(); err != nil {
 		return filesync.Checkpoint{}, p.failed(ctx, "checkpoint", err)
 	}
-	there := p.acknowledged(ctx, prefix)
+	acked := p.acknowledged(ctx, prefix)
 	if p.d.has(&p.d.limits.fsync, wire.FsyncExtension) {
 		// The sync covers the bytes of all channels that were acknowledged before.
 		main := p.main()
@@ -371,9 +371,9 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 		case err != nil:
 			return filesync.Checkpoint{}, p.failed(ctx, "sync", err)
 		}
-		p.durable.Store(max(there, p.durable.Load()))
+		p.durable.Store(max(acked, p.durable.Load()))
 	}
-	return filesync.Checkpoint{ID: p.id, Prefix: there}, nil
+	return filesync.Checkpoint{ID: p.id, Prefix: acked}, nil
 }
 
 // acknowledged waits until the server has acknowledged the prefix, or nothing is in
@@ -381,18 +381,18 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 func (p *pendingFile) acknowledged(ctx context.Context, prefix int64) int64 {
 	for {
 		p.mu.Lock()
-		there, unacked, changed := p.acked.prefix(), p.unacked(), p.changeSignal()
+		acked, unacked, changed := p.acked.prefix(), p.unacked(), p.changeSignal()
 		if p.err != nil {
 			unacked = 0
 		}
 		p.mu.Unlock()
-		if there >= prefix || unacked == 0 {
-			return min(there, prefix)
+		if acked >= prefix || unacked == 0 {
+			return min(acked, prefix)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return there
+			return acked
 		}
 	}
 }

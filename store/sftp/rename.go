@@ -29,22 +29,22 @@ func (d *Destination) publishByRename(ctx context.Context, files []*publication)
 // If a server denied a RENAME, it will do so later, too. Once waiting was in vain, it
 // is not done again on this connection.
 func (d *Destination) retryRenames(ctx context.Context, refused []*publication) (still []*publication) {
-	later := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
+	retry := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
 	still = slices.DeleteFunc(refused, func(f *publication) bool { return !denied(f.refusal) })
 	if d.renameWaitFailed.Load() || d.limits.rename.absent() {
-		return append(still, later...)
+		return append(still, retry...)
 	}
 	for _, wait := range renameDelays {
-		if len(later) == 0 || !pause(ctx, wait) {
+		if len(retry) == 0 || !pause(ctx, wait) {
 			break
 		}
-		for _, f := range later {
+		for _, f := range retry {
 			f.failure = nil
 		}
-		later = d.explainRefusals(ctx, d.rename(ctx, later))
+		retry = d.explainRefusals(ctx, d.rename(ctx, retry))
 	}
-	d.renameWaitFailed.Store(len(later) > 0)
-	return append(still, later...)
+	d.renameWaitFailed.Store(len(retry) > 0)
+	return append(still, retry...)
 }
 
 // renameDelays are the waits before a refused RENAME is sent again. Some servers are

@@ -99,9 +99,9 @@ func (p *pendingFile) widen(from int64) {
 func (p *pendingFile) awaitFirstAck(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
-		there, err, changed := p.acked.prefix(), p.err, p.changeSignal()
+		acked, err, changed := p.acked.prefix(), p.err, p.changeSignal()
 		p.mu.Unlock()
-		if there > 0 || err != nil {
+		if acked > 0 || err != nil {
 			return err == nil
 		}
 		select {
@@ -128,7 +128,7 @@ func (p *pendingFile) addChannel(ctx context.Context, ch *dataChannel) {
 		return
 	}
 	p.mu.Lock()
-	there := p.acked.prefix()
+	acked := p.acked.prefix()
 	p.mu.Unlock()
 	h, err := p.open(ctx, ch, 0)
 	if err != nil {
@@ -139,8 +139,8 @@ func (p *pendingFile) addChannel(ctx context.Context, ch *dataChannel) {
 	p.d.handles.fileOpened()
 	s := ch.wire().session
 	c, err := ch.wire().ask(ctx, func(c *wire.Call) { s.Fstat(c, h) })
-	if err != nil || there == 0 || c.Attr.Size() < there {
-		if err == nil && there > 0 {
+	if err != nil || acked == 0 || c.Attr.Size() < acked {
+		if err == nil && acked > 0 {
 			p.d.limits.parallelWrites.state.Store(featureAbsent)
 		}
 		s.CloseHandle(h, p.d.handles.release)

@@ -68,9 +68,9 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 			return entry(e.Name, handle), nil
 		}
 	}
-	look, cancel := s.statTimeout(ctx)
+	statCtx, cancel := s.statTimeout(ctx)
 	defer cancel()
-	looks, err := s.Relist(look, []filesync.Entry{e})
+	looks, err := s.Relist(statCtx, []filesync.Entry{e})
 	if statTimedOut(ctx, err) {
 		return filesync.Entry{}, s.checkAlive(ctx)
 	}

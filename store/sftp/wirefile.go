@@ -50,21 +50,21 @@ func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.Writ
 	if err != nil {
 		return a, readNotTried, err
 	}
-	place := &lentBuffer{pool: f.buffers}
+	buffer := &lentBuffer{pool: f.buffers}
 	free := func() {
-		place.put()
+		buffer.put()
 		f.buffers.release(reserved)
 	}
 	answers := make(chan *wire.Call, 2)
-	read := &wire.Call{Done: answers, Room: place.get}
-	look := &wire.Call{Done: answers}
+	read := &wire.Call{Done: answers, Room: buffer.get}
+	fstat := &wire.Call{Done: answers}
 	f.session.Read(read, f.h, off, n+1)
-	f.session.Fstat(look, f.h)
+	f.session.Fstat(fstat, f.h)
 	f.session.CloseHandle(f.h, then)
 	for left := 2; left > 0; left-- {
 		select {
 		case c := <-answers:
-			if c == look && left == 2 {
+			if c == fstat && left == 2 {
 				f.limits.outOfOrder.Store(true)
 			}
 		case <-ctx.Done():
@@ -81,8 +81,8 @@ func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.Writ
 	if read.Err != nil && !errors.Is(read.Err, io.EOF) {
 		return a, readIncomplete, read.Err
 	}
-	if look.Err != nil && !isAnswer(look.Err) {
-		return a, readIncomplete, look.Err
+	if fstat.Err != nil && !isAnswer(fstat.Err) {
+		return a, readIncomplete, fstat.Err
 	}
 	if read.N < n || f.limits.outOfOrder.Load() {
 		return a, readIncomplete, nil
@@ -95,10 +95,10 @@ func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.Writ
 			return a, readIncomplete, err
 		}
 	}
-	if look.Err != nil {
-		return handleAttrs{err: look.Err}, readDone, nil
+	if fstat.Err != nil {
+		return handleAttrs{err: fstat.Err}, readDone, nil
 	}
-	return handleAttrs{attrs: attrsOf(look.Attr)}, readDone, nil
+	return handleAttrs{attrs: attrsOf(fstat.Attr)}, readDone, nil
 }
 
 // errLonger means that a file goes on behind the size that was listed, errShorter that

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// The answer to what was asked later does not make a request's turn go on; one to what
-// was asked earlier does, and so does a caller who has gone.
-func TestTurn(t *testing.T) {
+// An answer to a later request does not advance the order. An answer to an earlier one
+// does, and so does a caller that is gone.
+func TestAnswerOrder(t *testing.T) {
 	s, server := limited(t)
 	answer := func(packet []byte) {
 		if _, err := server.Write(packet); err != nil {
