@@ -10,8 +10,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// authenticator answers one login. Each method gets one try for each step that
-// the server wants: a server locks users out who try too often.
+// authenticator answers one login. It tries each method once for each step that the
+// server requires, as servers lock out users after too many tries.
 type authenticator struct {
 	ctx      context.Context // of the login
 	cfg      Config
@@ -34,7 +34,7 @@ type step struct {
 	refused  bool
 }
 
-// The methods of RFC 4252 and RFC 4256 that we have.
+// The methods of RFC 4252 and RFC 4256 that are supported.
 const (
 	methodKey         = "publickey"
 	methodPassword    = "password"
@@ -45,14 +45,14 @@ func newAuthenticator(ctx context.Context, cfg Config, ended func() bool) *authe
 	return &authenticator{ctx: ctx, cfg: cfg, prompts: newPrompts(cfg), ended: ended}
 }
 
-// close gives back what the login took.
+// close frees what the login took.
 func (a *authenticator) close() {
 	for _, f := range a.closings {
 		f()
 	}
 }
 
-// wanted names the methods that there is something for, in the order in which
+// wanted gives the methods that credentials are configured for, in the order in which
 // they are tried. Many servers take a password by keyboard-interactive only.
 func (a *authenticator) wanted() (methods []string) {
 	if a.cfg.usesKey() {
@@ -67,9 +67,9 @@ func (a *authenticator) wanted() (methods []string) {
 	return methods
 }
 
-// next chooses the method to try after the server has answered to the one
-// before. It is an ssh.ClientConfig.AuthCallback; without a method and without
-// an error, x/crypto ends the login with the reason that it knows.
+// next chooses the next method, after the server's answer to the last one. It is an
+// ssh.ClientConfig.AuthCallback. If it gives neither a method nor an error, x/crypto
+// ends the login with its own reason.
 func (a *authenticator) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	a.offered = c.AllowedMethods
 	if a.err != nil {
@@ -90,8 +90,8 @@ func (a *authenticator) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	return nil, nil
 }
 
-// settle notes what became of the last step. It is false for one that the
-// server neither accepted nor refused.
+// settle notes the answer to the last step. It is false for a step that the server
+// neither accepted nor refused.
 func (a *authenticator) settle(c *ssh.ClientAuthContext) bool {
 	if len(a.steps) == 0 {
 		return true
@@ -121,8 +121,8 @@ func (a *authenticator) method(name string) ssh.AuthMethod {
 	case methodKey:
 		return ssh.PublicKeysCallback(a.signers)
 	case methodPassword:
-		// x/crypto keeps from us what it cannot read, such as a request to change
-		// the password, but it asks for a second try after a refusal only.
+		// x/crypto hides packets that it cannot read, such as a request to change the
+		// password. It asks for a second try after a refusal only.
 		return ssh.RetryableAuthMethod(ssh.PasswordCallback(a.password), 2)
 	}
 	return ssh.KeyboardInteractive(a.interact)
@@ -148,7 +148,7 @@ func (a *authenticator) interact(name, instruction string, questions []string, e
 	return answers, err
 }
 
-// signers reads the key, when the server wants one at all.
+// signers reads the key when the server asks for one.
 func (a *authenticator) signers() ([]ssh.Signer, error) {
 	signers, shown, err := a.loadKeys()
 	if err != nil {
@@ -180,16 +180,16 @@ func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 		if a.cfg.hopKey {
 			setting = "sftp.proxy_jump_key_pairs_path"
 		}
-		return nil, "", &hinted{err, fmt.Sprintf("Check %s: the key there cannot be used, so that no login was tried with it.", setting)}
+		return nil, "", &hintedError{err, fmt.Sprintf("Check %s: the key there cannot be used, so that no login was tried with it.", setting)}
 	}
 	key := signers[0].PublicKey()
 	return signers, fmt.Sprintf("%s %s", key.Type(), ssh.FingerprintSHA256(plainKey(key))), nil
 }
 
-// tried reports whether any method was.
+// tried reports whether any method was tried.
 func (a *authenticator) tried() bool { return len(a.steps) > 0 }
 
-// detail says how the login went through.
+// detail describes the steps of the login.
 func (a *authenticator) detail() string {
 	if !a.tried() {
 		return fmt.Sprintf("%s, the server asked for nothing", a.cfg.Username)
@@ -207,7 +207,7 @@ func (a *authenticator) detail() string {
 	return text
 }
 
-// acceptedSteps and refusedSteps name what the server answered to.
+// acceptedSteps and refusedSteps name the steps by the server's answer.
 func (a *authenticator) acceptedSteps() string {
 	return a.named(func(s step) bool { return s.accepted })
 }

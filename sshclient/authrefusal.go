@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// loginError is why a login failed, with what to do about it where that is known.
+// loginError is why a login failed, with advice where that is known.
 type loginError struct {
 	text string
 	hint string
@@ -19,11 +19,11 @@ func (e *loginError) Error() string { return e.text }
 // Hint is what to check next, or "" for the hint of the Connection Status.
 func (e *loginError) Hint() string { return e.hint }
 
-// maxSaid is how many bytes of a server's words are kept.
+// maxSaid is how many bytes of a server's text are kept.
 const maxSaid = 200
 
-// note keeps what the server says in words: its banner, and the instructions of
-// keyboard-interactive. Secrets are taken out before the text is changed in any way.
+// note keeps the text that the server sends: its banner, and the instructions of
+// keyboard-interactive. It removes secrets before it changes the text in any way.
 func (a *authenticator) note(text string) {
 	text = a.cfg.hide(text)
 	text = strings.Join(strings.Fields(text[:min(len(text), 8*maxSaid)]), " ")
@@ -32,15 +32,15 @@ func (a *authenticator) note(text string) {
 	}
 }
 
-// quote makes what the server sent in the login fit for an error: a server may
-// repeat a secret that it was given.
+// quote makes a server's text of the login fit for an error. A server may repeat a
+// secret that it was given.
 func (c Config) quote(text string) string {
 	return fmt.Sprintf("%q", Printable([]byte(c.hide(text))))
 }
 
-// hide takes the secrets out of a text as the server sent it: one that was cut or
-// quoted may hold them in another form. The longest goes first, as it may hold
-// another one.
+// hide removes the secrets from a server's text. The text must be as it was sent, as a
+// secret that was cut or quoted has another form. The longest secret goes first, as it
+// may contain another one.
 func (c Config) hide(text string) string {
 	secrets := slices.AppendSeq([]string{c.Password, c.KeyPassphrase}, maps.Values(c.Answers))
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
@@ -52,32 +52,33 @@ func (c Config) hide(text string) string {
 	return text
 }
 
-// refusal explains why the login failed, in place of x/crypto's words.
+// refusal explains why the login failed, in place of x/crypto's text.
 func (a *authenticator) refusal(err error) error {
-	return a.withWords(a.reason(err))
+	return a.withServerText(a.reason(err))
 }
 
-func (a *authenticator) withWords(err error) error {
+func (a *authenticator) withServerText(err error) error {
 	if len(a.said) == 0 {
 		return err
 	}
-	return &wordsError{err, "the server says " + a.cfg.quote(strings.Join(a.said, " "))}
+	return &serverTextError{err, "the server says " + a.cfg.quote(strings.Join(a.said, " "))}
 }
 
-// wordsError is an error with what the server said beside it.
-type wordsError struct {
+// serverTextError is an error with the text that the server sent.
+type serverTextError struct {
 	error
-	said string
+	text string
 }
 
-func (e *wordsError) Error() string { return e.error.Error() + "; " + e.said }
+func (e *serverTextError) Error() string { return e.error.Error() + "; " + e.text }
 
-func (e *wordsError) Unwrap() error { return e.error }
+func (e *serverTextError) Unwrap() error { return e.error }
 
-// closed is a server that ended the connection in the login without a word of SSH.
+// closed is the error of a server that ended the connection in the login without an SSH
+// message.
 func (a *authenticator) closed() error {
 	upon := cmp.Or(a.upon, a.steps[len(a.steps)-1].shown)
-	return a.withWords(fmt.Errorf("the server closed the connection upon %s for user %q", upon, a.cfg.Username))
+	return a.withServerText(fmt.Errorf("the server closed the connection upon %s for user %q", upon, a.cfg.Username))
 }
 
 func (a *authenticator) reason(err error) error {
@@ -114,7 +115,7 @@ func (a *authenticator) quoteMethods() string {
 	return Printable([]byte(a.cfg.hide(strings.Join(a.offered, ", "))))
 }
 
-// halfWay is a server that wants more than the steps that it accepted.
+// halfWay is the error of a server that requires more than the steps that it accepted.
 func (a *authenticator) halfWay() error {
 	accepted := fmt.Sprintf("the server accepts %s as one step", a.acceptedSteps())
 	if last := a.steps[len(a.steps)-1]; !last.accepted {
@@ -130,7 +131,7 @@ func (a *authenticator) halfWay() error {
 	return e
 }
 
-// bothHint says how to give what a server wants one after the other.
+// bothHint tells how to configure two methods in a row.
 func (a *authenticator) bothHint() string {
 	if a.cfg.hop {
 		return fmt.Sprintf("Give %s and %s: this jump host wants one after the other.", a.cfg.setting("password"), a.cfg.setting("key_pairs_path"))
@@ -138,8 +139,8 @@ func (a *authenticator) bothHint() string {
 	return "Set sftp.authentication: both, with sftp.key_pairs_path and sftp.password: this server wants one after the other."
 }
 
-// stepHint is for a step that was refused where another one was accepted: the
-// user name is right.
+// stepHint is for a refused step where another one was accepted, so that the user name
+// is right.
 func (a *authenticator) stepHint(method string) string {
 	if method == methodKey {
 		return fmt.Sprintf("The other step was accepted: check that %s is the key that this user is authorised with.", a.cfg.setting("key_pairs_path"))
@@ -147,7 +148,8 @@ func (a *authenticator) stepHint(method string) string {
 	return fmt.Sprintf("The other step was accepted: verify that %s is right and hasn't expired.", a.cfg.setting("password"))
 }
 
-// otherMethodHint is for a server that takes other methods than there are for.
+// otherMethodHint is for a server that takes only methods without configured
+// credentials.
 func (a *authenticator) otherMethodHint() string {
 	takes := func(m string) bool { return slices.Contains(a.offered, m) }
 	password := takes(methodPassword) || takes(methodInteractive)
@@ -178,7 +180,7 @@ func (a *authenticator) refusedHint() string {
 	return ""
 }
 
-// errExpired is a password that the server wants to be changed.
+// errExpired means that the server demands a new password.
 func errExpired(cfg Config) error {
 	return &loginError{
 		text: "the password has expired: the server wants a new one",

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// ErrNoChannel says that the server takes no further channel on this connection.
+// ErrNoChannel means that the server opens no further channel on this connection.
 var ErrNoChannel = errors.New("the server refuses another channel")
 
-// ErrNoSubsystem says that the server does not start the subsystem for this user.
+// ErrNoSubsystem means that the server does not start the subsystem for this user.
 var ErrNoSubsystem = errors.New("the server refuses the subsystem")
 
 // OpenSubsystem opens a channel and starts a subsystem on it, within
-// Timeouts.Operation. A server that refuses one more channel gives ErrNoChannel, one
-// that does not start the subsystem ErrNoSubsystem. A connection that is lost gives
-// its *status.Error. A ctx that ends leaves the connection as it is.
+// Timeouts.Operation. The error is ErrNoChannel if the server refuses the channel,
+// ErrNoSubsystem if it does not start the subsystem, and a *status.Error if the
+// connection is lost. The end of ctx leaves the connection as it is.
 func (c *Connection) OpenSubsystem(ctx context.Context, name string) (*Channel, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeouts.Operation, c.Unanswered("no answer to the opening of a channel"))
 	defer cancel()
@@ -50,7 +50,7 @@ func (c *Connection) OpenSubsystem(ctx context.Context, name string) (*Channel, 
 	}
 }
 
-// startSubsystem waits for the server for as long as it takes.
+// startSubsystem waits for the server without a timeout.
 func (c *Connection) startSubsystem(name string) (*Channel, error) {
 	stream, requests, err := c.client.OpenChannel("session", nil)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *Connection) startSubsystem(name string) (*Channel, error) {
 		return nil, c.lostBy(err)
 	}
 	if err != nil { // the channel was closed, or the whole connection
-		if gone := c.goneSoon(); gone != nil {
+		if gone := c.endsSoon(); gone != nil {
 			return nil, gone
 		}
 	}
@@ -77,7 +77,7 @@ func (c *Connection) startSubsystem(name string) (*Channel, error) {
 }
 
 const (
-	// maxStderr bounds what is kept of standard error, in bytes.
+	// maxStderr bounds the bytes of standard error that are kept.
 	maxStderr = 512
 	// noCommand is the exit status of a shell that does not find its command.
 	noCommand = 127
@@ -97,8 +97,8 @@ type Channel struct {
 	requestsEnd chan struct{} // closed when no further request can come
 }
 
-// newChannel reads standard error and the server's requests until the channel
-// ends. Unread, standard error would fill the channel's window.
+// newChannel reads standard error and the server's requests until the channel ends, as
+// unread output would fill the channel's window.
 func newChannel(stream ssh.Channel, requests <-chan *ssh.Request) *Channel {
 	c := &Channel{stream: stream, stderrEnd: make(chan struct{}), requestsEnd: make(chan struct{})}
 	go func() {
@@ -120,8 +120,8 @@ func (c *Channel) Read(p []byte) (int, error) { return c.stream.Read(p) }
 // Write implements io.Writer.
 func (c *Channel) Write(p []byte) (int, error) { return c.stream.Write(p) }
 
-// Close ends the stream. It always gives nil. It does not wait for the server: the
-// message for it may have to queue behind writes that a frozen server does not take.
+// Close ends the stream. It always gives nil. It does not wait for the server: its
+// message may queue behind writes that a frozen server does not read.
 func (c *Channel) Close() error {
 	c.close.Do(func() { go c.stream.Close() })
 	return nil

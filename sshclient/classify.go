@@ -16,17 +16,17 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// This file maps what goes wrong to a word of the Connection Status: by the
-// type of the error where there is one, and otherwise by the stage.
+// This file maps failures to words of the Connection Status: by the type of the error
+// where there is one, and otherwise by the stage.
 
-// Numbers of Winsock, where package syscall has others under these names.
+// Error numbers of Winsock, which package syscall has under other names.
 const (
 	wsaNetUnreach  = syscall.Errno(10051)
 	wsaRefused     = syscall.Errno(10061)
 	wsaHostUnreach = syscall.Errno(10065)
 )
 
-// resolveError: whatever fails in the name resolution leaves us without a host.
+// resolveError is a failure to resolve the host's name.
 func resolveError(host string, err error) error {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		err = errors.New("no such host")
@@ -36,7 +36,8 @@ func resolveError(host string, err error) error {
 	return &status.Error{Word: status.HostNotFound, Op: "resolve", Target: host, Err: err}
 }
 
-// connectError: a host that is silent or out of reach is a timeout; any other is a refusal.
+// connectError is a failure to connect. A host that is silent or unreachable is a
+// timeout; anything else is a refusal.
 func connectError(addr string, err error, limit time.Duration) error {
 	word := status.ConnectionRefused
 	switch {
@@ -50,9 +51,9 @@ func connectError(addr string, err error, limit time.Duration) error {
 	return &status.Error{Word: word, Op: "connect to", Target: addr, Err: cause(err)}
 }
 
-// forwardError is a jump host that does not reach the server. The reason is a
-// number of RFC 4254, section 5.1, and a text that only people understand;
-// OpenSSH's are the messages of strerror and getaddrinfo.
+// forwardError is the error of a jump host that does not reach the server. The reason
+// is a number of RFC 4254, section 5.1, with a text. OpenSSH's texts are those of
+// strerror and getaddrinfo.
 func forwardError(addr string, err error, limit time.Duration) error {
 	refused, ok := errors.AsType[*ssh.OpenChannelError](err)
 	if !ok {
@@ -73,7 +74,7 @@ func forwardError(addr string, err error, limit time.Duration) error {
 	return atJump(&status.Error{Word: word, Op: "connect to", Target: addr, Err: err})
 }
 
-// atJump says that it happened on, or on the way to, the jump host.
+// atJump marks an error of the jump host, or of the way to it.
 func atJump(err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		at := &status.Error{Word: e.Word, Op: "jump host: " + e.Op, Target: e.Target, Err: e.Err, Hint: e.Hint}
@@ -85,8 +86,8 @@ func atJump(err error) error {
 	return err
 }
 
-// jumpHint is what to check next at a jump host, where the word's own hint is
-// about the server behind it.
+// jumpHint is the hint for an error of a jump host, where the word's own hint is about
+// the server behind it.
 func jumpHint(w status.Word) string {
 	switch w {
 	case status.HostNotFound, status.ConnectionRefused, status.ConnectionTimedOut, status.NotAnSSHServer:
@@ -125,8 +126,8 @@ func handshakeError(h *clientHandshake, cfg Config, err error) error {
 	return &status.Error{Word: word, Op: "handshake with", Target: cfg.Addr(), Err: err}
 }
 
-// greetingError is a failure before the host key: what the server had said by
-// then tells an SSH server from another.
+// greetingError is a failure before the host key. The server's greeting tells whether
+// it is an SSH server.
 func greetingError(g *greeting, err error) (status.Word, error) {
 	foreign, isForeign := errors.AsType[*notSSHError](err)
 	refusing, isRefusing := errors.AsType[*refusingError](err)
@@ -149,10 +150,11 @@ func greetingError(g *greeting, err error) (status.Word, error) {
 	case isClosed(err):
 		return status.ConnectionLost, errors.New("the server closed the connection during the handshake")
 	}
-	return status.NotAnSSHServer, &brokenProtocol{fmt.Errorf("it does not keep to the protocol: %w", err)}
+	return status.NotAnSSHServer, &brokenProtocolError{fmt.Errorf("it does not keep to the protocol: %w", err)}
 }
 
-// authWord: what fails in the login is the login, but for a server that falls silent.
+// authWord is the word of a failure in the login. It is about the login, unless the
+// server fell silent.
 func authWord(a *authenticator, err error) status.Word {
 	_, bye := disconnectOf(err)
 	switch {
@@ -185,7 +187,7 @@ func authCause(a *authenticator, err error) error {
 	return a.refusal(err)
 }
 
-// lostError is the end of a connection that stood.
+// lostError is the end of a connection that was established.
 func lostError(addr string, err error) error {
 	if e, ok := errors.AsType[*status.Error](err); ok {
 		return e
@@ -193,17 +195,18 @@ func lostError(addr string, err error) error {
 	if bye, said := disconnectOf(err); said {
 		err = bye
 	}
-	// The SSH layer closes what the server has ended, and may tell of its own close.
+	// The SSH layer closes a connection that the server has ended, and may report its
+	// own close.
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		err = errors.New("the server closed the connection")
 	}
 	if err = cause(err); strings.HasPrefix(err.Error(), "ssh: ") { // what x/crypto says of what it was sent
-		err = &brokenProtocol{err}
+		err = &brokenProtocolError{err}
 	}
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: addr, Err: err}
 }
 
-// cause takes the operation off an error of package net: ours says it already.
+// cause takes the operation off an error of package net, as our error has it already.
 func cause(err error) error {
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		err = e.Err
@@ -232,7 +235,7 @@ func isUnreachable(err error) bool {
 	return ok && (e == syscall.EHOSTUNREACH || e == syscall.ENETUNREACH || e == wsaHostUnreach || e == wsaNetUnreach)
 }
 
-// isClosed is a connection that the far side ended without a word of SSH.
+// isClosed reports whether the peer ended the connection without an SSH message.
 func isClosed(err error) bool {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true

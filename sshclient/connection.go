@@ -36,10 +36,10 @@ func newConnection(client *ssh.Client, t *transport, cfg Config) *Connection {
 	return c
 }
 
-// ended settles why the connection is gone.
+// ended sets why the connection is gone.
 func (c *Connection) ended(err error) {
 	c.once.Do(func() {
-		// The SSH layer closes the stream before it says why.
+		// The SSH layer closes the stream before it gives the reason.
 		if cut := c.t.abortCause(); cut != nil && !errors.Is(cut, net.ErrClosed) {
 			err = cut
 		}
@@ -54,8 +54,8 @@ func (c *Connection) ended(err error) {
 	})
 }
 
-// Abort cuts the connection at once; Err then gives err, if no other reason
-// came first. It does not block.
+// Abort cuts the connection at once. Err then gives err, unless there was another
+// reason before. It does not block.
 func (c *Connection) Abort(err error) {
 	c.mu.Lock()
 	if c.cause == nil {
@@ -65,20 +65,20 @@ func (c *Connection) Abort(err error) {
 	c.t.abort(err)
 }
 
-// Close cuts the connection at once, and with it all channels. It does not block.
+// Close cuts the connection and all its channels at once. It does not block.
 func (c *Connection) Close() error {
 	c.Abort(ErrClosed)
 	return nil
 }
 
-// ErrClosed is the cause of the end of a connection that Close was called on.
+// ErrClosed is the reason of a connection that Close has ended.
 var ErrClosed = errors.New("it was closed on our side")
 
 // Done is closed when the connection is gone, for whatever reason.
 func (c *Connection) Done() <-chan struct{} { return c.done }
 
-// Err is why the connection is gone, or about to go as Abort or Close was called, a
-// *status.Error; nil while it stands.
+// Err is why the connection is gone, or is about to go after Abort or Close: a
+// *status.Error. It is nil while the connection lasts.
 func (c *Connection) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,35 +88,35 @@ func (c *Connection) Err() error {
 	return c.err
 }
 
-// ServerVersion is how the server introduced itself, as in
-// "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3".
+// ServerVersion is the server's version string, as in "SSH-2.0-OpenSSH_9.2p1
+// Debian-2+deb12u3".
 func (c *Connection) ServerVersion() string { return string(c.client.ServerVersion()) }
 
-// Unanswered is the *status.Error of a server that has not given an answer within
-// Timeouts.Operation: what says which, as in "no answer to READ".
+// Unanswered is the *status.Error of a server that has not answered within
+// Timeouts.Operation. what names the answer, as in "no answer to READ".
 func (c *Connection) Unanswered(what string) error {
 	return &status.Error{Word: status.ConnectionLost, Op: "connection to", Target: c.addr,
 		Err:  &timeoutError{c.timeouts.Operation, what},
 		Hint: "The server answers nothing: check the network between here and there, and whether the server is overloaded; the next pass tries again."}
 }
 
-// goneGrace is how long the end of a connection may take to be settled after
-// an operation on it has failed.
-const goneGrace = 200 * time.Millisecond
+// endGrace is how long the end of a connection may take to become known after an
+// operation on it has failed.
+const endGrace = 200 * time.Millisecond
 
-// goneSoon is the end of the connection, if it has ended.
-func (c *Connection) goneSoon() error {
+// endsSoon is the reason of the connection's end, if it ends within endGrace.
+func (c *Connection) endsSoon() error {
 	select {
 	case <-c.done:
 		return c.err
-	case <-time.After(goneGrace):
+	case <-time.After(endGrace):
 		return nil
 	}
 }
 
-// lostBy is the end of the connection, or err where it is not settled yet.
+// lostBy is the reason of the connection's end, or err while that is not known.
 func (c *Connection) lostBy(err error) error {
-	if gone := c.goneSoon(); gone != nil {
+	if gone := c.endsSoon(); gone != nil {
 		return gone
 	}
 	return lostError(c.addr, err)

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Causes that call for other advice than the word of the Connection Status does.
+// Causes that need other advice than the word of the Connection Status gives.
 
-// negotiationError is a server that has no algorithm of some kind that is allowed here.
+// negotiationError is the error of a server that has no allowed algorithm of some kind.
 type negotiationError struct {
 	what    string
 	offered []string
@@ -27,7 +27,7 @@ func newNegotiationError(e *ssh.AlgorithmNegotiationError, legacySet bool) error
 	}
 }
 
-// plainAlgorithms gives the first few that an administrator may enable.
+// plainAlgorithms gives the first few algorithms that an administrator may enable.
 func plainAlgorithms(algorithms []string) (some []string) {
 	for _, a := range algorithms {
 		if !isCertAlgorithm(a) && len(some) < 3 {
@@ -42,7 +42,7 @@ func (e *negotiationError) Error() string {
 	return fmt.Sprintf("no common %s: the server offers %s only", e.what, Printable([]byte(strings.Join(e.offered, ", "))))
 }
 
-// Hint names sftp.legacy_algorithms, as the word does, where that would help.
+// Hint names sftp.legacy_algorithms, like the word's own hint, where that would help.
 func (e *negotiationError) Hint() string {
 	if e.legacy {
 		return ""
@@ -51,23 +51,24 @@ func (e *negotiationError) Hint() string {
 		strings.Join(e.enable, ", "))
 }
 
-// brokenProtocol is a server that calls itself one of SSH and sends what is none.
-type brokenProtocol struct{ error }
+// brokenProtocolError is the error of a server that announces SSH and does not follow
+// it.
+type brokenProtocolError struct{ error }
 
-func (e *brokenProtocol) Unwrap() error { return e.error }
+func (e *brokenProtocolError) Unwrap() error { return e.error }
 
 // Hint is what to check next.
-func (e *brokenProtocol) Hint() string {
+func (e *brokenProtocolError) Hint() string {
 	return "The server, or something between here and there, does not keep to the SSH protocol: see the cause, and ask the server's administrator or maker."
 }
 
-// hinted is an error with advice.
-type hinted struct {
+// hintedError is an error with a hint.
+type hintedError struct {
 	error
 	hint string
 }
 
-func (e *hinted) Unwrap() error { return e.error }
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint is what to check next.
-func (e *hinted) Hint() string { return e.hint }
+func (e *hintedError) Hint() string { return e.hint }

@@ -10,9 +10,9 @@ import (
 	"unicode"
 )
 
-// prompts answers the questions of keyboard-interactive (RFC 4256): as many as
-// are asked, also none. What is asked a second time was answered wrongly: it is
-// not answered again, so that no account is locked.
+// prompts answers the questions of keyboard-interactive (RFC 4256), any number of them.
+// A question that comes a second time was answered wrongly. It is not answered again,
+// so that no account is locked.
 type prompts struct {
 	cfg      Config
 	patterns []string // of Config.Answers, the longest first
@@ -41,7 +41,7 @@ func (p *prompts) answer(questions []string, echos []bool) ([]string, error) {
 	answers := make([]string, len(questions))
 	gave := false
 	for i, q := range questions {
-		answer, password, err := p.one(q, echos[i], len(questions) == 1)
+		answer, password, err := p.answerOne(q, echos[i], len(questions) == 1)
 		if err != nil {
 			return nil, err
 		}
@@ -56,8 +56,8 @@ func (p *prompts) answer(questions []string, echos []bool) ([]string, error) {
 	return answers, nil
 }
 
-// one answers one question; password says that the answer is the password.
-func (p *prompts) one(question string, echo, alone bool) (answer string, password bool, err error) {
+// answerOne answers one question; password tells that the answer is the password.
+func (p *prompts) answerOne(question string, echo, alone bool) (answer string, password bool, err error) {
 	asked := func(format string) error {
 		return &loginError{text: fmt.Sprintf(format, p.cfg.quote(question))}
 	}
@@ -83,7 +83,7 @@ func (p *prompts) one(question string, echo, alone bool) (answer string, passwor
 	return p.cfg.Password, true, nil
 }
 
-// unanswered is a question that nothing is configured for.
+// unanswered is the error of a question without a configured answer.
 func (p *prompts) unanswered(question string) error {
 	text := fmt.Sprintf("the server asks %s, which there is no answer for", p.cfg.quote(question))
 	if p.cfg.hop {
@@ -93,9 +93,8 @@ func (p *prompts) unanswered(question string) error {
 		`as in {"Second answer*": "…"}; where it is a code that changes, ask for a login without one.`}
 }
 
-// pattern finds the pattern of Config.Answers for a question. A pattern is a
-// part of the question, or a glob with * and ? for all of it, without regard to
-// case.
+// pattern finds the pattern of Config.Answers that matches a question: a part of the
+// question, or a glob with * and ? for all of it, without regard to case.
 func (p *prompts) pattern(question string) (string, bool) {
 	question = strings.ToLower(strings.TrimSpace(question))
 	for _, pattern := range p.patterns {
@@ -113,7 +112,7 @@ func globOf(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)^` + expression + `$`)
 }
 
-// promptKind is what a question is about, as far as its words tell.
+// promptKind is what a question asks for.
 type promptKind int
 
 const (
@@ -126,8 +125,8 @@ const (
 	promptPIN  // one that may or may not change
 )
 
-// kindOf tells from the words of a question, in languages that servers speak,
-// and from whether its answer is shown, which some say of passwords too.
+// kindOf recognises a question by its words, in languages that servers use, and by its
+// echo, which some servers set for passwords too.
 func kindOf(question string, echo bool) promptKind {
 	text := strings.ToLower(question)
 	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })

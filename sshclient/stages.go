@@ -6,8 +6,8 @@ import (
 	"sftpconnector/status"
 )
 
-// stages reports the stages of a connection, each with the time since the one
-// before it ended. A nil *stages reports nothing.
+// stages reports the stages of a connection, each with the time since the end of the
+// last one. A nil *stages reports nothing.
 type stages struct {
 	observe status.Observer
 	since   time.Time
@@ -18,15 +18,15 @@ func newStages(observe status.Observer) *stages {
 	return &stages{observe: observe, since: time.Now()}
 }
 
-// lap ends the stage that is running and gives its time.
-func (s *stages) lap() int64 {
+// elapsed ends the current stage and gives its time in milliseconds.
+func (s *stages) elapsed() int64 {
 	now := time.Now()
 	ms := now.Sub(s.since).Milliseconds()
 	s.since = now
 	return ms
 }
 
-// passed ends a stage well.
+// passed reports a stage that succeeded.
 func (s *stages) passed(stage, detail string) {
 	if s == nil {
 		return
@@ -35,15 +35,15 @@ func (s *stages) passed(stage, detail string) {
 	s.release("")
 }
 
-// hold ends a stage well, but keeps the report until its detail is complete.
+// hold ends a stage that succeeded, and keeps its report until the detail is complete.
 func (s *stages) hold(stage, detail string) {
 	if s == nil {
 		return
 	}
-	s.pending = append(s.pending, status.Stage{Stage: stage, OK: true, MS: s.lap(), Detail: detail})
+	s.pending = append(s.pending, status.Stage{Stage: stage, OK: true, MS: s.elapsed(), Detail: detail})
 }
 
-// release reports what is held; more belongs to the detail of the handshake.
+// release reports the stages that are held. more is added to its detail.
 func (s *stages) release(more string) {
 	if s == nil {
 		return
@@ -57,7 +57,7 @@ func (s *stages) release(more string) {
 	s.pending = nil
 }
 
-// again gives up what is held: the stages start over, and their time runs on.
+// again drops the stages that are held. The stages start over, and their time runs on.
 func (s *stages) again() {
 	if s == nil {
 		return
@@ -68,11 +68,11 @@ func (s *stages) again() {
 	s.pending = nil
 }
 
-// failed reports the stage that ended it all.
+// failed reports the stage that failed.
 func (s *stages) failed(stage string, err error) {
 	if s == nil {
 		return
 	}
 	s.release("")
-	s.observe.Report(status.Stage{Stage: stage, MS: s.lap(), Detail: err.Error()})
+	s.observe.Report(status.Stage{Stage: stage, MS: s.elapsed(), Detail: err.Error()})
 }

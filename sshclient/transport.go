@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// transport is the byte stream under an SSH connection. It knows when it last
-// heard from the peer, ends a write that the peer does not take, and looks at
-// the first line, so that a server of another protocol is recognised.
-// Deadlines are timers that cut the stream: a stream through a jump host has
-// none of its own.
+// transport is the byte stream under an SSH connection. It notes when the peer last
+// sent something, ends a write that the peer does not read, and checks the first line,
+// so that a server of another protocol is recognised. Its deadlines are timers that cut
+// the stream, as a stream through a jump host has no deadlines of its own.
 type transport struct {
 	net.Conn
 	cut          func() error // closes the socket at the bottom; never blocks
@@ -40,10 +39,10 @@ func newTransport(conn net.Conn, addr string, cut func() error, writeTimeout tim
 	return t
 }
 
-// Read gives the version first. x/crypto never reads twice at a time.
+// Read gives the version line first. x/crypto does not call it concurrently.
 func (t *transport) Read(p []byte) (int, error) {
 	if !t.greeting.done {
-		if err := t.greet(); err != nil {
+		if err := t.readGreeting(); err != nil {
 			return 0, err
 		}
 	}
@@ -67,9 +66,9 @@ func (t *transport) read(p []byte) (int, error) {
 	return n, err
 }
 
-// greet reads up to the version, and keeps that and what came with it for Read:
-// x/crypto takes no long lines before it.
-func (t *transport) greet() error {
+// readGreeting reads up to the version line, and keeps that and what follows for Read,
+// as x/crypto accepts no long lines before it.
+func (t *transport) readGreeting() error {
 	buf := make([]byte, 512)
 	var suspicion *time.Timer
 	for !t.greeting.done {
@@ -92,7 +91,7 @@ func (t *transport) greet() error {
 	return nil
 }
 
-// Write ends after writeTimeout. x/crypto never writes twice at a time.
+// Write ends after writeTimeout. x/crypto does not call it concurrently.
 func (t *transport) Write(p []byte) (int, error) {
 	t.writing.Reset(t.writeTimeout)
 	n, err := t.Conn.Write(p)
@@ -100,13 +99,13 @@ func (t *transport) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close cuts the stream at the bottom, so that nothing has to be sent for it.
+// Close cuts the stream without sending anything.
 func (t *transport) Close() error {
 	t.abort(net.ErrClosed)
 	return nil
 }
 
-// abort cuts the stream; the first cause stays.
+// abort cuts the stream. The first cause stays.
 func (t *transport) abort(cause error) {
 	t.closeOnce.Do(func() {
 		t.mu.Lock()
@@ -117,7 +116,7 @@ func (t *transport) abort(cause error) {
 	})
 }
 
-// abortCause is why the stream was cut from our side, or nil.
+// abortCause is why our side cut the stream, or nil.
 func (t *transport) abortCause() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -129,7 +128,7 @@ func (t *transport) lastHeard() time.Time {
 	return t.start.Add(time.Duration(t.heard.Load()))
 }
 
-// timeoutError is a peer that did not answer in time.
+// timeoutError is the error of a peer that did not answer in time.
 type timeoutError struct {
 	limit time.Duration
 	what  string
@@ -140,5 +139,5 @@ func (s *timeoutError) Error() string { return fmt.Sprintf("%s for %v", s.what, 
 // Timeout makes it a timeout, as those of package net are.
 func (s *timeoutError) Timeout() bool { return true }
 
-// Is lets errors.Is find the expired deadline that it stands for.
+// Is makes errors.Is find the expired deadline that it stands for.
 func (s *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -8,13 +8,13 @@ import (
 	"net"
 	"sync"
 
-	"sftpconnector/faults/port"
+	"sftpconnector/faults/tcpport"
 )
 
 // Relay forwards connections to one target. Its methods may be called from any
 // goroutine.
 type Relay struct {
-	port    *port.Port
+	port    *tcpport.Port
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -35,7 +35,7 @@ type Relay struct {
 // relay ends with Close.
 func Start(target string) (*Relay, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p, err := port.Hold("127.0.0.1:0")
+	p, err := tcpport.Reserve("127.0.0.1:0")
 	if err != nil {
 		cancel()
 		return nil, err

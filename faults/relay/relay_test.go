@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sftpconnector/faults/port"
 	"sftpconnector/faults/relay"
+	"sftpconnector/faults/tcpport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -299,7 +299,7 @@ func TestEventsComeAtTheirByte(t *testing.T) {
 
 func TestAnUnreachableServerResetsAndAnotherTargetServes(t *testing.T) {
 	t.Parallel()
-	gone, err := port.Hold("127.0.0.1:0") // nobody listens there
+	gone, err := tcpport.Reserve("127.0.0.1:0") // nobody listens there
 	if err != nil {
 		t.Fatal(err)
 	}

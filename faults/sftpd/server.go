@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sftpconnector/faults/port"
+	"sftpconnector/faults/tcpport"
 )
 
 const defaultHandles = 1000
@@ -45,7 +45,7 @@ type Options struct {
 type Server struct {
 	options Options
 	root    *os.Root
-	port    *port.Port
+	port    *tcpport.Port
 	faults  *faults
 
 	switching sync.Mutex // held while the server is started or stopped; never with mu
@@ -81,7 +81,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP server: %w", err)
 	}
-	p, err := port.Hold(o.Listen)
+	p, err := tcpport.Reserve(o.Listen)
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("start SFTP server: %w", err)

@@ -18,13 +18,13 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sftpconnector/faults/port"
+	"sftpconnector/faults/tcpport"
 )
 
 // openSSH is Debian's sshd, run by the user who runs the suite.
 type openSSH struct {
 	dir, user string
-	port      *port.Port
+	port      *tcpport.Port
 	client    ssh.PublicKey
 	log       *os.File
 
@@ -58,7 +58,7 @@ func startOpenSSH(ctx context.Context, dir string, client ssh.PublicKey) (*openS
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := port.Hold("127.0.0.1:0")
+	p, err := tcpport.Reserve("127.0.0.1:0")
 	if err != nil {
 		return nil, nil, errors.Join(err, log.Close())
 	}

@@ -15,14 +15,14 @@ import (
 	"syscall"
 	"time"
 
-	"sftpconnector/faults/port"
+	"sftpconnector/faults/tcpport"
 )
 
 // share is a network share, of Debian's Samba.
 type share struct {
 	home, dir      string
 	user, password string
-	port           *port.Port
+	port           *tcpport.Port
 	cmd            *exec.Cmd
 	exited         chan struct{}
 }
@@ -38,7 +38,7 @@ func startShare(ctx context.Context, home string) (*share, error) {
 			return nil, err
 		}
 	}
-	if s.port, err = port.Hold("127.0.0.1:0"); err != nil {
+	if s.port, err = tcpport.Reserve("127.0.0.1:0"); err != nil {
 		return nil, err
 	}
 	if err := s.configure(); err != nil {

@@ -15,12 +15,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sftpconnector/faults/model"
-	"sftpconnector/faults/port"
 	"sftpconnector/faults/powerfs"
 	"sftpconnector/faults/product"
 	"sftpconnector/faults/relay"
 	"sftpconnector/faults/schedule"
 	"sftpconnector/faults/sftpd"
+	"sftpconnector/faults/tcpport"
 )
 
 // Options say with what a schedule is run.
@@ -41,8 +41,8 @@ type world struct {
 	faults    diskFaults
 	daemon    *daemon
 	api       *api
-	apiPort   *port.Port
-	spacePort *port.Port
+	apiPort   *tcpport.Port
+	spacePort *tcpport.Port
 	receiver  *receiver
 	clock     string // file that shifts the wall clock of the daemon
 	sites     map[string]*site
@@ -116,8 +116,8 @@ func (w *world) start(ctx context.Context) error {
 		return err
 	}
 	w.closers = append(w.closers, w.receiver.close)
-	for _, p := range []**port.Port{&w.apiPort, &w.spacePort} {
-		if *p, err = port.Hold("127.0.0.1:0"); err != nil {
+	for _, p := range []**tcpport.Port{&w.apiPort, &w.spacePort} {
+		if *p, err = tcpport.Reserve("127.0.0.1:0"); err != nil {
 			return err
 		}
 		w.closers = append(w.closers, (*p).Close)

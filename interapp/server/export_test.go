@@ -18,7 +18,7 @@ func Panicking(log io.Writer) http.Handler {
 }
 
 // Held is how many refusals are held back.
-func Held(s *Server) int { return int(s.guesses.held.Load()) }
+func Held(s *Server) int { return int(s.keyFailures.held.Load()) }
 
 // End is what the shutdown of the http.Server does to s.
 func End(s *Server) { s.end() }

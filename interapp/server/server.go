@@ -15,7 +15,7 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/interapp/requests"
 	"sftpconnector/space"
-	"sftpconnector/space/guessing"
+	"sftpconnector/space/authdelay"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -36,17 +36,17 @@ type Options struct {
 
 // Server is the http.Handler of the daemon.
 type Server struct {
-	set      *connector.Set
-	requests *requests.Service
-	spaces   *space.Spaces
-	guesses  guesses
-	events   *Events
-	log      *slog.Logger
-	mux      *http.ServeMux
-	handler  http.Handler // mux behind the guards
-	tokens   atomic.Pointer[tokens]
-	serving  context.Context // until the http.Server shuts down
-	end      context.CancelFunc
+	set         *connector.Set
+	requests    *requests.Service
+	spaces      *space.Spaces
+	keyFailures keyFailures
+	events      *Events
+	log         *slog.Logger
+	mux         *http.ServeMux
+	handler     http.Handler // mux behind the guards
+	tokens      atomic.Pointer[tokens]
+	serving     context.Context // until the http.Server shuts down
+	end         context.CancelFunc
 }
 
 // New makes a Server.
@@ -61,7 +61,7 @@ func New(o Options) *Server {
 		o.Events = NewEvents()
 	}
 	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, events: o.Events, log: o.Log, mux: http.NewServeMux()}
-	s.guesses.delays = guessing.NewDelays()
+	s.keyFailures.failures = authdelay.New()
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
 	s.describe(o.Version)

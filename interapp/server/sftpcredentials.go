@@ -63,13 +63,13 @@ func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 
 // refuseCredentials answers who has no key for the Space.
 func (s *Server) refuseCredentials(w http.ResponseWriter, r *http.Request) {
-	hold, flood := s.guesses.failed(r.RemoteAddr)
+	hold, flood := s.keyFailures.add(r.RemoteAddr)
 	level := slog.LevelInfo
 	if flood { // it is not to fill the log
 		level = slog.LevelDebug
 	}
 	s.log.Log(r.Context(), level, "credentials refused", "address", r.RemoteAddr)
-	s.guesses.hold(hold, r.Context().Done(), s.serving.Done())
+	s.keyFailures.hold(hold, r.Context().Done(), s.serving.Done())
 	w.Header().Set("WWW-Authenticate", `Bearer realm="sftp-connector"`)
 	writeProblem(w, http.StatusUnauthorized,
 		"Send a key of space_server.secret_keys that opens the Space, in the header 'Authorization: Bearer KEY', and the Space as ?spaceId=ID.")

@@ -16,11 +16,11 @@ const (
 // them, so that they may be labels of a metric.
 type Reason string
 
-// Why nobody was let in. A connection that ends before it has tried a password
-// is no event: port scanners and health checks do that all day.
+// Why nobody was let in. A connection that ends before its first password or key is no
+// event, as port scanners and health checks make many of them.
 const (
 	RefusedLogin     Reason = "login"      // no password or key was right
-	RefusedDropped   Reason = "dropped"    // it had to make room for others that want to log in
+	RefusedDropped   Reason = "dropped"    // it had to make room for others that log in
 	RefusedFull      Reason = "full"       // MaximumConnections
 	RefusedSpaceFull Reason = "space-full" // MaximumConnectionsPerSpace
 	RefusedCut       Reason = "cut"        // Server.Disconnect, between its password and its first request
@@ -28,17 +28,18 @@ const (
 
 // Why a session has ended.
 const (
-	EndClient       Reason = "client"       // it said goodbye
+	EndClient       Reason = "client"       // the client ended it
 	EndLost         Reason = "lost"         // the connection broke, or the client is silent
 	EndIdle         Reason = "idle"         // Options.Idle
-	EndStalled      Reason = "stalled"      // the client does not take what it asked for
+	EndStalled      Reason = "stalled"      // the client does not read the answers
 	EndStopped      Reason = "stopped"      // the server stops
 	EndDisconnected Reason = "disconnected" // Server.Disconnect
 	EndPanic        Reason = "panic"        // a handler failed badly; the log has the stack
 )
 
-// Event is one of them. In a Refused one with RefusedLogin or RefusedDropped
-// the Space is what the client says, which may be anything of bounded length.
+// Event is a change of a connection. In a Refused one with RefusedLogin or
+// RefusedDropped, the Space is the user name that the client gave, any text of bounded
+// length.
 type Event struct {
 	Kind    EventKind
 	Reason  Reason // of Refused and Closed
@@ -49,7 +50,7 @@ type Event struct {
 type Session struct {
 	Space    string
 	Address  string // the client's IP
-	Client   string // the name and version that it gives, printable and bounded
+	Client   string // its SSH version string, printable and bounded
 	Since    time.Time
 	Received int64 // bytes written to files
 	Sent     int64 // bytes read from files

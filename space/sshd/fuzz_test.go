@@ -31,7 +31,7 @@ func FuzzSubsystem(f *testing.F) {
 	})
 }
 
-// Packets are told apart in the same way, in whatever pieces they come.
+// Packets are counted in the same way, in whatever pieces they come.
 func FuzzPackets(f *testing.F) {
 	f.Add(readForever()[:100], uint8(3))
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 1, 9}, uint8(1))
@@ -51,7 +51,7 @@ func FuzzPackets(f *testing.F) {
 			want = append(want, kind)
 			rest = rest[n:]
 		}
-		var p packets
+		var p packetCounter
 		var got []byte
 		for chunk := range slices.Chunk(data, int(piece)+1) {
 			for len(chunk) > 0 {
@@ -71,7 +71,7 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// fuzzServer serves files in memory to whoever says so; each fuzz worker has one.
+// fuzzServer serves files in memory to every client. Each fuzz worker has one.
 func fuzzServer(f *testing.F) *Server {
 	s, err := New(Options{
 		HostKeyDirectory: f.TempDir(),
@@ -86,7 +86,7 @@ func fuzzServer(f *testing.F) *Server {
 	return s
 }
 
-// Whatever comes from the network: the connection ends, and nothing else does.
+// The connection ends, and nothing else does, whatever comes from the network.
 func FuzzTransport(f *testing.F) {
 	f.Add([]byte("SSH-2.0-x\r\n"))
 	f.Add([]byte("GET / HTTP/1.0\r\n\r\n"))
@@ -97,7 +97,7 @@ func FuzzTransport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mine, theirs := tcpPair(t)
 		var both sync.WaitGroup
-		both.Go(func() { s.receive(t.Context(), theirs) })
+		both.Go(func() { s.serveConn(t.Context(), theirs) })
 		both.Go(func() { _, _ = io.Copy(io.Discard, mine) })
 		_, _ = mine.Write(data)
 		_ = mine.(*net.TCPConn).CloseWrite()
@@ -137,8 +137,8 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	return client, server
 }
 
-// Whatever packets a client that is logged in sends: its session may end, and
-// everything it held is given back.
+// The session of a client may end, and everything that it held is released, whatever
+// packets it sends.
 func FuzzSFTP(f *testing.F) {
 	f.Add(readForever()[:200])
 	open := packet(3, []byte("\x00\x00\x00\x01\x00\x00\x00\x02/x\x00\x00\x00\x1a\x00\x00\x00\x00")) // write, create, truncate
@@ -155,11 +155,11 @@ func FuzzSFTP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		client, server := net.Pipe()
 		channel := &fakeChannel{Conn: server}
-		v := newVisitor(t.Context(), server, time.Minute)
-		defer v.leave()
+		c := newClient(t.Context(), server, time.Minute)
+		defer c.release()
 		one := &session{
-			server: s, visitor: v, since: time.Now(),
-			news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
+			server: s, client: c, since: time.Now(),
+			changes: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 		}
 		var both sync.WaitGroup
 		both.Go(func() {
@@ -190,8 +190,8 @@ func (c *fakeChannel) CloseWrite() error                              { return n
 func (c *fakeChannel) SendRequest(string, bool, []byte) (bool, error) { return false, nil }
 func (c *fakeChannel) Stderr() io.ReadWriter                          { return nil }
 
-// smallMemory holds files in memory, which it takes no more of than it should:
-// pkg/sftp's own would follow an offset of the client to wherever it leads.
+// smallMemory holds files in memory, within a bound: pkg/sftp's own would follow an
+// offset of the client to wherever it leads.
 func smallMemory() sftp.Handlers {
 	h := sftp.InMemHandler()
 	h.FilePut = smallFiles{h.FilePut}

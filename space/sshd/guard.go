@@ -16,7 +16,7 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// What a client is told; the text goes out with SSH_FX_FAILURE.
+// What clients are told. The text goes out with SSH_FX_FAILURE.
 var (
 	errInternal = errors.New("internal error; the server's log has more")
 	errTooMany  = errors.New("too many open files and directories: close some first")
@@ -24,28 +24,27 @@ var (
 	errOffset   = errors.New("no file is that large")
 )
 
-// guard stands between pkg/sftp and the handlers of one SFTP session. It keeps a
-// panic of theirs from ending the program, bounds what is open, holds back what
-// pkg/sftp hands on unchecked, and counts.
+// guard stands between pkg/sftp and the handlers of one SFTP session. It keeps their
+// panics from ending the program, bounds the open files, refuses what pkg/sftp passes
+// on unchecked, and counts.
 //
-// It has every optional method that pkg/sftp looks for, and does what pkg/sftp
-// would for handlers that lack it.
+// It has every optional method that pkg/sftp looks for, and does what pkg/sftp would do
+// for handlers that lack it.
 type guard struct {
-	session *session
-	inner   sftp.Handlers
-	appends func() // is called when a file is about to be opened to append to it; nil: nobody wants to know
+	session  *session
+	handler  sftp.Handlers
+	onAppend func() // called before a file is opened for appending; may be nil
 }
 
-func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, inner: h} }
+func newGuard(s *session, h sftp.Handlers) *guard { return &guard{session: s, handler: h} }
 
 func (g *guard) handlers() sftp.Handlers {
 	return sftp.Handlers{FileGet: g, FilePut: g, FileCmd: g, FileList: g}
 }
 
-// during counts a handler in, and gives what is to be deferred around its call:
-// it counts it out again, keeps its panic from ending the program, and sees to
-// the error.
-func (g *guard) during(operation string, err *error) func() {
+// protect counts a call of a handler in. It gives a function to defer: that counts the
+// call out, keeps its panic from ending the program, and sets the status of its error.
+func (g *guard) protect(operation string, err *error) func() {
 	g.session.running.Add(1)
 	return func() {
 		g.session.running.Add(-1)
@@ -53,26 +52,26 @@ func (g *guard) during(operation string, err *error) func() {
 			g.session.panicked(operation, p)
 			*err = errInternal
 		}
-		*err = denied(*err)
+		*err = withStatus(*err)
 	}
 }
 
-// denied gives an error of the file system that says so the SFTP status
-// "permission denied", which pkg/sftp does for errors of the kernel alone.
-func denied(err error) error {
+// withStatus gives a permission error of the file system the SFTP status "permission
+// denied". pkg/sftp does so for errors of the kernel alone.
+func withStatus(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w (%w)", sftp.ErrSSHFxPermissionDenied, err)
 	}
 	return err
 }
 
-// take counts something in that is going to be opened. If that fails, release
-// follows; else its Close does it.
-func (g *guard) take() error {
+// acquire counts a file or directory in that is to be opened. If the opening fails,
+// release follows; else Close calls it.
+func (g *guard) acquire() error {
 	if g.session.stopping.Load() {
 		return errStopping
 	}
-	if !g.session.server.open.take(g.session) {
+	if !g.session.server.open.acquire(g.session) {
 		return errTooMany
 	}
 	return nil
@@ -83,7 +82,7 @@ func (g *guard) release() { g.session.server.open.release(g.session) }
 // Fileread is sftp.FileReader.
 func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	return g.file(r, false, func(f *file) (err error) {
-		f.reader, err = g.inner.FileGet.Fileread(r)
+		f.reader, err = g.handler.FileGet.Fileread(r)
 		f.inner = f.reader
 		return err
 	})
@@ -92,17 +91,17 @@ func (g *guard) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 // Filewrite is sftp.FileWriter.
 func (g *guard) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	return g.file(r, true, func(f *file) (err error) {
-		f.writer, err = g.inner.FilePut.Filewrite(r)
+		f.writer, err = g.handler.FilePut.Filewrite(r)
 		f.inner = f.writer
 		return err
 	})
 }
 
-// OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it
-// are asked for a file to write.
+// OpenFile is sftp.OpenFileWriter: for reading and writing. Handlers without it are
+// asked for a file to write.
 func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 	return g.file(r, true, func(f *file) error {
-		if opener, ok := g.inner.FilePut.(sftp.OpenFileWriter); ok {
+		if opener, ok := g.handler.FilePut.(sftp.OpenFileWriter); ok {
 			rw, err := opener.OpenFile(r)
 			f.reader, f.writer, f.inner = rw, rw, rw
 			return err
@@ -110,23 +109,24 @@ func (g *guard) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 		method := r.Method
 		r.Method = "Put"
 		defer func() { r.Method = method }()
-		w, err := g.inner.FilePut.Filewrite(r)
+		w, err := g.handler.FilePut.Filewrite(r)
 		f.writer, f.inner = w, w
 		return err
 	})
 }
 
-// file opens one. It is a *file only if there is no error, as pkg/sftp wants.
+// file opens a file. The result is a *file only if there is no error, as pkg/sftp
+// requires.
 func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *file, err error) {
-	if err := inside(r.Filepath); err != nil {
+	if err := checkInside(r.Filepath); err != nil {
 		return nil, err
 	}
-	if err := g.take(); err != nil {
+	if err := g.acquire(); err != nil {
 		return nil, err
 	}
 	f := &file{guard: g, writes: writes}
-	if g.appends != nil && r.Pflags().Append {
-		g.appends()
+	if g.onAppend != nil && r.Pflags().Append {
+		g.onAppend()
 	}
 	if writes {
 		g.session.writers.Add(1)
@@ -134,10 +134,10 @@ func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *f
 	opened := false
 	defer func() {
 		if !opened {
-			f.done()
+			f.release()
 		}
 	}()
-	defer g.during("open", &err)()
+	defer g.protect("open", &err)()
 	if err := open(f); err != nil {
 		return nil, err
 	}
@@ -146,57 +146,57 @@ func (g *guard) file(r *sftp.Request, writes bool, open func(*file) error) (_ *f
 }
 
 // Filecmd is sftp.FileCmder.
-func (g *guard) Filecmd(r *sftp.Request) error { return g.command(r, g.inner.FileCmd.Filecmd) }
+func (g *guard) Filecmd(r *sftp.Request) error { return g.command(r, g.handler.FileCmd.Filecmd) }
 
 // PosixRename is sftp.PosixRenameFileCmder.
 func (g *guard) PosixRename(r *sftp.Request) error {
-	if renamer, ok := g.inner.FileCmd.(sftp.PosixRenameFileCmder); ok {
+	if renamer, ok := g.handler.FileCmd.(sftp.PosixRenameFileCmder); ok {
 		return g.command(r, renamer.PosixRename)
 	}
 	r.Method = "Rename"
-	return g.command(r, g.inner.FileCmd.Filecmd)
+	return g.command(r, g.handler.FileCmd.Filecmd)
 }
 
 func (g *guard) command(r *sftp.Request, do func(*sftp.Request) error) (err error) {
-	if err := inside(r.Filepath, r.Target); err != nil {
+	if err := checkInside(r.Filepath, r.Target); err != nil {
 		return err
 	}
-	defer g.during(r.Method, &err)()
+	defer g.protect(r.Method, &err)()
 	return do(r)
 }
 
 // StatVFS is sftp.StatVFSFileCmder.
 func (g *guard) StatVFS(r *sftp.Request) (st *sftp.StatVFS, err error) {
-	if err := inside(r.Filepath); err != nil {
+	if err := checkInside(r.Filepath); err != nil {
 		return nil, err
 	}
-	defer g.during("statvfs", &err)()
-	if teller, ok := g.inner.FileCmd.(sftp.StatVFSFileCmder); ok {
+	defer g.protect("statvfs", &err)()
+	if teller, ok := g.handler.FileCmd.(sftp.StatVFSFileCmder); ok {
 		return teller.StatVFS(r)
 	}
 	return nil, sftp.ErrSSHFxOpUnsupported
 }
 
-// Filelist is sftp.FileLister. Only what lists a directory stays open.
+// Filelist is sftp.FileLister. Only the listing of a directory stays open.
 func (g *guard) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
-	return g.list(r, r.Method == "List", g.inner.FileList.Filelist)
+	return g.list(r, r.Method == "List", g.handler.FileList.Filelist)
 }
 
 // Lstat is sftp.LstatFileLister.
 func (g *guard) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
-	if lister, ok := g.inner.FileList.(sftp.LstatFileLister); ok {
+	if lister, ok := g.handler.FileList.(sftp.LstatFileLister); ok {
 		return g.list(r, false, lister.Lstat)
 	}
 	r.Method = "Stat"
-	return g.list(r, false, g.inner.FileList.Filelist)
+	return g.list(r, false, g.handler.FileList.Filelist)
 }
 
 func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp.ListerAt, error)) (_ sftp.ListerAt, err error) {
-	if err := inside(r.Filepath); err != nil {
+	if err := checkInside(r.Filepath); err != nil {
 		return nil, err
 	}
 	if stays {
-		if err := g.take(); err != nil {
+		if err := g.acquire(); err != nil {
 			return nil, err
 		}
 	}
@@ -206,7 +206,7 @@ func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp
 			g.release()
 		}
 	}()
-	defer g.during(r.Method, &err)()
+	defer g.protect(r.Method, &err)()
 	inner, err := open(r)
 	if err != nil {
 		return nil, err
@@ -217,11 +217,11 @@ func (g *guard) list(r *sftp.Request, stays bool, open func(*sftp.Request) (sftp
 
 // RealPath is sftp.RealPathFileLister.
 func (g *guard) RealPath(p string) (_ string, err error) {
-	if err := inside(p); err != nil {
+	if err := checkInside(p); err != nil {
 		return "", err
 	}
-	defer g.during("realpath", &err)()
-	if resolver, ok := g.inner.FileList.(sftp.RealPathFileLister); ok {
+	defer g.protect("realpath", &err)()
+	if resolver, ok := g.handler.FileList.(sftp.RealPathFileLister); ok {
 		return resolver.RealPath(p)
 	}
 	return path.Join("/", filepath.ToSlash(filepath.Clean(p))), nil
@@ -229,14 +229,14 @@ func (g *guard) RealPath(p string) (_ string, err error) {
 
 // Readlink is sftp.ReadlinkFileLister.
 func (g *guard) Readlink(p string) (_ string, err error) {
-	if err := inside(p); err != nil {
+	if err := checkInside(p); err != nil {
 		return "", err
 	}
-	defer g.during("readlink", &err)()
-	if reader, ok := g.inner.FileList.(sftp.ReadlinkFileLister); ok {
+	defer g.protect("readlink", &err)()
+	if reader, ok := g.handler.FileList.(sftp.ReadlinkFileLister); ok {
 		return reader.Readlink(p)
 	}
-	lister, err := g.inner.FileList.Filelist(sftp.NewRequest("Readlink", p))
+	lister, err := g.handler.FileList.Filelist(sftp.NewRequest("Readlink", p))
 	if err != nil {
 		return "", err
 	}
@@ -251,22 +251,22 @@ func (g *guard) Readlink(p string) (_ string, err error) {
 	return "", err
 }
 
-// file is an open file. Reads and writes come concurrently. pkg/sftp lets those
-// that a client sends behind its CLOSE run beside it; here they come too late.
+// file is an open file. Reads and writes come concurrently. pkg/sftp lets requests that
+// a client sends behind its CLOSE run beside the CLOSE; here they fail.
 type file struct {
 	guard  *guard
-	inner  any // reader or writer, with what else they can do
+	inner  any // reader or writer, for its other methods
 	reader io.ReaderAt
 	writer io.WriterAt
 	writes bool
 	failed atomic.Bool
 
-	mu     sync.RWMutex // held by reads and writes in one way, by Close in the other
+	mu     sync.RWMutex // read-locked by reads and writes, locked by Close
 	closed bool
 }
 
-// done counts the file out.
-func (f *file) done() {
+// release counts the file out.
+func (f *file) release() {
 	if f.writes {
 		f.guard.session.writers.Add(-1)
 	}
@@ -289,8 +289,8 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// at reads or writes where a file can be. An offset comes from the client, with
-// 64 bits.
+// at calls do, for an offset that a file can have. The offset comes from the client,
+// with 64 bits.
 func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n int, err error) {
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, errOffset
@@ -300,7 +300,7 @@ func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n i
 	if f.closed {
 		return 0, os.ErrClosed
 	}
-	defer f.guard.during("read or write", &err)()
+	defer f.guard.protect("read or write", &err)()
 	k, err := do(p, off)
 	if k < 0 || k > len(p) {
 		panic("a handler says that it has read or written what cannot be")
@@ -312,7 +312,7 @@ func (f *file) at(p []byte, off int64, do func([]byte, int64) (int, error)) (n i
 func (f *file) TransferError(cause error) {
 	f.failed.Store(true)
 	var none error
-	defer f.guard.during("transfer error", &none)()
+	defer f.guard.protect("transfer error", &none)()
 	if inner, ok := f.inner.(sftp.TransferError); ok {
 		inner.TransferError(cause)
 	}
@@ -325,8 +325,8 @@ func (f *file) Close() (err error) {
 		return os.ErrClosed
 	}
 	f.closed = true
-	defer f.done()
-	defer f.guard.during("close", &err)()
+	defer f.release()
+	defer f.guard.protect("close", &err)()
 	if inner, ok := f.inner.(io.Closer); ok {
 		err = inner.Close()
 	}
@@ -348,7 +348,7 @@ type listing struct {
 }
 
 func (l *listing) ListAt(to []os.FileInfo, off int64) (n int, err error) {
-	defer l.guard.during("list", &err)()
+	defer l.guard.protect("list", &err)()
 	k, err := l.inner.ListAt(to, off)
 	for i, fi := range to[:k] {
 		to[i] = entry{fi.Name(), fi.Size(), fi.Mode(), fi.ModTime(), fi.Sys()}
@@ -360,14 +360,15 @@ func (l *listing) Close() (err error) {
 	if l.counted {
 		defer l.guard.release()
 	}
-	defer l.guard.during("close", &err)()
+	defer l.guard.protect("close", &err)()
 	if inner, ok := l.inner.(io.Closer); ok {
 		return inner.Close()
 	}
 	return nil
 }
 
-// entry is what a handler says of a file, asked where a panic does no harm.
+// entry copies what a handler tells of a file. The copy is made where a panic does no
+// harm.
 type entry struct {
 	name    string
 	size    int64

@@ -32,7 +32,7 @@ var hostKeyKinds = []struct {
 	{"ssh_host_ecdsa_key", ssh.KeyAlgoECDSA256, func() (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}},
-	// For clients that know nothing else, such as phpseclib 2.
+	// Some clients know no other type, such as phpseclib 2.
 	{"ssh_host_rsa_key", ssh.KeyAlgoRSA, func() (crypto.Signer, error) {
 		return rsa.GenerateKey(rand.Reader, 3072) // as ssh-keygen makes it
 	}},
@@ -41,9 +41,8 @@ var hostKeyKinds = []struct {
 // rsaSignatures are the signatures that an RSA key makes: none with SHA-1.
 var rsaSignatures = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 
-// loadHostKeys reads the keys, and makes those that are not there. One that
-// cannot be read is an error and never made anew: every client would take the
-// new one for an attack.
+// loadHostKeys reads the keys, and makes the missing ones. A key that cannot be read is
+// an error and is not replaced: every client would take a new key for an attack.
 func loadHostKeys(dir string) ([]ssh.Signer, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("host keys: %w", err)
@@ -74,7 +73,7 @@ func loadHostKeys(dir string) ([]ssh.Signer, error) {
 	return signers, nil
 }
 
-// withoutSHA1 has an RSA key sign with SHA-2 only; others are left as they are.
+// withoutSHA1 lets an RSA key sign with SHA-2 only. Other keys are left as they are.
 func withoutSHA1(s ssh.Signer) (ssh.Signer, error) {
 	a, ok := s.(ssh.AlgorithmSigner)
 	if !ok || s.PublicKey().Type() != ssh.KeyAlgoRSA {
@@ -102,8 +101,8 @@ func readHostKey(path string) (ssh.Signer, error) {
 	return signer, nil
 }
 
-// createHostKey makes a key appear in one step, complete and durable. If
-// another process was quicker, its key stays.
+// createHostKey makes a key appear in one step, complete and durable. If another
+// process was quicker, its key stays.
 func createHostKey(path string, generate func() (crypto.Signer, error)) error {
 	key, err := generate()
 	if err != nil {
@@ -129,8 +128,8 @@ func createHostKey(path string, generate func() (crypto.Signer, error)) error {
 	return durable.SyncDirectory(dir)
 }
 
-// publish gives a file its name, unless something has it. Where there are no
-// hard links it is renamed: then the last of two that start at the same moment wins.
+// publish gives a file its name, unless the name is taken. Without hard links it
+// renames the file: the last of two that start at the same moment then wins.
 func publish(temporary, path string) error {
 	err := os.Link(temporary, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {

@@ -3,20 +3,20 @@ package sshd
 import "sync"
 
 // openFiles counts the files and directories that clients have open, so that no
-// connection, and no Space, takes the descriptors of the whole process.
+// connection and no Space uses up the file descriptors of the process.
 type openFiles struct {
-	ofConnection, ofSpace, inAll int // the most of each
+	perConnection, perSpace, total int // the limit of each
 
 	mu     sync.Mutex
 	all    int
 	spaces map[string]int
 }
 
-// take counts one in, or reports that there is no room for it.
-func (o *openFiles) take(s *session) bool {
+// acquire counts one in, or reports that a limit is reached.
+func (o *openFiles) acquire(s *session) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.openFiles >= o.ofConnection || o.spaces[s.space] >= o.ofSpace || o.all >= o.inAll {
+	if s.openFiles >= o.perConnection || o.spaces[s.space] >= o.perSpace || o.all >= o.total {
 		return false
 	}
 	s.openFiles++
@@ -25,7 +25,7 @@ func (o *openFiles) take(s *session) bool {
 	return true
 }
 
-// release counts one out again.
+// release counts one out.
 func (o *openFiles) release(s *session) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -39,14 +39,14 @@ func TestQuickAcks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newVisitor(t.Context(), accepted, time.Minute)
-	defer v.leave()
+	c := newClient(t.Context(), accepted, time.Minute)
+	defer c.release()
 	for round := range 3 {
 		quickAck(t, accepted, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0) })
 		if _, err := client.Write([]byte("data")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := v.Read(make([]byte, 100)); err != nil {
+		if _, err := c.Read(make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
 		on := 0

@@ -1,12 +1,11 @@
-// Package sshd is the SSH listener of all Spaces. It serves the subsystem
-// "sftp" to those who log in, and nothing else: no shell, no command, no
-// forwarding. The user name is the Space; what its files are is the business of
-// the handlers that it is given.
+// Package sshd is the SSH server of all Spaces. It serves the subsystem "sftp" to
+// clients that log in, and nothing else: no shell, no command, no forwarding. The user
+// name is the Space. The handlers that it is given decide what its files are.
 //
-// The way of a connection through the files: server.go accepts it, gate.go
-// makes room for it, login.go asks who it is (package guessing slows who guesses), limits
-// in server.go let it in, session.go keeps it and its channels, sftp.go serves
-// a channel through guard.go, which stands before the handlers.
+// The way of a connection through the files: server.go accepts it, loginqueue.go makes
+// room for it, login.go authenticates it (package authdelay delays failed attempts),
+// limits in server.go admit it, session.go keeps it and its channels, sftp.go serves a
+// channel through guard.go, which stands before the handlers.
 package sshd
 
 import (
@@ -26,23 +25,23 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sftpconnector/backoff"
-	"sftpconnector/space/guessing"
+	"sftpconnector/space/authdelay"
 )
 
-// Options say who may come in, and how many. Zero numbers and times mean the
-// default that stands beside them.
+// Options say who may log in, and how many. Zero numbers and durations stand for the
+// default that is given with each.
 type Options struct {
-	// HostKeyDirectory holds an Ed25519, an ECDSA and an RSA key, made when they are
-	// not there. It is made too, if its parent exists.
+	// HostKeyDirectory holds an Ed25519, an ECDSA and an RSA key. Missing keys are
+	// made, and so is the directory, if its parent exists.
 	HostKeyDirectory string
 
 	// Authenticate reports whether the password opens the Space. It is called
-	// concurrently, for Spaces that do not exist too, and should take the same
-	// time for every answer. The address is the client's IP; the password is
-	// overwritten after the call. ctx ends with the connection.
+	// concurrently, also for Spaces that do not exist, and should take the same time
+	// for every answer. The address is the client's IP. The password is overwritten
+	// after the call. ctx ends with the connection.
 	Authenticate func(ctx context.Context, space, address string, password []byte) bool
-	// AuthenticateKey is the same for a public key; nil: no keys. Whether the
-	// client holds the private one is found out afterwards, here.
+	// AuthenticateKey is the same for a public key; nil: no keys. The server then
+	// checks that the client has the private key.
 	AuthenticateKey func(ctx context.Context, space string, key ssh.PublicKey) bool
 	// Handlers gives the files of a Space, once for each SFTP session. They are
 	// called concurrently. A panic in one ends the session, not the program.
@@ -50,8 +49,8 @@ type Options struct {
 
 	MaximumConnections         int // logged in: 500
 	MaximumConnectionsPerSpace int // logged in: 100
-	// How many may log in at a time. Four times as many wait in line, and take the
-	// place of those that have failed, or have done nothing for some seconds.
+	// How many may log in at a time. Four times as many wait, and take the place of
+	// clients that failed, or did nothing for some seconds.
 	MaximumUnauthenticated           int // 256
 	MaximumUnauthenticatedPerAddress int // 64; an IPv6 address is its /64
 	// Open files and directories: of a connection, of a Space, and of all.
@@ -59,23 +58,22 @@ type Options struct {
 	MaximumOpenFilesPerSpace int // 1,024
 	MaximumOpenFilesInAll    int // 4,096
 
-	// Handshake is how long a client may take until it is logged in: 2 minutes,
-	// as in OpenSSH. People compare a fingerprint and look for a password in it.
+	// Handshake is how long a client may take until it is logged in: 2 minutes, as in
+	// OpenSSH. People need it to compare a fingerprint and find a password.
 	Handshake time.Duration
-	// Idle closes a session whose client has asked for nothing, and been
-	// answered nothing, for so long: 15 minutes. A keepalive that the client
-	// sends is asking; its answer to ours is not.
+	// Idle closes a session without requests and answers for so long: 15 minutes. A
+	// keepalive of the client counts as a request. Its answer to ours does not.
 	Idle time.Duration
-	// Keepalive is how often a client is asked whether it is there: 30 s. One
-	// that was silent for three times that is taken for dead.
+	// Keepalive is how often the server asks whether the client is alive: 30 s. A
+	// client that is silent for three times that is taken for dead.
 	Keepalive time.Duration
-	// Grace is how long a session may go on with the files that it is writing
-	// when the server stops: 5 s.
+	// Grace is how long a session may go on writing its open files when the server
+	// stops: 5 s.
 	Grace time.Duration
 
 	Log *slog.Logger // nil: none
-	// OnEvent is told of logins and ends, if it is there. It is called
-	// concurrently and must not block.
+	// OnEvent receives logins and ends; may be nil. It is called concurrently and must
+	// not block.
 	OnEvent func(Event)
 }
 
@@ -100,17 +98,17 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Server lets clients in and serves them. Its methods may be called concurrently.
+// Server accepts clients and serves them. Its methods may be called concurrently.
 type Server struct {
-	options Options
-	config  ssh.ServerConfig // without callbacks: these belong to a connection
-	keys    []ssh.PublicKey
-	gate    *gate
-	delays  *guessing.Delays
-	open    openFiles
+	options  Options
+	config   ssh.ServerConfig // without callbacks: these belong to a connection
+	keys     []ssh.PublicKey
+	logins   *loginQueue
+	failures *authdelay.Failures
+	open     openFiles
 
-	refusing atomic.Int64 // connections that are told that they may not stay
-	crowded  atomic.Int64 // when it was last logged that some had to make room, in Unix seconds
+	refusing    atomic.Int64 // clients that are being refused after their login
+	lastWarning atomic.Int64 // when warnTooManyLogins last warned, in Unix seconds
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -130,12 +128,12 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		options:  o,
 		config:   baseConfig(),
-		gate:     newGate(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
-		delays:   guessing.NewDelays(),
+		logins:   newLoginQueue(o.MaximumUnauthenticated, o.MaximumUnauthenticatedPerAddress),
+		failures: authdelay.New(),
 		sessions: map[*session]struct{}{},
 		cuts:     map[string]int{},
 		open: openFiles{
-			ofConnection: o.MaximumOpenFiles, ofSpace: o.MaximumOpenFilesPerSpace, inAll: o.MaximumOpenFilesInAll,
+			perConnection: o.MaximumOpenFiles, perSpace: o.MaximumOpenFilesPerSpace, total: o.MaximumOpenFilesInAll,
 			spaces: map[string]int{},
 		},
 	}
@@ -149,7 +147,7 @@ func New(o Options) (*Server, error) {
 // HostKeys are the keys that clients are shown, Ed25519 first.
 func (s *Server) HostKeys() []ssh.PublicKey { return slices.Clone(s.keys) }
 
-// Sessions tells who is logged in, the longest first.
+// Sessions lists the clients that are logged in, the longest first.
 func (s *Server) Sessions() []Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,9 +159,9 @@ func (s *Server) Sessions() []Session {
 	return all
 }
 
-// Disconnect cuts the sessions of a Space, whose password was revoked perhaps,
-// and says how many there were. Nobody gets in any more whom Authenticate let in
-// before.
+// Disconnect cuts the sessions of a Space, such as after its password was revoked, and
+// gives their number. Clients that Authenticate let in before do not get a session any
+// more.
 func (s *Server) Disconnect(space string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,16 +176,16 @@ func (s *Server) Disconnect(space string) int {
 	return n
 }
 
-// grantOf is the grant of a Space to whoever is let in now.
+// grantOf is the grant of a Space to a client that logs in now.
 func (s *Server) grantOf(space string) grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return grant{space, s.cuts[space]}
 }
 
-// Serve lets in who comes to l, until ctx ends: then it closes l, lets sessions
-// finish what they write for Options.Grace, and waits until all are gone. It
-// gives nil then, and an error when l fails.
+// Serve serves the clients that connect to l, until ctx ends. Then it closes l, lets
+// sessions finish what they write for Options.Grace, waits until all are gone, and
+// gives nil. It gives an error when l fails.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -195,15 +193,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	var connections sync.WaitGroup
 	err := s.accept(ctx, l, func(c net.Conn) {
-		connections.Go(func() { s.receive(ctx, c) })
+		connections.Go(func() { s.serveConn(ctx, c) })
 	})
 	cancel()
 	connections.Wait()
 	return err
 }
 
-// accept takes connections until ctx ends or the listener is closed. Other
-// errors pass, such as too many open files.
+// accept accepts connections until ctx ends or the listener is closed. It goes on after
+// other errors, such as too many open files.
 func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn)) error {
 	failures := 0 // in a row
 	for {
@@ -228,40 +226,40 @@ func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn
 	}
 }
 
-// receive serves one connection from its first byte to its last.
-func (s *Server) receive(ctx context.Context, raw net.Conn) {
+// serveConn serves one connection from its first byte to its last.
+func (s *Server) serveConn(ctx context.Context, raw net.Conn) {
 	defer raw.Close()
 	defer func() {
 		if p := recover(); p != nil {
 			s.options.Log.Error("panic in an SSH connection", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	v := newVisitor(ctx, raw, s.options.Handshake)
-	defer v.leave()
-	defer s.gate.leave(v)
-	if !s.gate.enter(v) {
-		if v.dropped.Load() {
-			s.turnedAway(v, &refusedError{err: errCrowded})
+	c := newClient(ctx, raw, s.options.Handshake)
+	defer c.release()
+	defer s.logins.remove(c)
+	if !s.logins.wait(c) {
+		if c.dropped.Load() {
+			s.logRefused(c, &refusedError{err: errTooManyLogins})
 		}
 		return
 	}
-	conn, channels, requests, err := s.login(v)
+	conn, channels, requests, err := s.login(c)
 	if err != nil {
-		s.turnedAway(v, err)
+		s.logRefused(c, err)
 		return
 	}
-	one := newSession(s, v, conn)
-	if why := s.admit(one); why != "" {
+	one := newSession(s, c, conn)
+	if why := s.addSession(one); why != "" {
 		s.refuse(one, why, channels, requests)
 		return
 	}
-	defer s.dismiss(one)
-	v.stay(3 * s.options.Keepalive)
+	defer s.removeSession(one)
+	c.loggedIn(3 * s.options.Keepalive)
 	one.run(ctx, channels, requests)
 }
 
-// admit counts the session in, or says why not.
-func (s *Server) admit(one *session) Reason {
+// addSession counts the session in, or says why not.
+func (s *Server) addSession(one *session) Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if one.cuts != s.cuts[one.space] {
@@ -283,16 +281,16 @@ func (s *Server) admit(one *session) Reason {
 	return ""
 }
 
-func (s *Server) dismiss(one *session) {
+func (s *Server) removeSession(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, one)
 }
 
-// refuse tells a client that is logged in why it may not stay. SSH has a
-// message for that, which x/crypto cannot send; but every client shows the
-// text with which its channel is refused, and none of them takes it for a wrong
-// password, asks for another, or gives the password up.
+// refuse tells a client that is logged in why it may not stay. x/crypto cannot send
+// SSH's message for that. But every client shows the text with which its channel is
+// refused, and none of them takes that for a wrong password, asks for another, or gives
+// the password up.
 func (s *Server) refuse(one *session, why Reason, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
 	const patience = 5 * time.Second
 	text := "the server has all the connections that it takes; try again later"
@@ -305,7 +303,7 @@ func (s *Server) refuse(one *session, why Reason, channels <-chan ssh.NewChannel
 	s.options.Log.Warn("login refused", "space", one.space, "address", one.address, "why", why)
 	s.options.OnEvent(Event{Kind: Refused, Reason: why, Session: one.info()})
 	if s.refusing.Add(1) > int64(s.options.MaximumUnauthenticated) {
-		one.conn.Close() // then it is no mistake any more
+		one.conn.Close() // so many at a time are no mistake
 	}
 	defer s.refusing.Add(-1)
 	timer := time.AfterFunc(patience, func() { one.conn.Close() })

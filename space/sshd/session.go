@@ -22,45 +22,45 @@ import (
 // maxChannels is how many channels a connection may have, as in OpenSSH.
 const maxChannels = 10
 
-// keepalive is the request that asks whether the other side is there. Any
-// answer is one (OpenSSH).
+// keepalive is the request that asks whether the other side is alive. Any answer will
+// do (OpenSSH).
 const keepalive = "keepalive@openssh.com"
 
 // session is one client that is logged in.
 type session struct {
 	server  *Server
-	visitor *visitor
+	client  *client
 	conn    *ssh.ServerConn
-	space   string // it exists
-	cuts    int    // of the Space, when the client was let in
+	space   string // a Space that exists
+	cuts    int    // of the Space, at the login
 	address string
 	since   time.Time
 
 	tasks sync.WaitGroup // all goroutines of the session
 
-	active                          atomic.Int64 // when the client last asked or was answered, after since
-	running                         atomic.Int64 // handlers at work
+	active                          atomic.Int64 // time of the last request or answer, after since
+	running                         atomic.Int64 // handlers that are running
 	writers                         atomic.Int64 // files that are open for writing
 	waiting                         atomic.Int64 // requests without an answer
 	received, sent, stored, fetched atomic.Int64
-	stopping                        atomic.Bool // no file may be opened any more
+	stopping                        atomic.Bool // no more files may be opened
 
-	news chan struct{} // something has changed that the stop may wait for
+	changes chan struct{} // wakes watchStop
 
 	mu       sync.Mutex
 	end      Reason // the first one counts
 	channels map[*stream]struct{}
-	open     int // channels, those without SFTP too
+	open     int // channels, also those without SFTP
 
 	openFiles int // Server.open guards it
 }
 
-func newSession(s *Server, v *visitor, conn *ssh.ServerConn) *session {
+func newSession(s *Server, c *client, conn *ssh.ServerConn) *session {
 	g := conn.Permissions.ExtraData[grantKey{}].(grant)
 	return &session{
-		server: s, visitor: v, conn: conn,
-		space: g.space, cuts: g.cuts, address: v.address, since: time.Now(),
-		news: make(chan struct{}, 1), channels: map[*stream]struct{}{},
+		server: s, client: c, conn: conn,
+		space: g.space, cuts: g.cuts, address: c.address, since: time.Now(),
+		changes: make(chan struct{}, 1), channels: map[*stream]struct{}{},
 	}
 }
 
@@ -75,13 +75,13 @@ func (s *session) info() Session {
 	}
 }
 
-// run serves the client until it goes, is cut, or ctx ends and what it writes
-// is written. All that it started has ended when it returns.
+// run serves the client until it ends, is cut, or ctx ends and its files are written.
+// All goroutines of the session have ended when it returns.
 func (s *session) run(ctx context.Context, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
 	s.log().Info("logged in", "client", s.info().Client)
 	s.server.options.OnEvent(Event{Kind: Connected, Session: s.info()})
 	gone := make(chan struct{})
-	s.tasks.Go(func() { s.answer(requests) })
+	s.tasks.Go(func() { s.answerRequests(requests) })
 	s.tasks.Go(func() { s.keepAlive(gone) })
 	s.tasks.Go(func() { s.watchIdle(gone) })
 	s.tasks.Go(func() { s.watchStop(ctx, gone) })
@@ -99,7 +99,7 @@ func (s *session) run(ctx context.Context, channels <-chan ssh.NewChannel, reque
 	s.server.options.OnEvent(Event{Kind: Closed, Reason: why, Session: info})
 }
 
-// accept takes a channel for a session, and no other kind.
+// accept accepts a channel for a session, and no other kind.
 func (s *session) accept(c ssh.NewChannel) {
 	if c.ChannelType() != "session" {
 		_ = c.Reject(ssh.Prohibited, "this server is for SFTP only")
@@ -121,27 +121,28 @@ func (s *session) accept(c ssh.NewChannel) {
 	}
 	channel, requests, err := c.Accept()
 	if err != nil {
-		s.closed()
+		s.channelClosed()
 		return
 	}
 	s.tasks.Go(func() {
-		defer s.closed()
+		defer s.channelClosed()
 		s.serveChannel(channel, requests)
 		for range requests { // until the client has closed it too
 		}
 	})
 }
 
-// closed counts a channel out.
-func (s *session) closed() {
+// channelClosed counts a channel out.
+func (s *session) channelClosed() {
 	s.mu.Lock()
 	s.open--
 	s.mu.Unlock()
 	s.changed()
 }
 
-// opened notes the channel of an SFTP session, and gives what forgets it.
-func (s *session) opened(c *stream) (forget func()) {
+// addChannel notes the channel of an SFTP session, and gives a function that forgets
+// it.
+func (s *session) addChannel(c *stream) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.channels[c] = struct{}{}
@@ -152,23 +153,23 @@ func (s *session) opened(c *stream) (forget func()) {
 	}
 }
 
-// handlers asks for the files of the Space; a panic there is an error.
+// handlers asks for the handlers of the Space. A panic there is an error.
 func (s *session) handlers() (h sftp.Handlers, err error) {
-	defer newGuard(s, h).during("start", &err)()
+	defer newGuard(s, h).protect("start", &err)()
 	return s.server.options.Handlers(s.space)
 }
 
-// answer answers requests that concern the whole connection: with no, unless
-// they ask whether we are there.
-func (s *session) answer(requests <-chan *ssh.Request) {
+// answerRequests answers requests that concern the whole connection: with yes if they
+// ask whether the server is alive, else with no.
+func (s *session) answerRequests(requests <-chan *ssh.Request) {
 	for r := range requests {
 		s.touch()
 		_ = r.Reply(r.Type == keepalive, nil)
 	}
 }
 
-// keepAlive asks whether the client is there. That it answers is for the
-// visitor's deadline to see.
+// keepAlive asks whether the client is alive. Its answer renews the read deadline of
+// the client.
 func (s *session) keepAlive(gone <-chan struct{}) {
 	ticker := time.NewTicker(s.server.options.Keepalive)
 	defer ticker.Stop()
@@ -184,10 +185,10 @@ func (s *session) keepAlive(gone <-chan struct{}) {
 	}
 }
 
-// touch notes that the client asks for something or is answered.
+// touch notes a request or an answer.
 func (s *session) touch() { s.active.Store(int64(time.Since(s.since))) }
 
-// watchIdle ends a session that nobody uses.
+// watchIdle ends a session without requests.
 func (s *session) watchIdle(gone <-chan struct{}) {
 	idle := s.server.options.Idle
 	timer := time.NewTimer(idle)
@@ -199,7 +200,7 @@ func (s *session) watchIdle(gone <-chan struct{}) {
 			return
 		}
 		if s.running.Load() > 0 {
-			s.touch() // it is the handler that takes its time
+			s.touch() // the handler takes its time, not the client
 		}
 		left := idle - (time.Since(s.since) - time.Duration(s.active.Load()))
 		if left <= 0 {
@@ -210,8 +211,8 @@ func (s *session) watchIdle(gone <-chan struct{}) {
 	}
 }
 
-// watchStop ends the session when the server stops: once no file is open for
-// writing and every request has its answer, or when the grace is over.
+// watchStop ends the session when the server stops: once no file is open for writing
+// and every request has its answer, or when the grace is over.
 func (s *session) watchStop(ctx context.Context, gone <-chan struct{}) {
 	select {
 	case <-ctx.Done():
@@ -224,19 +225,19 @@ func (s *session) watchStop(ctx context.Context, gone <-chan struct{}) {
 	if !s.await(gone, func() bool { return s.writers.Load() == 0 && s.waiting.Load() == 0 }) {
 		return
 	}
-	// A connection that is closed while something of the client is under way may
-	// lose the last answer; a channel that is closed does not.
+	// A connection that is closed while the client sends something may lose the last
+	// answer. A channel that is closed does not.
 	s.closeChannels()
 	if s.await(gone, func() bool { return s.channelCount() == 0 }) {
 		s.cut(EndStopped)
 	}
 }
 
-// await waits until done, or the connection is gone: then it gives false.
+// await waits until done returns true. It is false if the connection is gone before.
 func (s *session) await(gone <-chan struct{}, done func() bool) bool {
 	for !done() {
 		select {
-		case <-s.news:
+		case <-s.changes:
 		case <-gone:
 			return false
 		}
@@ -249,7 +250,7 @@ func (s *session) closeChannels() {
 	open := slices.Collect(maps.Keys(s.channels))
 	s.mu.Unlock()
 	for _, c := range open {
-		_ = c.Close() // the client may have been quicker
+		_ = c.Close() // the client may have closed it
 	}
 }
 
@@ -262,29 +263,29 @@ func (s *session) channelCount() int {
 // changed wakes watchStop.
 func (s *session) changed() {
 	select {
-	case s.news <- struct{}{}:
+	case s.changes <- struct{}{}:
 	default:
 	}
 }
 
-// cut ends the session, for the reason that is given first.
+// cut ends the session. The first reason counts.
 func (s *session) cut(why Reason) {
 	s.mu.Lock()
 	if s.end == "" {
 		s.end = why
 	}
 	s.mu.Unlock()
-	s.visitor.hangUp()
+	s.client.hangUp()
 }
 
-// panicked ends the session after a panic: nobody knows in what state it is.
+// panicked ends the session after a panic, as its state is unknown.
 func (s *session) panicked(operation string, p any) {
 	s.log().Error("panic while serving SFTP", "operation", operation, "panic", p, "stack", string(debug.Stack()))
 	s.cut(EndPanic)
 }
 
-// ended says why the session has ended, and with which error of the connection,
-// nil if there is nothing to say of it.
+// ended gives why the session has ended, and the error of the connection, nil if there
+// is none worth telling.
 func (s *session) ended() (Reason, error) {
 	err := s.conn.Wait()
 	s.mu.Lock()
@@ -292,7 +293,7 @@ func (s *session) ended() (Reason, error) {
 	switch {
 	case s.end != "":
 		return s.end, nil
-	case saidGoodbye(err):
+	case isClientEnd(err):
 		return EndClient, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return EndLost, errors.New("the client is silent")
@@ -300,9 +301,9 @@ func (s *session) ended() (Reason, error) {
 	return EndLost, errors.New(printable(err.Error()))
 }
 
-// saidGoodbye tells a client that ends from a connection that breaks. Many just
-// close it; others say so before (RFC 4253, section 11.1), for which x/crypto
-// has no type of error.
-func saidGoodbye(err error) bool {
+// isClientEnd reports whether the client has ended the connection, which did not break.
+// Many clients just close it. Others send a message before (RFC 4253, section 11.1),
+// for which x/crypto has no type of error.
+func isClientEnd(err error) bool {
 	return errors.Is(err, io.EOF) || strings.HasPrefix(err.Error(), "ssh: disconnect, ")
 }

@@ -47,7 +47,7 @@ func (s *session) serveChannel(c ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// refuseRequests answers what a client asks of a channel that serves already.
+// refuseRequests refuses requests on a channel that already serves SFTP.
 func (s *session) refuseRequests(requests <-chan *ssh.Request) {
 	for r := range requests {
 		s.touch()
@@ -64,11 +64,11 @@ func (s *session) serveSFTP(c ssh.Channel, handlers sftp.Handlers) {
 	}()
 	stream := newStream(c, s)
 	defer stream.forget()
-	defer s.opened(stream)()
-	// No allocator: requests keep slices of its pages after these are used again
-	// (the attributes of OPEN), and each page is as large as the largest packet.
+	defer s.addChannel(stream)()
+	// No allocator is used. Requests keep slices of its pages after these are used
+	// again (the attributes of OPEN), and each page is as large as the largest packet.
 	g := newGuard(s, handlers)
-	g.appends = stream.inOrder
+	g.onAppend = stream.orderWrites
 	server := sftp.NewRequestServer(stream, g.handlers(), sftp.WithStartDirectory("/"))
 	err := server.Serve()
 	status := uint32(0)

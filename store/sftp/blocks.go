@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// blocks hands out a file's ranges to all who read it side by side.
+// blocks hands out the ranges of a file to all that copy it side by side.
 type blocks struct {
 	next atomic.Int64
 	end  int64
-	done atomic.Int64 // bytes that were written
+	done atomic.Int64 // bytes that are written
 }
 
 func newBlocks(from, end int64) *blocks {
@@ -21,7 +21,7 @@ func newBlocks(from, end int64) *blocks {
 	return b
 }
 
-// left is how many bytes nobody has taken yet.
+// left is how many bytes were not handed out yet.
 func (b *blocks) left() int64 { return max(0, b.end-b.next.Load()) }
 
 // take gives the next range of up to n bytes; 0 when there is none.
@@ -33,35 +33,34 @@ func (b *blocks) take(n int) (off int64, taken int) {
 	return off, int(min(int64(n), b.end-off))
 }
 
-// bufferMemory bounds the bytes that may be on their way to a Source at a time.
-// What is far away needs all of it, for what nine channels have in their windows
-// and the READs that follow; nearby, where a slow destination may keep all that
-// comes in memory, the half will do.
+// bufferMemory bounds the bytes that a Source may have in flight. A distant server
+// needs all of it, for nine full windows and the READs that follow. For a near one half
+// is enough, as a slow destination may keep in memory all that comes.
 const bufferMemory = 32 << 20
 
-// buffers lends byte slices for what was reserved.
+// buffers lends byte slices against reservations.
 type buffers struct {
-	limits  *Limits
-	budget  *semaphore.Weighted
-	classes [len(bufferSizes)]sync.Pool // of *[]byte
-	answers *semaphore.Weighted         // of READDIRs beside the first of each listing
+	limits   *Limits
+	budget   *semaphore.Weighted
+	classes  [len(bufferSizes)]sync.Pool // of *[]byte
+	readdirs *semaphore.Weighted         // READDIRs in flight, but for the first of each listing
 }
 
-// moreAnswers is how many READDIRs may be under way beside the first of each
+// maxExtraReaddirs is how many READDIRs may be in flight, but for the first of each
 // listing. Each answer may have 256 KiB.
-const moreAnswers = 80
+const maxExtraReaddirs = 80
 
-// takeAnswer reports whether there is room for the answer to one READDIR more.
-func (b *buffers) takeAnswer() bool { return b.answers.TryAcquire(1) }
+// acquireReaddir reports whether one READDIR more may be sent.
+func (b *buffers) acquireReaddir() bool { return b.readdirs.TryAcquire(1) }
 
-// giveAnswers gives the room of n answers back.
-func (b *buffers) giveAnswers(n int) { b.answers.Release(int64(n)) }
+// releaseReaddirs ends n of these.
+func (b *buffers) releaseReaddirs(n int) { b.readdirs.Release(int64(n)) }
 
-// bufferSizes are what is lent: most files are small.
+// bufferSizes are the sizes of the slices. Most files are small.
 var bufferSizes = [...]int{4 << 10, 32 << 10, 256 << 10}
 
 func newBuffers(l *Limits) *buffers {
-	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory), answers: semaphore.NewWeighted(moreAnswers)}
+	b := &buffers{limits: l, budget: semaphore.NewWeighted(bufferMemory), readdirs: semaphore.NewWeighted(maxExtraReaddirs)}
 	for i, n := range bufferSizes {
 		b.classes[i].New = func() any { s := make([]byte, n); return &s }
 	}
@@ -71,8 +70,8 @@ func newBuffers(l *Limits) *buffers {
 // reservation is a part of the budget. The zero reservation is none.
 type reservation int64
 
-// reserve makes sure that n bytes, at most 256 KiB, may come. It waits for that
-// only if wait is set; else it may answer false.
+// reserve reserves room for n bytes, at most 256 KiB. It waits for that only if wait is
+// set; else ok may be false.
 func (b *buffers) reserve(ctx context.Context, n int, wait bool) (r reservation, ok bool, err error) {
 	r = reservation(n)
 	if !b.limits.far() {
@@ -90,31 +89,31 @@ func (b *buffers) reserve(ctx context.Context, n int, wait bool) (r reservation,
 	return r, true, nil
 }
 
-// release takes a reservation back.
+// release ends a reservation.
 func (b *buffers) release(r reservation) { b.budget.Release(int64(r)) }
 
-// room is a buffer that is lent when there is something to put into it.
-type room struct {
-	from *buffers
+// lentBuffer is a buffer that is taken from the pool when an answer comes.
+type lentBuffer struct {
+	pool *buffers
 	buf  *[]byte
 }
 
-// lend gives n bytes, at most 256 KiB.
-func (r *room) lend(n int) []byte {
-	r.buf = r.from.classes[class(n)].Get().(*[]byte)
+// get gives n bytes, at most 256 KiB.
+func (r *lentBuffer) get(n int) []byte {
+	r.buf = r.pool.classes[sizeClass(n)].Get().(*[]byte)
 	return (*r.buf)[:n]
 }
 
-// put gives back what was lent, if anything was.
-func (r *room) put() {
+// put gives the buffer back, if there is one.
+func (r *lentBuffer) put() {
 	if r.buf != nil {
-		r.from.classes[class(len(*r.buf))].Put(r.buf)
+		r.pool.classes[sizeClass(len(*r.buf))].Put(r.buf)
 		r.buf = nil
 	}
 }
 
-// class is the smallest size that holds n bytes.
-func class(n int) int {
+// sizeClass is the index of the smallest size that holds n bytes.
+func sizeClass(n int) int {
 	for i, size := range bufferSizes {
 		if n <= size {
 			return i

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// complete asks for what a listing left out: STAT first, where that is not known to
-// tell no more. A type that is still unknown is that of the line as of "ls -l" which
-// came with the name.
-func (s *session) complete(ctx context.Context, p port, batch []item) error {
-	if err := s.askLeftOut(ctx, p, batch); err != nil {
+// complete asks for what a listing left out, by STAT, unless the server is known to
+// tell no more that way. A type that is still unknown is taken from the line as of "ls
+// -l" that came with the name.
+func (s *session) complete(ctx context.Context, ch channel, batch []item) error {
+	if err := s.statIncomplete(ctx, ch, batch); err != nil {
 		return err
 	}
 	for i := range batch {
@@ -25,15 +25,16 @@ func (s *session) complete(ctx context.Context, p port, batch []item) error {
 }
 
 const (
-	// maxUntyped bounds the items that are kept to be tried by OPENDIR, in bytes for a
-	// session. Those beyond it are taken for files.
+	// maxUntyped bounds the items that wait for an OPENDIR to tell their type, in bytes
+	// for a session. Items beyond it count as files.
 	maxUntyped = 8 << 20
-	// longestTried is the longest path that is tried: longer ones are refused anyway.
-	longestTried = 4096
+	// maxProbedPath is the longest path that is probed. Servers refuse longer ones
+	// anyway.
+	maxProbedPath = 4096
 )
 
-// splitUntyped takes the items without a type out of a batch and adds them to others.
-// kept counts their bytes.
+// splitUntyped moves the items without a type from a batch to untyped. kept counts
+// their bytes.
 func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item) {
 	typed = batch[:0]
 	for _, it := range batch {
@@ -41,7 +42,7 @@ func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item)
 		switch {
 		case it.typed:
 			typed = append(typed, it)
-		case len(it.path) <= longestTried && kept.Load()+size <= maxUntyped:
+		case len(it.path) <= maxProbedPath && kept.Load()+size <= maxUntyped:
 			kept.Add(size)
 			untyped = append(untyped, it)
 		default:
@@ -55,9 +56,9 @@ func splitUntyped(batch, untyped []item, kept *atomic.Int64) (typed, all []item)
 // bytesOf is about what an item takes in memory.
 func bytesOf(it item) int64 { return int64(len(it.path) + itemBytes) }
 
-// askLeftOut looks at the items by their paths that lack something. When that adds
-// nothing to any of them, it is not done again.
-func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
+// statIncomplete asks for the attributes of the incomplete items by their paths. If
+// that adds nothing to any of them, it is not done again.
+func (s *session) statIncomplete(ctx context.Context, ch channel, batch []item) error {
 	if s.limits.statAdds.absent() {
 		return nil
 	}
@@ -73,12 +74,12 @@ func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
 		return nil
 	}
 	answered, adds := false, false
-	err := p.stat(ctx, paths, false, func(i int, a attrs, err error) {
+	err := ch.stat(ctx, paths, false, func(i int, a attrs, err error) {
 		it := &batch[at[i]]
 		if err != nil {
 			return
 		}
-		more := it.or(a)
+		more := it.fillFrom(a)
 		answered, adds = true, adds || more != it.attrs
 		it.attrs = more
 	})
@@ -88,8 +89,8 @@ func (s *session) askLeftOut(ctx context.Context, p port, batch []item) error {
 	return err
 }
 
-// typeLetter is the first letter of a line as of "ls -l", or 0 where the line is of
-// another form: the draft leaves that open, and some servers send the name alone.
+// typeLetter is the first letter of a line as of "ls -l", or 0 where the line has
+// another form. The draft leaves the form open, and some servers send the name alone.
 func typeLetter(line []byte) byte {
 	const mode = 10
 	if len(line) <= mode || strings.Trim(string(line[1:mode]), "rwxsStTlL-") != "" {
@@ -98,7 +99,7 @@ func typeLetter(line []byte) byte {
 	return line[0]
 }
 
-// typeOf is the type that the first letter of a line as of "ls -l" stands for.
+// typeOf is the file type of a letter of typeLetter.
 func typeOf(letter byte) fs.FileMode {
 	switch letter {
 	case '-':
@@ -119,18 +120,18 @@ func typeOf(letter byte) fs.FileMode {
 	return fs.ModeIrregular
 }
 
-// openedAtATime is how many items are tried as directories at a time.
-const openedAtATime = 16
+// maxDirectoryProbes is how many items are probed at a time.
+const maxDirectoryProbes = 16
 
-// tryAsDirectories opens items as directories: what can be opened is one, and what
-// cannot is taken for a file, which is then read or refused.
-func (s *session) tryAsDirectories(ctx context.Context, l *lane, items []item) error {
+// probeDirectories opens items as directories. An item that cannot be opened so counts
+// as a file; reading it will tell.
+func (s *session) probeDirectories(ctx context.Context, ch *dataChannel, items []item) error {
 	var g errgroup.Group
-	g.SetLimit(openedAtATime)
+	g.SetLimit(maxDirectoryProbes)
 	for i := range items {
 		it := &items[i]
 		g.Go(func() error {
-			err := s.list(ctx, l, it.path, func([]item) bool { return false })
+			err := s.list(ctx, ch, it.path, func([]item) bool { return false })
 			it.typed, it.mode = true, it.mode&fs.ModePerm
 			switch {
 			case err == nil:

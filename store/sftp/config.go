@@ -1,7 +1,6 @@
 // Package sftp is a Source and a Destination over SFTP, version 3. A session
-// (session.go) is a directory on a server and the channels to it, on an SSH
-// connection. Source (source.go) is what is read through it, Destination
-// (destination.go) what is written.
+// (session.go) is a directory on a server and the channels to it, on an SSH connection.
+// Source (source.go) reads through it, and Destination (destination.go) writes.
 package sftp
 
 import (
@@ -23,11 +22,11 @@ type Config struct {
 
 	Owner  pending.Owner // of a Destination: marks our pending files
 	Direct bool          // of a Destination: files are written under their own names
-	// Overwrite, of a Destination: where the server does not let us see what stands
-	// under a name, that may be overwritten.
+	// Overwrite, of a Destination, allows to overwrite a file whose name the server
+	// does not let us look at.
 	Overwrite bool
 
-	// Limits keeps what is learnt about the server from one Source to the next;
-	// nil: it is forgotten.
+	// Limits keeps what is learnt about the server, from one Source to the next.
+	// Without it, nil, that is forgotten.
 	Limits *Limits
 }

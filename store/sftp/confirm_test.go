@@ -19,7 +19,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// minutes tells of times in listings without their seconds.
+// minutes lets listings tell times without their seconds.
 func minutes(op sftptest.Op, _ string, a *sftptest.Attributes) {
 	if op == sftptest.OpReaddir {
 		a.ModTime = a.ModTime.Truncate(time.Minute)
@@ -34,8 +34,8 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// No file is open while a listing is asked whether it is still the listed version:
-// there may be no further handle.
+// No file is open while a listing is asked for its version, as no further handle may be
+// allowed.
 func TestConfirmTakesNoSecondHandle(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"one handle":     {MaxHandles: 1, NoExtensions: true, Attributes: minutes},
@@ -53,7 +53,7 @@ func TestConfirmTakesNoSecondHandle(t *testing.T) {
 	}
 }
 
-// As many files as there are handles are confirmed at a time, and all come through.
+// As many files are confirmed at a time as there are handles, and all arrive.
 func TestConfirmWithFewHandles(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{MaxHandles: 10, NoExtensions: true, Attributes: minutes})
 	for i := range 40 {
@@ -77,7 +77,7 @@ func TestConfirmWithFewHandles(t *testing.T) {
 	if !s.limits.statDiffers.Load() {
 		t.Error("nothing was learnt")
 	}
-	// Handles that tell the same twice need no listing.
+	// A listing is not needed when handles tell the same twice.
 	srv.ResetCounts()
 	e := allOf(t, s, "d")["d/f0"]
 	if v, err := s.Fetch(ctx, e, 0, &memory{}); err != nil || !v.SameVersion(e) || srv.Counts().Ops[sftptest.OpOpendir] != 1 {
@@ -85,7 +85,7 @@ func TestConfirmWithFewHandles(t *testing.T) {
 	}
 }
 
-// One name may be asked for twice: a listing under change may hold it so.
+// One name may be asked for twice, as a listing may hold it twice while it changes.
 func TestRelistOfOneNameTwice(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{})
 	var entries []filesync.Entry
@@ -127,7 +127,7 @@ func TestSizesInListingsAlone(t *testing.T) {
 	}
 }
 
-// Items that wait to be tried as directories are bounded in bytes.
+// Items that wait to be probed as directories are bounded in bytes.
 func TestUntypedItemsAreBounded(t *testing.T) {
 	var kept atomic.Int64
 	var untyped []item
@@ -142,7 +142,7 @@ func TestUntypedItemsAreBounded(t *testing.T) {
 	if bytes > maxUntyped || bytes != kept.Load() || len(untyped) == 0 {
 		t.Errorf("%d items of %d bytes, %d counted", len(untyped), bytes, kept.Load())
 	}
-	typed, all := splitUntyped([]item{{path: strings.Repeat("x", longestTried+1)}}, nil, new(atomic.Int64))
+	typed, all := splitUntyped([]item{{path: strings.Repeat("x", maxProbedPath+1)}}, nil, new(atomic.Int64))
 	if len(typed) != 1 || len(all) != 0 || !typed[0].mode.IsRegular() {
 		t.Errorf("a path that is too long: %v, %v", typed, all)
 	}
@@ -200,8 +200,8 @@ func TestSecondLookAtManyDirectories(t *testing.T) {
 	}
 }
 
-// Sizes that are told too small do not make half a file: what goes on behind its end is
-// not the file that was listed.
+// Sizes that are too small do not make half a file: a file that goes on behind its end
+// is not the file that was listed.
 func TestSizesToldTooSmall(t *testing.T) {
 	for name, size := range map[string]int64{"zero": 0, "less": 900} {
 		for _, server := range []struct {
@@ -221,7 +221,7 @@ func TestSizesToldTooSmall(t *testing.T) {
 			})
 		}
 	}
-	// A size that is right, and at the length of a READ.
+	// The size is right, and it is the length of a READ.
 	srv := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
 	s := openSource(t, byKey(srv.Endpoint))
 	read := s.pool.first().wire().readSize()

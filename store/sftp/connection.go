@@ -15,9 +15,9 @@ import (
 )
 
 // connection is one SSH connection of a session, with what belongs to it alone. What
-// belongs to the server or to the directory is in session, and so are the channels of
-// all connections (pool); each lane names its connection. A session has one connection
-// today. With several, the loss of one would be the end of the session.
+// belongs to the server or to the directory is in session. The pool has the channels of
+// all connections, and each channel names its connection. A session has one connection
+// today. With several, the loss of one would end the session.
 type connection struct {
 	*sshclient.Connection
 	encoding *charset.Encoding // of names on the server; nil: UTF-8
@@ -30,7 +30,7 @@ func (c *connection) openSFTP(ctx context.Context) (stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inEncoding(&opening{subsystem: ch}, c.encoding), nil
+	return translateNames(&startChecker{subsystem: ch}, c.encoding), nil
 }
 
 // isOpenSSH reports whether the server says that it is OpenSSH.
@@ -49,9 +49,9 @@ func hasOpenSSH(extensions map[string]string) bool {
 	return false
 }
 
-// gone reports whether the connection has ended. Its channels end before it is known
-// why, so that a failure on one waits a moment for the answer.
-func (c *connection) gone() bool {
+// hasEnded reports whether the connection has ended. A connection's channels end before
+// the reason is known, so that this waits a moment for it.
+func (c *connection) hasEnded() bool {
 	select {
 	case <-c.Done():
 		return true
@@ -60,22 +60,22 @@ func (c *connection) gone() bool {
 	}
 }
 
-// outlive ends the connection when a channel on it ends: what a server cuts
-// once is not to be relied on.
-func (s *session) outlive(c *connection, channel *wire.Session) {
+// endWithChannel ends the connection when one of its channels ends: a server that cuts
+// one channel is not relied on.
+func (s *session) endWithChannel(c *connection, channel *wire.Session) {
 	<-channel.Done()
-	_ = s.lostOn(c, channel.Err())
+	_ = s.loseConnection(c, channel.Err())
 }
 
 // lost ends the session's connection for err, unless it has ended, and gives the
 // reason.
-func (s *session) lost(err error) error { return s.lostOn(s.conn, err) }
+func (s *session) lost(err error) error { return s.loseConnection(s.conn, err) }
 
-// lostOn is lost for one connection. Nobody learns of a loss before that is noted which
-// it tells of the server: whoever does may dial again at once.
-func (s *session) lostOn(c *connection, err error) error {
+// loseConnection is lost for one connection. It notes what the loss tells of the server
+// before anybody learns of it, as whoever does may dial again at once.
+func (s *session) loseConnection(c *connection, err error) error {
 	c.loss.Do(func() {
-		cut := c.gone()
+		cut := c.hasEnded()
 		s.noteLoss(c, cut)
 		if !cut {
 			c.Abort(&status.Error{Word: status.ConnectionLost, Op: "talk to", Target: s.cfg.Addr(), Err: err})
@@ -85,27 +85,27 @@ func (s *session) lostOn(c *connection, err error) error {
 }
 
 // noteLoss notes how many handles were open on a channel of c that ended, alone or with
-// the whole connection: a server may have died of their number.
+// the connection. The server may have died of their number.
 func (s *session) noteLoss(c *connection, cut bool) {
 	n, died := 0, false
-	for _, l := range s.pool.all() {
-		session := l.wire().session
-		if l.conn != c || session.Err() == nil {
+	for _, ch := range s.pool.all() {
+		session := ch.wire().session
+		if ch.conn != c || session.Err() == nil {
 			continue
 		}
-		n = max(n, handlesOf(session))
+		n = max(n, openHandles(session))
 		died = died || errors.Is(session.Err(), io.ErrUnexpectedEOF)
 	}
 	switch {
 	case !cut && died:
-		s.limits.diedWith(n)
+		s.limits.channelDied(n)
 	case cut && n >= manyHandles && !errors.Is(c.Err(), sshclient.ErrClosed):
-		s.limits.lostWith(n)
+		s.limits.connectionLost(n)
 	}
 }
 
-// watch ends the connection when the server leaves requests on it unanswered. The
-// session ends with the connection.
+// watch ends the connection when the server leaves a request on it unanswered. The
+// session ends with its connection.
 func (s *session) watch(life context.Context, c *connection) {
 	limit := s.cfg.Timeouts.Operation
 	tick := time.NewTicker(max(limit/8, time.Millisecond))
@@ -114,18 +114,18 @@ func (s *session) watch(life context.Context, c *connection) {
 		select {
 		case <-tick.C:
 		case <-c.Done():
-			s.end()
+			s.cancel()
 			return
 		case <-life.Done():
 			return
 		}
-		for _, l := range append(s.pool.all(), s.beside...) {
-			if l.conn != c {
+		for _, ch := range append(s.pool.all(), s.extraChannels...) {
+			if ch.conn != c {
 				continue
 			}
-			if u, ok := l.unanswered(); ok && l.meter.stalled(u, limit) {
-				if s.pool.alone > 0 && len(s.pool.all()) > 1 {
-					s.limits.oneWriter.Store(true) // it may be that, and costs little if not
+			if u, ok := ch.unanswered(); ok && ch.meter.stalled(u, limit) {
+				if s.pool.extra > 0 && len(s.pool.all()) > 1 {
+					s.limits.oneWriteChannel.Store(true) // that may be the reason, and costs little if it is not
 				}
 				c.Abort(c.Unanswered("no answer to " + u.What))
 			}

@@ -12,50 +12,51 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// maxNames is how many names are tried for a file that is moved to where
-// others of its name stand.
-const maxNames = 1000
+// maxNumberedNames is how many numbered names are tried for a file that is moved.
+const maxNumberedNames = 1000
 
 var (
 	errNoFile = errors.New("is not a regular file")
 )
 
-// RemoveIf removes the file if it is still the version e: ErrChanged if it is
-// another, fs.ErrNotExist if there is none. Links and directories are left.
+// RemoveIf removes the file if it is still the version e. The error is ErrChanged if it
+// is another version, and fs.ErrNotExist if there is no file. Links and directories are
+// left.
 func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
-	if err := s.still(ctx, e); err != nil {
-		return filesync.Untouched(s.consumed("remove", e.Name, err))
+	if err := s.checkVersion(ctx, e); err != nil {
+		return filesync.Untouched(s.consumeError("remove", e.Name, err))
 	}
 	err := s.control.remove(ctx, s.path(e.Name))
-	return s.consumed("remove", e.Name, err)
+	return s.consumeError("remove", e.Name, err)
 }
 
-// MoveIf moves the file to the directory dir if it is still the version e. Its
-// path below the root is kept below dir, whose missing directories are made; a
-// relative dir starts at the root. What stands there is never overwritten: the
-// file gets a number, "x (2).csv". It relies on the server for the moment
-// between the look and the RENAME: OpenSSH and the draft refuse to overwrite.
+// MoveIf moves the file to the directory dir if it is still the version e. The file
+// keeps its path below the root, now below dir. Missing directories are made. A
+// relative dir starts at the root. Nothing is overwritten: the file gets a number where
+// its name is taken, "x (2).csv". Between the LSTAT and the RENAME this relies on the
+// server; OpenSSH and the draft refuse to overwrite.
 func (s *Source) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
 	to := strings.TrimRight(s.absolute(dir), "/") + "/" + e.Name
-	if err := s.still(ctx, e); err != nil {
-		return filesync.Untouched(s.consumed("move", e.Name, err))
+	if err := s.checkVersion(ctx, e); err != nil {
+		return filesync.Untouched(s.consumeError("move", e.Name, err))
 	}
 	if err := s.makeDirs(ctx, path.Dir(to)); err != nil {
-		// What does not exist here is not the original.
-		err = hideMissing(fmt.Errorf("make the directory %s: %w", shown(path.Dir(to)), err))
-		return filesync.Untouched(s.consumed("move", e.Name, err))
+		// The missing file is not the original.
+		err = hideNotExist(fmt.Errorf("make the directory %s: %w", shown(path.Dir(to)), err))
+		return filesync.Untouched(s.consumeError("move", e.Name, err))
 	}
 	err := s.move(ctx, e, to)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Of the file, or of where it should go?
+		// The file may be missing, or the directory that it should go to.
 		if _, gone := s.control.lstat(ctx, s.path(e.Name)); !errors.Is(gone, fs.ErrNotExist) {
-			err = hideMissing(err)
+			err = hideNotExist(err)
 		}
 	}
-	return s.consumed("move", e.Name, err)
+	return s.consumeError("move", e.Name, err)
 }
 
-// absolute gives a directory's path on the server; a relative one starts at the root.
+// absolute gives the path of a directory on the server. A relative one starts at the
+// root.
 func (s *Source) absolute(dir string) string {
 	if path.IsAbs(dir) {
 		return dir
@@ -63,9 +64,9 @@ func (s *Source) absolute(dir string) string {
 	return s.prefix + dir
 }
 
-// hideMissing keeps an error's text, and that it is one of the connection, but
-// not that something does not exist.
-func hideMissing(err error) error {
+// hideNotExist keeps the text of an error that is fs.ErrNotExist, and not that it is
+// one.
+func hideNotExist(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -74,7 +75,7 @@ func hideMissing(err error) error {
 
 func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 	var refused error
-	for n := 1; n <= maxNames; n++ {
+	for n := 1; n <= maxNumberedNames; n++ {
 		name := filesync.Numbered(to, n)
 		_, err := s.control.lstat(ctx, name)
 		if err == nil {
@@ -87,19 +88,20 @@ func (s *Source) move(ctx context.Context, e filesync.Entry, to string) error {
 		if err == nil || !isFailure(err) {
 			return err
 		}
-		// Another may have taken the name meanwhile; else that was not the reason.
+		// Another file may have taken the name meanwhile. If none has, the reason is
+		// another one.
 		refused = err
 		if _, err := s.control.lstat(ctx, name); err != nil {
 			return refused
 		}
 	}
-	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNames, shown(path.Dir(to))))
+	return errors.Join(refused, fmt.Errorf("%d files of its name stand in %s", maxNumberedNames, shown(path.Dir(to))))
 }
 
-// still looks again whether the file is the version e. ProFTPD's LSTAT follows
-// links, and its REMOVE and RENAME too in part: READLINK tells, asked beside it.
-// Where LSTAT is refused, or tells of files otherwise than listings do, a listing tells.
-func (s *Source) still(ctx context.Context, e filesync.Entry) error {
+// checkVersion asks whether the file is still the version e. ProFTPD's LSTAT follows
+// links, and its REMOVE and RENAME do so in part, so that READLINK is sent as well. A
+// listing decides where LSTAT is refused, or differs from listings.
+func (s *Source) checkVersion(ctx context.Context, e filesync.Entry) error {
 	link := make(chan error, 1)
 	go func() {
 		_, err := s.control.readLink(ctx, s.path(e.Name))
@@ -116,15 +118,15 @@ func (s *Source) still(ctx context.Context, e filesync.Entry) error {
 		return filesync.ErrLink
 	case err == nil && a.typed && !a.mode.IsRegular():
 		return errNoFile
-	case err == nil && judge(e, a) == same:
+	case err == nil && compareVersion(e, a) == same:
 		return nil
-	case err == nil && judge(e, a) == different:
+	case err == nil && compareVersion(e, a) == different:
 		return filesync.ErrChanged
 	}
 	found, lerr := s.relisting.find(ctx, s.session, parentOf(e.Name), []string{e.Name})
 	listed, ok := found[e.Name]
 	switch {
-	case lerr != nil && !isListed(lerr):
+	case lerr != nil && !isListingError(lerr):
 		return lerr
 	case lerr != nil && err != nil:
 		return err
@@ -163,7 +165,7 @@ func (s *Source) makeDirs(ctx context.Context, dir string) error {
 }
 
 // consumed gives an error its operation and path.
-func (s *Source) consumed(op, name string, err error) error {
+func (s *Source) consumeError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}

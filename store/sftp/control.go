@@ -7,15 +7,17 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// control is the first channel of a Source: for all that is neither listing nor
-// reading and, where the server takes no other channel, for that as well.
+// control is the first channel of a Source. It carries everything but listings and
+// reads, and these too where the server allows no other channel.
 type control struct {
-	*wirePort
+	*wireChannel
 	conn  *connection
 	meter *meter
 }
 
-func (c *control) lane() *lane { return &lane{port: c.wirePort, conn: c.conn, meter: c.meter} }
+func (c *control) dataChannel() *dataChannel {
+	return &dataChannel{channel: c.wireChannel, conn: c.conn, meter: c.meter}
+}
 
 func (c *control) lstat(ctx context.Context, path string) (attrs, error) {
 	a, err := c.ask(ctx, func(a *wire.Call) { c.session.Lstat(a, path) })
@@ -55,7 +57,8 @@ func (c *control) remove(ctx context.Context, path string) error {
 	return err
 }
 
-// rename gives a file another path, where nothing stands by the draft's word.
+// rename gives a file another path. By the draft, the server refuses if something has
+// that path.
 func (c *control) rename(ctx context.Context, from, to string) error {
 	_, err := c.ask(ctx, func(a *wire.Call) { c.session.Rename(a, from, to) })
 	return err
@@ -66,7 +69,7 @@ func (c *control) mkdir(ctx context.Context, path string) error {
 	return err
 }
 
-// slash is a directory's path up to and with the slash before a name in it.
+// slash is a directory's path with the slash before a name in it.
 func slash(dir string) string {
 	if path.Clean(dir) == "/" {
 		return "/"

@@ -20,31 +20,31 @@ import (
 )
 
 // Destination is a directory on a server that files are uploaded to, over one
-// connection. Once that is lost it stays so: all calls then answer with a
-// *status.Error that is sync.ErrDisconnected too, and another Destination has
-// to be opened.
+// connection. A Destination whose connection is lost stays lost: all calls then answer
+// with a *status.Error that is sync.ErrDisconnected too, and the caller has to open
+// another one.
 //
-// It asks no more of a server than that files can be written there. What else a
-// server refuses (times, fsync, replacing by rename, cutting a file) is done
-// without, and remembered in Limits. It keeps its files in the directory as far
-// as the server lets it see: directories that are symbolic links leading out are
-// not written through, a file's own name is never followed. What a server does
-// unseen, or between a look and what follows it, is the server's.
+// It needs no more of a server than that files can be written there. It does without
+// anything else that a server refuses (times, fsync, replacing by rename, truncating),
+// and remembers that in Limits. It keeps its files in the directory as far as the
+// server shows where they go: it does not write through directories that are symbolic
+// links leading out, and never follows a link under a file's own name. It cannot see
+// what a server hides, or what changes between a check and the request after it.
 //
-// Two settings of Config are its own. Owner marks our pending files among those
-// of other programs. Direct writes files under their own names, for receivers
-// that must not see a rename: a file is published when it is closed, one that
-// replaces another destroys that when it begins, and a program that is killed
-// leaves half a file under its name.
+// Two settings of Config are its own. Owner marks our pending files among those of
+// other programs. Direct writes files under their own names, for receivers that must
+// not see a rename. A file is then published when it is closed. A file that replaces
+// another destroys it at the start, and a program that is killed leaves half a file
+// under its name.
 type Destination struct {
 	*session
-	dirs  *directories
-	trial *semaphore.Weighted // of 1: held by who finds out whether files can be written through several handles
+	dirs    *directories
+	probing *semaphore.Weighted // of 1: one probe runs at a time
 
-	waitedInVain atomic.Bool            // for a RENAME that was refused
-	littered     atomic.Bool            // a file that is not to stay may do so
-	handlesAsked atomic.Bool            // whether several handles can be open was tried, and may not be known
-	untried      atomic.Pointer[string] // why the last Probe wrote nothing
+	renameWaitFailed atomic.Bool            // a refused RENAME was repeated in vain
+	littered         atomic.Bool            // a file that should be removed may still exist
+	handleProbeRan   atomic.Bool            // probeHandles has run, even if it showed nothing
+	untried          atomic.Pointer[string] // why the last Probe wrote nothing
 }
 
 var (
@@ -55,36 +55,35 @@ var (
 	_ filesync.Standing    = (*pendingFile)(nil)
 )
 
-// OpenDestination connects to the server and starts SFTP. It reports the stages
-// up to and with "sftp" to observe; Probe does the work of the stage
-// "destination". Every error is a *status.Error. ctx has no hold on the
-// Destination afterwards.
+// OpenDestination connects to the server and starts SFTP. It reports the stages up to
+// "sftp" to observe; Probe does the work of the stage "destination". Every error is a
+// *status.Error. ctx does not bind the Destination afterwards.
 func OpenDestination(ctx context.Context, cfg Config, observe status.Observer) (*Destination, error) {
 	s, err := openSession(ctx, cfg, observe, startWriting)
 	if err != nil {
 		return nil, err
 	}
-	return &Destination{session: s, dirs: newDirectories(s), trial: semaphore.NewWeighted(1)}, nil
+	return &Destination{session: s, dirs: newDirectories(s), probing: semaphore.NewWeighted(1)}, nil
 }
 
-// startWriting opens the first channel. There is none for control: all of them
-// speak through package wire, so that a server that allows one will do.
+// startWriting opens the first channel. A Destination has no control channel, so that a
+// server that allows one channel is enough.
 func startWriting(ctx context.Context, s *session) error {
-	l, err := s.dialLane(ctx)
+	ch, err := s.openDataChannel(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
 	s.pool.mu.Lock()
-	s.pool.lanes = []*lane{l}
+	s.pool.channels = []*dataChannel{ch}
 	s.pool.mu.Unlock()
-	s.pool.alone = 1
+	s.pool.extra = 1
 	// ProFTPD 1.3.8 stops answering for ever when long packets arrive on several
 	// channels of a connection at once. (READs are short.)
-	if s.limits.oneWriter.Load() || strings.Contains(s.conn.ServerVersion(), "mod_sftp") {
+	if s.limits.oneWriteChannel.Load() || strings.Contains(s.conn.ServerVersion(), "mod_sftp") {
 		s.pool.max = 1
 	}
-	s.gate.most = maxOpen
-	known := l.wire().session.Extensions()
+	s.handles.maxFiles = maxOpen
+	known := ch.wire().session.Extensions()
 	s.extension = func(name string) bool {
 		_, ok := known[name]
 		return ok
@@ -92,15 +91,15 @@ func startWriting(ctx context.Context, s *session) error {
 	return nil
 }
 
-// maxOpen is how many files are written at a time: with Direct, files stay open
-// until their batch is published, and servers have handles for some hundreds.
+// maxOpen is how many files are written at a time. With Direct, files stay open until
+// their batch is published, and servers have handles for some hundreds.
 const maxOpen = 256
 
-// wire gives a lane's port where all lanes are of package wire.
-func (l *lane) wire() *wirePort { return l.port.(*wirePort) }
+// wire gives the wireChannel that every data channel is outside tests.
+func (ch *dataChannel) wire() *wireChannel { return ch.channel.(*wireChannel) }
 
-// FoldsCase implements sync.Destination. SFTP does not tell; servers on Windows
-// do, and refuse there what they take for the same.
+// FoldsCase implements sync.Destination. SFTP does not tell. Servers on Windows fold
+// case, and refuse a name that they take for another file's.
 func (d *Destination) FoldsCase(bool) bool { return false }
 
 // Stat implements sync.Destination. Symbolic links are not followed.
@@ -111,7 +110,7 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	if len(names) == 0 {
 		return nil, nil
 	}
-	// What stands under the names is asked beside where they lead to.
+	// The entries and their directories are asked for at the same time.
 	parents := make(map[string]error, 1)
 	asked := slices.Clone(names)
 	for i, name := range names {
@@ -122,8 +121,8 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		parents[parentOf(name)] = nil
 	}
 	found := make(chan error, 1)
-	go func() { found <- d.findAll(ctx, parents) }()
-	looks, err := d.lookAt(ctx, asked)
+	go func() { found <- d.ensureAll(ctx, parents) }()
+	looks, err := d.statAll(ctx, asked)
 	if ferr := <-found; ferr != nil {
 		err = ferr
 	}
@@ -139,19 +138,19 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	return looks, nil
 }
 
-// findAll notes for each directory why nothing can stand in it. Its error
-// concerns all.
-func (d *Destination) findAll(ctx context.Context, dirs map[string]error) error {
+// ensureAll notes for each directory why no file can be in it. Its error concerns all
+// of them.
+func (d *Destination) ensureAll(ctx context.Context, dirs map[string]error) error {
 	names := make([]string, 0, len(dirs))
 	for dir := range dirs {
 		names = append(names, dir)
 	}
 	errs := make([]error, len(names))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(underWay)
+	g.SetLimit(maxInFlight)
 	for i, dir := range names {
 		g.Go(func() error {
-			errs[i] = d.dirs.find(gctx, dir, false)
+			errs[i] = d.dirs.ensure(gctx, dir, false)
 			_, lost := errors.AsType[*wire.EndError](errs[i])
 			_, rootless := errors.AsType[*status.Error](errs[i])
 			if lost || rootless || ctx.Err() != nil {
@@ -169,9 +168,9 @@ func (d *Destination) findAll(ctx context.Context, dirs map[string]error) error 
 	return nil
 }
 
-// Persist implements sync.Destination, with fsync@openssh.com where the server
-// has it. Else, and with Direct, where opening a file may be what its receiver
-// waits for, it only looks whether the files stand.
+// Persist implements sync.Destination with fsync@openssh.com where the server has it.
+// Elsewhere it only checks that the files exist. So it does with Direct, as a receiver
+// may be triggered by a file that is opened.
 func (d *Destination) Persist(ctx context.Context, names []string) []error {
 	errs := make([]error, len(names))
 	looks, err := d.Stat(ctx, names)
@@ -182,7 +181,7 @@ func (d *Destination) Persist(ctx context.Context, names []string) []error {
 		return errs
 	}
 	var g errgroup.Group
-	g.SetLimit(underWay)
+	g.SetLimit(maxInFlight)
 	for i, look := range looks {
 		if errs[i] = look.Err; errs[i] != nil || d.cfg.Direct || !d.has(&d.limits.fsync, wire.FsyncExtension) || !look.Entry.Mode.IsRegular() {
 			continue
@@ -197,24 +196,24 @@ func (d *Destination) Persist(ctx context.Context, names []string) []error {
 }
 
 func (d *Destination) persist(ctx context.Context, name string) error {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
-	f, err := d.open(ctx, l, d.path(name))
+	ch := d.pool.acquire(1)
+	defer d.pool.release(ch, 1)
+	f, err := d.open(ctx, ch, d.path(name))
 	if errors.Is(err, fs.ErrPermission) {
-		return nil // what cannot be read cannot be made durable either
+		return nil // a file that cannot be read cannot be synced either
 	}
 	if err != nil {
 		return err
 	}
-	defer f.close(d.gate.leave)
-	_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Fsync(c, f.(*wireFile).h) })
+	defer f.close(d.handles.release)
+	_, err = ch.wire().ask(ctx, func(c *wire.Call) { ch.wire().session.Fsync(c, f.(*wireFile).h) })
 	if d.limits.fsyncRefused(err) {
 		err = nil
 	}
 	return err
 }
 
-// has reports whether the server announces an extension, and has not refused it yet.
+// has reports whether the server announces an extension and has not refused it yet.
 func (d *Destination) has(f *feature, extension string) bool {
 	return !f.absent() && d.extension(extension)
 }
@@ -224,7 +223,7 @@ func parentOf(name string) string { return name[:max(0, strings.LastIndexByte(na
 
 var errName = errors.New("no name below the destination directory")
 
-// checkName refuses what is no path below the root, before anything is sent.
+// checkName refuses a name that is no path below the root, before anything is sent.
 func checkName(name string) error {
 	if !fs.ValidPath(name) || name == "." || strings.IndexByte(name, 0) >= 0 {
 		return errName
@@ -232,7 +231,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkName refuses what the server cannot have as a name, too.
+// checkName also refuses a name that the server's encoding does not have.
 func (d *Destination) checkName(name string) error {
 	if err := checkName(name); err != nil {
 		return err

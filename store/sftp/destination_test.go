@@ -26,7 +26,7 @@ func openDestination(t testing.TB, cfg Config) *Destination {
 	return d
 }
 
-// refusing are servers that a Destination has to get along with.
+// refusing are servers that a Destination has to work with.
 func refusing() map[string]sftptest.Faults {
 	return map[string]sftptest.Faults{
 		"plain":              {},
@@ -48,7 +48,7 @@ func TestDestination(t *testing.T) {
 		return func(t *testing.T) {
 			t.Parallel()
 			e := start(t)
-			storetest.Destination(t, func(t *testing.T) storetest.Place { return uploadPlace(t, e) })
+			storetest.Destination(t, func(t *testing.T) storetest.Place { return uploadSetup(t, e) })
 		}
 	}
 	t.Run("OpenSSH", suite(func(t *testing.T) sftptest.Endpoint {
@@ -62,8 +62,8 @@ func TestDestination(t *testing.T) {
 	}
 }
 
-// uploadPlace is a new directory on a server, for the suite.
-func uploadPlace(t *testing.T, e sftptest.Endpoint) storetest.Place {
+// uploadSetup is a new directory on a server, for the contract suite.
+func uploadSetup(t *testing.T, e sftptest.Endpoint) storetest.Place {
 	t.Helper()
 	top, err := os.MkdirTemp(e.Root, "")
 	if err != nil {

@@ -56,7 +56,7 @@ func TestDirectConflict(t *testing.T) {
 				t.Errorf("closed, it stands as %+v, not as %+v", looks[0].Entry, got)
 			}
 
-			// What its reader took before it is replaced is made anew.
+			// A file that its reader took before it is replaced is made anew.
 			u.must(os.Remove(u.at("d/x")))
 			p, err = u.BeginReplacing(t.Context(), uploadEntry("d/x", nil), got)
 			u.must(err)
@@ -68,9 +68,9 @@ func TestDirectConflict(t *testing.T) {
 	}
 }
 
-// A name that may be another's is left alone, and the other files arrive.
+// A name that may be another file's is left alone, and the other files arrive.
 func TestTakenNameConcernsOneFile(t *testing.T) {
-	u, s := uploadFaulty(t, sftptest.Faults{Fail: letterBox(sftptest.OpRename, sftptest.OpExtended)}, direct)
+	u, s := uploadFaulty(t, sftptest.Faults{Fail: dropBox(sftptest.OpRename, sftptest.OpExtended)}, direct)
 	put(t, s.Endpoint, "theirs", []byte("theirs"))
 	_, _, err := u.write("theirs", []byte("ours"))
 	if status.Is(err, status.DestinationUnavailable) {
@@ -83,8 +83,8 @@ func TestTakenNameConcernsOneFile(t *testing.T) {
 	u.want("x", []byte("ours"))
 }
 
-// What was made for a caller who has gone is removed before it is closed, also where
-// the server makes no file in such a way that it is known to be ours.
+// A file that was made for a caller that is gone is removed before it is closed, also
+// where no OPEN shows that the file is ours.
 func TestDirectLeavesNoEmptyFile(t *testing.T) {
 	for name, refused := range map[string]bool{"EXCL": false, "no EXCL": true} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestDirectLeavesNoEmptyFile(t *testing.T) {
 	}
 }
 
-// Nobody is told of half a file that is given up: it goes before it is closed.
+// No receiver sees a file that is given up, as it is removed before it is closed.
 func TestDirectAbort(t *testing.T) {
 	for name, fail := range map[string]func(sftptest.Op, string) sftptest.Status{
 		"removed while open": nil,
@@ -171,8 +171,8 @@ func TestDirectAbort(t *testing.T) {
 	}
 }
 
-// A half file under its own name is gone on with if a checkpoint names it, and
-// taken away if an intent does. What may be another's is left alone.
+// A partial file under its own name is resumed if a checkpoint names it, and removed if
+// an intent does. A file that may be another's is left alone.
 func TestDirectResume(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, direct)
 	data := noise(10_000)
@@ -198,7 +198,7 @@ func TestDirectResume(t *testing.T) {
 	u.must(err)
 	got, err := p.Finish(t.Context())
 	u.must(err)
-	// Killed before it is published, an intent finds it whole.
+	// If it was killed before it was published, an intent finds the whole file.
 	if _, err := u.Begin(t.Context(), got, &filesync.Checkpoint{ID: k.ID}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a whole file is pending: %v", err)
 	}
@@ -233,8 +233,8 @@ func TestDirectResume(t *testing.T) {
 	}
 }
 
-// Files under their own names stay open until their batch is published. That
-// ends within what a server has handles for.
+// Files under their own names stay open until their batch is published. Batches keep to
+// the handles that a server allows.
 func TestDirectOpensNoMoreThanItMay(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{"many": {}, "eight": {MaxOpenFiles: 8}} {
 		t.Run(name, func(t *testing.T) {
@@ -276,16 +276,16 @@ func TestDirectOpensNoMoreThanItMay(t *testing.T) {
 	}
 }
 
-// A server that opens no directory has not shown that it gives each handle out once:
-// that is tried again on the next connection, and once on each.
+// A server that opens no directory has not shown that it gives each handle out once.
+// The next connection tries again, once.
 func TestHandlesThatCouldNotBeTried(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpOpendir)}, direct)
 	for _, name := range []string{"a", "b", "c"} {
 		_, err := u.deliver(name, []byte(name))
 		u.must(err)
 	}
-	if n := s.Counts().Ops[sftptest.OpOpendir]; n > 4 || u.limits.handlesTried.Load() {
-		t.Errorf("%d directories were asked for; known: %v", n, u.limits.handlesTried.Load())
+	if n := s.Counts().Ops[sftptest.OpOpendir]; n > 4 || u.limits.handlesProbed.Load() {
+		t.Errorf("%d directories were asked for; known: %v", n, u.limits.handlesProbed.Load())
 	}
 	s.Set(func(f *sftptest.Faults) {
 		f.Fail, f.ReuseHandle = nil, func(open int) bool { return open > 0 }
@@ -297,7 +297,7 @@ func TestHandlesThatCouldNotBeTried(t *testing.T) {
 	for _, e := range entries {
 		again.want(e.Name, data)
 	}
-	if !u.limits.handlesTried.Load() || u.limits.channelHandles.Load() != 1 {
-		t.Errorf("known: %v; handles on a channel: %d", u.limits.handlesTried.Load(), u.limits.channelHandles.Load())
+	if !u.limits.handlesProbed.Load() || u.limits.channelHandles.Load() != 1 {
+		t.Errorf("known: %v; handles on a channel: %d", u.limits.handlesProbed.Load(), u.limits.channelHandles.Load())
 	}
 }

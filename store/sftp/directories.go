@@ -12,66 +12,66 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// maxKnown is how many directories are known to stand; more are asked for again.
-const maxKnown = 100_000
+// maxExisting is how many existing directories are remembered.
+const maxExisting = 100_000
 
-// directories knows which directories of a destination stand, and makes others.
-// It learns that one has gone when something fails there; that a link was put in
-// its place meanwhile, it does not.
+// directories knows which directories of a destination exist, and makes others. It
+// forgets a directory when something fails there. It does not notice a link that takes
+// the place of a directory meanwhile.
 type directories struct {
 	s *session
 
-	mu       sync.Mutex
-	known    map[string]bool
-	searches map[search]*searching
-	real     string           // the root's path with its links resolved, once it is known
-	unseen   error            // why the root could not be looked at; nil: it was
-	unmade   map[string]error // why directories that cannot be seen could not be made
+	mu         sync.Mutex
+	existing   map[string]bool
+	searches   map[searchKey]*searchCall
+	realRoot   string           // the root's path with its links resolved, once it is known
+	rootError  error            // why the server hides the root; nil: it does not
+	makeErrors map[string]error // why directories could not be made
 }
 
-// search is what several may look for at a time.
-type search struct {
+// searchKey names a search. Callers with the same key share it.
+type searchKey struct {
 	dir    string
 	making bool
 }
 
-// searching is a search under way.
-type searching struct {
-	done chan struct{}
-	sure bool // that it stands, or that it was tried to make it
-	err  error
+// searchCall is a search in progress.
+type searchCall struct {
+	done   chan struct{}
+	exists bool // the directory exists, or was made as far as the server lets us see
+	err    error
 }
 
 func newDirectories(s *session) *directories {
-	return &directories{s: s, known: map[string]bool{}, searches: map[search]*searching{}}
+	return &directories{s: s, existing: map[string]bool{}, searches: map[searchKey]*searchCall{}}
 }
 
-// find makes sure that a directory stands below the root, "" for that itself,
-// and makes it and those above it if making is set. A missing one is
-// fs.ErrNotExist, a file in its place sync.ErrConflict, a link that leads out
-// sync.ErrOutside. Of the root, only the last directory is made: if more is
-// missing, it is a *status.Error.
-func (t *directories) find(ctx context.Context, dir string, making bool) error {
+// ensure checks that a directory exists below the root, "" for the root itself. If
+// making is set, it makes the directory and those above it. The error is fs.ErrNotExist
+// for a missing directory, sync.ErrConflict for a file in its place, and
+// sync.ErrOutside for a link that leads out. Of the root, only the last directory is
+// made; if more is missing, the error is a *status.Error.
+func (t *directories) ensure(ctx context.Context, dir string, making bool) error {
 	for {
 		t.mu.Lock()
-		if t.known[dir] {
+		if t.existing[dir] {
 			t.mu.Unlock()
 			return nil
 		}
-		what := search{dir, making}
+		what := searchKey{dir, making}
 		other := t.searches[what]
 		if other == nil {
-			mine := &searching{done: make(chan struct{})}
+			mine := &searchCall{done: make(chan struct{})}
 			t.searches[what] = mine
 			t.mu.Unlock()
-			mine.sure, mine.err = t.look(ctx, dir, making)
+			mine.exists, mine.err = t.search(ctx, dir, making)
 			t.finish(what, mine)
 			return mine.err
 		}
 		t.mu.Unlock()
 		select {
 		case <-other.done:
-			if !isContext(other.err) { // else it gave up, and not for us
+			if !isContext(other.err) { // else the other caller gave up
 				return other.err
 			}
 		case <-ctx.Done():
@@ -82,79 +82,80 @@ func (t *directories) find(ctx context.Context, dir string, making bool) error {
 	}
 }
 
-func (t *directories) finish(what search, s *searching) {
+func (t *directories) finish(what searchKey, s *searchCall) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.searches, what)
-	if s.err == nil && s.sure {
-		if len(t.known) >= maxKnown {
-			clear(t.known)
+	if s.err == nil && s.exists {
+		if len(t.existing) >= maxExisting {
+			clear(t.existing)
 		}
-		t.known[what.dir] = true
+		t.existing[what.dir] = true
 	}
 	close(s.done)
 }
 
-// forget has a directory and those above it looked for again.
+// forget has a directory and those above it checked again.
 func (t *directories) forget(dir string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for ; dir != ""; dir = parentOf(dir) {
-		delete(t.known, dir)
+		delete(t.existing, dir)
 	}
-	delete(t.known, "")
+	delete(t.existing, "")
 }
 
-func (t *directories) look(ctx context.Context, dir string, making bool) (sure bool, err error) {
+func (t *directories) search(ctx context.Context, dir string, making bool) (sure bool, err error) {
 	if dir == "" {
-		err := t.lookAtRoot(ctx, making)
-		return making || !t.rootUnseen(), err
+		err := t.checkRoot(ctx, making)
+		return making || !t.rootHidden(), err
 	}
-	if err := t.find(ctx, parentOf(dir), making); err != nil {
+	if err := t.ensure(ctx, parentOf(dir), making); err != nil {
 		return false, err
 	}
 	p := t.s.path(dir)
-	a, real, err := t.where(ctx, p, false)
+	a, real, err := t.statAndResolve(ctx, p, false)
 	if making && errors.Is(err, fs.ErrNotExist) {
 		merr := t.s.makeDir(ctx, p)
 		if merr != nil && !isAnswer(merr) {
 			return false, merr
 		}
 		if merr != nil {
-			t.noteUnmade(dir, merr)
+			t.noteMakeError(dir, merr)
 		}
-		if merr != nil && !isUnseen(err) {
-			// Somebody else may have made it meanwhile.
-			if a, real, err = t.where(ctx, p, false); err != nil {
-				return false, hideMissing(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
+		if merr != nil && !isHidden(err) {
+			// Another program may have made it meanwhile.
+			if a, real, err = t.statAndResolve(ctx, p, false); err != nil {
+				return false, hideNotExist(fmt.Errorf("make the directory %s: %w", shown(dir), merr))
 			}
 		} else if merr == nil {
 			a, err = attrs{mode: fs.ModeDir, typed: true}, nil
 		}
 	}
-	if err != nil && !isUnseen(err) {
+	if err != nil && !isHidden(err) {
 		return false, err
 	}
-	return making || err == nil, t.judge(ctx, dir, a, real)
+	return making || err == nil, t.check(ctx, dir, a, real)
 }
 
-// noteUnmade remembers why a directory could not be made.
-func (t *directories) noteUnmade(dir string, err error) {
+// noteMakeError remembers why a directory could not be made.
+func (t *directories) noteMakeError(dir string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.unmade == nil || len(t.unmade) >= maxUnmade {
-		t.unmade = map[string]error{}
+	if t.makeErrors == nil || len(t.makeErrors) >= maxMakeErrors {
+		t.makeErrors = map[string]error{}
 	}
-	t.unmade[dir] = err
+	t.makeErrors[dir] = err
 }
 
-// maxUnmade bounds the directories of which it is known why they could not be made.
-const maxUnmade = 1000
+// maxMakeErrors bounds these errors.
+const maxMakeErrors = 1000
 
-// explain gives an error of a file in dir, or that its directory could not be made.
+// explain gives err, or the reason why the directory of a missing file could not be
+// made.
 func (t *directories) explain(dir string, err error) error {
 	t.mu.Lock()
-	why := t.unmade[dir]
+	why := t.makeErrors[dir]
 	t.mu.Unlock()
 	if why == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -162,33 +163,34 @@ func (t *directories) explain(dir string, err error) error {
 	return fmt.Errorf("make the directory %s: %w", shown(dir), why)
 }
 
-// where looks at a path, with STAT if follow is set and else with LSTAT, and with
-// the other one where that is refused. What neither tells is unseen, and may stand.
-func (t *directories) where(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
-	a, real, err = t.s.where(ctx, path, follow)
-	if !refusedLook(err) {
+// statAndResolve asks for the attributes and the real path of a directory: by STAT if
+// follow is set and else by LSTAT, and by the other one where that is refused. If both
+// are refused, the error is a hiddenError: the directory may exist.
+func (t *directories) statAndResolve(ctx context.Context, path string, follow bool) (a attrs, real string, err error) {
+	a, real, err = t.s.statAndResolve(ctx, path, follow)
+	if !refusedStat(err) {
 		return a, real, err
 	}
 	refused := err
-	a, _, err = t.s.where(ctx, path, !follow)
+	a, _, err = t.s.statAndResolve(ctx, path, !follow)
 	if follow && a.mode&fs.ModeSymlink != 0 {
 		a.mode, a.typed = 0, false
 	}
-	if refusedLook(err) {
-		return attrs{size: -1}, real, &unseen{refused}
+	if refusedStat(err) {
+		return attrs{size: -1}, real, &hiddenError{refused}
 	}
 	return a, real, err
 }
 
-// judge decides whether files may be written to what stands where a directory
-// should be. real is where REALPATH says that it lies, "" where it says nothing.
-func (t *directories) judge(ctx context.Context, dir string, a attrs, real string) error {
+// check decides whether files may be written to a directory. real is its path as
+// REALPATH tells it, "" if it does not.
+func (t *directories) check(ctx context.Context, dir string, a attrs, real string) error {
 	p := t.s.path(dir)
 	link := a.mode&fs.ModeSymlink != 0
 	if link {
 		target, err := t.s.statAt(ctx, p)
 		if err != nil {
-			return fmt.Errorf("follow the link %s: %w", shown(dir), hideMissing(err))
+			return fmt.Errorf("follow the link %s: %w", shown(dir), hideNotExist(err))
 		}
 		a.typed, a.mode = target.typed, target.mode
 	}
@@ -196,10 +198,10 @@ func (t *directories) judge(ctx context.Context, dir string, a attrs, real strin
 		return fmt.Errorf("a file stands where %s should be a directory: %w", shown(dir), filesync.ErrConflict)
 	}
 	t.mu.Lock()
-	root := t.real
+	root := t.realRoot
 	t.mu.Unlock()
 	_, inside := below(root, real)
-	// A REALPATH that only tidies a path up does not tell where a link leads.
+	// A REALPATH that only cleans a path does not tell where a link leads.
 	unresolved := link && real == path.Clean(slash(root)+dir)
 	if real == "" && !link || root == "" && !link || inside && !unresolved {
 		return nil
@@ -207,54 +209,54 @@ func (t *directories) judge(ctx context.Context, dir string, a attrs, real strin
 	return fmt.Errorf("the directory %s: %w", shown(dir), filesync.ErrOutside)
 }
 
-// lookAtRoot follows links: where the root lies is the configuration's business.
-func (t *directories) lookAtRoot(ctx context.Context, making bool) error {
+// checkRoot follows links, as the configuration decides where the root lies.
+func (t *directories) checkRoot(ctx context.Context, making bool) error {
 	p := t.s.path("")
-	a, real, err := t.where(ctx, p, true)
+	a, real, err := t.statAndResolve(ctx, p, true)
 	if making && errors.Is(err, fs.ErrNotExist) {
 		merr := t.s.makeDir(ctx, p)
-		if a, real, err = t.where(ctx, p, true); err != nil && merr != nil && !isUnseen(err) {
-			return t.noRoot(merr)
+		if a, real, err = t.statAndResolve(ctx, p, true); err != nil && merr != nil && !isHidden(err) {
+			return t.rootUnavailable(merr)
 		}
 	}
 	hidden := err
-	if isUnseen(err) { // it may stand
+	if isHidden(err) { // it may exist
 		err = nil
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !making:
 		return err
 	case err == nil && a.typed && !a.mode.IsDir():
-		return t.noRoot(errors.New("it is not a directory"))
+		return t.rootUnavailable(errors.New("it is not a directory"))
 	case err != nil:
 		if isAnswer(err) {
-			return t.noRoot(err)
+			return t.rootUnavailable(err)
 		}
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unseen, t.real = nil, ""
-	if isUnseen(hidden) {
-		t.unseen = hidden
+	t.rootError, t.realRoot = nil, ""
+	if isHidden(hidden) {
+		t.rootError = hidden
 	}
 	if path.IsAbs(real) {
-		t.real = path.Clean(real)
+		t.realRoot = path.Clean(real)
 	}
 	return nil
 }
 
-// rootUnseen reports whether the server did not let us look at the root.
-func (t *directories) rootUnseen() bool {
+// rootHidden reports whether the server does not let us look at the root.
+func (t *directories) rootHidden() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.unseen != nil
+	return t.rootError != nil
 }
 
-// noRoot is the error of a destination directory that cannot be had. With more
-// than the last directory missing, something is not mounted, and what stands in
-// its place must not be filled.
-func (t *directories) noRoot(err error) error {
+// rootUnavailable is the error of a destination directory that cannot be used. If more
+// than the last directory is missing, a file system may not be mounted, and its mount
+// point must not be filled.
+func (t *directories) rootUnavailable(err error) error {
 	e := &status.Error{Word: status.DestinationUnavailable, Op: "open destination directory", Target: shown(t.s.path("")), Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -7,22 +7,22 @@ import (
 )
 
 var (
-	// errNotRemoved is a file that nobody has tried to remove.
+	// errNotRemoved means that no removal was tried yet.
 	errNotRemoved = errors.New("not removed yet")
-	// errStays is a server whose word is not to be taken.
-	errStays = errors.New("the server says that it was removed, and it is still there")
+	// errNotGone means that the server did not do what it confirmed.
+	errNotGone = errors.New("the server says that it was removed, and it is still there")
 )
 
-// discard removes a file that is not to stay, and makes sure that it is gone.
+// discard removes a file of ours and checks that it is gone.
 func (d *Destination) discard(ctx context.Context, path string) error {
 	err := d.remove(ctx, path)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		if _, lerr := d.statAt(ctx, path); lerr == nil {
-			err = errStays
+			err = errNotGone
 		}
 	}
-	// A server that lets nothing be removed would be swept at each pass, for nothing.
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && (!denied(err) || d.limits.removed.Load()) {
+	// Where a server lets no file be removed, a sweep at each pass would be in vain.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && (!denied(err) || d.limits.hasRemoved.Load()) {
 		d.littered.Store(true)
 	}
 	return err

@@ -47,8 +47,8 @@ func TestFeature(t *testing.T) {
 	}
 }
 
-// fsync that fails is no missing feature, be it the first one: what was written
-// may be lost.
+// An fsync that fails is no missing feature, even the first one: written data may be
+// lost.
 func TestFsyncThatFails(t *testing.T) {
 	for name, first := range map[string]bool{"the first": true, "a later one": false} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestFsyncThatFails(t *testing.T) {
 	}
 }
 
-// A server that announces fsync and says that it does not do it is not asked again.
+// A server that announces fsync and does not support it is asked once.
 func TestFsyncThatIsRefused(t *testing.T) {
 	for _, refusal := range []sftptest.Status{sftptest.StatusOpUnsupported, sftptest.StatusPermissionDenied, sftptest.StatusBadMessage} {
 		t.Run(refusal.String(), func(t *testing.T) {
@@ -101,9 +101,9 @@ func TestFsyncThatIsRefused(t *testing.T) {
 	}
 }
 
-// Links inside may be written through, a file in the way is a conflict, and what
-// links lead to is not swept.
-func TestWhatStandsInTheWay(t *testing.T) {
+// Links inside may be written through, a file in the way is a conflict, and the targets
+// of links are not swept.
+func TestFileInTheWay(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T) sftptest.Endpoint{
 		"OpenSSH": func(t *testing.T) sftptest.Endpoint {
 			return sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
@@ -144,7 +144,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 	}
 }
 
-// A Sweep goes past what it may not list or remove.
+// A Sweep goes on past what it may not list or remove.
 func TestSweepGoesOn(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
 	for _, dir := range []string{"a", "b", "c"} {
@@ -164,7 +164,7 @@ func TestSweepGoesOn(t *testing.T) {
 	}
 }
 
-// What a Sweep could not list or remove for a reason that may pass is for the next one.
+// The next Sweep repeats what one could not list or remove for a reason that may pass.
 func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 	for name, ops := range map[string][]sftptest.Op{"list": {sftptest.OpOpendir}, "remove": {sftptest.OpRemove}, "remove and look": {sftptest.OpRemove, sftptest.OpLstat, sftptest.OpStat}} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 	}
 }
 
-func TestReadsWhatStands(t *testing.T) {
+func TestOpenForReading(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{"plain": {}, "short": {MaxRead: 1000}, "one channel": {MaxChannels: 1}} {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, f, nil)
@@ -208,7 +208,7 @@ func TestReadsWhatStands(t *testing.T) {
 				}
 			}
 			u.must(f.Close())
-			waitFor(t, func() bool { _, in := u.gate.count(); return in == 0 })
+			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
 			if _, err := u.Destination.Open(t.Context(), "d"); err == nil {
 				t.Error("a directory can be read")
 			}

@@ -12,74 +12,75 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Fetch reads the bytes [from, e.Size) of e into w, in any order, and then asks
-// whether the file is still the version e: it answers with e if so, with another
-// entry if not, and with the zero entry where the server does not tell. A file up to
-// a packet's size (255 KiB) takes two round trips on OpenSSH and three on others. An
-// error of w is returned as it is.
+// Fetch reads the bytes [from, e.Size) of e into w, in any order. Then it asks whether
+// the file is still the version e. It returns e if so, another entry if not, and the
+// zero entry where the server does not tell. A file of up to a packet's size (255 KiB)
+// takes two round trips on OpenSSH and three on others. An error of w is returned as it
+// is.
 func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
 	if e.Size < 0 || from < 0 || from > e.Size {
 		return filesync.Entry{}, fmt.Errorf("read %s: no range [%d, %d)", shown(e.Name), from, e.Size)
 	}
 	use := weight(e.Size - from)
-	l := s.pool.take(use)
-	defer s.pool.give(l, use)
+	ch := s.pool.acquire(use)
+	defer s.pool.release(ch, use)
 	closed := make(chan struct{})
-	got, err := s.fetch(ctx, l, e, from, w, func() {
-		s.gate.leave()
+	got, err := s.fetch(ctx, ch, e, from, w, func() {
+		s.handles.release()
 		close(closed)
 	})
 	if err != nil {
 		return filesync.Entry{}, s.failure("read", e.Name, err)
 	}
-	if !s.bearsSecondOpen() && !s.limits.stands.known() {
-		s.learnStanding(ctx, l, e, closed)
+	if !s.mayReopen() && !s.limits.reopenable.known() {
+		s.learnReopenable(ctx, ch, e, closed)
 	}
 	return got, nil
 }
 
-// fetch is Fetch on one lane. left is called when the file is closed, if it was opened.
-func (s *Source) fetch(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
-	f, err := s.open(ctx, l, s.path(e.Name))
+// fetch is Fetch on one channel. left is called when the file is closed, if it was
+// opened.
+func (s *Source) fetch(ctx context.Context, ch *dataChannel, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
+	f, err := s.open(ctx, ch, s.path(e.Name))
 	if err != nil {
 		return filesync.Entry{}, err
 	}
 	if e.Size-from <= int64(bufferSizes[len(bufferSizes)-1]) {
 		once := sync.OnceFunc(left)
-		handle, state, err := f.last(ctx, from, int(e.Size-from), w, once)
+		handle, state, err := f.readAndClose(ctx, from, int(e.Size-from), w, once)
 		switch {
-		case err != nil && state == lastNotTried:
+		case err != nil && state == readNotTried:
 			f.close(once)
 			return filesync.Entry{}, err
 		case err != nil:
 			return filesync.Entry{}, err
-		case state == lastDone:
+		case state == readDone:
 			return s.confirm(ctx, e, handle.attrs, handle.err)
-		case state == lastIncomplete: // the long way tells what is the matter
-			return s.fetchAgain(ctx, l, e, from, w)
+		case state == readIncomplete: // fetchOpen tells what is the matter
+			return s.fetchAgain(ctx, ch, e, from, w)
 		}
 	}
-	return s.fetchOpen(ctx, l, f, e, from, w, left)
+	return s.fetchOpen(ctx, ch, f, e, from, w, left)
 }
 
-// fetchAgain opens a file once more that did not come as a whole.
-func (s *Source) fetchAgain(ctx context.Context, l *lane, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
-	f, err := s.open(ctx, l, s.path(e.Name))
+// fetchAgain opens a file once more after readAndClose did not get all of it.
+func (s *Source) fetchAgain(ctx context.Context, ch *dataChannel, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+	f, err := s.open(ctx, ch, s.path(e.Name))
 	if err != nil {
 		return filesync.Entry{}, err
 	}
-	return s.fetchOpen(ctx, l, f, e, from, w, s.gate.leave)
+	return s.fetchOpen(ctx, ch, f, e, from, w, s.handles.release)
 }
 
 // fetchOpen reads a file that is open.
-func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
+func (s *Source) fetchOpen(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, from int64, w io.WriterAt, left func()) (filesync.Entry, error) {
 	var before attrs
-	if s.limits.statDiffers.Load() { // then a listing alone tells, unless handles do
-		look, cancel := s.lookTime(ctx)
-		before, _ = f.stat(look)
+	if s.limits.statDiffers.Load() { // only a listing or an unchanged handle can tell
+		statCtx, cancel := s.statTimeout(ctx)
+		before, _ = f.stat(statCtx)
 		cancel()
 	}
-	handle, herr, err := s.readOpen(ctx, l, f, e, from, w)
+	handle, herr, err := s.readOpen(ctx, ch, f, e, from, w)
 	f.close(left) // before anything else is opened: handles may be few
 	if err != nil {
 		return filesync.Entry{}, err
@@ -90,26 +91,26 @@ func (s *Source) fetchOpen(ctx context.Context, l *lane, f file, e filesync.Entr
 	return s.confirm(ctx, e, handle, herr)
 }
 
-// readOpen reads a file that is open, and asks the handle then. herr is why that did
-// not answer.
-func (s *Source) readOpen(ctx context.Context, l *lane, f file, e filesync.Entry, from int64, w io.WriterAt) (handle attrs, herr, err error) {
+// readOpen reads an open file and then asks its handle for the attributes. herr is why
+// the handle did not tell them.
+func (s *Source) readOpen(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, from int64, w io.WriterAt) (handle attrs, herr, err error) {
 	b := newBlocks(from, e.Size)
-	if e.Size-from < largeFile || s.limits.noFstat.Load() || !s.bearsSecondOpen() {
+	if e.Size-from < largeFile || s.limits.noFstat.Load() || !s.mayReopen() {
 		err = f.copy(ctx, b, w)
 	} else {
-		err = s.copyWide(ctx, l, f, e, b, w)
+		err = s.copyParallel(ctx, ch, f, e, b, w)
 	}
 	if err != nil {
 		return attrs{}, nil, err
 	}
-	look, cancel := s.lookTime(ctx)
+	statCtx, cancel := s.statTimeout(ctx)
 	defer cancel()
-	h, err := f.tail(look, e.Size, !s.limits.noFstat.Load())
+	h, err := f.checkEnd(statCtx, e.Size, !s.limits.noFstat.Load())
 	switch {
-	case err != nil && !unanswered(ctx, err):
+	case err != nil && !statTimedOut(ctx, err):
 		return attrs{}, nil, err
-	case unanswered(ctx, err), unanswered(ctx, h.err):
-		if err := s.alive(ctx); err != nil {
+	case statTimedOut(ctx, err), statTimedOut(ctx, h.err):
+		if err := s.checkAlive(ctx); err != nil {
 			return attrs{}, nil, err
 		}
 		s.limits.noFstat.Store(true)
@@ -121,36 +122,36 @@ func (s *Source) readOpen(ctx context.Context, l *lane, f file, e filesync.Entry
 }
 
 // open opens a file for reading.
-func (s *session) open(ctx context.Context, p port, path string) (f file, err error) {
-	err = s.admit(ctx, func() error {
-		f, err = p.open(ctx, path)
+func (s *session) open(ctx context.Context, ch channel, path string) (f file, err error) {
+	err = s.openLimited(ctx, func() error {
+		f, err = ch.open(ctx, path)
 		return err
 	}, nil)
 	return f, err
 }
 
-// copyWide copies a large file over one channel and then over more, as long as
-// that makes it faster: x/crypto's window allows a channel no more than 2 MiB
-// for each round trip.
-func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry, b *blocks, w io.WriterAt) error {
+// copyParallel copies a large file over one channel, and over more of them as long as
+// that makes it faster. The window of x/crypto allows a channel no more than 2 MiB in a
+// round trip.
+func (s *Source) copyParallel(ctx context.Context, ch *dataChannel, f file, e filesync.Entry, b *blocks, w io.WriterAt) error {
 	s.copies.n.Add(1)
 	defer s.copies.n.Add(-1)
 	g, ctx := errgroup.WithContext(ctx)
 	widening, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		defer stop() // there is nothing more to be taken
+		defer stop() // nothing is left to copy
 		return f.copy(ctx, b, w)
 	})
-	// Helpers have to be able to tell which version they read.
+	// The other channels compare the version of the file with this one.
 	first := sync.OnceValues(func() (attrs, error) { return f.stat(ctx) })
 	g.Go(func() error {
 		go first()
-		t := &team{lanes: []*lane{l}}
-		s.widen(widening, b, func(lanes int) (joined int) {
-			return s.widenTo(widening, lanes, t, b, func(more *lane) {
+		set := &channelSet{channels: []*dataChannel{ch}}
+		s.widen(widening, b, func(n int) (joined int) {
+			return s.widenTo(widening, n, set, b, func(more *dataChannel) {
 				g.Go(func() error {
-					defer s.pool.give(more, 1)
-					return s.copyBeside(ctx, widening, more, e, b, w, first)
+					defer s.pool.release(more, 1)
+					return s.copyOnChannel(ctx, widening, more, e, b, w, first)
 				})
 			})
 		})
@@ -159,21 +160,21 @@ func (s *Source) copyWide(ctx context.Context, l *lane, f file, e filesync.Entry
 	return g.Wait()
 }
 
-// copyBeside helps with a copy over another channel, if the server lets it open the
-// file once more, while widening stands, and tells what handles are open on. What it
-// opens may be another file that was given the name meanwhile: so it compares, after
-// the last byte, what its handle says with what the first one said.
-func (s *Source) copyBeside(ctx, widening context.Context, p port, e filesync.Entry, b *blocks, w io.WriterAt, first func() (attrs, error)) error {
-	if !s.gate.tryEnter() {
+// copyOnChannel copies a part of the file over one more channel, if the server opens
+// the file once more and tells the attributes of handles. It gives up the OPEN when
+// widening ends. Another file may have taken the name meanwhile. So it compares, after
+// the last byte, the attributes of its handle with those of the first one.
+func (s *Source) copyOnChannel(ctx, widening context.Context, ch channel, e filesync.Entry, b *blocks, w io.WriterAt, first func() (attrs, error)) error {
+	if !s.handles.tryAcquire() {
 		return nil
 	}
-	f, err := p.open(widening, s.path(e.Name)) // which may have to wait for a handle
+	f, err := ch.open(widening, s.path(e.Name)) // it may have to wait for a handle
 	if err != nil {
-		s.gate.fail()
+		s.handles.cancel()
 		return nil
 	}
-	s.gate.succeed()
-	defer f.close(s.gate.leave)
+	s.handles.fileOpened()
+	defer f.close(s.handles.release)
 	opened, err := first()
 	if err != nil {
 		return nil

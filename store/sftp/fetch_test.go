@@ -49,8 +49,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// takes checks how many round trips an action takes: never fewer than want,
-// and not more either, unless the machine is too busy for three times.
+// takes checks how many round trips an action takes: never fewer than want, and not
+// more either, unless the machine is too busy three times in a row.
 func takes(t *testing.T, name string, want int, trip time.Duration, act func()) {
 	t.Helper()
 	best := 1000.0
@@ -67,8 +67,8 @@ func takes(t *testing.T, name string, want int, trip time.Duration, act func()) 
 	}
 }
 
-// A small file is read with one request of each kind, but for a READ at its end. A path is looked at once, to
-// learn whether files stand when they were read.
+// A small file is read with one request of each kind, but for a READ at its end. One
+// STAT learns whether files still exist after they were read.
 func TestRequestsOfAFetch(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{})
 	e := put(t, srv.Endpoint, "f.bin", noise(1000))
@@ -132,7 +132,7 @@ func TestChangedWhileRead(t *testing.T) {
 	}
 }
 
-// READ finds an end that no attribute tells of.
+// READ finds an end that no attribute tells.
 func TestEarlyEnd(t *testing.T) {
 	for _, size := range []int{100, 1 << 20, 9 << 20} {
 		srv := faulty(t, sftptest.Faults{EOFAt: 99})
@@ -144,7 +144,7 @@ func TestEarlyEnd(t *testing.T) {
 	}
 }
 
-// Another file under the same name, opened by a channel that joined late, must not be mixed in.
+// Another file under the same name, opened by a later channel, must not be mixed in.
 func TestReplacedWhileRead(t *testing.T) {
 	const size = 32 << 20
 	srv := faulty(t, sftptest.Faults{Bandwidth: 16 << 20})
@@ -162,7 +162,7 @@ func TestReplacedWhileRead(t *testing.T) {
 		}
 	})
 	s := openSource(t, byKey(srv.Endpoint))
-	s.limits.stands.learn(true) // as a first small file would have shown
+	s.limits.reopenable.learn(true) // as a first small file would have shown
 	m := memory{b: make([]byte, size)}
 	_, err := s.Fetch(t.Context(), e, 0, &m)
 	if opens.Load() < 2 {
@@ -184,7 +184,7 @@ func TestWide(t *testing.T) {
 		cfg.Connections = connections
 		s := openSource(t, cfg)
 		small := put(t, srv.Endpoint, "small", []byte("x"))
-		if _, err := s.Fetch(t.Context(), small, 0, &memory{}); err != nil { // shows that files stand when they were read
+		if _, err := s.Fetch(t.Context(), small, 0, &memory{}); err != nil { // shows that files exist after they were read
 			t.Fatal(err)
 		}
 		srv.ResetCounts()
@@ -204,7 +204,7 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// A server that takes one open file only is noticed, and remembered.
+// A limit of one open file is noticed, and remembered.
 func TestOpenFilesLimit(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{MaxOpenFiles: 2})
 	var entries []filesync.Entry
@@ -221,14 +221,14 @@ func TestOpenFilesLimit(t *testing.T) {
 	}
 	wg.Wait()
 	// A file whose CLOSE is not answered yet may have been counted.
-	if n := limits.openFiles.most(); n < 1 || n > 3 {
+	if n := limits.openFiles.limit(); n < 1 || n > 3 {
 		t.Errorf("the limit is remembered as %d", n)
 	}
 	// Handles are counted until the server has closed them.
-	waitFor(t, func() bool { _, in := s.gate.count(); return in == 0 })
+	waitFor(t, func() bool { _, in := s.handles.openAndInUse(); return in == 0 })
 }
 
-// A file that cannot be opened for no reason given is that file's error alone.
+// A file that cannot be opened for no given reason fails alone.
 func TestFailureOfOneFile(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{})
 	var entries []filesync.Entry
@@ -255,12 +255,12 @@ func TestFailureOfOneFile(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := s.limits.openFiles.most(); n != 0 {
+	if n := s.limits.openFiles.limit(); n != 0 {
 		t.Errorf("a limit of %d open files is remembered", n)
 	}
 }
 
-// A caller that goes away in the middle takes its buffers and handles with it.
+// A caller that stops in the middle frees its buffers and handles.
 func TestBuffersComeBack(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{Bandwidth: 8 << 20})
 	e := put(t, srv.Endpoint, "f.bin", noise(16<<20))
@@ -276,7 +276,7 @@ func TestBuffersComeBack(t *testing.T) {
 	waitFor(t, func() bool {
 		if s.buffers.budget.TryAcquire(bufferMemory) {
 			s.buffers.budget.Release(bufferMemory)
-			_, in := s.gate.count()
+			_, in := s.handles.openAndInUse()
 			return in == 0
 		}
 		return false

@@ -11,11 +11,11 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Finish implements sync.Pending. Times, contents and size are settled on the
-// open handle: at once behind the last WRITE where the server answers in order,
-// which costs one round trip for all, and one after the other elsewhere. The
-// contents are made durable here, too, where the server can do that: in Sync it
-// would cost one more. The handle is closed then, but for Direct.
+// Finish implements sync.Pending. It sets the times, makes the contents durable where
+// the server can do that, and checks the size, all on the open handle. Where the server
+// answers in order, the requests follow the last WRITE at once, which costs one round
+// trip for all; elsewhere each waits for the one before. (In Sync, durability would
+// cost one round trip more.) Finally it closes the handle, but for Direct.
 func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	p.stopWidening()
 	if !p.advance(pendingOpen, pendingFinished) {
@@ -28,7 +28,8 @@ func (p *pendingFile) Finish(ctx context.Context) (filesync.Entry, error) {
 	return e, nil
 }
 
-// advance changes the state, if it is the one that is expected.
+// advance changes the state from one to another. It is false if the file is in any
+// other state.
 func (p *pendingFile) advance(from, to pendingState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,39 +41,39 @@ func (p *pendingFile) advance(from, to pendingState) bool {
 }
 
 func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
-	if err := p.opened(); err != nil {
+	if err := p.checkOpen(); err != nil {
 		return filesync.Entry{}, err
 	}
-	main := p.lanes[0]
-	wide, ordered := len(p.lanes) > 1, main.wire().ordered
+	main := p.channels[0]
+	wide, ordered := len(p.channels) > 1, main.wire().ordered
 	if wide || !ordered {
-		// What follows must come behind all WRITEs.
+		// The requests below must come behind all WRITEs.
 		if err := p.drain(ctx); err != nil {
 			return filesync.Entry{}, err
 		}
 	}
-	if err := waitAll(ctx, p.sendCloses(p.lanes[1:])); err != nil {
+	if err := waitAll(ctx, p.sendCloses(p.channels[1:])); err != nil {
 		return filesync.Entry{}, err
 	}
 	verified := make(chan error, 1)
 	if wide && ordered {
-		go func() { verified <- p.verify(ctx) }() // the server has all of it
+		go func() { verified <- p.verify(ctx) }() // the server has all of the file
 	}
-	a, err := p.settle(ctx, main)
+	a, err := p.finishHandle(ctx, main)
 	if err == nil {
 		err = p.drain(ctx)
 	}
 	if wide && ordered {
 		err = cmp.Or(err, <-verified)
 	}
-	if there := p.there(); err == nil && there != p.entry.Size {
-		err = fmt.Errorf("%d bytes were written, not %d", there, p.entry.Size)
+	if acked := p.ackedSize(); err == nil && acked != p.entry.Size {
+		err = fmt.Errorf("%d bytes were written, not %d", acked, p.entry.Size)
 	}
 	if err == nil && wide && !ordered {
-		a, err = p.statByName(ctx) // what the handles together have made of it
+		a, err = p.statByName(ctx) // by path, as each handle may show another file
 	}
 	if err == nil {
-		a, err = p.settleSize(ctx, a)
+		a, err = p.checkSize(ctx, a)
 	}
 	if err == nil && wide && !ordered {
 		err = p.verify(ctx)
@@ -87,9 +88,9 @@ func (p *pendingFile) finish(ctx context.Context) (filesync.Entry, error) {
 	return e, nil
 }
 
-// there is how many bytes from the start on the server has acknowledged, or more
-// than the file's size if one behind that is among them.
-func (p *pendingFile) there() int64 {
+// ackedSize is how many bytes from the start on the server has acknowledged, or more
+// than the size of the file if a byte behind it was written.
+func (p *pendingFile) ackedSize() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if end := p.acked.end(); end > p.entry.Size {
@@ -98,59 +99,59 @@ func (p *pendingFile) there() int64 {
 	return p.acked.prefix()
 }
 
-// settle sets the times of the file, makes it durable, looks what it is now, and
-// closes it, but for Direct. What the server refuses is done without; attributes
-// that it does not tell are missing in the answer.
-func (p *pendingFile) settle(ctx context.Context, main *writing) (attrs, error) {
+// finishHandle sets the times of the file, syncs it, asks for its attributes and, but
+// for Direct, closes it. It does without what the server refuses. Attributes that the
+// server does not tell are missing in the result.
+func (p *pendingFile) finishHandle(ctx context.Context, main *writeChannel) (attrs, error) {
 	limits, s := p.d.limits, main.wire().session
-	r := &row{ctx: ctx, inTurn: !main.wire().ordered}
-	times, by := p.sendTimes(r, main)
-	var fsync, look, shut *wire.Call
+	requests := &pipeline{ctx: ctx, inTurn: !main.wire().ordered}
+	times, by := p.sendTimes(requests, main)
+	var fsync, fstat, closing *wire.Call
 	if p.d.has(&limits.fsync, wire.FsyncExtension) {
-		fsync = r.send(func(c *wire.Call) { s.Fsync(c, main.h) })
+		fsync = requests.send(func(c *wire.Call) { s.Fsync(c, main.h) })
 	}
 	if !limits.noFstat.Load() {
-		look = r.send(func(c *wire.Call) { s.Fstat(c, main.h) })
+		fstat = requests.send(func(c *wire.Call) { s.Fstat(c, main.h) })
 	}
 	if !p.d.cfg.Direct {
-		shut = r.send(func(c *wire.Call) { p.sendClose(main, c) })
+		closing = requests.send(func(c *wire.Call) { p.sendClose(main, c) })
 	}
-	if err := r.await(); err != nil {
+	if err := requests.await(); err != nil {
 		return attrs{}, err
 	}
 	if fsync != nil && !limits.fsyncRefused(fsync.Err) && fsync.Err != nil {
 		return attrs{}, fmt.Errorf("make it durable: %w", fsync.Err)
 	}
-	if shut != nil && shut.Err != nil {
-		return attrs{}, fmt.Errorf("close it: %w", shut.Err)
+	if closing != nil && closing.Err != nil {
+		return attrs{}, fmt.Errorf("close it: %w", closing.Err)
 	}
 	if times != nil && (by.refused(times.Err) || times.Err != nil) && by == &limits.handleTimes && p.setTimes(ctx) {
 		return p.statByName(ctx)
 	}
-	if look != nil && look.Err == nil && look.Attr.Size() >= 0 {
-		return attrsOf(look.Attr), nil
+	if fstat != nil && fstat.Err == nil && fstat.Attr.Size() >= 0 {
+		return attrsOf(fstat.Attr), nil
 	}
-	if look != nil && isUnsupported(look.Err) {
+	if fstat != nil && isUnsupported(fstat.Err) {
 		limits.noFstat.Store(true)
 	}
 	return p.statByName(ctx)
 }
 
-// sendTimes asks for the times of the file in the way that the server is known
-// to take, if any.
-func (p *pendingFile) sendTimes(r *row, main *writing) (c *wire.Call, by *feature) {
+// sendTimes sets the times of the file in a way that the server is known to support, if
+// there is one.
+func (p *pendingFile) sendTimes(requests *pipeline, main *writeChannel) (c *wire.Call, by *feature) {
 	limits, s, t := p.d.limits, main.wire().session, p.entry.ModTime
 	switch {
 	case !wire.Times(t):
 	case !limits.handleTimes.absent():
-		return r.send(func(c *wire.Call) { s.FsetTimes(c, main.h, t) }), &limits.handleTimes
+		return requests.send(func(c *wire.Call) { s.FsetTimes(c, main.h, t) }), &limits.handleTimes
 	case !limits.pathTimes.absent():
-		return r.send(func(c *wire.Call) { s.SetTimes(c, p.path, t) }), &limits.pathTimes
+		return requests.send(func(c *wire.Call) { s.SetTimes(c, p.path, t) }), &limits.pathTimes
 	}
 	return nil, nil
 }
 
-// setTimes sets the times by path, where the server does not do it by handle.
+// setTimes sets the times by path, where the server does not do so by handle.
 func (p *pendingFile) setTimes(ctx context.Context) bool {
 	if p.d.limits.pathTimes.absent() {
 		return false
@@ -160,8 +161,8 @@ func (p *pendingFile) setTimes(ctx context.Context) bool {
 	return err == nil
 }
 
-// statByName looks at the file by the name under which it is written. A server
-// that does not let us, too, tells nothing: what it acknowledged has to do.
+// statByName asks for the attributes of the file by its current path. If the server
+// refuses, the size is unknown: its acknowledgements have to do.
 func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 	a, err := p.d.statAt(ctx, p.path)
 	if isAnswer(err) {
@@ -170,38 +171,38 @@ func (p *pendingFile) statByName(ctx context.Context) (attrs, error) {
 	return a, err
 }
 
-// sendClose gives the handle of a lane back, and the lane to the pool.
-func (p *pendingFile) sendClose(l *writing, c *wire.Call) {
+// sendClose closes the handle of a channel and releases the channel.
+func (p *pendingFile) sendClose(ch *writeChannel, c *wire.Call) {
 	p.mu.Lock()
-	l.closed = true
+	ch.closed = true
 	p.mu.Unlock()
-	c.Then = func(*wire.Call) { p.d.gate.leave() }
-	l.wire().session.CloseFile(c, l.h)
-	p.d.pool.give(l.lane, l.uses)
+	c.Then = func(*wire.Call) { p.d.handles.release() }
+	ch.wire().session.CloseFile(c, ch.h)
+	p.d.pool.release(ch.dataChannel, ch.load)
 }
 
-// sendCloses gives all handles back that are open on the lanes.
-func (p *pendingFile) sendCloses(lanes []*writing) []*wire.Call {
+// sendCloses closes all handles that are open on the channels.
+func (p *pendingFile) sendCloses(channels []*writeChannel) []*wire.Call {
 	var calls []*wire.Call
-	for _, l := range lanes {
+	for _, ch := range channels {
 		p.mu.Lock()
-		closed := l.closed
+		closed := ch.closed
 		p.mu.Unlock()
 		if !closed {
 			c := &wire.Call{Done: make(chan *wire.Call, 1)}
 			calls = append(calls, c)
-			p.sendClose(l, c)
+			p.sendClose(ch, c)
 		}
 	}
 	return calls
 }
 
-// closeAll gives all handles back and waits for that.
+// closeAll closes all handles and waits for that.
 func (p *pendingFile) closeAll(ctx context.Context) error {
-	return waitAll(ctx, p.sendCloses(p.lanes))
+	return waitAll(ctx, p.sendCloses(p.channels))
 }
 
-// remove removes the file from where it is written.
+// remove removes the file from its current path.
 func (p *pendingFile) remove(ctx context.Context) error {
 	err := p.d.remove(ctx, p.path)
 	if err == nil {
@@ -214,12 +215,12 @@ func (d *Destination) remove(ctx context.Context, path string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Remove(c, path) })
 	d.limits.remove.refused(err)
 	if err == nil {
-		d.limits.removed.Store(true)
+		d.limits.hasRemoved.Store(true)
 	}
 	return err
 }
 
-// Abort implements sync.Pending. With Direct the file goes before it is closed,
+// Abort implements sync.Pending. With Direct it removes the file before it closes it,
 // if the server allows that: closing it may be what its receiver waits for.
 func (p *pendingFile) Abort(ctx context.Context) error {
 	p.stopWidening()
@@ -237,7 +238,7 @@ func (p *pendingFile) Abort(ctx context.Context) error {
 		err = p.d.discard(ctx, p.path)
 	}
 	cerr := p.closeAll(ctx)
-	if cerr != nil && !isAnswer(cerr) && !worthless(cerr) {
+	if cerr != nil && !isAnswer(cerr) && !mustBeginAnew(cerr) {
 		err = cerr
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = p.d.discard(ctx, p.path)
@@ -256,46 +257,46 @@ func (p *pendingFile) Keep() error {
 	p.stopWidening()
 	p.advance(pendingOpen, pendingClosed)
 	p.advance(pendingFinished, pendingClosed)
-	p.sendCloses(p.lanes)
+	p.sendCloses(p.channels)
 	return nil
 }
 
-// row is a row of requests on one channel, sent at once or, where the server does
-// not answer in order, each when the one before it is answered.
-type row struct {
+// pipeline is a sequence of requests on one channel. They are sent at once or, where
+// the server does not answer in order, each after the answer to the one before.
+type pipeline struct {
 	ctx    context.Context
 	inTurn bool
 	calls  []*wire.Call
 	err    error
 }
 
-// send sends one more, unless waiting for those before it has failed.
-func (r *row) send(send func(c *wire.Call)) *wire.Call {
+// send sends one more request, unless waiting for those before it has failed.
+func (requests *pipeline) send(send func(c *wire.Call)) *wire.Call {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
-	if r.err != nil {
-		c.Err = r.err
+	if requests.err != nil {
+		c.Err = requests.err
 		return c
 	}
 	send(c)
-	r.calls = append(r.calls, c)
-	if r.inTurn {
-		_ = r.await()
+	requests.calls = append(requests.calls, c)
+	if requests.inTurn {
+		_ = requests.await()
 	}
 	return c
 }
 
-// await waits for all. Its error is one of the connection or the context; what
-// else is the matter, the calls tell.
-func (r *row) await() error {
-	err := waitAll(r.ctx, r.calls)
-	if !isAnswer(err) && r.err == nil {
-		r.err = err
+// await waits for all requests. Its error is one of the connection or the context.
+// Other errors are in the calls.
+func (requests *pipeline) await() error {
+	err := waitAll(requests.ctx, requests.calls)
+	if !isAnswer(err) && requests.err == nil {
+		requests.err = err
 	}
-	r.calls = nil
-	return r.err
+	requests.calls = nil
+	return requests.err
 }
 
-// waitAll waits for calls, and gives the first error.
+// waitAll waits for calls and gives the first error.
 func waitAll(ctx context.Context, calls []*wire.Call) error {
 	var first error
 	for _, c := range calls {

@@ -26,7 +26,7 @@ func FuzzShellText(f *testing.F) {
 		if len(says) == 0 {
 			return // waits for the reason
 		}
-		got, err := io.ReadAll(&opening{subsystem: &saidChannel{Reader: bytes.NewReader(says)}})
+		got, err := io.ReadAll(&startChecker{subsystem: &saidChannel{Reader: bytes.NewReader(says)}})
 		if err != nil {
 			e, ok := errors.AsType[*startError](err)
 			if !ok || len(got) > 0 || !readable(e.Error()) || !readable(e.Hint()) {

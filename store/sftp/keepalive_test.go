@@ -22,7 +22,7 @@ type questions struct {
 func countQuestions(t *testing.T, s *session) *questions {
 	q := &questions{t: t, conn: s.conn, asked: make(chan struct{})}
 	s.conn.KeepAlive(func(ctx context.Context) error {
-		err := s.lookAtRoot(ctx)
+		err := s.statRoot(ctx)
 		select {
 		case q.asked <- struct{}{}:
 		case <-ctx.Done():

@@ -14,8 +14,8 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A server that refuses a further OPEN, whatever it says, delivers all files within
-// one pass.
+// A server that refuses a further OPEN, with any status, delivers all files within one
+// pass.
 func TestLimitByRefusal(t *testing.T) {
 	for _, status := range []sftptest.Status{1, 2, 3, 4, 8, 9, 11, 14, 99} {
 		t.Run(fmt.Sprint("status ", uint32(status)), func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestLimitByRefusal(t *testing.T) {
 	}
 }
 
-// A limit that others of the host use up, too, delivers all files.
+// A limit that is shared with other users of the host delivers all files.
 func TestSharedLimit(t *testing.T) {
 	const all = 20
 	srv := faulty(t, sftptest.Faults{MaxOpenFiles: all, OpenStatus: sftptest.StatusPermissionDenied})
@@ -66,8 +66,8 @@ func TestSharedLimit(t *testing.T) {
 	wantFiles(t, d.dir, want)
 }
 
-// Files that really cannot be read cost few lone tries, whatever they are beside. Where
-// a limit has the same status as they, what it refuses may take the tries of some passes.
+// Files that cannot be read cost few exclusive tries, whatever is open beside them.
+// Where a limit has the same status, it may take the tries of some passes.
 func TestManyDenied(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"all of them":              {},
@@ -117,16 +117,16 @@ func TestManyDenied(t *testing.T) {
 			if more := int(opens.Load()) - n; more > n/2 && f.MaxOpenFiles == 0 {
 				t.Errorf("%d OPENs more than files", more)
 			}
-			if m := s.limits.openFiles.most(); (m != 0) != (f.MaxOpenFiles > 0) {
+			if m := s.limits.openFiles.limit(); (m != 0) != (f.MaxOpenFiles > 0) {
 				t.Errorf("a limit of %d is remembered", m)
 			}
 		})
 	}
 }
 
-// A server that dies of many open files is met again with a quarter of them, until
-// it bears that.
-func TestDeathByHandles(t *testing.T) {
+// A server that dies of many open files is met again with a quarter of them, until it
+// bears that.
+func TestServerThatDiesOfHandles(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, ConnectionDies: whole, MaxChannels: 1, Delay: time.Millisecond})
 		want := likeFiles(t, srv.Endpoint, "", 300)
@@ -139,8 +139,8 @@ func TestDeathByHandles(t *testing.T) {
 	}
 }
 
-// What a server died of is noted before any call learns of its end: whoever does may
-// dial again at once, and must not let it die again.
+// The reason of a server's death is noted before any call learns of it, as the caller
+// may dial again at once and must not kill the server again.
 func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 	for range 5 {
 		srv := faulty(t, sftptest.Faults{DieAtHandles: 24, MaxChannels: 1, Delay: 5 * time.Millisecond})
@@ -165,7 +165,7 @@ func TestDeathIsNotedBeforeItIsTold(t *testing.T) {
 	}
 }
 
-// A channel that is never opened holds nobody up, and is not asked for again.
+// A channel that is never opened delays nobody, and is not asked for again.
 func TestSecondChannelIsNeverAnswered(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{IgnoreFrom: 2})
 	want := likeFiles(t, srv.Endpoint, "d/", 20)
@@ -186,88 +186,88 @@ func TestHandleLimit(t *testing.T) {
 	var l handleLimit
 	fill := func(times int) int {
 		for range times {
-			l.passed(l.most())
+			l.noteOpened(l.limit())
 		}
-		return l.most()
+		return l.limit()
 	}
-	l.passed(100)
+	l.noteOpened(100)
 	l.lower(8)
 	l.lower(9)
-	if l.most() != 8 {
-		t.Errorf("the limit is %d", l.most())
+	if l.limit() != 8 {
+		t.Errorf("the limit is %d", l.limit())
 	}
-	for range raiseAfter {
-		l.passed(7) // is not full
+	for range probeAfter {
+		l.noteOpened(7) // is not full
 	}
-	if n := fill(raiseAfter - 1); n != 8 {
+	if n := fill(probeAfter - 1); n != 8 {
 		t.Errorf("the limit is %d too early", n)
 	}
 	if n := fill(1); n != 12 {
 		t.Errorf("the limit is %d, then", n)
 	}
 	l.lower(8) // in vain
-	if n := fill(raiseAfter); n != 8 {
+	if n := fill(probeAfter); n != 8 {
 		t.Errorf("more are tried as soon as the last time: %d", n)
 	}
-	if n := fill(raiseAfter); n != 12 {
+	if n := fill(probeAfter); n != 12 {
 		t.Errorf("the limit is %d, the second time", n)
 	}
-	if n := fill(2 * raiseAfter); n != 18 {
+	if n := fill(2 * probeAfter); n != 18 {
 		t.Errorf("a limit that is higher by now: %d", n)
 	}
-	if n := fill(raiseAfter); n != 27 {
+	if n := fill(probeAfter); n != 27 {
 		t.Errorf("it rises as before after that: %d", n)
 	}
-	if n := fill(8 * raiseAfter); n != 0 {
+	if n := fill(8 * probeAfter); n != 0 {
 		t.Errorf("one past all that is ever open is still known: %d", n)
 	}
 }
 
 func TestRefusals(t *testing.T) {
-	var r refusals
-	r.opened(turn{opened: 9}, false)
+	var r refusalStats
+	r.handleOpened(handleCounts{open: 9}, false)
 	looks := 0
 	for range 10_000 {
-		if r.suspect(3, 9) {
+		if r.worthRetrying(3, 9) {
 			looks++
-			r.own(3)
+			r.notLimit(3)
 		}
 	}
 	if looks > 30 || looks < 5 {
 		t.Errorf("%d of 10,000 refusals are looked into", looks)
 	}
-	if !r.suspect(3, 10) {
+	if !r.worthRetrying(3, 10) {
 		t.Error("one with more open than ever before")
 	}
-	for range atThePeak {
-		r.own(3)
+	for range maxTriesAtPeak {
+		r.notLimit(3)
 	}
-	if r.suspect(3, 10) {
+	if r.worthRetrying(3, 10) {
 		t.Error("that has been the file's own too often")
 	}
-	if !r.suspect(4, 0) || r.byNumber(3) {
+	if !r.worthRetrying(4, 0) || r.meansTooMany(3) {
 		t.Error("another status")
 	}
-	was := refused{code: 3, beside: turn{opened: 9, files: 9}}
+	was := openRefusal{code: 3, counts: handleCounts{open: 9, openFiles: 9}}
 	for range 2 { // sent before anything was noted
-		if r.limit(was) || r.byNumber(3) {
+		if r.learnLimit(was) || r.meansTooMany(3) {
 			t.Error("it is believed at once")
 		}
 	}
-	was.noted = r.noted()
-	r.opened(turn{opened: 9, files: 9}, false)
-	if r.limit(was) || r.byNumber(3) {
+	was.changes = r.changes()
+	r.handleOpened(handleCounts{open: 9, openFiles: 9}, false)
+	if r.learnLimit(was) || r.meansTooMany(3) {
 		t.Error("another one was opened beside as many")
 	}
-	was.noted = r.noted()
-	r.opened(turn{opened: 9, files: 9}, true)  // a directory
-	r.opened(turn{opened: 9, files: 8}, false) // fewer
-	if !r.limit(was) {
+	was.changes = r.changes()
+	r.handleOpened(handleCounts{open: 9, openFiles: 9}, true)  // a directory
+	r.handleOpened(handleCounts{open: 9, openFiles: 8}, false) // fewer
+	if !r.learnLimit(was) {
 		t.Error("it is not believed the second time")
 	}
-	if !r.suspect(3, 0) || !r.byNumber(3) {
+	if !r.worthRetrying(3, 0) || !r.meansTooMany(3) {
 		t.Error("one that is known to be a limit")
 	}
-	r.own(1 << 31)
-	r.own(33)
+	r.notLimit(1 << 31)
+	r.notLimit(33)
 }

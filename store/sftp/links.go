@@ -16,14 +16,14 @@ import (
 // maxHops is how many links one path may lead through, as on Linux.
 const maxHops = 40
 
-// Resolve follows the link e to its end and returns what it points to, under
-// e's own name, and that entry's path below the root with every link resolved:
-// "" for the root itself. ErrOutside when it leaves the root, ErrLoop when it leads
-// back to itself, fs.ErrNotExist when there is nothing at its end.
+// Resolve follows the link e to its end. It returns the target's entry, under e's own
+// name, and the target's path below the root with every link resolved: "" for the root
+// itself. The error is ErrOutside for a link that leaves the root, ErrLoop for one that
+// leads back to itself, and fs.ErrNotExist for one whose target is missing.
 //
-// A server whose REALPATH follows links is asked for the end; with one whose
-// REALPATH only tidies up a path, each component is looked at. There, a link
-// that leads back into the root by the name of another link above it counts as outside.
+// A server whose REALPATH follows links is asked for the end. With a server whose
+// REALPATH only cleans a path, each component is resolved; a link that leads back into
+// the root through another link above the root then counts as outside.
 func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync.Entry, real string, err error) {
 	a, real, err := s.resolve(ctx, e.Name)
 	if err != nil {
@@ -34,9 +34,9 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 	}
 	items := []item{{path: s.path(real), attrs: a}}
 	if !a.typed {
-		l := s.pool.take(1)
-		defer s.pool.give(l, 1)
-		if err := s.tryAsDirectories(ctx, l, items); err != nil {
+		ch := s.pool.acquire(1)
+		defer s.pool.release(ch, 1)
+		if err := s.probeDirectories(ctx, ch, items); err != nil {
 			return filesync.Entry{}, "", s.failure("follow", e.Name, err)
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Source) root(ctx context.Context) (string, error) {
 		return s.realRoot, nil
 	}
 	root, err := s.control.realPath(ctx, s.path(""))
-	if isAnswer(err) { // its own name must do, which is enough for what lies below it
+	if isAnswer(err) { // its own path has to do, which is enough for paths below it
 		s.realRoot = path.Clean(s.path(""))
 		return s.realRoot, nil
 	}
@@ -85,8 +85,8 @@ func (s *Source) root(ctx context.Context) (string, error) {
 	return s.realRoot, nil
 }
 
-// Locate gives the path below the root, with every link resolved, of a
-// directory of the server; what of it does not exist yet is taken as written.
+// Locate gives the path below the root, with every link resolved, of a directory of the
+// server. The part of it that does not exist is taken as written.
 func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bool, err error) {
 	root, err := s.root(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 		}
 		at := slash(root) + strings.Join(append(slices.Clone(real), part), "/")
 		a, err := s.control.lstat(ctx, at)
-		if isFailure(err) { // some follow the link here, too, and a loop has no end
+		if isFailure(err) { // some servers follow links here, too, and fail at a loop
 			if _, lerr := s.control.readLink(ctx, at); lerr == nil {
 				a, err = attrs{mode: fs.ModeSymlink}, nil
 			}
@@ -157,7 +157,7 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 		}
 		todo = append(strings.Split(link, "/"), todo...)
 	}
-	// The last component that was looked at need not be the end: "a/..".
+	// The last component that was resolved need not be the end: "a/..".
 	end := strings.Join(real, "/")
 	at := root
 	if end != "" {
@@ -167,12 +167,12 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 	return a, end, err
 }
 
-// below gives a path's part below the root, "" for the root itself.
+// below gives the part of a path below the root, "" for the root itself.
 func below(root, p string) (rest string, inside bool) {
 	if p == root {
 		return "", true
 	}
-	if root == "." { // where the login leads to: no server has told its name
+	if root == "." { // the directory that the login leads to, whose path is not known
 		return p, fs.ValidPath(p)
 	}
 	return strings.CutPrefix(p, slash(root))

@@ -9,11 +9,10 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// List streams the entries of a directory below the root, "" for the root
-// itself. Names are as the server sent them, "." and ".." left out. What a
-// listing leaves out (type, size, time) is asked for; what the server still
-// does not say is -1, or zero. A directory with more than 10 million entries ends
-// with ErrLimit.
+// List streams the entries of a directory below the root, "" for the root itself. Names
+// are as the server sent them, without "." and "..". List asks for what a listing
+// leaves out (type, size, time); what remains unknown is -1, or zero. A directory with
+// more than 10 million entries ends with ErrLimit.
 func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
 		stopped := false
@@ -31,11 +30,11 @@ func (s *session) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry
 	}
 }
 
-// listBatches gives the entries of a directory as they come, until got says no. What
-// only OPENDIR can tell the type of comes last, when the directory is closed.
+// listBatches gives the entries of a directory as they come, until got returns false.
+// Items that need an OPENDIR for their type come last, when the directory is closed.
 func (s *session) listBatches(ctx context.Context, dir string, got func([]item) bool) error {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
 	seen, more := 0, true
 	var untyped []item
 	defer func() {
@@ -44,12 +43,12 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 		}
 	}()
 	var failed error
-	err := s.list(ctx, l, s.path(dir), func(batch []item) bool {
+	err := s.list(ctx, ch, s.path(dir), func(batch []item) bool {
 		if seen += len(batch); seen > s.maxEntries {
 			failed = filesync.ErrLimit
 			return false
 		}
-		if failed = s.complete(ctx, l, batch); failed != nil {
+		if failed = s.complete(ctx, ch, batch); failed != nil {
 			return false
 		}
 		batch, untyped = splitUntyped(batch, untyped, &s.untyped)
@@ -61,7 +60,7 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 	}
 	for err == nil && more && len(untyped) > 0 {
 		n := min(len(untyped), batchItems)
-		if err = s.tryAsDirectories(ctx, l, untyped[:n]); err == nil {
+		if err = s.probeDirectories(ctx, ch, untyped[:n]); err == nil {
 			more = got(untyped[:n])
 		}
 		for _, it := range untyped[:n] {
@@ -78,16 +77,16 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 // entryOf is the entry of a listed item.
 func (s *session) entryOf(it item) filesync.Entry { return entry(it.path[len(s.prefix):], it.attrs) }
 
-// Stat looks at names again, following symbolic links.
+// Stat asks for the attributes of names again, and follows symbolic links.
 func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	l := s.pool.take(1)
-	defer s.pool.give(l, 1)
+	ch := s.pool.acquire(1)
+	defer s.pool.release(ch, 1)
 	paths := make([]string, len(names))
 	for i, name := range names {
 		paths[i] = s.path(name)
 	}
 	looks := make([]filesync.Look, len(names))
-	err := l.stat(ctx, paths, true, func(i int, a attrs, err error) {
+	err := ch.stat(ctx, paths, true, func(i int, a attrs, err error) {
 		if err != nil {
 			looks[i].Err = s.failure("look at", names[i], err)
 			return
@@ -100,18 +99,18 @@ func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, err
 	return looks, nil
 }
 
-// statByPath looks at one path, following symbolic links.
-func statByPath(ctx context.Context, p port, path string) (attrs, error) {
+// statByPath asks for the attributes of one path, and follows symbolic links.
+func statByPath(ctx context.Context, ch channel, path string) (attrs, error) {
 	var a attrs
 	var failed error
-	err := p.stat(ctx, []string{path}, true, func(_ int, got attrs, err error) { a, failed = got, err })
+	err := ch.stat(ctx, []string{path}, true, func(_ int, got attrs, err error) { a, failed = got, err })
 	if err == nil {
 		err = failed
 	}
 	return a, err
 }
 
-// isFailure reports whether a server said no without a reason.
+// isFailure reports whether a server refused without a reason.
 func isFailure(err error) bool {
 	e, ok := errors.AsType[*wire.StatusError](err)
 	return ok && e.Code == wire.CodeFailure

@@ -110,10 +110,10 @@ func TestHostileNames(t *testing.T) {
 			found[e.Name] = true
 		}
 		for _, n := range append(names, "good") {
-			if channels == 0 && !dots(n) && !found["in/"+n] {
+			if channels == 0 && !isDot(n) && !found["in/"+n] {
 				t.Errorf("%q was not handed over", n)
 			}
-			if dots(n) && found["in/"+n] {
+			if isDot(n) && found["in/"+n] {
 				t.Errorf("%q was handed over", n)
 			}
 		}
@@ -167,7 +167,8 @@ func TestListDenied(t *testing.T) {
 	}
 }
 
-// What nobody says is not made up, but for the type, which OPENDIR tells.
+// Attributes that no answer tells are not made up, but for the type, which OPENDIR
+// tells.
 func TestNothingKnown(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{NoAttributes: true, Fail: sftptest.Refuse(sftptest.StatusFailure, sftptest.OpLstat)})
 	put(t, srv.Endpoint, "f", []byte("x"))

@@ -10,18 +10,17 @@ import (
 )
 
 const (
-	// OpenSSH answers a READDIR with 100 names, about 20 KiB, so that a window
-	// of 2 MiB holds more than these.
+	// OpenSSH answers a READDIR with 100 names, about 20 KiB, so that a window of 2 MiB
+	// holds the answers to more than these.
 	maxReaddirs   = 32
 	firstReaddirs = 2
 
-	// manyNames in the first answer mean that more are likely to come. Servers
-	// that send fewer at a time show it by their second.
+	// manyNames in the first answer make it likely that more will come. Servers that
+	// send fewer names at a time show that more come by their second answer.
 	manyNames = 64
 
-	// emptyAnswers is how many READDIRs in a row may be answered with no name at
-	// all until that is the end of the directory, as it is for OpenSSH's client
-	// with the first.
+	// emptyAnswers is how many answers without a name in a row end a listing. OpenSSH's
+	// client ends it with the first.
 	emptyAnswers = 8
 
 	// A batch ends with so many items, or bytes of their paths.
@@ -29,73 +28,73 @@ const (
 	batchBytes = 64 << 10
 )
 
-// list gives the entries of a directory in batches, until got says no. Names are
-// paths as given plus "/" and what the server sent. A batch is valid until got
-// returns.
-func (p *wirePort) list(ctx context.Context, dir string, got func([]item) bool) error {
-	h, err := p.openDir(ctx, dir)
+// list gives the entries of a directory in batches, until got returns false. The name
+// of an entry is the path as given, "/" and what the server sent. A batch is valid
+// until got returns.
+func (ch *wireChannel) list(ctx context.Context, dir string, got func([]item) bool) error {
+	h, err := ch.openDir(ctx, dir)
 	if err != nil {
 		return err
 	}
-	d := &openDir{port: p, h: h}
+	d := &openDir{channel: ch, h: h}
 	defer d.close()
 	return newListing(d, dir).run(ctx, got)
 }
 
 // openDir opens a directory.
-func (p *wirePort) openDir(ctx context.Context, dir string) (wire.Handle, error) {
+func (ch *wireChannel) openDir(ctx context.Context, dir string) (wire.Handle, error) {
 	c := &wire.Call{Done: make(chan *wire.Call, 1)}
-	p.session.OpenDir(c, dir)
-	return p.handle(ctx, c)
+	ch.session.OpenDir(c, dir)
+	return ch.handle(ctx, c)
 }
 
-// listing is one directory being read with several READDIRs under way on its
-// handle. Servers answer them in order, or at least each name once.
+// listing reads one directory with several READDIRs in flight on its handle. Servers
+// answer them in order, or at least with each name once.
 type listing struct {
-	dir     *openDir
-	port    *wirePort
-	path    string
-	prefix  string
-	real    string // the directory's path as REALPATH has it, once it was asked for; "-": it is not known
-	answers chan *wire.Call
-	idle    []*wire.Call
-	depth   int  // how many READDIRs to keep under way
-	asked   int  // how many are
-	first   int  // names in the first answer: others as full mean that there is more
-	eager   bool // there is more than fits into one answer
-	empty   int  // answers without a name in a row
-	batch   []item
-	ended   bool
+	dir      *openDir
+	channel  *wireChannel
+	path     string
+	prefix   string
+	realPath string // the directory's path by REALPATH, once it was asked for; "-": unknown
+	answers  chan *wire.Call
+	idle     []*wire.Call
+	depth    int  // how many READDIRs to keep in flight
+	inFlight int  // how many are in flight
+	first    int  // names in the first answer: another one with as many means that there is more
+	eager    bool // the directory does not fit into one answer
+	empty    int  // answers without a name in a row
+	batch    []item
+	ended    bool
 }
 
 func newListing(d *openDir, path string) *listing {
 	l := &listing{
-		dir: d, port: d.port, path: path, prefix: slash(path),
+		dir: d, channel: d.channel, path: path, prefix: slash(path),
 		answers: make(chan *wire.Call, maxReaddirs), depth: 1,
 	}
-	if !l.port.limits.oneReaddir.Load() {
+	if !l.channel.limits.oneReaddir.Load() {
 		l.deepen(firstReaddirs)
 	}
 	return l
 }
 
-// deepen keeps so many READDIRs under way, if their answers find room.
+// deepen keeps so many READDIRs in flight, if there is room for their answers.
 func (l *listing) deepen(depth int) {
 	for ; l.depth < min(depth, maxReaddirs); l.depth++ {
-		if !l.port.buffers.takeAnswer() {
+		if !l.channel.buffers.acquireReaddir() {
 			return
 		}
 	}
 }
 
 func (l *listing) run(ctx context.Context, got func([]item) bool) error {
-	defer func() { l.port.buffers.giveAnswers(l.depth - 1) }()
+	defer func() { l.channel.buffers.releaseReaddirs(l.depth - 1) }()
 	var failed error
 	for {
 		if !l.ask() {
-			return errTakenBack
+			return errRevoked
 		}
-		if l.asked == 0 {
+		if l.inFlight == 0 {
 			return failed
 		}
 		var c *wire.Call
@@ -104,24 +103,24 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		l.asked--
+		l.inFlight--
 		_, lost := errors.AsType[*wire.EndError](c.Err)
 		switch {
 		case lost, errors.Is(c.Err, wire.ErrHandleReused):
 			return c.Err
 		case errors.Is(c.Err, io.EOF):
-			if l.ended = true; l.port.ordered {
-				return failed // what is still under way was asked behind the end
+			if l.ended = true; l.channel.ordered {
+				return failed // the READDIRs in flight were sent behind the end
 			}
-		case l.dir.takenBack():
-			return errTakenBack
+		case l.dir.isRevoked():
+			return errRevoked
 		case c.Err != nil && l.ended:
-			// It was sent before the end was known, and some servers know no
-			// handle any more that is at its end.
+			// It was sent before the end was known, and some servers invalidate a
+			// handle at its end.
 		case c.Err != nil:
 			l.ended, failed = true, c.Err
 			if l.depth > 1 {
-				l.port.limits.oneReaddir.Store(true)
+				l.channel.limits.oneReaddir.Store(true)
 				failed = &holeError{c.Err}
 			}
 		default:
@@ -133,15 +132,14 @@ func (l *listing) run(ctx context.Context, got func([]item) bool) error {
 	}
 }
 
-// ask keeps READDIRs under way until the end of the directory is known. Before
-// it is clear that there is more than the first two give, it waits for both, so
-// that a small directory takes no further round trip. It is false when the handle
-// was taken back.
+// ask keeps READDIRs in flight until the end of the directory is known. It waits for
+// the first two answers before it sends more, so that a small directory takes no
+// further round trip. It is false when the handle was revoked.
 func (l *listing) ask() bool {
-	if !l.eager && l.first > 0 && l.asked > 0 {
+	if !l.eager && l.first > 0 && l.inFlight > 0 {
 		return true
 	}
-	for ; l.asked < l.depth && !l.ended; l.asked++ {
+	for ; l.inFlight < l.depth && !l.ended; l.inFlight++ {
 		c := &wire.Call{Done: l.answers}
 		if n := len(l.idle); n > 0 {
 			c, l.idle = l.idle[n-1], l.idle[:n-1]
@@ -153,8 +151,8 @@ func (l *listing) ask() bool {
 	return true
 }
 
-// take hands an answer over in batches. The next READDIRs are sent before, as that
-// may take its time.
+// take passes an answer on in batches. It sends the next READDIRs before, as got may
+// take long.
 func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool) (goOn bool, err error) {
 	n := c.CountNames()
 	if n == 0 {
@@ -167,17 +165,17 @@ func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool)
 	if l.first == 0 {
 		l.first = n
 	}
-	if n >= l.first && l.eager && !l.port.limits.oneReaddir.Load() {
+	if n >= l.first && l.eager && !l.channel.limits.oneReaddir.Load() {
 		l.deepen(2 * l.depth)
 	}
 	if !l.ask() {
-		return false, errTakenBack
+		return false, errRevoked
 	}
 	l.batch = l.batch[:0]
 	bytes := 0
 	for name, attr := range c.Names() {
 		base := l.base(ctx, string(name.File))
-		if dots(base) {
+		if isDot(base) {
 			continue
 		}
 		l.batch = append(l.batch, item{l.prefix + base, typeLetter(name.Long), attrsOf(attr)})
@@ -191,7 +189,7 @@ func (l *listing) take(ctx context.Context, c *wire.Call, got func([]item) bool)
 	return len(l.batch) == 0 || got(l.batch), nil
 }
 
-// base takes the directory's path off a name: some servers send it with each. Any
+// base takes the directory's path off a name, as some servers send it with each. Any
 // other name stays as it was sent.
 func (l *listing) base(ctx context.Context, name string) string {
 	dir, base := path.Split(name)
@@ -205,19 +203,19 @@ func (l *listing) base(ctx context.Context, name string) string {
 	if !path.IsAbs(name) {
 		return name
 	}
-	if l.real == "" {
-		l.real = "-"
-		if c, err := l.port.ask(ctx, func(c *wire.Call) { l.port.session.RealPath(c, l.path) }); err == nil {
-			l.real = path.Clean(c.Text)
+	if l.realPath == "" {
+		l.realPath = "-"
+		if c, err := l.channel.ask(ctx, func(c *wire.Call) { l.channel.session.RealPath(c, l.path) }); err == nil {
+			l.realPath = path.Clean(c.Text)
 		}
 	}
-	if dir == l.real {
+	if dir == l.realPath {
 		return base
 	}
 	return name
 }
 
-// holeError is a listing that broke off because several READDIRs were under way.
+// holeError is a listing that broke off because several READDIRs were in flight.
 type holeError struct{ error }
 
 func (e *holeError) Unwrap() error { return e.error }

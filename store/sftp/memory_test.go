@@ -20,7 +20,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Listings whose readers take their time hold little, whatever the server sends.
+// Listings with slow readers hold little, whatever the server sends.
 func TestMemoryOfListings(t *testing.T) {
 	const (
 		listings = 48
@@ -61,8 +61,8 @@ func TestMemoryOfListings(t *testing.T) {
 		})
 	}
 	reading.Wait()
-	for _, l := range s.pool.all() {
-		waitFor(t, func() bool { return l.wire().session.Waiting() == 0 })
+	for _, ch := range s.pool.all() {
+		waitFor(t, func() bool { return ch.wire().session.Waiting() == 0 })
 	}
 	if held := heap() - before; held > most {
 		t.Errorf("%d listings hold %d MiB", listings, held>>20)
@@ -73,17 +73,17 @@ func TestMemoryOfListings(t *testing.T) {
 	done.Wait()
 }
 
-// Where one handle is all there is, a directory is held while its files are read:
-// a large one, too, but not any.
+// Where only one handle may be open, a directory is held in memory while its files are
+// read: also a large one, within a bound.
 func TestMemoryOfGatheredListing(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{MaxHandles: 1})
 	put(t, srv.Endpoint, "endless/f", nil)
 	srv.Set(func(f *sftptest.Faults) { f.EndlessListing = srv.Root + "/endless" })
 	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
-	cfg.Limits.limitChannel(1)
+	cfg.Limits.setChannelHandles(1)
 	s := openSource(t, cfg)
-	s.gate.handed.Store(maxHanded) // else it would be listed in parts up to that
+	s.handles.seenBytes.Store(maxSeenBytes) // else it would be listed in parts up to that
 	before := heap()
 	err := ended(s.List(t.Context(), "endless"))
 	if held := heap() - before; held > 32<<20 {

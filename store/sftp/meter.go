@@ -16,7 +16,7 @@ type stream interface {
 	io.WriteCloser
 }
 
-// meter is a channel that knows when it last heard from the server.
+// meter is a channel that notes when the server last sent something.
 type meter struct {
 	stream
 	heard atomic.Int64 // nanoseconds after start
@@ -38,8 +38,8 @@ func (m *meter) Write(p []byte) (int, error) {
 	return n, notEOF(err)
 }
 
-// notEOF keeps the end of a channel from passing for the end of a file, which
-// pkg/sftp would make of it: x/crypto answers io.EOF to a Write on a dead one too.
+// notEOF keeps the end of a channel from being taken for the end of a file. x/crypto
+// answers io.EOF to a Write on a closed channel, too.
 func notEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -47,9 +47,8 @@ func notEOF(err error) error {
 	return err
 }
 
-// stalled reports whether the server leaves out the answer whose turn it is: for longer
-// than limit, none has come, and nothing of one that comes in parts. Answers to what
-// was asked later are no sign of it.
+// stalled reports whether the answer that is due was not sent for longer than limit,
+// nor a part of it. Answers to later requests do not count.
 func (m *meter) stalled(u wire.Unanswered, limit time.Duration) bool {
 	waited := time.Since(u.Since)
 	if u.Coming {

@@ -12,28 +12,27 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// errTakenBack: the handle of a listing was needed elsewhere.
-var errTakenBack = errors.New("the listing has to begin anew")
+// errRevoked means that the handle of a listing was needed elsewhere.
+var errRevoked = errors.New("the listing has to begin anew")
 
-// openDir is a directory that is open. Its handle may be given back while the
-// listing goes on, which then finds that out: a READDIR must not be sent after
-// that, as the handle may be another directory's by then.
+// openDir is an open directory. Its handle may be revoked while the listing goes on. No
+// READDIR must be sent after that, as the handle may be another directory's by then.
 type openDir struct {
-	port  *wirePort
-	h     wire.Handle
-	leave func() // called when the server has closed it; may be nil
+	channel  *wireChannel
+	h        wire.Handle
+	onClosed func() // called when the server has closed it; may be nil
 
-	mu     sync.Mutex
-	closed bool
-	taken  bool // closed by another than its listing
+	mu      sync.Mutex
+	closed  bool
+	revoked bool // closed by another than its listing
 }
 
-// ask sends a READDIR. It is false when the handle was given back.
+// ask sends a READDIR. It is false when the handle is closed.
 func (d *openDir) ask(c *wire.Call) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.closed {
-		d.port.session.ReadDir(c, d.h)
+		d.channel.session.ReadDir(c, d.h)
 	}
 	return !d.closed
 }
@@ -43,58 +42,59 @@ func (d *openDir) close() {
 	defer d.mu.Unlock()
 	if !d.closed {
 		d.closed = true
-		d.port.session.CloseHandle(d.h, d.leave)
+		d.channel.session.CloseHandle(d.h, d.onClosed)
 	}
 }
 
-// revoke takes the handle back from the listing.
+// revoke closes the handle while the listing goes on.
 func (d *openDir) revoke() {
 	d.mu.Lock()
-	d.taken = !d.closed
+	d.revoked = !d.closed
 	d.mu.Unlock()
 	d.close()
 }
 
-func (d *openDir) takenBack() bool {
+func (d *openDir) isRevoked() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.taken
+	return d.revoked
 }
 
 const (
-	// maxAnew is how often a listing begins anew that the server has spoiled.
-	maxAnew = 8
-	// gatheredFreely is how many bytes a listing may gather beside others, and
-	// gatheredMost one by itself, at a time.
-	gatheredFreely = 256 << 10
-	gatheredMost   = 20 << 20
-	// itemBytes is what an item takes beside its path, about.
+	// maxRelistings is how often a directory is listed anew after the server broke the
+	// listing off.
+	maxRelistings = 8
+	// gatherFreely is how many bytes a listing may gather beside others. gatherAlone is
+	// how many the one may gather that has the session's gatherSlot.
+	gatherFreely = 256 << 10
+	gatherAlone  = 20 << 20
+	// itemBytes is about what an item takes beside its path.
 	itemBytes = 96
 )
 
-// list gives the entries of a directory in batches, until got says no: each once, or
-// again where more begin anew than handedOn has room for.
-// A listing that is spoiled, or whose handle is needed elsewhere, begins anew. Where
-// a single handle is all there is, it is read to its end and closed before got is
-// called, so that got may wait for files to be read.
-func (s *session) list(ctx context.Context, l *lane, dir string, got func([]item) bool) error {
-	r := &lister{s: s, port: l.wire(), dir: dir, got: got, handed: handedOn{used: &s.gate.handed}}
-	defer r.handed.release()
+// list gives the entries of a directory in batches, until got returns false. It gives
+// each once, unless the seenItems of a relisted directory have no room. It lists the
+// directory anew after the server broke the listing off, or the handle was revoked.
+// Where only a single handle may be open, it reads the directory to its end and closes
+// it before it calls got, so that got may wait for files to be read.
+func (s *session) list(ctx context.Context, ch *dataChannel, dir string, got func([]item) bool) error {
+	r := &lister{s: s, channel: ch.wire(), dir: dir, got: got, seen: seenItems{allBytes: &s.handles.seenBytes}}
+	defer r.seen.release()
 	// OpenSSH has handles for more directories than are open here.
-	r.counted = !r.port.ordered || s.limits.fewHandles()
+	r.limited = !r.channel.ordered || s.limits.fewHandles()
 	for spoiled := 0; ; {
-		err := r.once(ctx)
+		err := r.listOnce(ctx)
 		hole, isHole := errors.AsType[*holeError](err)
 		switch {
-		case isHole && !r.counted:
+		case isHole && !r.limited:
 			return hole.error
-		case !r.counted:
+		case !r.limited:
 			return err
-		case errors.Is(err, errTakenBack):
-		case errors.Is(err, wire.ErrHandleReused) && spoiled < maxAnew:
+		case errors.Is(err, errRevoked):
+		case errors.Is(err, wire.ErrHandleReused) && spoiled < maxRelistings:
 			spoiled++
-			s.reused()
-		case (s.losesHandles(err) || isHole) && spoiled < maxAnew:
+			s.noteHandleReused()
+		case (s.rejectsOpenHandle(err) || isHole) && spoiled < maxRelistings:
 			spoiled++
 		case isHole:
 			return hole.error
@@ -104,56 +104,56 @@ func (s *session) list(ctx context.Context, l *lane, dir string, got func([]item
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r.handed.again()
+		r.seen.restart()
 	}
 }
 
-// lister is a directory that may have to be listed more than once.
+// lister lists a directory, several times if need be.
 type lister struct {
-	s    *session
-	port *wirePort
-	dir  string
-	got  func([]item) bool
-	// counted by the gate, which may take the handle back.
-	counted bool
-	handed  handedOn
+	s       *session
+	channel *wireChannel
+	dir     string
+	got     func([]item) bool
+	// limited means that the handle limiter counts the handle, and may revoke it.
+	limited bool
+	seen    seenItems
 }
 
-// once lists the directory.
-func (r *lister) once(ctx context.Context) error {
+// listOnce lists the directory once.
+func (r *lister) listOnce(ctx context.Context) error {
 	if r.s.limits.oneHandle() {
 		return r.gather(ctx)
 	}
-	if !r.counted {
-		return r.port.list(ctx, r.dir, r.got)
+	if !r.limited {
+		return r.channel.list(ctx, r.dir, r.got)
 	}
 	d, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	r.s.gate.stream(d)
-	defer r.s.gate.endStream(d)
+	r.s.handles.addRevocable(d)
+	defer r.s.handles.removeRevocable(d)
 	return newListing(d, r.dir).run(ctx, func(batch []item) bool {
-		return r.got(r.handed.rest(batch))
+		return r.got(r.seen.filterNew(batch))
 	})
 }
 
 // open opens the directory.
 func (r *lister) open(ctx context.Context) (*openDir, error) {
-	d := &openDir{port: r.port, leave: r.s.gate.leaveDir}
-	return d, r.s.admitDir(ctx, func() (err error) {
-		d.h, err = r.port.openDir(ctx, r.dir)
+	d := &openDir{channel: r.channel, onClosed: r.s.handles.releaseDir}
+	return d, r.s.openDirLimited(ctx, func() (err error) {
+		d.h, err = r.channel.openDir(ctx, r.dir)
 		return err
 	})
 }
 
-// errLarge is a listing that is larger than what may be gathered at a time.
+// errLarge means that a listing is larger than may be gathered at a time.
 var errLarge = errors.New("a large listing")
 
-// gather reads the whole directory, closes it and hands it over then.
+// gather reads the whole directory, closes it, and passes its items on then.
 func (r *lister) gather(ctx context.Context) error {
-	items, err := r.gatherUpTo(ctx, gatheredFreely)
+	items, err := r.gatherUpTo(ctx, gatherFreely)
 	if errors.Is(err, errLarge) {
 		return r.gatherParts(ctx)
 	}
@@ -163,35 +163,35 @@ func (r *lister) gather(ctx context.Context) error {
 	return err
 }
 
-// gatherParts is gather for a large directory: it hands over what it may hold, and
-// lists the directory anew for what comes behind that.
+// gatherParts is gather for a large directory. It passes on as much as it may gather,
+// and lists the directory anew for the rest.
 func (r *lister) gatherParts(ctx context.Context) error {
 	select {
-	case r.s.gathering <- struct{}{}:
-		defer func() { <-r.s.gathering }()
+	case r.s.gatherSlot <- struct{}{}:
+		defer func() { <-r.s.gatherSlot }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	for {
-		items, err := r.gatherUpTo(ctx, gatheredMost)
+		items, err := r.gatherUpTo(ctx, gatherAlone)
 		large := errors.Is(err, errLarge)
 		switch {
 		case err != nil && !large:
 			return err
 		case !r.handOver(items) || !large:
 			return nil
-		case r.handed.full || len(items) == 0: // there would be no end
+		case r.seen.full || len(items) == 0: // there would be no end
 			return filesync.ErrLimit
 		}
-		r.handed.again()
+		r.seen.restart()
 	}
 }
 
-// handOver hands over what was gathered. It is false when got says no.
+// handOver passes on what was gathered. It is false when got returns false.
 func (r *lister) handOver(items []item) bool {
 	for len(items) > 0 {
 		n := min(len(items), batchItems)
-		if !r.got(r.handed.rest(items[:n])) {
+		if !r.got(r.seen.filterNew(items[:n])) {
 			return false
 		}
 		items = items[n:]
@@ -199,8 +199,8 @@ func (r *lister) handOver(items []item) bool {
 	return true
 }
 
-// gatherUpTo reads what was not handed on of the directory. When it fails with
-// errLarge, items are a part of that.
+// gatherUpTo reads the items of the directory that were not passed on. With errLarge,
+// items are a part of them.
 func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err error) {
 	d, err := r.open(ctx)
 	if err != nil {
@@ -210,7 +210,7 @@ func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err e
 	bytes := 0
 	err = newListing(d, r.dir).run(ctx, func(batch []item) bool {
 		for _, it := range batch {
-			if r.handed.known(it.path) {
+			if r.seen.contains(it.path) {
 				continue
 			}
 			if bytes += itemBytes + len(it.path); bytes > limit {
@@ -226,63 +226,63 @@ func (r *lister) gatherUpTo(ctx context.Context, limit int) (items []item, err e
 	return items, err
 }
 
-// maxHanded bounds the hashes that all listings of a session keep, in bytes.
-const maxHanded = 8 << 20
+// maxSeenBytes bounds the hashes that all listings of a session keep, in bytes.
+const maxSeenBytes = 8 << 20
 
-// handedOn are the items of a directory that were handed on already, by the hashes
-// of their paths, for when its listing begins anew. Of more items than there is room
-// for, it knows the first ones: the others are handed on again, which sync bears.
-type handedOn struct {
-	used   *atomic.Int64 // bytes, by all listings of the session
-	seed   maphash.Seed
-	hashes []uint64
-	before int  // so many are of listings that broke off, and sorted
-	full   bool // there was no room for some
+// seenItems are the items of a directory that were passed on, by the hashes of their
+// paths, for the case that it is listed anew. If there is no room for all, the first
+// ones are kept: the others are passed on again, which package sync allows.
+type seenItems struct {
+	allBytes *atomic.Int64 // bytes of all listings of the session
+	seed     maphash.Seed
+	hashes   []uint64
+	sorted   int  // how many are of listings that broke off; these are sorted
+	full     bool // there was no room for some
 }
 
-// again: the listing begins anew.
-func (h *handedOn) again() {
+// restart notes that the directory is listed anew.
+func (h *seenItems) restart() {
 	slices.Sort(h.hashes)
-	h.before = len(h.hashes)
+	h.sorted = len(h.hashes)
 }
 
-// known reports whether an item was handed on by a listing that broke off.
-func (h *handedOn) known(path string) bool {
-	if h.before == 0 {
+// contains reports whether an item was passed on by a listing that broke off.
+func (h *seenItems) contains(path string) bool {
+	if h.sorted == 0 {
 		return false
 	}
-	_, known := slices.BinarySearch(h.hashes[:h.before], maphash.String(h.seed, path))
+	_, known := slices.BinarySearch(h.hashes[:h.sorted], maphash.String(h.seed, path))
 	return known
 }
 
-// rest notes the items of a batch and gives those that are new. The batch is used
-// for that.
-func (h *handedOn) rest(batch []item) []item {
+// filterNew notes the items of a batch and gives those that are new. It reuses the
+// batch.
+func (h *seenItems) filterNew(batch []item) []item {
 	if h.hashes == nil {
 		h.seed = maphash.MakeSeed()
 	}
 	rest := batch[:0]
 	for _, it := range batch {
-		if h.known(it.path) {
+		if h.contains(it.path) {
 			continue
 		}
-		h.note(it.path)
+		h.add(it.path)
 		rest = append(rest, it)
 	}
 	return rest
 }
 
-func (h *handedOn) note(path string) {
-	if h.used.Add(8) > maxHanded {
-		h.used.Add(-8)
+func (h *seenItems) add(path string) {
+	if h.allBytes.Add(8) > maxSeenBytes {
+		h.allBytes.Add(-8)
 		h.full = true
 		return
 	}
 	h.hashes = append(h.hashes, maphash.String(h.seed, path))
 }
 
-// release gives the room back.
-func (h *handedOn) release() {
-	h.used.Add(-8 * int64(len(h.hashes)))
-	h.hashes, h.before = nil, 0
+// release frees the room.
+func (h *seenItems) release() {
+	h.allBytes.Add(-8 * int64(len(h.hashes)))
+	h.hashes, h.sorted = nil, 0
 }

@@ -10,31 +10,30 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 )
 
-// What listings keep for when they begin anew has a bound for all of them. The names
-// it has no room for are handed on again.
-func TestMemoryOfHandedOn(t *testing.T) {
+// All seenItems share one bound. Names without room are passed on again.
+func TestMemoryOfSeenItems(t *testing.T) {
 	before := heap()
 	var used atomic.Int64
-	hs := make([]handedOn, 6)
+	hs := make([]seenItems, 6)
 	const each = 300_000
 	batch := make([]item, batchItems)
-	names := func(h int) (handed int) {
+	names := func(h int) (count int) {
 		for n := 0; n < each; n += len(batch) {
 			for i := range batch {
 				batch[i] = item{path: fmt.Sprint(h, " ", n+i)}
 			}
-			handed += len(hs[h].rest(batch))
+			count += len(hs[h].filterNew(batch))
 		}
-		return handed
+		return count
 	}
 	for h := range hs {
-		hs[h].used = &used
+		hs[h].allBytes = &used
 		if n := names(h); n < each {
 			t.Fatalf("%d of %d names are handed on", n, each)
 		}
-		hs[h].again()
+		hs[h].restart()
 	}
-	if held := heap() - before; held > 3*maxHanded {
+	if held := heap() - before; held > 3*maxSeenBytes {
 		t.Errorf("%d listings keep %d MiB", len(hs), held>>20)
 	}
 	if n := names(0); n != 0 {
@@ -52,10 +51,10 @@ func TestMemoryOfHandedOn(t *testing.T) {
 	runtime.KeepAlive(hs)
 }
 
-// Where one handle is all there is, a directory that is too large to be held is
-// listed in parts.
+// Where only one handle may be open, a directory that is too large to be held is listed
+// in parts.
 func TestGatheredInParts(t *testing.T) {
-	names := make([]string, 3*gatheredMost/2/2000)
+	names := make([]string, 3*gatherAlone/2/2000)
 	for i := range names {
 		names[i] = fmt.Sprintf("%d%s", i, strings.Repeat("n", 2000))
 	}
@@ -65,7 +64,7 @@ func TestGatheredInParts(t *testing.T) {
 	})
 	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
-	cfg.Limits.limitChannel(1)
+	cfg.Limits.setChannelHandles(1)
 	s := openSource(t, cfg)
 	seen := map[string]int{}
 	for e, err := range s.List(t.Context(), "d") {
@@ -79,7 +78,7 @@ func TestGatheredInParts(t *testing.T) {
 			t.Fatalf("a name is listed %d times", seen["d/"+n])
 		}
 	}
-	if n := s.gate.handed.Load(); n != 0 {
+	if n := s.handles.seenBytes.Load(); n != 0 {
 		t.Errorf("%d bytes are still taken", n)
 	}
 }

@@ -10,18 +10,18 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// openAsTaken opens the file for writing in one of the ways that servers take. One
-// that refuses EXCL makes our temporary name without. A file under its own name is
-// made without only if nothing was seen there, or may be overwritten.
-func (p *pendingFile) openAsTaken(ctx context.Context, l *lane, flags uint32) (wire.Handle, error) {
-	exclusive := &p.d.limits.exclusive
+// openForWriting opens the file for writing in one of the ways that servers support. A
+// temporary file is made without EXCL where the server refuses that. A file under its
+// own name is made without EXCL only if the name is free, or may be overwritten.
+func (p *pendingFile) openForWriting(ctx context.Context, ch *dataChannel, flags uint32) (wire.Handle, error) {
+	exclusive := &p.d.limits.exclusiveOpen
 	var refusal error
 	if p.made && flags&wire.Exclusive != 0 {
-		return p.open(ctx, l, wire.Create|wire.Truncate)
+		return p.open(ctx, ch, wire.Create|wire.Truncate)
 	}
 	if flags&wire.Exclusive == 0 || !exclusive.absent() {
-		h, err := p.open(ctx, l, flags)
-		if flags&wire.Exclusive != 0 && (err == nil || worthless(err)) {
+		h, err := p.open(ctx, ch, flags)
+		if flags&wire.Exclusive != 0 && (err == nil || mustBeginAnew(err)) {
 			p.made = true
 			exclusive.refused(nil)
 		}
@@ -31,35 +31,35 @@ func (p *pendingFile) openAsTaken(ctx context.Context, l *lane, flags uint32) (w
 		refusal = err
 	}
 	if flags&wire.Exclusive != 0 && p.d.cfg.Direct {
-		if err := p.mayTruncate(ctx, refusal); err != nil {
+		if err := p.checkTruncate(ctx, refusal); err != nil {
 			return "", err
 		}
 	}
 	if flags == wire.Truncate && errors.Is(refusal, fs.ErrNotExist) {
 		return "", refusal
 	}
-	h, err := p.open(ctx, l, wire.Create|wire.Truncate)
+	h, err := p.open(ctx, ch, wire.Create|wire.Truncate)
 	if err == nil && refusal != nil && flags&wire.Exclusive != 0 {
 		exclusive.state.CompareAndSwap(0, featureAbsent)
 	}
 	return h, err
 }
 
-// mayTruncate reports why a file must not be made under its own name by an OPEN that
+// checkTruncate reports why a file must not be made under its own name by an OPEN that
 // would overwrite another one. refusal is that of an OPEN that would not, if any.
-func (p *pendingFile) mayTruncate(ctx context.Context, refusal error) error {
-	_, err := p.d.lookAtOne(ctx, p.entry.Name)
+func (p *pendingFile) checkTruncate(ctx context.Context, refusal error) error {
+	_, err := p.d.statOne(ctx, p.entry.Name)
 	switch {
 	case err == nil:
 		return filesync.ErrConflict
-	case isUnseen(err) && !p.d.cfg.Overwrite:
+	case isHidden(err) && !p.d.cfg.Overwrite:
 		if refusal == nil {
 			refusal = errNotExclusive
 		}
-		return &advised{fmt.Errorf("%w, and what stands under the name is not seen (%v)", refusal, err),
+		return &hintedError{fmt.Errorf("%w, and what stands under the name is not seen (%v)", refusal, err),
 			"Another file may stand there, and is not overwritten: set files.on_conflict: overwrite if it may be, or files.upload_name: pending."}
 	case errors.Is(err, fs.ErrNotExist):
-		p.missing = !isUnseen(err)
+		p.nameFree = !isHidden(err)
 		return nil
 	}
 	return err
@@ -67,13 +67,13 @@ func (p *pendingFile) mayTruncate(ctx context.Context, refusal error) error {
 
 var errNotExclusive = errors.New("the server makes no file without overwriting another one")
 
-// advised is an error that comes with what would help.
-type advised struct {
+// hintedError is an error with a hint at what would help.
+type hintedError struct {
 	error
 	hint string
 }
 
-func (e *advised) Unwrap() error { return e.error }
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint is what would help.
-func (e *advised) Hint() string { return e.hint }
+func (e *hintedError) Hint() string { return e.hint }

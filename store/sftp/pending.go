@@ -13,7 +13,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// pendingFile is a file on its way up: under a hidden name or, with Direct,
+// pendingFile is a file that is being uploaded: under a hidden name or, with Direct,
 // under its own. It implements sync.Pending.
 type pendingFile struct {
 	d     *Destination
@@ -22,27 +22,26 @@ type pendingFile struct {
 	id    string
 	path  string
 
-	widening context.CancelFunc // ends what opens more lanes; nil when nothing does
+	widening context.CancelFunc // ends the opening of more channels; nil when there is none
 	widened  chan struct{}      // closed when that has ended
 	progress *blocks            // of a large file
-	resumed  bool               // it was begun by an earlier pass
-	made     bool               // it was made by an OPEN of ours that would not have overwritten another
+	resumed  bool               // an earlier pass has begun it
+	made     bool               // an OPEN of ours made it that would not have overwritten another file
 
-	removed atomic.Bool // by us, before Abort
+	removed  atomic.Bool // by us, before Abort
+	nameFree bool        // its own name was free, so that a file that an OPEN makes is ours
 
-	missing bool // nothing was seen under its own name, so that what an OPEN makes is ours
+	confirmed bool            // the server told its size when all of it was written
+	published *filesync.Entry // what the server tells since the file has its name
 
-	confirmed bool            // the server told its size when it was written whole
-	told      *filesync.Entry // what the server says since it has its name
-
-	durable atomic.Int64 // the prefix that was flushed last
-	mu      sync.Mutex
-	changed chan struct{} // of those who wait for an answer or a lane
-	lanes   []*writing    // the first is the one that opened the file
-	state   pendingState
-	acked   ranges
-	err     error // of the first WRITE that failed
-	idle    []*write
+	durable  atomic.Int64 // the prefix that was last synced
+	mu       sync.Mutex
+	changed  chan struct{}   // closed when an answer or a channel has come; nil: nobody waits
+	channels []*writeChannel // the first one opened the file
+	state    pendingState
+	acked    ranges
+	err      error // of the first WRITE that failed
+	idle     []*writeRequest
 }
 
 // pendingState is how far a pending file has come.
@@ -50,36 +49,36 @@ type pendingState int
 
 const (
 	pendingOpen      pendingState = iota // takes writes
-	pendingFinished                      // takes no more; with Direct its handle is open
-	pendingClosed                        // its handles are given back
+	pendingFinished                      // takes no more writes; with Direct its handle is open
+	pendingClosed                        // its handles are closed
 	pendingPublished                     // it has its name; there is nothing to abort
 )
 
-// writing is a lane on which the file is open.
-type writing struct {
-	*lane
-	uses    int // that the pool counts
+// writeChannel is a channel on which the file is open.
+type writeChannel struct {
+	*dataChannel
+	load    int // as the pool counts it
 	h       wire.Handle
 	unacked int // bytes of WRITEs without an answer
 	closed  bool
-	first   sample // of what was written through it
+	first   sample // of the bytes that were written through it
 	last    sample
 }
 
-// write is one WRITE under way.
-type write struct {
+// writeRequest is one WRITE in flight.
+type writeRequest struct {
 	call wire.Call
 	p    *pendingFile
-	to   *writing
+	to   *writeChannel
 	from int64
 	n    int
 }
 
-// unackedLimit is how many bytes of a file may be without an answer on a
-// channel: those of a full window and those that the server is at.
+// unackedLimit is how many bytes of a file may be unacknowledged on a channel: those of
+// a full window and those that the server is writing.
 const unackedLimit = window + 512<<10
 
-// Begin implements sync.Destination. WriteAt waits no longer than ctx stands.
+// Begin implements sync.Destination. A WriteAt ends with ctx.
 func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
 	if err := d.checkName(e.Name); err != nil {
 		return nil, d.failed(ctx, "create", e.Name, err)
@@ -91,9 +90,9 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 	return d.begin(ctx, p, wire.Create|wire.Exclusive)
 }
 
-// BeginReplacing implements sync.Replacer: with Direct, the standing file is
-// gone as soon as this returns. Without, it is Begin, as Publish replaces.
-func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.Entry) (filesync.Pending, error) {
+// BeginReplacing implements sync.Replacer. With Direct, the existing file is gone when
+// this returns. Without, it is Begin, and Publish replaces.
+func (d *Destination) BeginReplacing(ctx context.Context, e, existing filesync.Entry) (filesync.Pending, error) {
 	if !d.cfg.Direct {
 		return d.Begin(ctx, e, nil)
 	}
@@ -107,28 +106,27 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, standing filesync.E
 		flags = wire.Create | wire.Exclusive
 	case now.Err != nil:
 		return nil, now.Err
-	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(standing):
+	case !now.Entry.Mode.IsRegular() || !now.Entry.SameVersion(existing):
 		return nil, d.failed(ctx, "create", e.Name, filesync.ErrConflict)
 	}
 	p := d.newPending(ctx, e, d.cfg.Owner.NewID())
 	return d.begin(ctx, p, flags)
 }
 
-// refusedCreate is why a file could not be made. Where nothing is seen of the root,
-// and no file was ever made there, all files are concerned, but for a refusal that is
-// of the one name.
-func (d *Destination) refusedCreate(err error) error {
-	own, ok := errors.AsType[*advised](err)
+// createError is why a file could not be made. If the root is hidden and no file was
+// ever made in it, the error concerns all files, but for a refusal of this one name.
+func (d *Destination) createError(err error) error {
+	own, ok := errors.AsType[*hintedError](err)
 	switch {
 	case ok:
-		return &advised{hideMissing(err), own.hint}
+		return &hintedError{hideNotExist(err), own.hint}
 	case errors.Is(err, filesync.ErrConflict):
 		return err
 	}
-	if isAnswer(err) && !isFull(err) && d.dirs.rootUnseen() && !d.limits.wrote.Load() {
-		return d.dirs.noRoot(err)
+	if isAnswer(err) && !isFull(err) && d.dirs.rootHidden() && !d.limits.hasWritten.Load() {
+		return d.dirs.rootUnavailable(err)
 	}
-	return d.refusedName(hideMissing(err))
+	return d.nameHint(hideNotExist(err))
 }
 
 func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id string) *pendingFile {
@@ -140,17 +138,17 @@ func (d *Destination) newPending(ctx context.Context, e filesync.Entry, id strin
 	return p
 }
 
-// begin makes the file, and its directory where that is missing.
+// begin makes the file, and its directory if that is missing.
 func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (filesync.Pending, error) {
-	if !d.cfg.Direct && d.limits.renames.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
-		return nil, d.failed(ctx, "create", p.entry.Name, noRename(errLeft))
+	if !d.cfg.Direct && d.limits.rename.absent() && d.limits.remove.absent() && !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
+		return nil, d.failed(ctx, "create", p.entry.Name, renameError(errWouldStay))
 	}
 	if d.cfg.Direct {
-		d.tryHandles(ctx)
+		d.probeHandles(ctx)
 	}
 	dir := parentOf(p.entry.Name)
 	for again := false; ; again = true {
-		if err := d.dirs.find(ctx, dir, true); err != nil {
+		if err := d.dirs.ensure(ctx, dir, true); err != nil {
 			return nil, d.failed(ctx, "make directory for", p.entry.Name, err)
 		}
 		err := p.create(ctx, flags)
@@ -158,9 +156,10 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 			break
 		}
 		if again || !errors.Is(err, fs.ErrNotExist) {
-			return nil, d.failed(ctx, "create", p.entry.Name, d.refusedCreate(err))
+			return nil, d.failed(ctx, "create", p.entry.Name, d.createError(err))
 		}
-		// Somebody has taken the directory away, or the file that was to be replaced.
+		// Another program has removed the directory, or the file that was to be
+		// replaced.
 		d.dirs.forget(dir)
 		if flags == wire.Truncate {
 			flags = wire.Create | wire.Exclusive
@@ -170,18 +169,18 @@ func (d *Destination) begin(ctx context.Context, p *pendingFile, flags uint32) (
 	return p, nil
 }
 
-// errLeft is a file that is not begun.
-var errLeft = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
+// errWouldStay means that a file is not begun, as it could not get its name.
+var errWouldStay = errors.New("the server has let no file be renamed or removed, so that it would be left under its temporary name")
 
-// main is the lane on which the file was opened first.
-func (p *pendingFile) main() *writing {
+// main is the channel that the file was opened on first.
+func (p *pendingFile) main() *writeChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lanes[0]
+	return p.channels[0]
 }
 
-// now is the state.
-func (p *pendingFile) now() pendingState {
+// currentState is the state.
+func (p *pendingFile) currentState() pendingState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
@@ -190,13 +189,12 @@ func (p *pendingFile) now() pendingState {
 // ID implements sync.Pending.
 func (p *pendingFile) ID() string { return p.id }
 
-// WriteAt implements io.WriterAt. It returns when the bytes are on their way;
-// what becomes of them is told by a later call. It waits while too many of them
-// are without an answer.
+// WriteAt implements io.WriterAt. It returns when the bytes are sent; a later call
+// reports what became of them. It waits while too many bytes are unacknowledged.
 func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 	done := 0
 	for {
-		to, n, err := p.laneFor(len(b) - done)
+		to, n, err := p.channelFor(len(b) - done)
 		if err != nil {
 			return done, p.failedToWrite(p.ctx, "write", err)
 		}
@@ -211,35 +209,36 @@ func (p *pendingFile) WriteAt(b []byte, off int64) (int, error) {
 		}
 		if p.progress != nil {
 			p.progress.next.Add(int64(n))
-			p.note(to, b[done:done+n], w.from)
+			p.noteSamples(to, b[done:done+n], w.from)
 		}
 		done += n
 	}
 }
 
-// note remembers samples of what is written to a file that several lanes may share.
-func (p *pendingFile) note(to *writing, b []byte, off int64) {
+// noteSamples remembers samples of what is written, for a file that may use several
+// channels.
+func (p *pendingFile) noteSamples(to *writeChannel, b []byte, off int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	to.note(b, off)
+	to.noteSamples(b, off)
 }
 
-// laneFor waits for a lane that takes one more WRITE, of up to n bytes, and counts
-// that as sent.
-func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
+// channelFor waits for a channel that has room for one more WRITE, of up to n bytes,
+// and counts that as sent.
+func (p *pendingFile) channelFor(n int) (to *writeChannel, taken int, err error) {
 	for {
 		p.mu.Lock()
 		if p.state != pendingOpen {
 			p.mu.Unlock()
 			return nil, 0, fs.ErrClosed
 		}
-		if p.err != nil || n == 0 || len(p.lanes) == 0 {
+		if p.err != nil || n == 0 || len(p.channels) == 0 {
 			defer p.mu.Unlock()
-			return nil, 0, cmp.Or(p.err, p.opened())
+			return nil, 0, cmp.Or(p.err, p.checkOpen())
 		}
-		for _, l := range p.lanes {
-			if to == nil || l.unacked < to.unacked {
-				to = l
+		for _, ch := range p.channels {
+			if to == nil || ch.unacked < to.unacked {
+				to = ch
 			}
 		}
 		taken = min(n, to.wire().session.MaxWrite())
@@ -248,7 +247,7 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 			p.mu.Unlock()
 			return to, taken, nil
 		}
-		changed := p.waiter()
+		changed := p.changeSignal()
 		p.mu.Unlock()
 		select {
 		case <-changed:
@@ -258,16 +257,16 @@ func (p *pendingFile) laneFor(n int) (to *writing, taken int, err error) {
 	}
 }
 
-// opened is nil if the file is open. The caller holds p.mu, or is the only one.
-func (p *pendingFile) opened() error {
-	if len(p.lanes) == 0 {
+// checkOpen is nil if the file is open. The caller holds p.mu, or is the only one.
+func (p *pendingFile) checkOpen() error {
+	if len(p.channels) == 0 {
 		return fmt.Errorf("%w: %w", filesync.ErrBeginAnew, errNoReopen)
 	}
 	return nil
 }
 
-// write gives a write that is not under way.
-func (p *pendingFile) write(to *writing) *write {
+// write gives a writeRequest that is not in flight.
+func (p *pendingFile) write(to *writeChannel) *writeRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -276,13 +275,13 @@ func (p *pendingFile) write(to *writing) *write {
 		w.to = to
 		return w
 	}
-	w := &write{p: p, to: to}
+	w := &writeRequest{p: p, to: to}
 	w.call.Then = func(*wire.Call) { w.answered() }
 	return w
 }
 
-// answered notes what became of a WRITE. The session waits for it.
-func (w *write) answered() {
+// answered notes the answer to a WRITE. The session waits for it.
+func (w *writeRequest) answered() {
 	p := w.p
 	p.mu.Lock()
 	if w.call.Err == nil {
@@ -299,15 +298,15 @@ func (w *write) answered() {
 	p.mu.Unlock()
 }
 
-// unsend takes back n bytes that were counted as sent to a lane.
-func (p *pendingFile) unsend(to *writing, n int) {
+// unsend takes back n bytes that were counted as sent on a channel.
+func (p *pendingFile) unsend(to *writeChannel, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	to.unacked -= n
 	p.signal()
 }
 
-// signal wakes those who wait. The caller holds p.mu.
+// signal wakes all that wait for a change. The caller holds p.mu.
 func (p *pendingFile) signal() {
 	if p.changed != nil {
 		close(p.changed)
@@ -315,29 +314,28 @@ func (p *pendingFile) signal() {
 	}
 }
 
-// waiter gives a channel that is closed when something has changed. The caller
-// holds p.mu.
-func (p *pendingFile) waiter() chan struct{} {
+// changeSignal gives a channel that is closed at the next change. The caller holds
+// p.mu.
+func (p *pendingFile) changeSignal() chan struct{} {
 	if p.changed == nil {
 		p.changed = make(chan struct{})
 	}
 	return p.changed
 }
 
-// unacked is how many bytes are without an answer. The caller holds p.mu.
+// unacked is how many bytes are unacknowledged. The caller holds p.mu.
 func (p *pendingFile) unacked() (n int) {
-	for _, l := range p.lanes {
-		n += l.unacked
+	for _, ch := range p.channels {
+		n += ch.unacked
 	}
 	return n
 }
 
-// drain waits until every WRITE is answered, and gives the error of the first
-// that failed.
+// drain waits for the answers to all WRITEs, and gives the first error.
 func (p *pendingFile) drain(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		unacked, changed, err := p.unacked(), p.waiter(), p.err
+		unacked, changed, err := p.unacked(), p.changeSignal(), p.err
 		p.mu.Unlock()
 		if unacked == 0 {
 			return err
@@ -350,20 +348,20 @@ func (p *pendingFile) drain(ctx context.Context) error {
 	}
 }
 
-// Checkpoint implements sync.Pending. It waits for the answers to what was
-// written. On a server with fsync@openssh.com it fails when the bytes cannot be
-// made durable, and once the connection is gone answers with those that were; on
-// any other the server's word that it has them must do, which holds then, too.
+// Checkpoint implements sync.Pending. It waits for the answers to what was written. On
+// a server with fsync@openssh.com it fails when the bytes cannot be synced; once the
+// connection is lost, it gives the prefix that was synced before. On any other server
+// it relies on the acknowledgements, also once the connection is lost.
 func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Checkpoint, error) {
-	if p.now() != pendingOpen {
+	if p.currentState() != pendingOpen {
 		return filesync.Checkpoint{}, fmt.Errorf("checkpoint %s: %w", shown(p.entry.Name), fs.ErrClosed)
 	}
-	if err := p.opened(); err != nil {
+	if err := p.checkOpen(); err != nil {
 		return filesync.Checkpoint{}, p.failed(ctx, "checkpoint", err)
 	}
-	there := p.acknowledged(ctx, prefix)
+	acked := p.acknowledged(ctx, prefix)
 	if p.d.has(&p.d.limits.fsync, wire.FsyncExtension) {
-		// On whichever channel they came: what was acknowledged before is part of it.
+		// The sync covers the bytes of all channels that were acknowledged before.
 		main := p.main()
 		_, err := main.wire().ask(ctx, func(c *wire.Call) { main.wire().session.Fsync(c, main.h) })
 		switch durable := p.durable.Load(); {
@@ -373,28 +371,28 @@ func (p *pendingFile) Checkpoint(ctx context.Context, prefix int64) (filesync.Ch
 		case err != nil:
 			return filesync.Checkpoint{}, p.failed(ctx, "sync", err)
 		}
-		p.durable.Store(max(there, p.durable.Load()))
+		p.durable.Store(max(acked, p.durable.Load()))
 	}
-	return filesync.Checkpoint{ID: p.id, Prefix: there}, nil
+	return filesync.Checkpoint{ID: p.id, Prefix: acked}, nil
 }
 
-// acknowledged waits until the server has acknowledged that many bytes from the
-// start on, or nothing is on its way any more, and gives how many of them it has.
+// acknowledged waits until the server has acknowledged the prefix, or nothing is in
+// flight any more. It gives how many bytes of the prefix the server has.
 func (p *pendingFile) acknowledged(ctx context.Context, prefix int64) int64 {
 	for {
 		p.mu.Lock()
-		there, unacked, changed := p.acked.prefix(), p.unacked(), p.waiter()
+		acked, unacked, changed := p.acked.prefix(), p.unacked(), p.changeSignal()
 		if p.err != nil {
 			unacked = 0
 		}
 		p.mu.Unlock()
-		if there >= prefix || unacked == 0 {
-			return min(there, prefix)
+		if acked >= prefix || unacked == 0 {
+			return min(acked, prefix)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return there
+			return acked
 		}
 	}
 }

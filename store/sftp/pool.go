@@ -8,154 +8,156 @@ import (
 )
 
 const (
-	// maxChannels is how many data channels pay: with one for control they
-	// are the ten that OpenSSH, ProFTPD and AWS Transfer allow.
+	// maxChannels is how many data channels pay. With one for control they are the ten
+	// that OpenSSH, ProFTPD and AWS Transfer allow.
 	maxChannels = 9
-	// crowded is how much use of each channel makes another one pay. The fewer
-	// channels many small requests share, the more of them fit into a packet.
-	crowded = 40
+	// busyUses is the load of each channel from which on another one pays. The fewer
+	// channels share many small requests, the more of these fit into a packet.
+	busyUses = 40
 )
 
-// lane is a port, the connection that it is on, and how much it is used.
-type lane struct {
-	port
+// dataChannel is a channel, its connection and its load.
+type dataChannel struct {
+	channel
 	conn  *connection
 	meter *meter
-	uses  int
+	load  int
 }
 
-// pool has the data channels: one at first, and more where they pay.
+// pool has the data channels of a session: one at first, and more where they pay.
 type pool struct {
-	dial   func(context.Context) (*lane, error) // opens one more
+	open   func(context.Context) (*dataChannel, error) // opens one more channel
 	limits *Limits
 	max    int
-	life   context.Context // ends with the Source
-	alone  int             // 1 where no control channel stands beside the data channels
+	ctx    context.Context // ends with the session
+	extra  int             // 1 where there is no control channel, which leaves room for one more
 
-	mu      sync.Mutex
-	lanes   []*lane
-	opening int
-	lost    bool // the connection, while a lane was opened
+	mu       sync.Mutex
+	channels []*dataChannel
+	opening  int
+	lost     bool // the connection was lost while a channel was opened
 }
 
-// weight is how much of a channel reading so many bytes uses: a listing or a
-// small file 1, a larger one 1 more for each packet of it.
+// weight is the load that reading so many bytes puts on a channel: 1 for a listing or a
+// small file, and 1 more for each packet of a larger file.
 func weight(bytes int64) int { return 1 + int(min(bytes, largeFile)/packet) }
 
-// packet is what a large READ brings, about.
+// packet is about what a large READ brings, in bytes.
 const packet = 256 << 10
 
-// take gives the lane that is used least, for something of that weight, and has
-// another one opened if all are crowded.
-func (p *pool) take(weight int) *lane {
+// acquire gives the channel with the least load, and adds weight to it. It has another
+// channel opened if all are busy.
+func (p *pool) acquire(weight int) *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.idlest(nil)
-	l.uses += weight
-	if l.uses > crowded && p.opening == 0 && p.mayGrow() {
+	ch := p.leastUsed(nil)
+	ch.load += weight
+	if ch.load > busyUses && p.opening == 0 && p.mayGrow() {
 		p.opening++
-		go func() { _, _ = p.grow(p.life) }()
+		go func() { _, _ = p.grow(p.ctx) }()
 	}
-	return l
+	return ch
 }
 
-// team is the lanes that copy one file together. The pool guards it.
-type team struct{ lanes []*lane }
+// channelSet is the channels that copy one file together. The pool guards it.
+type channelSet struct{ channels []*dataChannel }
 
-// join gives a team one more lane, for something of weight 1: one that is open,
-// or a new one. It is nil when there is none.
-func (p *pool) join(ctx context.Context, t *team) *lane {
+// acquireMore adds a channel to a set, with a weight of 1: one that is open, or a new
+// one. It gives nil when there is none.
+func (p *pool) acquireMore(ctx context.Context, set *channelSet) *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.idlest(t.lanes)
-	if l == nil && p.mayGrow() {
+	ch := p.leastUsed(set.channels)
+	if ch == nil && p.mayGrow() {
 		p.opening++
 		p.mu.Unlock()
-		l, _ = p.grow(ctx)
+		ch, _ = p.grow(ctx)
 		p.mu.Lock()
-		if slices.Contains(t.lanes, l) { // another one was quicker to take it
-			l = p.idlest(t.lanes)
+		if slices.Contains(set.channels, ch) { // another call has added it
+			ch = p.leastUsed(set.channels)
 		}
 	}
-	if l != nil {
-		l.uses++
-		t.lanes = append(t.lanes, l)
+	if ch != nil {
+		ch.load++
+		set.channels = append(set.channels, ch)
 	}
-	return l
+	return ch
 }
 
-// give takes a lane back from something of that weight.
-func (p *pool) give(l *lane, weight int) {
+// release takes weight off a channel.
+func (p *pool) release(ch *dataChannel, weight int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.uses -= weight
+	ch.load -= weight
 }
 
-// first gives the lane that was opened first.
-func (p *pool) first() *lane {
+// first gives the channel that was opened first.
+func (p *pool) first() *dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lanes[0]
+	return p.channels[0]
 }
 
-// all gives the lanes there are.
-func (p *pool) all() []*lane {
+// all gives the open channels.
+func (p *pool) all() []*dataChannel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.lanes)
+	return slices.Clone(p.channels)
 }
 
-func (p *pool) idlest(used []*lane) (best *lane) {
-	for _, l := range p.lanes {
-		if !slices.Contains(used, l) && (best == nil || l.uses < best.uses) {
-			best = l
+func (p *pool) leastUsed(used []*dataChannel) (best *dataChannel) {
+	for _, ch := range p.channels {
+		if !slices.Contains(used, ch) && (best == nil || ch.load < best.load) {
+			best = ch
 		}
 	}
 	return best
 }
 
-// mayGrow is whether one more lane may be opened beside those that are being opened.
+// mayGrow reports whether one more channel may be opened beside those that are being
+// opened. The caller holds p.mu.
 func (p *pool) mayGrow() bool {
 	limit, known := p.limits.dataChannels()
-	n := len(p.lanes) + p.opening
-	return n < p.max && (!known || n < limit+p.alone)
+	n := len(p.channels) + p.opening
+	return n < p.max && (!known || n < limit+p.extra)
 }
 
-// grow opens one more lane, which opening counts already. A server that refuses
-// is not asked again.
-func (p *pool) grow(ctx context.Context) (*lane, error) {
-	l, err := p.dial(ctx)
+// grow opens one more channel. The caller has counted it in p.opening. A server that
+// has refused is not asked again.
+func (p *pool) grow(ctx context.Context) (*dataChannel, error) {
+	ch, err := p.open(ctx)
 	p.mu.Lock()
 	p.opening--
 	p.mu.Unlock()
-	p.settle(ctx, dialled{l, err})
-	return l, err
+	p.finishOpening(ctx, openResult{ch, err})
+	return ch, err
 }
 
-// dialled is what came of opening a lane.
-type dialled struct {
-	l   *lane
-	err error
+// openResult is what came of opening a channel.
+type openResult struct {
+	channel *dataChannel
+	err     error
 }
 
-// settle takes a lane that was opened, or learns from why it was not.
-func (p *pool) settle(ctx context.Context, d dialled) {
+// finishOpening adds a channel that was opened, or learns from the failure.
+func (p *pool) finishOpening(ctx context.Context, d openResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := d.err
 	switch {
 	case err == nil:
-		p.limits.dropped.Store(0)
-		p.lanes = append(p.lanes, d.l)
+		p.limits.lostOpening.Store(0)
+		p.channels = append(p.channels, d.channel)
 	case ctx.Err() != nil:
-	case errors.Is(err, errDropped) && p.lost: // and counted
-	case errors.Is(err, errDropped), errors.Is(err, context.DeadlineExceeded):
-		p.lost = errors.Is(err, errDropped)
-		// Chance, once; twice, it is what this server does to one channel more.
-		if p.limits.dropped.Add(1) > 1 {
-			p.limits.setDataChannels(max(0, len(p.lanes)-p.alone))
+	case errors.Is(err, errLostOpening) && p.lost: // it was counted already
+	case errors.Is(err, errLostOpening), errors.Is(err, context.DeadlineExceeded):
+		p.lost = errors.Is(err, errLostOpening)
+		// One loss may be chance. Two mean that this server does so for one channel
+		// more.
+		if p.limits.lostOpening.Add(1) > 1 {
+			p.limits.setDataChannels(max(0, len(p.channels)-p.extra))
 		}
 	default:
-		p.limits.setDataChannels(max(0, len(p.lanes)+p.opening-p.alone))
+		p.limits.setDataChannels(max(0, len(p.channels)+p.opening-p.extra))
 	}
 }

@@ -12,62 +12,62 @@ import (
 	"sftpconnector/store/sftp/wire"
 )
 
-// fakePool is a pool whose lanes are opened by dial.
+// fakePool is a pool whose channels are opened by dial.
 func fakePool(t *testing.T, limits *Limits, dial func() error) (*pool, *atomic.Int32) {
 	var dials atomic.Int32
-	return &pool{limits: limits, max: maxChannels, life: t.Context(), dial: func(context.Context) (*lane, error) {
+	return &pool{limits: limits, max: maxChannels, ctx: t.Context(), open: func(context.Context) (*dataChannel, error) {
 		dials.Add(1)
 		if err := dial(); err != nil {
 			return nil, err
 		}
-		return &lane{}, nil
+		return &dataChannel{}, nil
 	}}, &dials
 }
 
-// grow opens one more lane as take and join do.
-func grow(p *pool, ctx context.Context) (*lane, error) {
+// growAndWait opens one more channel as acquire and acquireMore do.
+func growAndWait(p *pool, ctx context.Context) (*dataChannel, error) {
 	p.opening++
 	return p.grow(ctx)
 }
 
-// crowd uses a pool until it stops growing.
-func crowd(t *testing.T, p *pool) int {
+// fillPool uses a pool until it stops growing.
+func fillPool(t *testing.T, p *pool) int {
 	t.Helper()
-	if len(p.lanes) == 0 {
-		if _, err := grow(p, t.Context()); err != nil {
+	if len(p.channels) == 0 {
+		if _, err := growAndWait(p, t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var used []*lane
-	for range 2 * crowded * maxChannels {
-		used = append(used, p.take(1))
+	var used []*dataChannel
+	for range 2 * busyUses * maxChannels {
+		used = append(used, p.acquire(1))
 		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.opening == 0 })
 	}
-	for _, l := range used {
-		p.give(l, 1)
+	for _, ch := range used {
+		p.release(ch, 1)
 	}
 	return len(p.all())
 }
 
 func TestPoolGrows(t *testing.T) {
 	p, dials := fakePool(t, new(Limits), func() error { return nil })
-	if _, err := grow(p, t.Context()); err != nil {
+	if _, err := growAndWait(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for range crowded {
-		p.take(1)
+	for range busyUses {
+		p.acquire(1)
 	}
 	if n := dials.Load(); n != 1 {
 		t.Errorf("%d channels for a few uses", n)
 	}
-	if n := crowd(t, p); n != maxChannels {
+	if n := fillPool(t, p); n != maxChannels {
 		t.Errorf("%d channels for many uses", n)
 	}
 	uses := 0
-	for _, l := range p.all() {
-		uses += l.uses
+	for _, ch := range p.all() {
+		uses += ch.load
 	}
-	if uses != crowded {
+	if uses != busyUses {
 		t.Errorf("%d uses are left", uses)
 	}
 }
@@ -75,11 +75,11 @@ func TestPoolGrows(t *testing.T) {
 // Files of a megabyte fill a channel's window, where small ones fill its packets.
 func TestPoolGrowsForLargerFiles(t *testing.T) {
 	p, _ := fakePool(t, new(Limits), func() error { return nil })
-	if _, err := grow(p, t.Context()); err != nil {
+	if _, err := growAndWait(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range 80 {
-		p.take(weight(1 << 20))
+		p.acquire(weight(1 << 20))
 		waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.opening == 0 })
 	}
 	if n := len(p.all()); n != maxChannels {
@@ -87,26 +87,26 @@ func TestPoolGrowsForLargerFiles(t *testing.T) {
 	}
 }
 
-// A team that grows by many at once has each lane once.
-func TestTeamHasEachLaneOnce(t *testing.T) {
+// A channelSet that grows by many at once has each channel once.
+func TestChannelSetHasEachChannelOnce(t *testing.T) {
 	for range 20 {
 		p, _ := fakePool(t, new(Limits), func() error { return nil })
-		first, err := grow(p, t.Context())
+		first, err := growAndWait(p, t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		team := &team{lanes: []*lane{first}}
+		set := &channelSet{channels: []*dataChannel{first}}
 		var all sync.WaitGroup
 		for range maxChannels - 1 {
-			all.Go(func() { p.join(t.Context(), team) })
+			all.Go(func() { p.acquireMore(t.Context(), set) })
 		}
 		all.Wait()
-		seen := map[*lane]bool{}
-		for _, l := range team.lanes {
-			if seen[l] {
+		seen := map[*dataChannel]bool{}
+		for _, ch := range set.channels {
+			if seen[ch] {
 				t.Fatal("a lane joined twice")
 			}
-			seen[l] = true
+			seen[ch] = true
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestPoolRemembersRefusal(t *testing.T) {
 		return nil
 	}
 	p, dials := fakePool(t, limits, refusing)
-	if n := crowd(t, p); n != 3 || dials.Load() != 4 {
+	if n := fillPool(t, p); n != 3 || dials.Load() != 4 {
 		t.Errorf("%d channels after %d tries", n, dials.Load())
 	}
 	if n, known := limits.dataChannels(); n != 3 || !known {
@@ -129,7 +129,7 @@ func TestPoolRemembersRefusal(t *testing.T) {
 	}
 	left = 100
 	p, dials = fakePool(t, limits, refusing)
-	if n := crowd(t, p); n != 3 || dials.Load() != 3 {
+	if n := fillPool(t, p); n != 3 || dials.Load() != 3 {
 		t.Errorf("the next time: %d channels after %d tries", n, dials.Load())
 	}
 }
@@ -141,8 +141,8 @@ func TestPoolRemembersDrops(t *testing.T) {
 		if _, known := limits.dataChannels(); known {
 			t.Error("one loss is taken for a rule")
 		}
-		p, _ := fakePool(t, limits, func() error { return errDropped })
-		if _, err := grow(p, t.Context()); !errors.Is(err, errDropped) {
+		p, _ := fakePool(t, limits, func() error { return errLostOpening })
+		if _, err := growAndWait(p, t.Context()); !errors.Is(err, errLostOpening) {
 			t.Error(err)
 		}
 	}
@@ -156,56 +156,56 @@ func TestPoolCancelled(t *testing.T) {
 	limits := new(Limits)
 	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := fakePool(t, limits, func() error { cancel(); return context.Canceled })
-	grow(p, ctx)
+	growAndWait(p, ctx)
 	if _, known := limits.dataChannels(); known {
 		t.Error("a limit is remembered")
 	}
 }
 
-func TestGate(t *testing.T) {
+func TestHandleLimiter(t *testing.T) {
 	limits := new(Limits)
-	g := newGate(limits)
+	h := newHandleLimiter(limits)
 	ctx := t.Context()
 	for range 3 {
-		if err := g.enter(ctx); err != nil {
+		if err := h.acquire(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	never := func() bool { return false }
-	if _, err := g.enterAlone(short, false, never); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := h.acquireExclusive(short, false, never); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("alone beside others: %v", err)
 	}
 	var alone sync.WaitGroup
 	alone.Go(func() {
-		if in, err := g.enterAlone(ctx, false, never); !in || err != nil {
+		if in, err := h.acquireExclusive(ctx, false, never); !in || err != nil {
 			t.Error(in, err)
 		}
 	})
-	waitFor(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.queued == 1 })
-	if g.tryEnter() {
+	waitFor(t, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.wantExclusive == 1 })
+	if h.tryAcquire() {
 		t.Error("somebody went past one who waits to be alone")
 	}
 	for range 3 {
-		g.leave()
+		h.release()
 	}
 	alone.Wait()
-	if _, in := g.count(); in != 1 || g.tryEnter() {
+	if _, in := h.openAndInUse(); in != 1 || h.tryAcquire() {
 		t.Error("it is not alone")
 	}
-	g.share()
+	h.endExclusive()
 	limits.openFiles.lower(2)
-	if err := g.enter(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		t.Error(err)
 	}
 	short, cancel = context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	if err := g.enter(short); !errors.Is(err, context.DeadlineExceeded) {
+	if err := h.acquire(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("past the limit: %v", err)
 	}
-	g.leave()
-	if err := g.enter(ctx); err != nil {
+	h.release()
+	if err := h.acquire(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -234,26 +234,26 @@ func TestMeter(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	var l Limits
-	if n := l.readsOf(255 << 10); n != 255<<10 {
+	if n := l.readSizeFor(255 << 10); n != 255<<10 {
 		t.Errorf("READs of %d bytes", n)
 	}
 	l.shrinkReads(100 << 10)
 	l.shrinkReads(200 << 10)
-	if n := l.readsOf(255 << 10); n != 100<<10 {
+	if n := l.readSizeFor(255 << 10); n != 100<<10 {
 		t.Errorf("READs of %d bytes", n)
 	}
-	if n := l.readsOf(32 << 10); n != 100<<10 {
+	if n := l.readSizeFor(32 << 10); n != 100<<10 {
 		t.Errorf("READs of %d bytes on a channel that does not know what others were offered", n)
 	}
-	if n := new(Limits).readsOf(32 << 10); n != 32<<10 {
+	if n := new(Limits).readSizeFor(32 << 10); n != 32<<10 {
 		t.Errorf("READs of %d bytes", n)
 	}
-	l.took(20 * time.Millisecond)
-	l.took(30 * time.Millisecond)
+	l.noteRoundTrip(20 * time.Millisecond)
+	l.noteRoundTrip(30 * time.Millisecond)
 	if !l.far() {
 		t.Error("20 ms are not far")
 	}
-	l.took(time.Millisecond)
+	l.noteRoundTrip(time.Millisecond)
 	if l.far() {
 		t.Error("1 ms is far")
 	}

@@ -2,19 +2,19 @@ package sftp
 
 import "slices"
 
-// ranges are the bytes of a file that are known to be there. Ranges may be added
-// in any order and more than once.
+// ranges are the known byte ranges of a file. They may be added in any order and more
+// than once.
 type ranges struct{ spans []span } // in order, with gaps between them
 
 // span is [from, to).
 type span struct{ from, to int64 }
 
-// add notes that [from, to) is there.
+// add adds [from, to).
 func (r *ranges) add(from, to int64) {
 	if from >= to {
 		return
 	}
-	// The spans that touch it become one with it.
+	// The spans that touch it are merged with it.
 	first, _ := slices.BinarySearchFunc(r.spans, from, func(s span, from int64) int {
 		if s.to < from {
 			return -1
@@ -28,7 +28,7 @@ func (r *ranges) add(from, to int64) {
 	r.spans = slices.Replace(r.spans, first, last, span{from, to})
 }
 
-// prefix is how many bytes from the start on are there without a gap.
+// prefix is how many bytes from the start on are known without a gap.
 func (r *ranges) prefix() int64 {
 	if len(r.spans) == 0 || r.spans[0].from > 0 {
 		return 0
@@ -36,7 +36,7 @@ func (r *ranges) prefix() int64 {
 	return r.spans[0].to
 }
 
-// end is the end of the last byte that is there.
+// end is the end of the last known byte.
 func (r *ranges) end() int64 {
 	if len(r.spans) == 0 {
 		return 0

@@ -11,14 +11,14 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// A file that was written through several handles is read back in part: at the
-// first and at the last byte that went through each of them. A server that drops
-// or mixes what comes through several handles is mostly seen there.
+// A file that was written through several handles is read back in part: the first and
+// the last bytes that went through each of them. A server that drops or mixes what
+// comes through several handles mostly shows that there.
 
 // sampleSize bounds the bytes of a sample.
 const sampleSize = 16 << 10
 
-// sample is what a part of a file was when it was written.
+// sample is the checksum of a part of a file as it was written.
 type sample struct {
 	off int64
 	n   int
@@ -27,7 +27,8 @@ type sample struct {
 
 var sampleSeed = maphash.MakeSeed()
 
-// sampleOf is a sample of b, which was written at off: its beginning, or its end.
+// sampleOf makes a sample of b, which was written at off: of its beginning, or of its
+// end.
 func sampleOf(b []byte, off int64, end bool) sample {
 	if skip := len(b) - sampleSize; end && skip > 0 {
 		b, off = b[skip:], off+int64(skip)
@@ -36,52 +37,53 @@ func sampleOf(b []byte, off int64, end bool) sample {
 	return sample{off, len(b), maphash.Bytes(sampleSeed, b)}
 }
 
-// note remembers samples of what is written through a lane.
-func (l *writing) note(b []byte, off int64) {
-	if l.first.n == 0 {
-		l.first = sampleOf(b, off, false)
+// noteSamples remembers samples of what is written on a channel.
+func (ch *writeChannel) noteSamples(b []byte, off int64) {
+	if ch.first.n == 0 {
+		ch.first = sampleOf(b, off, false)
 	}
-	l.last = sampleOf(b, off, true)
+	ch.last = sampleOf(b, off, true)
 }
 
-// verify reads samples of a file back that was written through several handles. A
-// server that does not let it be read now cannot be asked. One that has other bytes
-// is not written to in this way any more, and the copy begins anew.
+// verify reads samples of a file back that was written through several handles. If the
+// server does not let the file be read now, nothing can be checked. If it has other
+// bytes, files are not written to this server in this way any more, and the copy begins
+// anew.
 func (p *pendingFile) verify(ctx context.Context) error {
 	var samples []sample
-	for _, l := range p.lanes {
-		samples = append(samples, l.first, l.last)
+	for _, ch := range p.channels {
+		samples = append(samples, ch.first, ch.last)
 	}
 	err := p.d.readBack(ctx, p.path, func(f *wireFile) error { return f.compare(ctx, samples) })
 	switch {
-	case errors.Is(err, errOtherBytes):
-		p.d.limits.beside.state.Store(featureAbsent)
-		return fmt.Errorf("written through %d handles: %w (%w)", len(p.lanes), filesync.ErrBeginAnew, err)
-	case isAnswer(err), errors.Is(err, errNoTurn):
+	case errors.Is(err, errContentsDiffer):
+		p.d.limits.parallelWrites.state.Store(featureAbsent)
+		return fmt.Errorf("written through %d handles: %w (%w)", len(p.channels), filesync.ErrBeginAnew, err)
+	case isAnswer(err), errors.Is(err, errNoHandle):
 		return nil
 	}
 	return err
 }
 
-// readBack opens a file for reading and hands it over.
+// readBack opens a file for reading and passes it to do.
 func (d *Destination) readBack(ctx context.Context, path string, do func(f *wireFile) error) error {
-	l := d.pool.take(1)
-	defer d.pool.give(l, 1)
-	return d.readBackOn(ctx, l, path, do)
+	ch := d.pool.acquire(1)
+	defer d.pool.release(ch, 1)
+	return d.readBackOn(ctx, ch, path, do)
 }
 
-// readBackOn does that on a lane.
-func (d *Destination) readBackOn(ctx context.Context, l *lane, path string, do func(f *wireFile) error) error {
-	if !d.gate.tryEnter() {
-		return errNoTurn
+// readBackOn is readBack on a channel.
+func (d *Destination) readBackOn(ctx context.Context, ch *dataChannel, path string, do func(f *wireFile) error) error {
+	if !d.handles.tryAcquire() {
+		return errNoHandle
 	}
-	f, err := l.open(ctx, path)
+	f, err := ch.open(ctx, path)
 	if err != nil {
-		d.gate.fail()
+		d.handles.cancel()
 		return err
 	}
-	d.gate.succeed()
-	defer f.close(d.gate.leave)
+	d.handles.fileOpened()
+	defer f.close(d.handles.release)
 	return do(f.(*wireFile))
 }
 
@@ -111,13 +113,13 @@ func (f *wireFile) compare(ctx context.Context, samples []sample) error {
 		case err != nil && !errors.Is(err, io.EOF):
 			return err
 		case n < s.n, maphash.Bytes(sampleSeed, calls[i].Buf) != s.sum:
-			return fmt.Errorf("%w at %d", errOtherBytes, s.off)
+			return fmt.Errorf("%w at %d", errContentsDiffer, s.off)
 		}
 	}
 	return nil
 }
 
-// readFull reads b at off. It is io.EOF where the file ends before.
+// readFull reads b at off. The error is io.EOF where the file ends before.
 func (f *wireFile) readFull(ctx context.Context, b []byte, off int64) (int, error) {
 	n := 0
 	for n < len(b) {

@@ -14,9 +14,8 @@ func tellsNothing() sftptest.Faults {
 	return sftptest.Faults{Attributes: sftptest.OfFiles(func(_ sftptest.Op, _ string, a *sftptest.Attributes) { a.NoSize, a.NoTime = true, true })}
 }
 
-// Where a server tells no size and no time, what stands under the name of a file
-// whose upload was killed is not taken for it: the original goes only when the new
-// contents stand there.
+// If a server tells no size and no time, a file under the name of an interrupted upload
+// counts as ours only if our contents are in it.
 func TestRecoverWhereNothingIsTold(t *testing.T) {
 	const before, contents = "old", "new contents"
 	for name, test := range map[string]struct {

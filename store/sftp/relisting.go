@@ -7,21 +7,20 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// relisting lists directories again for those who want to know how some of their
-// files are listed now. One listing serves all who ask for a directory before it
-// begins; who comes later waits for the next one, as it may have passed by a file.
-// It may be used concurrently.
+// relisting lists directories again to tell how some of their files are listed now. One
+// listing serves all calls that came before it began. A later call waits for the next
+// listing, as this one may have passed its files already. It may be used concurrently.
 type relisting struct {
 	mu   sync.Mutex
-	dirs map[string]*relistedDirectory // of which somebody wants to know
+	dirs map[string]*relistedDirectory // that are being listed
 }
 
-// relistedDirectory is one that is being listed, or about to be.
+// relistedDirectory is a directory that is being listed, or about to be.
 type relistedDirectory struct {
-	next *relist // that has not begun; nil: nobody waits for it
+	next *relist // the listing that has not begun; nil: nobody waits for one
 }
 
-// relist is one listing for those who wait for it.
+// relist is one listing, for the calls that wait for it.
 type relist struct {
 	wanted map[string]bool
 	found  map[string]filesync.Entry
@@ -29,7 +28,7 @@ type relist struct {
 	done   chan struct{}
 }
 
-// find lists a directory again and gives those of the names that it holds.
+// find lists a directory again and gives the entries of the names that it holds.
 func (r *relisting) find(ctx context.Context, s *session, dir string, names []string) (map[string]filesync.Entry, error) {
 	l := r.join(s, dir, names)
 	select {
@@ -40,7 +39,7 @@ func (r *relisting) find(ctx context.Context, s *session, dir string, names []st
 	}
 }
 
-// join adds names to the listing of a directory that begins next.
+// join adds names to the next listing of a directory.
 func (r *relisting) join(s *session, dir string, names []string) *relist {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +61,7 @@ func (r *relisting) join(s *session, dir string, names []string) *relist {
 	return d.next
 }
 
-// run lists a directory until nobody waits for that any more. It ends with the session.
+// run lists a directory until nobody waits for that. It ends with the session.
 func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 	for {
 		r.mu.Lock()
@@ -74,7 +73,7 @@ func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 			return
 		}
 		r.mu.Unlock()
-		l.err = s.listBatches(s.life, dir, func(batch []item) bool {
+		l.err = s.listBatches(s.ctx, dir, func(batch []item) bool {
 			for _, it := range batch {
 				if e := s.entryOf(it); l.wanted[e.Name] {
 					l.found[e.Name] = e
@@ -82,8 +81,8 @@ func (r *relisting) run(s *session, dir string, d *relistedDirectory) {
 			}
 			return len(l.found) < len(l.wanted)
 		})
-		if l.err != nil && s.life.Err() != nil {
-			l.err = s.lost(l.err) // it says why
+		if l.err != nil && s.ctx.Err() != nil {
+			l.err = s.lost(l.err) // lost gives the reason
 		}
 		close(l.done)
 	}

@@ -12,44 +12,44 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// renameThem publishes pending files.
-func (d *Destination) renameThem(ctx context.Context, files []*publication) {
+// publishByRename publishes pending files.
+func (d *Destination) publishByRename(ctx context.Context, files []*publication) {
 	ordered := d.pool.first().wire().ordered
-	d.lookBefore(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered || d.cfg.Overwrite })
-	d.makeRoom(ctx, files)
-	refused := d.explain(ctx, d.rename(ctx, files))
-	for _, f := range d.renameLater(ctx, refused) {
-		d.limits.renames.refused(f.refusal)
-		f.failure = noRename(f.failure)
+	d.checkTargets(ctx, files, func(f *publication) bool { return f.replaces != nil || !ordered || d.cfg.Overwrite })
+	d.replaceTargets(ctx, files)
+	refused := d.explainRefusals(ctx, d.rename(ctx, files))
+	for _, f := range d.retryRenames(ctx, refused) {
+		d.limits.rename.refused(f.refusal)
+		f.failure = renameError(f.failure)
 	}
 }
 
-// renameLater asks again for refused RENAMEs, and answers with those that are refused
-// still. A server that denies one will deny it later, too; and where waiting was in
-// vain once, there is no more of it on this connection.
-func (d *Destination) renameLater(ctx context.Context, refused []*publication) (still []*publication) {
-	later := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
+// retryRenames sends refused RENAMEs again, and gives the files that are still refused.
+// If a server denied a RENAME, it will do so later, too. Once waiting was in vain, it
+// is not done again on this connection.
+func (d *Destination) retryRenames(ctx context.Context, refused []*publication) (still []*publication) {
+	retry := slices.DeleteFunc(slices.Clone(refused), func(f *publication) bool { return denied(f.refusal) })
 	still = slices.DeleteFunc(refused, func(f *publication) bool { return !denied(f.refusal) })
-	if d.waitedInVain.Load() || d.limits.renames.absent() {
-		return append(still, later...)
+	if d.renameWaitFailed.Load() || d.limits.rename.absent() {
+		return append(still, retry...)
 	}
-	for _, wait := range renameAgain {
-		if len(later) == 0 || !pause(ctx, wait) {
+	for _, wait := range renameDelays {
+		if len(retry) == 0 || !pause(ctx, wait) {
 			break
 		}
-		for _, f := range later {
+		for _, f := range retry {
 			f.failure = nil
 		}
-		later = d.explain(ctx, d.rename(ctx, later))
+		retry = d.explainRefusals(ctx, d.rename(ctx, retry))
 	}
-	d.waitedInVain.Store(len(later) > 0)
-	return append(still, later...)
+	d.renameWaitFailed.Store(len(retry) > 0)
+	return append(still, retry...)
 }
 
-// renameAgain is how long it is waited before a refused RENAME is asked for again:
-// some servers are at a file for a moment after it was closed. It is no policy of
-// package backoff, as the list is the number of tries as well.
-var renameAgain = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second}
+// renameDelays are the waits before a refused RENAME is sent again. Some servers are
+// busy with a file for a moment after it was closed. It is no policy of package
+// backoff, as the list is the number of tries as well.
+var renameDelays = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second, 2 * time.Second}
 
 // pause waits. It is false when ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
@@ -63,11 +63,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// makeRoom replaces what stands under the names by posix-rename@openssh.com, or
-// removes it.
-func (d *Destination) makeRoom(ctx context.Context, files []*publication) {
+// replaceTargets replaces the existing files by posix-rename@openssh.com, or removes
+// them.
+func (d *Destination) replaceTargets(ctx context.Context, files []*publication) {
 	if d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
-		d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+		d.askEach(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
 			s.PosixRename(c, f.path, d.path(f.entry.Name))
 		}, func(f *publication, err error) {
 			f.done = err == nil
@@ -76,47 +76,47 @@ func (d *Destination) makeRoom(ctx context.Context, files []*publication) {
 			}
 		})
 	}
-	d.each(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
+	d.askEach(ctx, files, (*publication).replacing, func(s *wire.Session, c *wire.Call, f *publication) {
 		s.Remove(c, d.path(f.entry.Name))
 	}, func(f *publication, err error) {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(f.unseen && isAnswer(err)) { // there may be nothing
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(f.hidden && isAnswer(err)) { // there may be no file
 			f.fail(ctx, fmt.Errorf("remove what it replaces: %w", err))
 		}
 	})
 }
 
-// rename gives files their names, and answers with those that the server refused.
-// One that answers in order is asked at once what stands then.
+// rename sends the RENAMEs, and gives the files that the server refused. A server that
+// answers in order is asked at once what is under each name then.
 func (d *Destination) rename(ctx context.Context, files []*publication) (refused []*publication) {
 	var asked []*publication
 	for _, f := range files {
-		if f.open() {
-			f.after = nil
+		if f.waits() {
+			f.found = nil
 			asked = append(asked, f)
 		}
 	}
-	l := d.pool.first().wire()
+	ch := d.pool.first().wire()
 	each := 1
-	if l.ordered {
+	if ch.ordered {
 		each = 2
 	}
-	err := l.askAll(ctx, each*len(asked), func(i int, c *wire.Call) {
+	err := ch.askAll(ctx, each*len(asked), func(i int, c *wire.Call) {
 		f := asked[i/each]
 		if i%each == 0 {
-			l.session.Rename(c, f.path, d.path(f.entry.Name))
+			ch.session.Rename(c, f.path, d.path(f.entry.Name))
 		} else {
-			l.session.Lstat(c, d.path(f.entry.Name))
+			ch.session.Lstat(c, d.path(f.entry.Name))
 		}
 	}, func(i int, c *wire.Call) {
 		f := asked[i/each]
 		switch {
 		case i%each == 1 && c.Err == nil:
 			now := entry(f.entry.Name, attrsOf(c.Attr))
-			f.after = &now
+			f.found = &now
 		case i%each == 1:
 		case c.Err == nil:
 			f.done = true
-			d.limits.renames.refused(nil)
+			d.limits.rename.refused(nil)
 		default:
 			f.refusal = c.Err
 			f.fail(ctx, c.Err)
@@ -124,35 +124,35 @@ func (d *Destination) rename(ctx context.Context, files []*publication) (refused
 		}
 	})
 	for _, f := range asked {
-		if f.open() { // not answered
+		if f.waits() { // not answered
 			f.fail(ctx, err)
 		}
 	}
 	return refused
 }
 
-// replacing reports whether something stands under the name that goes now.
-func (f *publication) replacing() bool { return f.open() && f.replaces != nil }
+// replacing reports whether there is a file under the name that is to go now.
+func (f *publication) replacing() bool { return f.waits() && f.replaces != nil }
 
-// lookBefore looks at the names of files, and fails those whose name is taken.
-func (d *Destination) lookBefore(ctx context.Context, files []*publication, which func(*publication) bool) {
+// checkTargets checks the names of files, and fails the files whose name is taken.
+func (d *Destination) checkTargets(ctx context.Context, files []*publication, which func(*publication) bool) {
 	var asked []*publication
 	for _, f := range files {
-		if f.open() && which(f) {
+		if f.waits() && which(f) {
 			asked = append(asked, f)
 		}
 	}
 	if len(asked) == 0 {
 		return
 	}
-	looks, err := d.lookAt(ctx, namesOf(asked))
+	looks, err := d.statAll(ctx, namesOf(asked))
 	for i, f := range asked {
 		switch {
 		case err != nil:
 			f.fail(ctx, err)
-		case isUnseen(looks[i].Err):
-			f.unseen = true
-			d.mayRename(ctx, f, looks[i].Err)
+		case isHidden(looks[i].Err):
+			f.hidden = true
+			d.checkHiddenTarget(ctx, f, looks[i].Err)
 		case errors.Is(looks[i].Err, fs.ErrNotExist):
 			f.replaces = nil // its reader took it meanwhile
 		case looks[i].Err != nil:
@@ -163,21 +163,20 @@ func (d *Destination) lookBefore(ctx context.Context, files []*publication, whic
 	}
 }
 
-// mayRename decides about a file where nothing is seen of what stands under its name.
-func (d *Destination) mayRename(ctx context.Context, f *publication, why error) {
+// checkHiddenTarget decides about a file when the server hides what is under its name.
+func (d *Destination) checkHiddenTarget(ctx context.Context, f *publication, why error) {
 	f.replaces = nil
 	switch {
 	case d.cfg.Overwrite:
 		f.replaces = new(filesync.Entry) // whatever it is
-	case !d.keepsAtRename(ctx, f.entry.Name):
-		f.fail(ctx, mayOverwrite(why))
+	case !d.renameKeepsTarget(ctx, f.entry.Name):
+		f.fail(ctx, overwriteError(why))
 	}
 }
 
-// mayOverwrite is the failure of a file under whose name something may stand that a
-// RENAME would overwrite.
-func mayOverwrite(why error) error {
-	return &advised{
+// overwriteError is the failure of a file whose RENAME might overwrite another one.
+func overwriteError(why error) error {
+	return &hintedError{
 		fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
 		"If what stands there may be overwritten, set files.on_conflict: overwrite. Else set files.upload_name: direct.",
 	}
@@ -191,26 +190,26 @@ func namesOf(files []*publication) []string {
 	return names
 }
 
-// explain finds out why files could not be renamed: servers mostly do not say. It
-// answers with those for which that is not known. Where nothing stands under the
-// name, posix-rename@openssh.com may be allowed.
-func (d *Destination) explain(ctx context.Context, files []*publication) (left []*publication) {
+// explainRefusals finds out why files could not be renamed, as servers mostly do not
+// tell. It gives the files for which that stays unknown. If the name is free,
+// posix-rename@openssh.com may be allowed.
+func (d *Destination) explainRefusals(ctx context.Context, files []*publication) (left []*publication) {
 	if len(files) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
 		return nil
 	}
-	looks, err := d.lookAt(ctx, namesOf(files))
+	looks, err := d.statAll(ctx, namesOf(files))
 	if err != nil {
 		return nil
 	}
 	for i, f := range files {
 		_, whole := errors.AsType[*statusError](f.failure)
-		missing := errors.Is(looks[i].Err, fs.ErrNotExist) && !isUnseen(looks[i].Err)
+		missing := errors.Is(looks[i].Err, fs.ErrNotExist) && !isHidden(looks[i].Err)
 		switch {
 		case looks[i].Err == nil:
 			f.fail(ctx, filesync.ErrConflict)
-		case whole, worthless(f.failure):
-		case errors.Is(f.refusal, fs.ErrNotExist) && d.isGone(ctx, f.path):
-			f.fail(ctx, d.whyGone(ctx, parentOf(f.entry.Name), f.refusal))
+		case whole, mustBeginAnew(f.failure):
+		case errors.Is(f.refusal, fs.ErrNotExist) && d.isMissing(ctx, f.path):
+			f.fail(ctx, d.explainMissing(ctx, parentOf(f.entry.Name), f.refusal))
 		case missing && d.has(&d.limits.posixRename, wire.PosixRenameExtension) && d.posixRename(ctx, f.path, d.path(f.entry.Name)) == nil:
 			f.done, f.failure = true, nil
 		default:
@@ -220,19 +219,19 @@ func (d *Destination) explain(ctx context.Context, files []*publication) (left [
 	return left
 }
 
-// whyGone is why a pending file is gone from a directory: somebody took it, or that
-// is gone, too.
-func (d *Destination) whyGone(ctx context.Context, dir string, refused error) error {
-	if d.isGone(ctx, d.path(dir)) {
+// explainMissing is why a pending file is missing: somebody took it, or its directory
+// is gone.
+func (d *Destination) explainMissing(ctx context.Context, dir string, refused error) error {
+	if d.isMissing(ctx, d.path(dir)) {
 		d.dirs.forget(dir)
-		return hideMissing(fmt.Errorf("its directory is gone: %w", refused))
+		return hideNotExist(fmt.Errorf("its directory is gone: %w", refused))
 	}
-	d.limits.takes.Store(true)
-	return &advised{errTaken, "Set files.upload_name: direct: files are then written under their own names."}
+	d.limits.takenEarly.Store(true)
+	return &hintedError{errTakenEarly, "Set files.upload_name: direct: files are then written under their own names."}
 }
 
-// isGone reports whether the server says that nothing stands under a path.
-func (d *Destination) isGone(ctx context.Context, path string) bool {
+// isMissing reports whether the server says that a path does not exist.
+func (d *Destination) isMissing(ctx context.Context, path string) bool {
 	_, err := d.statAt(ctx, path)
 	return errors.Is(err, fs.ErrNotExist)
 }
@@ -243,8 +242,8 @@ func (d *Destination) posixRename(ctx context.Context, from, to string) error {
 	return err
 }
 
-// renameNow renames one file of ours to a name under which nothing stands.
-func (d *Destination) renameNow(ctx context.Context, from, to string) error {
+// renameOne renames one file of ours to a free name.
+func (d *Destination) renameOne(ctx context.Context, from, to string) error {
 	err := d.ask(ctx, func(s *wire.Session, c *wire.Call) { s.Rename(c, from, to) })
 	if !isAnswer(err) || errors.Is(err, fs.ErrNotExist) || !d.has(&d.limits.posixRename, wire.PosixRenameExtension) {
 		return err
@@ -255,30 +254,30 @@ func (d *Destination) renameNow(ctx context.Context, from, to string) error {
 	return err
 }
 
-// keepsAtRename reports whether RENAME is known to keep what stands under the new
-// name, as the draft asks for. OpenSSH's does. Any other is tried with two files of
-// our own, if these can be removed.
-func (d *Destination) keepsAtRename(ctx context.Context, name string) bool {
-	if state := d.limits.keeps.state.Load(); state != 0 {
+// renameKeepsTarget reports whether RENAME is known to refuse to overwrite, as the
+// draft demands. OpenSSH's does. Any other server is tried with files of our own, if
+// these can be removed.
+func (d *Destination) renameKeepsTarget(ctx context.Context, name string) bool {
+	if state := d.limits.renameKeepsTarget.state.Load(); state != 0 {
 		return state == featureWorks
 	}
 	if d.pool.first().wire().ordered {
 		return true
 	}
-	if !d.mayRemove(ctx, d.pool.first()) {
+	if !d.canRemove(ctx, d.pool.first()) {
 		return false
 	}
-	keeps, known := d.tryRenames(ctx, name)
+	keeps, known := d.probeRenames(ctx, name)
 	if known {
-		d.limits.keeps.learn(keeps)
+		d.limits.renameKeepsTarget.learn(keeps)
 	}
 	return known && keeps
 }
 
-// tryRenames renames a file of ours to another one. That this is refused says only
-// that what stands is kept if a RENAME to the same name is done once it is free, and
-// one to what stands there then is refused again.
-func (d *Destination) tryRenames(ctx context.Context, name string) (keeps, known bool) {
+// probeRenames renames a file of ours to the name of another one. A refusal shows that
+// RENAME does not overwrite only if a RENAME to the same name works when it is free,
+// and is refused again when it is taken.
+func (d *Destination) probeRenames(ctx context.Context, name string) (keeps, known bool) {
 	var paths []string
 	defer func() {
 		for _, path := range paths {

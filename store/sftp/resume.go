@@ -11,44 +11,44 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// resume goes on with an interrupted file. Its remote length says nothing of
-// what is in it: WRITEs may have left gaps. Only the checkpoint counts.
+// resume resumes an interrupted upload. The length of the remote file says nothing
+// about its contents, as WRITEs may have left gaps. Only the checkpoint counts.
 func (d *Destination) resume(ctx context.Context, e filesync.Entry, from filesync.Checkpoint) (filesync.Pending, error) {
-	err := d.dirs.find(ctx, parentOf(e.Name), false)
+	err := d.dirs.ensure(ctx, parentOf(e.Name), false)
 	if err == nil && d.cfg.Direct {
-		err = d.halfFile(ctx, e, from)
+		err = d.checkPartial(ctx, e, from)
 	}
 	p := d.newPending(ctx, e, from.ID)
 	if err != nil {
 		return nil, p.failed(ctx, "resume", err)
 	}
 	err = errNoReopen
-	if !d.limits.reopen.absent() {
+	if !d.limits.resumeWrite.absent() {
 		err = p.create(ctx, 0)
-		d.limits.reopen.refused(err)
+		d.limits.resumeWrite.refused(err)
 	}
 	switch {
 	case err == nil:
-		err = p.cutTo(ctx, from.Prefix)
+		err = p.truncateTo(ctx, from.Prefix)
 	case errors.Is(err, errNoReopen), isAnswer(err) && !errors.Is(err, fs.ErrNotExist) && !isFull(err):
 		err = p.drop(ctx, from.Prefix, err)
 	}
 	if err != nil {
 		return nil, p.failed(ctx, "resume", err)
 	}
-	if len(p.lanes) == 0 {
+	if len(p.channels) == 0 {
 		return p, nil
 	}
 	p.widen(from.Prefix)
 	return p, nil
 }
 
-// errNoReopen is a server that does not let a file be opened again to go on with it.
+// errNoReopen means that the server does not open an existing file for writing.
 var errNoReopen = errors.New("the server does not let a file be gone on with")
 
-// drop gives up what is there of an interrupted file, as the server does not let it
-// be opened again. At prefix 0 there is nothing to go on with: the answer only says
-// whether the file was pending still, and writing to it fails.
+// drop removes an interrupted file that the server does not let us open again. At
+// prefix 0 there is nothing to resume: the result only tells whether the file was still
+// pending, and writing to it fails.
 func (p *pendingFile) drop(ctx context.Context, prefix int64, refused error) error {
 	err := p.remove(ctx)
 	switch {
@@ -65,12 +65,12 @@ func (p *pendingFile) drop(ctx context.Context, prefix int64, refused error) err
 	return refused
 }
 
-// halfFile makes sure that what stands under the name may be the file that was
-// begun there: a whole one is published, and pending no more, and what cannot be
-// ours is left alone. Nothing but the checkpoint tells that it is ours. One that is to
-// be begun anew (filesync.InPlaceID) may look whole.
-func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from filesync.Checkpoint) error {
-	now, err := d.lookAtOne(ctx, e.Name)
+// checkPartial checks that the file under the name may be the one that was begun there.
+// A complete file is published and not pending any more, and a file that cannot be ours
+// is left alone. Only the checkpoint tells that it is ours. A file that is to be begun
+// anew (filesync.InPlaceID) may look complete.
+func (d *Destination) checkPartial(ctx context.Context, e filesync.Entry, from filesync.Checkpoint) error {
+	now, err := d.statOne(ctx, e.Name)
 	switch {
 	case err != nil:
 		return err
@@ -81,19 +81,19 @@ func (d *Destination) halfFile(ctx context.Context, e filesync.Entry, from files
 	return nil
 }
 
-// cutTo leaves the prefix of an interrupted copy. Where the server does not cut
-// files, the rest is written over: it is no longer than the file is to be, and
-// where it is, Finish finds out. A file that is shorter is not the one that was kept,
-// and one whose length is not told may be shorter than any prefix but 0.
+// truncateTo cuts an interrupted file to the prefix. Where the server does not truncate
+// files, the rest is overwritten: it is no longer than the file will be, or Finish
+// notices it. A file that is shorter than the prefix is not the one that was kept. A
+// file of unknown length may be shorter than any prefix but 0.
 //
-// At prefix 0 nothing is cut, as the file may have its name already: OpenSSH's
-// RENAME links and unlinks, so that a kill between the two leaves one file under
-// both names, and a RENAME of the last connection may still be under way.
-func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
-	l := p.lanes[0]
+// At prefix 0 nothing is cut, as the file may have its name already: OpenSSH's RENAME
+// links and unlinks, so that a kill between the two leaves one file under both names,
+// and a RENAME of the last connection may still be running.
+func (p *pendingFile) truncateTo(ctx context.Context, prefix int64) error {
+	ch := p.channels[0]
 	a := attrs{size: -1}
 	if !p.d.limits.noFstat.Load() {
-		c, err := l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.Fstat(c, l.h) })
+		c, err := ch.wire().ask(ctx, func(c *wire.Call) { ch.wire().session.Fstat(c, ch.h) })
 		if err == nil {
 			a = attrsOf(c.Attr)
 		}
@@ -103,16 +103,16 @@ func (p *pendingFile) cutTo(ctx context.Context, prefix int64) error {
 		a, err = p.statByName(ctx)
 	}
 	unknown := a.size < 0
-	if err == nil && a.size < prefix && !(unknown && prefix == 0) { // or OPEN has cut it
+	if err == nil && a.size < prefix && !(unknown && prefix == 0) { // or OPEN has truncated it
 		if p.d.cfg.Direct {
-			p.d.limits.reopen.state.Store(featureAbsent) // it was as long when it was looked at
+			p.d.limits.resumeWrite.state.Store(featureAbsent) // it was long enough before the OPEN
 		}
 		_ = p.Abort(ctx)
 		err = fmt.Errorf("%d bytes are there and not %d: %w", a.size, prefix, fs.ErrNotExist)
 	}
-	if err == nil && prefix > 0 && a.size > prefix && !p.d.limits.cut.absent() {
-		_, err = l.wire().ask(ctx, func(c *wire.Call) { l.wire().session.FsetSize(c, l.h, prefix) })
-		if p.d.limits.cut.refused(err) || isAnswer(err) {
+	if err == nil && prefix > 0 && a.size > prefix && !p.d.limits.truncate.absent() {
+		_, err = ch.wire().ask(ctx, func(c *wire.Call) { ch.wire().session.FsetSize(c, ch.h, prefix) })
+		if p.d.limits.truncate.refused(err) || isAnswer(err) {
 			err = nil
 		}
 	}

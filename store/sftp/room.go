@@ -16,8 +16,8 @@ func (d *Destination) Room(ctx context.Context, dir string) (filesync.Room, erro
 		if !d.has(&d.limits.statvfs, wire.StatvfsExtension) {
 			return filesync.Room{}, errors.ErrUnsupported
 		}
-		l := d.pool.first().wire()
-		c, err := l.ask(ctx, func(c *wire.Call) { l.session.Statvfs(c, d.path(dir)) })
+		ch := d.pool.first().wire()
+		c, err := ch.ask(ctx, func(c *wire.Call) { ch.session.Statvfs(c, d.path(dir)) })
 		d.limits.statvfs.refused(err)
 		if e, ok := errors.AsType[*wire.StatusError](err); ok && e.Code == wire.CodeNoSuchFile && dir != "" {
 			dir = parentOf(dir)

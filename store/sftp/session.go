@@ -16,46 +16,45 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// session is a directory on a server, the connection to it, and the channels:
-// what a Source and a Destination have in common. Once the connection is lost it
-// stays so.
+// session is a directory on a server, with its connection and its channels. Source and
+// Destination share it. A session whose connection is lost stays lost.
 type session struct {
 	conn    *connection
 	cfg     Config
 	limits  *Limits
 	prefix  string // the root and a slash
 	pool    *pool
-	gate    *gate
+	handles *handleLimiter
 	buffers *buffers
-	// gathering has room for one: the listing that may gather more than a little.
-	gathering chan struct{}
-	// beside are the channels beside those of the pool that are watched, too, and
-	// extension tells what the server knows.
-	beside    []*lane
-	extension func(name string) bool
+	// gatherSlot has room for one: the listing that may gather more than gatherFreely.
+	gatherSlot chan struct{}
+	// extraChannels are watched like those of the pool. extension reports whether the
+	// server announced an extension.
+	extraChannels []*dataChannel
+	extension     func(name string) bool
 
-	oneChannel bool         // at the start; another one may come late
+	oneChannel bool         // at the start; another one may come later
 	maxEntries int          // in one directory
 	untyped    atomic.Int64 // bytes of items that are kept to be tried by OPENDIR
 	copies     copies
-	life       context.Context // ends with the session
-	end        context.CancelFunc
+	ctx        context.Context // ends with the session
+	cancel     context.CancelFunc
 }
 
-// entriesLimit is how many entries a directory may have: a listing that goes
-// on and on is no progress.
+// entriesLimit is how many entries a directory may have. A listing without an end is no
+// progress.
 const entriesLimit = 10_000_000
 
-// errDropped is a connection that was lost while one more channel was opened.
-var errDropped = errors.New("the connection was lost while one more channel was opened")
+// errLostOpening means that the connection was lost while one more channel was opened.
+var errLostOpening = errors.New("the connection was lost while one more channel was opened")
 
-// errTogether is the failure of two channels that were opened side by side, on a
-// server that may well take them one after the other, or one alone.
-var errTogether = errors.New("the first two channels could not be opened together")
+// errOpenedTogether means that two channels could not be opened at the same time. The
+// server may take them one after the other, or one alone.
+var errOpenedTogether = errors.New("the first two channels could not be opened together")
 
-// openSession connects to the server and has start open the first channels. It
-// reports the stages up to and with "sftp". A start that fails as more than one channel
-// was opened has another one, on a new connection.
+// openSession connects to the server and has start open the first channels. It reports
+// the stages up to "sftp". If start fails because it opened more than one channel, it
+// is called again on a new connection.
 func openSession(ctx context.Context, cfg Config, observe status.Observer, start func(context.Context, *session) error) (*session, error) {
 	cfg.Config = cfg.WithDefaults()
 	if cfg.Limits == nil {
@@ -67,9 +66,9 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 	}
 	began := time.Now()
 	s, err := startSession(ctx, conn, cfg, start)
-	// Two channels at once may be too much, and then two at all.
+	// Two channels at once may be too many, and then two at all.
 	for range 2 {
-		together, dropped := errors.Is(err, errTogether), errors.Is(err, errDropped)
+		together, dropped := errors.Is(err, errOpenedTogether), errors.Is(err, errLostOpening)
 		if !together && !dropped {
 			break
 		}
@@ -100,10 +99,10 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 	life, end := context.WithCancel(context.Background())
 	s := &session{
 		conn: &connection{Connection: conn, encoding: cfg.NameEncoding}, cfg: cfg, limits: limits, prefix: slash(rootPath(cfg.Root)),
-		gate: newGate(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, life: life, end: end,
-		gathering: make(chan struct{}, 1),
+		handles: newHandleLimiter(limits), buffers: newBuffers(limits), maxEntries: entriesLimit, ctx: life, cancel: end,
+		gatherSlot: make(chan struct{}, 1),
 	}
-	s.pool = &pool{dial: s.dialLane, limits: limits, max: maxChannels, life: life}
+	s.pool = &pool{open: s.openDataChannel, limits: limits, max: maxChannels, ctx: life}
 	if cfg.Connections > 0 {
 		s.pool.max = min(cfg.Connections, maxChannels)
 	}
@@ -111,19 +110,19 @@ func startSession(ctx context.Context, conn *sshclient.Connection, cfg Config, s
 		end()
 		return nil, err
 	}
-	conn.KeepAlive(s.lookAtRoot)
+	conn.KeepAlive(s.statRoot)
 	go s.watch(life, s.conn)
 	return s, nil
 }
 
-// lookAtRoot asks for the root directory, whatever the server answers to that.
-func (s *session) lookAtRoot(ctx context.Context) error {
+// statRoot asks for the attributes of the root directory. Any answer will do.
+func (s *session) statRoot(ctx context.Context) error {
 	return s.pool.first().stat(ctx, []string{s.path("")}, true, func(int, attrs, error) {})
 }
 
-// startError gives a failure to start SFTP its word.
+// startError gives a failure to start SFTP its status word.
 func (s *session) startError(ctx context.Context, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.conn.gone() {
+	if ctx.Err() == nil && !errors.Is(err, sshclient.ErrNoChannel) && s.conn.hasEnded() {
 		return s.conn.Err()
 	}
 	if _, ok := errors.AsType[*status.Error](err); ok {
@@ -149,8 +148,8 @@ func (s *session) startError(ctx context.Context, err error) error {
 	return e
 }
 
-// dialLane opens one more data channel.
-func (s *session) dialLane(ctx context.Context) (*lane, error) {
+// openDataChannel opens one more data channel.
+func (s *session) openDataChannel(ctx context.Context) (*dataChannel, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Operation)
 	defer cancel()
 	conn := s.conn
@@ -165,15 +164,15 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 			if s.cfg.NameEncoding != nil {
 				session.GrowNames(namesGrow)
 			}
-			go s.outlive(conn, session)
-			return &lane{conn: conn, meter: m, port: &wirePort{
+			go s.endWithChannel(conn, session)
+			return &dataChannel{conn: conn, meter: m, channel: &wireChannel{
 				session: session, limits: s.limits, buffers: s.buffers,
 				ordered: conn.isOpenSSH() && hasOpenSSH(session.Extensions()),
 			}}, nil
 		}
 	}
-	if !errors.Is(err, sshclient.ErrNoChannel) && conn.gone() {
-		return nil, fmt.Errorf("%w: %w", errDropped, err)
+	if !errors.Is(err, sshclient.ErrNoChannel) && conn.hasEnded() {
+		return nil, fmt.Errorf("%w: %w", errLostOpening, err)
 	}
 	return nil, err
 }
@@ -181,9 +180,9 @@ func (s *session) dialLane(ctx context.Context) (*lane, error) {
 // Close ends the connection. It does not wait for the server.
 func (s *session) Close() error {
 	if s.conn.Err() == nil {
-		s.limits.lostBusy.Store(0)
+		s.limits.lostWithHandles.Store(0)
 	}
-	s.end()
+	s.cancel()
 	return s.conn.Close()
 }
 
@@ -205,8 +204,8 @@ func (s *session) describe() string {
 	return detail
 }
 
-// rootPath is the configured root without what a path of its own does not need.
-// An empty one is where the login leads to.
+// rootPath is the configured root without trailing slashes. An empty root is the
+// directory that the login leads to.
 func rootPath(root string) string {
 	trimmed := strings.TrimRight(root, "/")
 	switch {
@@ -226,7 +225,7 @@ func (s *session) path(name string) string {
 	return s.prefix + name
 }
 
-// entry is what attributes say of a name.
+// entry makes an entry of a name and its attributes.
 func entry(name string, a attrs) filesync.Entry {
 	if !a.typed {
 		a.mode |= fs.ModeIrregular
@@ -234,8 +233,8 @@ func entry(name string, a attrs) filesync.Entry {
 	return filesync.Entry{Name: name, Size: a.size, ModTime: a.modTime, Mode: a.mode}
 }
 
-// failure gives the error of one file its operation and path, and one of the
-// connection its word. A writer's error is left as it is.
+// failure gives the error of one file its operation and path, and one of the connection
+// its status word. The error of a writer is left as it is.
 func (s *session) failure(op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -244,10 +243,10 @@ func (s *session) failure(op, name string, err error) error {
 		return s.lost(err)
 	}
 	if errors.Is(err, wire.ErrHandleReused) {
-		s.reused()
+		s.noteHandleReused()
 		return fmt.Errorf("%s %s: %w: %w", op, shown(cmp.Or(name, s.path(""))), filesync.ErrBeginAnew, err)
 	}
-	if s.losesHandles(err) {
+	if s.rejectsOpenHandle(err) {
 		return fmt.Errorf("%s %s: %w: %w", op, shown(name), filesync.ErrBeginAnew, err)
 	}
 	_, refused := errors.AsType[*wire.StatusError](err)
@@ -261,7 +260,8 @@ func (s *session) failure(op, name string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, shown(name), err)
 }
 
-// shown makes a path fit for a line of text: names come from the server.
+// shown quotes a path for a line of text where that is needed, as names come from the
+// server.
 func shown(name string) string {
 	if quoted := fmt.Sprintf("%q", name); quoted != `"`+name+`"` {
 		return quoted

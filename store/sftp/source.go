@@ -13,10 +13,10 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Source is a directory on a server and all below it, over one connection. It
-// is a sync.Source, a sync.Linker and a sync.Consumer. Once the connection is
-// lost it stays so: all calls then answer with a *status.Error, and another
-// Source has to be opened.
+// Source is a directory on a server and everything below it, over one connection. It is
+// a sync.Source, a sync.Linker and a sync.Consumer. A Source whose connection is lost
+// stays lost: all calls then answer with a *status.Error, and the caller has to open
+// another one.
 type Source struct {
 	*session
 	control *control
@@ -35,26 +35,26 @@ var (
 	_ filesync.Relister = (*Source)(nil)
 )
 
-// Open connects to the server and starts SFTP. It reports the stages up to and
-// with "sftp" to observe; Probe does the work of the stage "list". Every error
-// is a *status.Error. ctx has no hold on the Source afterwards.
+// Open connects to the server and starts SFTP. It reports the stages up to "sftp" to
+// observe; Probe does the work of the stage "list". Every error is a *status.Error. ctx
+// does not bind the Source afterwards.
 func Open(ctx context.Context, cfg Config, observe status.Observer) (*Source, error) {
 	s := new(Source)
-	if _, err := openSession(ctx, cfg, observe, s.start); err != nil { // start keeps it
+	if _, err := openSession(ctx, cfg, observe, s.start); err != nil { // start keeps the session
 		return nil, err
 	}
 	return s, nil
 }
 
-// start opens the control channel and the first data channel, if the server
-// takes one beside it.
+// start opens the control channel and the first data channel, if the server allows one
+// beside it.
 func (s *Source) start(ctx context.Context, on *session) error {
 	s.session = on
 	var err error
 	switch {
 	case !s.pool.mayGrow():
 		err = s.startControl(ctx)
-	case s.limits.oneByOne.Load():
+	case s.limits.openInTurn.Load():
 		err = s.startInTurn(ctx)
 	default:
 		err = s.startTogether(ctx)
@@ -62,8 +62,8 @@ func (s *Source) start(ctx context.Context, on *session) error {
 	if err != nil {
 		return err
 	}
-	own := s.control.lane()
-	s.beside = []*lane{own}
+	own := s.control.dataChannel()
+	s.extraChannels = []*dataChannel{own}
 	known := s.control.session.Extensions()
 	s.extension = func(name string) bool {
 		_, ok := known[name]
@@ -71,14 +71,14 @@ func (s *Source) start(ctx context.Context, on *session) error {
 	}
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	if len(s.pool.lanes) == 0 {
-		s.pool.lanes = []*lane{own}
+	if len(s.pool.channels) == 0 {
+		s.pool.channels = []*dataChannel{own}
 		s.oneChannel = true
 	}
 	return nil
 }
 
-// startInTurn opens the data channel when the control channel stands.
+// startInTurn opens the data channel after the control channel.
 func (s *Source) startInTurn(ctx context.Context) error {
 	if err := s.startControl(ctx); err != nil {
 		return err
@@ -88,70 +88,70 @@ func (s *Source) startInTurn(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return s.startError(ctx, err)
-	case errors.Is(err, errDropped):
-		return fmt.Errorf("%w: %w", errDropped, s.startError(ctx, err))
+	case errors.Is(err, errLostOpening):
+		return fmt.Errorf("%w: %w", errLostOpening, s.startError(ctx, err))
 	}
 	return nil
 }
 
-// startTogether opens both at once, which saves round trips. Which of them the
-// server answers first is the control channel.
+// startTogether opens both channels at once, which saves round trips. The one that the
+// server answers first becomes the control channel.
 func (s *Source) startTogether(ctx context.Context) error {
-	life, cancel := context.WithCancel(s.life)
+	life, cancel := context.WithCancel(s.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
-	came := make(chan dialled, 2)
+	came := make(chan openResult, 2)
 	began := time.Now()
-	on := s.session // another start may replace it while these go on
+	on := s.session // another start may replace it meanwhile
 	for range 2 {
 		go func() {
-			l, err := on.dialLane(life)
-			came <- dialled{l, err}
+			ch, err := on.openDataChannel(life)
+			came <- openResult{ch, err}
 		}()
 	}
 	first := <-came
 	if first.err == nil {
-		s.setControl(first.l)
-		return s.startBeside(ctx, came, max(secondChannel, 2*time.Since(began)))
+		s.setControl(first.channel)
+		return s.awaitDataChannel(ctx, came, max(dataChannelWait, 2*time.Since(began)))
 	}
 	second := <-came
 	switch {
 	case ctx.Err() != nil:
 		return s.startError(ctx, first.err)
 	case second.err == nil && errors.Is(first.err, sshclient.ErrNoChannel):
-		s.setControl(second.l)
-		s.pool.settle(ctx, first)
+		s.setControl(second.channel)
+		s.pool.finishOpening(ctx, first)
 		return nil
-	case second.err == nil, errors.Is(first.err, errDropped), errors.Is(second.err, errDropped):
-		return s.notTogether(ctx, first)
+	case second.err == nil, errors.Is(first.err, errLostOpening), errors.Is(second.err, errLostOpening):
+		return s.noteNotTogether(ctx, first)
 	}
 	return s.startError(ctx, second.err)
 }
 
-// notTogether remembers that two channels opened at once gave trouble.
-func (s *Source) notTogether(ctx context.Context, failed dialled) error {
-	s.limits.oneByOne.Store(true)
-	if errors.Is(failed.err, errDropped) {
-		s.pool.settle(ctx, failed)
+// noteNotTogether remembers that two channels could not be opened at once.
+func (s *Source) noteNotTogether(ctx context.Context, failed openResult) error {
+	s.limits.openInTurn.Store(true)
+	if errors.Is(failed.err, errLostOpening) {
+		s.pool.finishOpening(ctx, failed)
 	}
-	return fmt.Errorf("%w: %w", errTogether, failed.err)
+	return fmt.Errorf("%w: %w", errOpenedTogether, failed.err)
 }
 
-// secondChannel is how long the start waits, at least, for the channel beside the
-// first: some servers never answer there.
-const secondChannel = 2 * time.Second
+// dataChannelWait is how long the start waits, at least, for the data channel. Some
+// servers never answer for a second channel.
+const dataChannelWait = 2 * time.Second
 
-// startBeside waits for the first data channel, and goes on without it if it does
-// not come within patience. It joins if it comes later.
-func (s *Source) startBeside(ctx context.Context, came <-chan dialled, patience time.Duration) error {
+// awaitDataChannel waits for the first data channel, and goes on without it after
+// patience. A channel that comes later is added.
+func (s *Source) awaitDataChannel(ctx context.Context, came <-chan openResult, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case data := <-came:
-		if errors.Is(data.err, errDropped) {
-			return s.notTogether(ctx, data)
+		if errors.Is(data.err, errLostOpening) {
+			return s.noteNotTogether(ctx, data)
 		}
-		s.pool.settle(ctx, data)
+		s.pool.finishOpening(ctx, data)
 	case <-timer.C:
 		on := s.session
 		known := on.limits.channels.Load()
@@ -159,7 +159,7 @@ func (s *Source) startBeside(ctx context.Context, came <-chan dialled, patience 
 		go func() {
 			if data := <-came; data.err == nil {
 				on.limits.channels.Store(known)
-				on.pool.settle(on.life, data)
+				on.pool.finishOpening(on.ctx, data)
 			}
 		}()
 	case <-ctx.Done():
@@ -170,16 +170,16 @@ func (s *Source) startBeside(ctx context.Context, came <-chan dialled, patience 
 
 // startControl opens the control channel.
 func (s *Source) startControl(ctx context.Context) error {
-	l, err := s.dialLane(ctx)
+	ch, err := s.openDataChannel(ctx)
 	if err != nil {
 		return s.startError(ctx, err)
 	}
-	s.setControl(l)
+	s.setControl(ch)
 	return nil
 }
 
-func (s *Source) setControl(l *lane) {
-	s.control = &control{wirePort: l.wire(), conn: l.conn, meter: l.meter}
+func (s *Source) setControl(ch *dataChannel) {
+	s.control = &control{wireChannel: ch.wire(), conn: ch.conn, meter: ch.meter}
 }
 
 // Probe opens the root directory and reads the beginning of it. The error is a

@@ -54,8 +54,8 @@ func faulty(t *testing.T, f sftptest.Faults) *sftptest.Faulty {
 	return s
 }
 
-// onServers runs a test against all that has to work: the real servers, and
-// the faulty one with each of the switches that a Source has to get along with.
+// onServers runs a test on the real servers, and on the faulty one with each of the
+// faults that a Source has to work with.
 func onServers(t *testing.T, test func(t *testing.T, e sftptest.Endpoint)) {
 	t.Run("OpenSSH", func(t *testing.T) { test(t, sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint) })
 	t.Run("OpenSSH one channel", func(t *testing.T) {
@@ -286,17 +286,17 @@ func TestStageSFTP(t *testing.T) {
 	}
 }
 
-// A server that does not get along with two channels opened together is logged
-// in to again, and gets them one after the other from then on.
+// A server that fails when two channels are opened together gets a new login, and one
+// channel after the other from then on.
 func TestStartsInTurn(t *testing.T) {
 	srv := faulty(t, sftptest.Faults{DieAtChannel: 2, Deaths: 1})
 	cfg := byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
 	allOf(t, openSource(t, cfg), "")
-	if !cfg.Limits.oneByOne.Load() {
+	if !cfg.Limits.openInTurn.Load() {
 		t.Error("it is not remembered")
 	}
-	// One that does so again gets one channel only.
+	// A server that fails again gets one channel only.
 	srv = faulty(t, sftptest.Faults{DieAtChannel: 2})
 	cfg = byKey(srv.Endpoint)
 	cfg.Limits = new(Limits)
@@ -304,17 +304,17 @@ func TestStartsInTurn(t *testing.T) {
 	if n, known := cfg.Limits.dataChannels(); !known || n != 0 {
 		t.Errorf("%d data channels are remembered, %v", n, known)
 	}
-	// Of two that ask for the only channel either may get it.
+	// Either of two calls may get the only channel.
 	srv = faulty(t, sftptest.Faults{MaxChannels: 1})
 	for range 20 {
 		s := openSource(t, byKey(srv.Endpoint))
-		if s.control == nil || s.pool.lanes[0].wire() != s.control.wirePort {
+		if s.control == nil || s.pool.channels[0].wire() != s.control.wireChannel {
 			t.Fatal("the only channel is not the one for control")
 		}
 	}
 }
 
-// What answers as the sftp subsystem is no SFTP server.
+// The program behind the subsystem is no SFTP server.
 func TestNoSFTPServer(t *testing.T) {
 	for command, want := range map[string]status.Word{
 		"/bin/false":         status.SFTPUnavailable,

@@ -16,14 +16,14 @@ import (
 
 const (
 	sweepers   = 16
-	sweepDepth = 128 // directories below each other
+	sweepDepth = 128 // levels of directories
 )
 
-// Sweep implements sync.Destination: it lists the whole directory, but for what
-// links lead to. What the server does not let us list or remove is left; what fails for
-// another reason is for the next sweep, as Littered tells then. With
-// Direct, the files that a killed pass has begun stand under their own names,
-// and nothing tells them from others: they are left, too.
+// Sweep implements sync.Destination. It lists the whole directory, without following
+// links. It leaves what the server denies to list or remove. What fails for another
+// reason is left to the next sweep, and Littered reports it. With Direct, the files of
+// a killed pass have their own names and cannot be told from others, so that they are
+// left, too.
 func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
 	sweep := &sweeping{d: d, keep: keep, dirs: []string{""}}
 	sweep.wake = sync.NewCond(&sweep.mu)
@@ -39,28 +39,29 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	switch {
 	case err != nil:
 	case !sweep.unlisted:
-		d.limits.sweepsInVain.Store(0)
-	case d.limits.sweepsInVain.Add(1) < maxSweepsInVain:
+		d.limits.failedSweeps.Store(0)
+	case d.limits.failedSweeps.Add(1) < maxFailedSweeps:
 		d.littered.Store(true)
 	}
 	return err
 }
 
-// maxSweepsInVain is in how many sweeps in a row a directory may fail to be listed until
-// that is taken for how it is there.
-const maxSweepsInVain = 5
+// maxFailedSweeps is how many sweeps in a row may fail to list a directory until that
+// is accepted.
+const maxFailedSweeps = 5
 
-// sweeping is a walk through a tree: a stack of directories that several empty.
+// sweeping is a walk through a tree: a stack of directories that several goroutines
+// empty.
 type sweeping struct {
 	d    *Destination
 	keep func(id string) bool
 
 	mu      sync.Mutex
 	wake    *sync.Cond
-	dirs    []string // to be swept
-	busy    int      // how many are
+	dirs    []string // directories that are to be swept
+	busy    int      // how many are being swept
 	stopped bool
-	// unlisted says that a directory could not be listed, for no reason that stays.
+	// unlisted means that a directory could not be listed, for a reason that may pass.
 	unlisted bool
 }
 
@@ -71,7 +72,7 @@ func (s *sweeping) stop() {
 	s.wake.Broadcast()
 }
 
-// run sweeps directories until there is none left.
+// run sweeps directories until none is left.
 func (s *sweeping) run(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -87,7 +88,7 @@ func (s *sweeping) run(ctx context.Context) error {
 		s.dirs = s.dirs[:len(s.dirs)-1]
 		s.busy++
 		s.mu.Unlock()
-		below, err := s.one(ctx, dir)
+		below, err := s.sweepDir(ctx, dir)
 		s.mu.Lock()
 		s.busy--
 		s.dirs = append(s.dirs, below...)
@@ -100,23 +101,23 @@ func (s *sweeping) run(ctx context.Context) error {
 	}
 }
 
-// one sweeps one directory, and gives those below it.
-func (s *sweeping) one(ctx context.Context, dir string) (below []string, err error) {
+// sweepDir sweeps one directory, and gives those below it.
+func (s *sweeping) sweepDir(ctx context.Context, dir string) (below []string, err error) {
 	if !s.d.pool.first().wire().ordered { // OpenSSH lists links as such
-		if err := s.d.dirs.find(ctx, dir, false); err != nil {
-			return nil, s.serious(ctx, dir, err)
+		if err := s.d.dirs.ensure(ctx, dir, false); err != nil {
+			return nil, s.fatalError(ctx, dir, err)
 		}
 	}
 	var left []string
 	for e, lerr := range s.d.List(ctx, dir) {
 		if lerr != nil {
-			err = s.serious(ctx, dir, lerr)
+			err = s.fatalError(ctx, dir, lerr)
 			break
 		}
 		name := path.Base(e.Name)
 		id, ours := pending.ID(name)
 		switch {
-		case checkName(e.Name) != nil || parentOf(e.Name) != dir: // a name that the server made up
+		case checkName(e.Name) != nil || parentOf(e.Name) != dir: // an invalid name
 		case e.Mode.IsDir() && strings.Count(e.Name, "/") < sweepDepth:
 			below = append(below, e.Name)
 		case ours && !e.Mode.IsDir() && s.d.cfg.Owner.Sweeps(id) && !s.keep(id):
@@ -129,21 +130,21 @@ func (s *sweeping) one(ctx context.Context, dir string) (below []string, err err
 	return below, s.d.failed(ctx, "sweep", dir, s.remove(ctx, left))
 }
 
-// remove removes files, and looks whether they are gone: where one is not, and the server
-// does not deny it, the destination is to be swept once more. Its error is one of the
-// connection or the context.
+// remove removes files and checks that they are gone. If a file is not, and the server
+// does not deny its removal, the destination is to be swept again. The error is one of
+// the connection or the context.
 func (s *sweeping) remove(ctx context.Context, left []string) error {
-	l := s.d.pool.take(1)
-	defer s.d.pool.give(l, 1)
+	ch := s.d.pool.acquire(1)
+	defer s.d.pool.release(ch, 1)
 	denials, removed := make([]bool, len(left)), make([]bool, len(left))
-	err := l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
-		l.wire().session.Remove(c, s.d.path(left[i]))
+	err := ch.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		ch.wire().session.Remove(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) { denials[i], removed[i] = denied(c.Err), c.Err == nil })
 	if err != nil {
 		return err
 	}
-	return l.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
-		l.wire().session.Lstat(c, s.d.path(left[i]))
+	return ch.wire().askAll(ctx, len(left), func(i int, c *wire.Call) {
+		ch.wire().session.Lstat(c, s.d.path(left[i]))
 	}, func(i int, c *wire.Call) {
 		gone := errors.Is(c.Err, fs.ErrNotExist) || removed[i] && c.Err != nil
 		if !gone && !denials[i] {
@@ -152,8 +153,8 @@ func (s *sweeping) remove(ctx context.Context, left []string) error {
 	})
 }
 
-// serious gives an error that ends the sweep: that of the whole destination.
-func (s *sweeping) serious(ctx context.Context, dir string, err error) error {
+// fatalError gives err if it ends the sweep, as one of the whole destination does.
+func (s *sweeping) fatalError(ctx context.Context, dir string, err error) error {
 	err = s.d.failed(ctx, "list", dir, err)
 	if _, whole := errors.AsType[*statusError](err); whole || ctx.Err() != nil {
 		return err

@@ -123,7 +123,7 @@ func (u *uploading) wantFiles(want ...string) {
 	}
 }
 
-// A server that refuses all that can be refused still gets its files, and is not
+// A server that refuses everything that can be refused still gets its files, and is not
 // asked for the same again and again.
 func TestUploadsToOneThatRefuses(t *testing.T) {
 	refuse := sftptest.Refuse(sftptest.StatusOpUnsupported, sftptest.OpRename, sftptest.OpSetstat, sftptest.OpFsetstat, sftptest.OpFstat, sftptest.OpExtended)
@@ -177,7 +177,7 @@ func TestUploadWithoutRename(t *testing.T) {
 	}
 }
 
-// A server whose RENAME overwrites is asked before, what stands under the name.
+// On a server whose RENAME overwrites, the name is checked before.
 func TestRenameThatOverwrites(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{RenameReplaces: true}, nil)
 	put(t, s.Endpoint, "x", []byte("theirs"))
@@ -190,8 +190,8 @@ func TestRenameThatOverwrites(t *testing.T) {
 	u.must(p.Abort(t.Context()))
 }
 
-// What replaces a file on a server without posix-rename takes its name in two
-// steps. If the second fails, the new file is there still.
+// On a server without posix-rename, a file is replaced in two steps. If the second
+// fails, the new file is still there.
 func TestReplacesInTwoSteps(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{Without: []string{wire.PosixRenameExtension}}, nil)
 	standing := put(t, s.Endpoint, "x", []byte("theirs"))
@@ -264,7 +264,7 @@ func TestCloseThatFails(t *testing.T) {
 	}
 }
 
-// Servers say in their own ways that there is no room.
+// Servers report in different ways that there is no room.
 func TestFull(t *testing.T) {
 	for name, f := range map[string]sftptest.Faults{
 		"asked for its room": {Room: 100_000},
@@ -311,7 +311,7 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// lateCancelled is a context that has ended when it is looked at a second time.
+// lateCancelled is a context that has ended at the second call of Err.
 type lateCancelled struct {
 	context.Context
 	looks atomic.Int32
@@ -324,7 +324,7 @@ func (c *lateCancelled) Err() error {
 	return nil
 }
 
-// What is asked about no file at all has no answer, also when it ends meanwhile.
+// A request about no file at all has no answer, also when the context ends meanwhile.
 func TestNothingIsAskedFor(t *testing.T) {
 	u, _ := uploadFaulty(t, sftptest.Faults{}, nil)
 	if errs := u.Persist(&lateCancelled{Context: t.Context()}, nil); len(errs) != 0 {
@@ -335,7 +335,7 @@ func TestNothingIsAskedFor(t *testing.T) {
 	}
 }
 
-// Once the connection is lost, every call says so, at once.
+// Every call fails at once when the connection is lost.
 func TestUploadLost(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
 	whole, _, err := u.write("whole", []byte("data"))
@@ -382,8 +382,8 @@ func TestUploadLost(t *testing.T) {
 	}
 }
 
-// A server that takes what is written and answers nothing is lost after a while,
-// and a WriteAt that waits for it with it.
+// A server that reads what is written and answers nothing is given up after a while,
+// and so is a WriteAt that waits for it.
 func TestUploadToOneThatFallsSilent(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, func(c *Config) { c.Timeouts.Operation = 300 * time.Millisecond })
 	size := int64(64 << 20)
@@ -399,8 +399,8 @@ func TestUploadToOneThatFallsSilent(t *testing.T) {
 	}
 }
 
-// A WriteAt that waits ends with the context of its Begin: for a server that
-// takes no more, and for one that takes all and answers nothing.
+// A WriteAt that waits ends with the context of its Begin, on a server that reads
+// nothing more, and on one that reads all and answers nothing.
 func TestWriteAtObeysContext(t *testing.T) {
 	for name, stop := range map[string]func(s *sftptest.Faulty){
 		"frozen": (*sftptest.Faulty).Freeze,
@@ -474,7 +474,8 @@ func TestUploadRoundTrips(t *testing.T) {
 	}
 }
 
-// A large file goes wide only where a second handle is one on the same file.
+// A large file uses several channels only where a second handle is one on the same
+// file.
 func TestUploadWide(t *testing.T) {
 	for name, test := range map[string]struct {
 		faults sftptest.Faults
@@ -491,39 +492,39 @@ func TestUploadWide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, test.faults, func(c *Config) {
 				c.Limits = new(Limits)
-				c.Limits.took(time.Second) // far away: it goes wide at once
+				c.Limits.noteRoundTrip(time.Second) // far away: it goes wide at once
 				c.Limits.handleTimes.state.Store(featureWorks)
 			})
 			data := noise(26 << 20)
 			p, err := u.Begin(t.Context(), uploadEntry("x", data), nil)
 			u.must(err)
 			const block = 100_000
-			lanes := 0
+			channels := 0
 			for off := 0; off < len(data); off += block {
 				_, err := p.WriteAt(data[off:min(off+block, len(data))], int64(off))
 				u.must(err)
 				switch f := p.(*pendingFile); {
 				case off <= 4<<20 || off > 4<<20+block:
 				case test.wide:
-					waitFor(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.lanes) > 1 })
+					waitFor(t, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.channels) > 1 })
 				case test.faults.OneWriter || test.faults.OwnCopies: // it has been tried
 					waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpOpen] > 1 })
 				}
 			}
-			lanes = len(p.(*pendingFile).lanes)
+			channels = len(p.(*pendingFile).channels)
 			e, err := p.Finish(t.Context())
 			if err != nil || !e.SameVersion(uploadEntry("x", data)) {
 				t.Fatalf("%+v, %v", e, err)
 			}
 			u.must(u.publish(p, nil))
 			u.want("x", data)
-			if (lanes > 1) != test.wide {
-				t.Errorf("it was open on %d channels", lanes)
+			if (channels > 1) != test.wide {
+				t.Errorf("it was open on %d channels", channels)
 			}
-			waitFor(t, func() bool { _, in := u.gate.count(); return in == 0 })
-			for _, l := range u.pool.all() {
-				if l.uses != 0 {
-					t.Errorf("a channel has %d uses left", l.uses)
+			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
+			for _, ch := range u.pool.all() {
+				if ch.load != 0 {
+					t.Errorf("a channel has %d uses left", ch.load)
 				}
 			}
 		})
@@ -567,7 +568,7 @@ func TestProbeOfDestination(t *testing.T) {
 	}
 }
 
-// Directories are made by many at a time, and made again when somebody takes them away.
+// Many uploads make a directory at a time, and make it again when somebody removes it.
 func TestDirectoriesOfManyFiles(t *testing.T) {
 	u, s := uploadFaulty(t, sftptest.Faults{}, func(c *Config) { c.Root += "/new" })
 	deep := "a/b/c/d"

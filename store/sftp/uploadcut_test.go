@@ -33,7 +33,7 @@ type cutRun struct {
 	finished map[string]filesync.Entry
 }
 
-// pass uploads what is not there yet. Its error is that of a lost connection.
+// pass uploads the files that are missing. Its error is that of a lost connection.
 func (c *cutRun) pass(ctx context.Context) error {
 	d, err := OpenDestination(ctx, c.cfg, nil)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *cutRun) pass(ctx context.Context) error {
 	return failed
 }
 
-// settle finds out what became of files whose publication was cut, as a pass does.
+// settle finds out whether files were published before the cut, as a pass does.
 func (c *cutRun) settle(ctx context.Context, d *Destination) error {
 	for name, k := range c.inDoubt {
 		looks, err := d.Stat(ctx, []string{name})
@@ -166,7 +166,7 @@ func (c *cutRun) upload(ctx context.Context, d *Destination, name string) error 
 	return err
 }
 
-// look checks that whatever stands under its own name is whole.
+// look checks that every file under its own name is whole.
 func (c *cutRun) look() {
 	c.Helper()
 	u := &uploading{T: c.T, root: c.root}
@@ -189,8 +189,8 @@ func (c *cutRun) look() {
 	}
 }
 
-// A connection that is cut at any moment leaves no wrong file under a final
-// name, and all that was begun can be gone on with.
+// A connection that is cut at any moment leaves no wrong file under a final name, and
+// every file that was begun can be resumed.
 func TestUploadCutAnywhere(t *testing.T) {
 	for name, test := range map[string]struct {
 		start func(t *testing.T) sftptest.Endpoint
@@ -215,7 +215,7 @@ func TestUploadCutAnywhere(t *testing.T) {
 			}
 			c.cfg.Owner = pending.NewOwner("0badcafe", "c", 0)
 			c.cfg.Limits = new(Limits)
-			c.cfg.Limits.took(time.Second) // far: large files go wide
+			c.cfg.Limits.noteRoundTrip(time.Second) // far: large files go wide
 			test.limit(c.cfg.Limits)
 			random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 			for i := range test.cuts {

@@ -30,7 +30,7 @@ func withExclusive(flags uint32) bool { return flags&sftptest.OpenExclusive != 0
 
 func withoutTruncate(flags uint32) bool { return flags&sftptest.OpenTruncate == 0 }
 
-// missingIs answers STAT and LSTAT of what is missing with another status.
+// missingIs answers STAT and LSTAT of missing files with another status.
 func missingIs(s sftptest.Status) func(sftptest.Op, string) sftptest.Status {
 	return func(op sftptest.Op, path string) sftptest.Status {
 		if op != sftptest.OpStat && op != sftptest.OpLstat {
@@ -43,8 +43,8 @@ func missingIs(s sftptest.Status) func(sftptest.Op, string) sftptest.Status {
 	}
 }
 
-// letterBox refuses every look, listing and removal.
-func letterBox(more ...sftptest.Op) func(sftptest.Op, string) sftptest.Status {
+// dropBox refuses every STAT, listing and removal.
+func dropBox(more ...sftptest.Op) func(sftptest.Op, string) sftptest.Status {
 	return sftptest.Refuse(sftptest.StatusPermissionDenied, append(more, sftptest.OpStat, sftptest.OpLstat, sftptest.OpFstat, sftptest.OpOpendir,
 		sftptest.OpReadlink, sftptest.OpSetstat, sftptest.OpFsetstat, sftptest.OpRemove, sftptest.OpRead)...)
 }
@@ -72,8 +72,8 @@ func TestUploadsThatAskForLess(t *testing.T) {
 		"EXCL a failure":        {faults: sftptest.Faults{FailOpen: refuseOpen(sftptest.StatusFailure, withExclusive)}},
 		"EXCL no such file":     {faults: sftptest.Faults{FailOpen: refuseOpen(sftptest.StatusNoSuchFile, withExclusive)}},
 		"needs TRUNC":           {faults: sftptest.Faults{FailOpen: refuseOpen(sftptest.StatusFailure, withoutTruncate)}},
-		"letter box":            {faults: sftptest.Faults{Fail: letterBox(sftptest.OpRename, sftptest.OpExtended)}, directOnly: true},
-		"letter box, renames":   {faults: sftptest.Faults{Fail: letterBox()}, directOnly: true},
+		"letter box":            {faults: sftptest.Faults{Fail: dropBox(sftptest.OpRename, sftptest.OpExtended)}, directOnly: true},
+		"letter box, renames":   {faults: sftptest.Faults{Fail: dropBox()}, directOnly: true},
 		"missing is denied":     {faults: sftptest.Faults{Fail: missingIs(sftptest.StatusPermissionDenied)}},
 		"missing is a failure":  {faults: sftptest.Faults{Fail: missingIs(sftptest.StatusFailure)}},
 		"no LSTAT":              {faults: sftptest.Faults{Fail: sftptest.Refuse(sftptest.StatusOpUnsupported, sftptest.OpLstat)}},
@@ -104,7 +104,7 @@ func TestUploadsThatAskForLess(t *testing.T) {
 				}
 				u.wantFiles("a", "d/b")
 
-				// What stands is not overwritten, whatever is refused.
+				// An existing file is not overwritten, whatever is refused.
 				put(t, s.Endpoint, "theirs", []byte("theirs"))
 				p, _, err := u.write("theirs", []byte("ours"))
 				if err == nil {
@@ -193,7 +193,7 @@ func TestDirectoryThatCannotBeMade(t *testing.T) {
 
 // A server that may overwrite, and does not let us look first, gets nothing under a
 // name that may be another's, unless the user says so.
-func TestNothingUnseenIsOverwritten(t *testing.T) {
+func TestNothingHiddenIsOverwritten(t *testing.T) {
 	unseen := sftptest.Refuse(sftptest.StatusPermissionDenied, sftptest.OpStat, sftptest.OpLstat, sftptest.OpReadlink)
 	for name, f := range map[string]sftptest.Faults{
 		"direct":  {Fail: unseen, FailOpen: refuseOpen(sftptest.StatusFailure, withExclusive)},
@@ -230,7 +230,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 }
 
 // What a check tries is left nowhere, and given to nobody.
-func TestTrialFile(t *testing.T) {
+func TestProbeFile(t *testing.T) {
 	t.Run("direct", func(t *testing.T) {
 		u, s := uploadFaulty(t, sftptest.Faults{}, direct)
 		u.must(u.Probe(t.Context()))
@@ -367,7 +367,7 @@ func (u *uploading) keep(e filesync.Entry, data []byte) filesync.Checkpoint {
 	k, err := p.Checkpoint(u.Context(), int64(len(data)))
 	u.must(err)
 	u.must(p.Keep())
-	waitFor(u.T, func() bool { _, in := u.gate.count(); return in == 0 })
+	waitFor(u.T, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
 	return k
 }
 
@@ -397,8 +397,8 @@ func (u *uploading) goOn(e filesync.Entry, k filesync.Checkpoint, data []byte) e
 	return errors.New("it never ends")
 }
 
-// What stands is known as the server tells it after CLOSE and RENAME.
-func TestWhatStandsIsKnown(t *testing.T) {
+// Stands gives the entry as the server tells it after CLOSE and RENAME.
+func TestPublishedEntry(t *testing.T) {
 	later := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, f := range map[string]sftptest.Faults{
 		"a time of its own": {OnWritten: func(path string) { _ = os.Chtimes(path, later, later) }},
@@ -412,15 +412,15 @@ func TestWhatStandsIsKnown(t *testing.T) {
 				p, _, err := u.write("x", []byte("data"))
 				u.must(err)
 				u.must(u.publish(p, nil))
-				stands, ok := p.(filesync.Standing).Stands()
+				published, ok := p.(filesync.Standing).Stands()
 				looks, err := u.Stat(t.Context(), []string{"x"})
 				u.must(errors.Join(err, looks[0].Err))
-				if !ok || !stands.SameVersion(looks[0].Entry) || stands.Name != "x" {
-					t.Errorf("it stands as %+v, and is known as %+v, %v", looks[0].Entry, stands, ok)
+				if !ok || !published.SameVersion(looks[0].Entry) || published.Name != "x" {
+					t.Errorf("it stands as %+v, and is known as %+v, %v", looks[0].Entry, published, ok)
 				}
 				// The next version may replace it.
 				if r, ok := filesync.Destination(u.Destination).(filesync.Replacer); ok && way == "direct" {
-					p, err = r.BeginReplacing(t.Context(), uploadEntry("x", []byte("newer")), stands)
+					p, err = r.BeginReplacing(t.Context(), uploadEntry("x", []byte("newer")), published)
 				} else {
 					p, err = u.Begin(t.Context(), uploadEntry("x", []byte("newer")), nil)
 				}
@@ -429,7 +429,7 @@ func TestWhatStandsIsKnown(t *testing.T) {
 				u.must(err)
 				_, err = p.Finish(t.Context())
 				u.must(err)
-				u.must(u.publish(p, &stands))
+				u.must(u.publish(p, &published))
 				u.want("x", []byte("newer"))
 			})
 		}
@@ -477,9 +477,9 @@ func TestSizeThatIsAnotherAfterClose(t *testing.T) {
 	for way, change := range map[string]func(*Config){"pending": func(*Config) {}, "direct": direct} {
 		for name, more := range map[string]int64{"cut": -2, "longer": 3} {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				u, _ := uploadFaulty(t, sftptest.Faults{Attributes: func(op sftptest.Op, path string, told *sftptest.Attributes) {
-					if op != sftptest.OpFstat && !told.Dir {
-						told.Size += more
+				u, _ := uploadFaulty(t, sftptest.Faults{Attributes: func(op sftptest.Op, path string, ok *sftptest.Attributes) {
+					if op != sftptest.OpFstat && !ok.Dir {
+						ok.Size += more
 					}
 				}}, func(c *Config) {
 					change(c)
@@ -497,8 +497,8 @@ func TestSizeThatIsAnotherAfterClose(t *testing.T) {
 					return
 				}
 				u.must(err)
-				if e, told := p.(filesync.Standing).Stands(); !told || e.Size != 13 {
-					t.Errorf("it stands as %+v, %v", e, told)
+				if e, ok := p.(filesync.Standing).Stands(); !ok || e.Size != 13 {
+					t.Errorf("it stands as %+v, %v", e, ok)
 				}
 				u.want("x", data)
 			})

@@ -14,65 +14,65 @@ import (
 )
 
 // Servers tell the version of a file in up to three ways: in a listing, by its path,
-// and by an open handle. Some tell other times in one way than in another (minutes
-// and seconds, local time and UTC), or nothing. What was listed is compared with a
-// listing, and what a handle said with a handle. What is not said is unknown, which
-// is not the same as different.
+// and by an open handle. Some tell other times in one way than in another (minutes and
+// seconds, local time and UTC), or nothing. So a listing is compared with a listing,
+// and a handle with a handle. What a server does not tell is unknown, which is not the
+// same as different.
 
-// answer is what asking one way told of a listed version.
-type answer int
+// comparison is the result of comparing a listed version with another answer.
+type comparison int
 
 const (
-	same answer = iota
+	same comparison = iota
 	different
-	doubtful // it does not tell, or tells it in another way than a listing may do
+	unknown // the answer lacks it, or tells it in another way than listings may do
 )
 
-// judge compares a listed version with attributes that were not listed.
-func judge(e filesync.Entry, a attrs) answer {
+// compareVersion compares a listed version with attributes that were not listed.
+func compareVersion(e filesync.Entry, a attrs) comparison {
 	switch {
 	case a.size >= 0 && a.size != e.Size:
 		return different
 	case e.ModTime.IsZero() && a.size >= 0:
-		return same // nothing but the size is known
+		return same // only the size is known
 	case !a.modTime.IsZero() && a.modTime.Unix() == e.ModTime.Unix():
 		return same
 	}
-	return doubtful
+	return unknown
 }
 
-// unchanged reports whether a handle told at both times that it is open on the same
-// version. A time of 1970 is none.
+// unchanged reports whether a handle told the same version both times. A time of 1970
+// counts as none.
 func unchanged(before, after attrs) bool {
 	return sameHandles(before, after) && after.size >= 0 && !after.modTime.IsZero() && after.modTime.Unix() != 0
 }
 
-// sameHandles reports whether two open handles tell of the same version.
+// sameHandles reports whether two open handles tell the same version.
 func sameHandles(a, b attrs) bool {
 	return a.size == b.size && a.modTime.Equal(b.modTime)
 }
 
-// confirm answers, when the last byte was read, with e if it is still the version
-// that was listed, with another entry if it is not, and with the zero entry if the
-// server does not tell: a check that cannot be made is not one that failed. handle
-// is what the open handle said, unless handleErr is why it did not.
+// confirm decides, when the last byte was read, whether the file is still the version
+// that was listed. It gives e if so, another entry if not, and the zero entry if the
+// server does not tell: a check that cannot be made has not failed. handle is what the
+// open handle told, or handleErr why it did not.
 func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, handleErr error) (filesync.Entry, error) {
 	if handleErr != nil && !isAnswer(handleErr) {
 		return filesync.Entry{}, handleErr
 	}
 	if handleErr == nil {
-		switch judge(e, handle) {
+		switch compareVersion(e, handle) {
 		case same:
 			return e, nil
 		case different:
 			return entry(e.Name, handle), nil
 		}
 	}
-	look, cancel := s.lookTime(ctx)
+	statCtx, cancel := s.statTimeout(ctx)
 	defer cancel()
-	looks, err := s.Relist(look, []filesync.Entry{e})
-	if unanswered(ctx, err) {
-		return filesync.Entry{}, s.alive(ctx)
+	looks, err := s.Relist(statCtx, []filesync.Entry{e})
+	if statTimedOut(ctx, err) {
+		return filesync.Entry{}, s.checkAlive(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err
@@ -89,35 +89,36 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 	return looks[0].Entry, nil
 }
 
-// lookTime bounds a look at a file: some servers leave one kind of question unanswered
-// and go on with all others, so that the connection is not dead.
-func (s *session) lookTime(ctx context.Context) (context.Context, context.CancelFunc) {
+// statTimeout bounds a request for attributes. Some servers leave one kind of request
+// unanswered and answer all others, so that the connection is not dead.
+func (s *session) statTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, s.cfg.Timeouts.Operation/4, errUnanswered)
 }
 
 var errUnanswered = errors.New("the server does not answer the look at a file")
 
-// unanswered reports whether a look has ended by its own time, and not by its caller's.
-func unanswered(ctx context.Context, err error) bool {
+// statTimedOut reports whether such a request ended by its own timeout, and not by its
+// caller's.
+func statTimedOut(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.Is(err, errUnanswered)
 }
 
-// alive finds out, when a look was not answered, whether the server answers anything: its
-// error is that of a connection that is lost, on which a look says nothing of the server.
-// Where that cannot be told in time, it is none.
-func (s *session) alive(ctx context.Context) error {
+// checkAlive finds out whether the server answers anything, after it left one request
+// unanswered. Its error is that of a lost connection, on which a missing answer tells
+// nothing. If that cannot be found out in time, it is nil.
+func (s *session) checkAlive(ctx context.Context) error {
 	soon, cancel := context.WithTimeout(ctx, 2*s.cfg.Timeouts.Operation)
 	defer cancel()
-	err := s.lookAtRoot(soon)
+	err := s.statRoot(soon)
 	if ctx.Err() == nil && soon.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-// bearsSecondOpen reports whether a file may be opened again while it is there to
-// be read: some servers hand each file out once.
-func (s *session) bearsSecondOpen() bool {
+// mayReopen reports whether a file may be opened again while it is read. Some servers
+// hand each file out once.
+func (s *session) mayReopen() bool {
 	if s.pool.first().wire().ordered { // OpenSSH's sftp-server
 		return true
 	}
@@ -126,41 +127,41 @@ func (s *session) bearsSecondOpen() bool {
 			return true
 		}
 	}
-	return !s.limits.stands.absent() && s.limits.stands.known()
+	return !s.limits.reopenable.absent() && s.limits.reopenable.known()
 }
 
-// learnStanding looks once, when a file was read whole and closed, whether it still
-// stands. By then its bytes are ours, so that looking costs nothing.
-func (s *Source) learnStanding(ctx context.Context, p port, e filesync.Entry, closed <-chan struct{}) {
-	ctx, cancel := s.lookTime(ctx)
+// learnReopenable asks once whether a file still exists after it was read and closed.
+// Its bytes were read by then, so that the request does no harm.
+func (s *Source) learnReopenable(ctx context.Context, ch channel, e filesync.Entry, closed <-chan struct{}) {
+	ctx, cancel := s.statTimeout(ctx)
 	defer cancel()
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		if s.alive(s.life) == nil {
-			s.limits.stands.learn(false)
+		if s.checkAlive(s.ctx) == nil {
+			s.limits.reopenable.learn(false)
 		}
 		return
 	}
-	a, err := statByPath(ctx, p, s.path(e.Name))
+	a, err := statByPath(ctx, ch, s.path(e.Name))
 	switch {
 	case err == nil && (a.size == e.Size || a.size < 0):
-		s.limits.stands.learn(true)
+		s.limits.reopenable.learn(true)
 	case isAnswer(err):
-		s.limits.stands.learn(false)
+		s.limits.reopenable.learn(false)
 	}
 }
 
-// Relist implements sync.Relister. Of a directory of which it is asked about many
-// files, it reads so many answers of a listing as there are files, which costs
-// no more than to ask for each, and mostly less; the rest it asks for by path.
-// Where that tells other times than the listing did, the directory is listed.
+// Relist implements sync.Relister. For many files of one directory, it reads as many
+// answers of a listing as there are files, which costs no more than a request for each,
+// and mostly less. It asks for the others by path. Where that tells other times than
+// listings do, it lists the directory.
 func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.Look, error) {
 	looks := make([]filesync.Look, len(entries))
 	var mu sync.Mutex
 	var ask, list []int // indices of entries
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(directoriesAtATime)
+	g.SetLimit(maxDirectoriesInFlight)
 	for dir, at := range byDirectory(entries) {
 		switch {
 		case s.limits.statDiffers.Load():
@@ -186,17 +187,17 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 	if err != nil {
 		return nil, err
 	}
-	return looks, s.listDoubtful(ctx, entries, append(list, doubts...), looks)
+	return looks, s.listUnknown(ctx, entries, append(list, doubts...), looks)
 }
 
 const (
-	// fewStats of a directory are asked for without a listing of it.
+	// fewStats is from how many files of a directory on a listing is tried first.
 	fewStats = 32
-	// directoriesAtATime are looked at side by side.
-	directoriesAtATime = 16
+	// maxDirectoriesInFlight is how many directories are listed side by side.
+	maxDirectoriesInFlight = 16
 )
 
-// byDirectory gives the indices of entries by the directory that holds them.
+// byDirectory gives the indices of entries by their directory.
 func byDirectory(entries []filesync.Entry) map[string][]int {
 	by := map[string][]int{}
 	for i, e := range entries {
@@ -206,8 +207,8 @@ func byDirectory(entries []filesync.Entry) map[string][]int {
 	return by
 }
 
-// listSome looks for entries in the first answers of a listing, as many as there are
-// entries. It gives those that it did not come across, links among them.
+// listSome searches the first answers of a listing for entries, as many answers as
+// there are entries. It gives the entries that it did not find, and links.
 func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.Entry, at []int, looks []filesync.Look) (rest []int, err error) {
 	wanted := make(map[string][]int, len(at)) // a name may be asked for twice
 	for _, i := range at {
@@ -228,7 +229,7 @@ func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.En
 		}
 		return answers < len(at) && len(wanted) > 0
 	})
-	if err != nil && !isListed(err) {
+	if err != nil && !isListingError(err) {
 		return nil, err
 	}
 	for _, some := range wanted {
@@ -237,7 +238,8 @@ func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.En
 	return rest, nil
 }
 
-// statSome looks at entries by their paths, and gives those of which that leaves a doubt.
+// statSome asks for entries by their paths, and gives those that may still be another
+// version.
 func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) (doubts []int, err error) {
 	names := make([]string, len(at))
 	for i, index := range at {
@@ -260,19 +262,19 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 		if k.Err != nil {
 			continue
 		}
-		switch judge(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
-		case doubtful, different: // it may tell sizes in another way, too
+		switch compareVersion(entries[index], attrs{size: k.Entry.Size, modTime: k.Entry.ModTime}) {
+		case unknown, different: // it may tell sizes in another way, too
 			doubts = append(doubts, index)
-		case same: // as it was listed, though STAT may not tell all of it
+		case same: // STAT may not tell all that was listed
 			looks[index].Entry.Size, looks[index].Entry.ModTime = entries[index].Size, entries[index].ModTime
 		}
 	}
 	return doubts, nil
 }
 
-// listDoubtful looks at entries by listing their directories. What is a link in
-// there, or is not there, keeps the look that it has.
-func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
+// listUnknown lists the directories of entries. An entry that is a link there, or
+// missing, keeps the answer that it has.
+func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
 	names := make([]string, len(at))
 	for i, index := range at {
 		names[i] = entries[index].Name
@@ -280,7 +282,7 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 	var mu sync.Mutex
 	var links []int
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(directoriesAtATime)
+	g.SetLimit(maxDirectoriesInFlight)
 	for dir, some := range byDirectory(pick(entries, at)) {
 		g.Go(func() error {
 			wanted := make([]string, len(some))
@@ -288,12 +290,12 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 				wanted[i] = names[j]
 			}
 			found, err := s.relisting.find(gctx, s.session, dir, wanted)
-			if err != nil && !isListed(err) {
+			if err != nil && !isListingError(err) {
 				return err
 			}
 			for _, j := range some {
 				e, ok := found[names[j]]
-				if s.relisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
+				if s.takeRelisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
 					mu.Lock()
 					links = append(links, at[j])
 					mu.Unlock()
@@ -309,9 +311,10 @@ func (s *Source) listDoubtful(ctx context.Context, entries []filesync.Entry, at 
 	return err
 }
 
-// relisted takes what a listing told of an entry into its look: listed, if it was there,
-// or err. It reports whether the entry is a link that is to be asked for by its path.
-func (s *Source) relisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
+// takeRelisted sets the look of an entry by a listing: to listed, if the entry was
+// found, or to err. It reports whether the entry is a link that is to be asked for by
+// its path.
+func (s *Source) takeRelisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
 	asked := look.Err != nil || look.Entry.Name != ""
 	switch {
 	case there && listed.Mode&fs.ModeSymlink != 0:
@@ -338,8 +341,8 @@ func pick(entries []filesync.Entry, at []int) []filesync.Entry {
 	return some
 }
 
-// isListed reports whether a listing failed by an answer of the server or at a limit,
-// and not with the connection.
-func isListed(err error) bool {
+// isListingError reports whether a listing failed by an answer of the server or at a
+// limit, and not with the connection.
+func isListingError(err error) bool {
 	return isAnswer(err) || errors.Is(err, filesync.ErrLimit)
 }

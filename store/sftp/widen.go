@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// largeFile is from where on one file is worth more than one channel.
+	// largeFile is the size from which on one file may use more than one channel.
 	largeFile = 8 << 20
-	// rateInterval is how long the rate of a large copy is measured before
-	// channels are added.
+	// rateInterval is how long the rate of a large copy is measured before channels are
+	// added.
 	rateInterval = 120 * time.Millisecond
 	// measurements is how often: machines and networks stutter.
 	measurements = 3
@@ -19,17 +19,18 @@ const (
 	worthwhile = 1.15
 )
 
-// copies counts the large files that are being read or written.
+// copies counts the large files that are being copied.
 type copies struct{ n atomic.Int32 }
 
-// widen multiplies the channels of a copy while the rate grows with them, and
-// does not wait to see that where a round trip takes longer than a window.
-func (s *session) widen(ctx context.Context, b *blocks, to func(lanes int) (joined int)) {
-	lanes, best := 1, 0.0
-	most := func() int { return maxChannels / int(max(1, s.copies.n.Load())) } // files side by side share them
+// widen multiplies the channels of a copy while the rate grows with them. Where a round
+// trip takes longer than a window, it adds the first ones without measuring. to adds
+// channels up to a number, and gives how many it added.
+func (s *session) widen(ctx context.Context, b *blocks, to func(channels int) (joined int)) {
+	channels, best := 1, 0.0
+	most := func() int { return maxChannels / int(max(1, s.copies.n.Load())) } // large files share the channels
 	if s.limits.far() {
-		lanes += to(min(int(b.left()/(4*window)), most()))
-		if _, ok := measure(ctx, b); !ok { // until the new ones are under way
+		channels += to(min(int(b.left()/(4*window)), most()))
+		if _, ok := measure(ctx, b); !ok { // until the new channels are in use
 			return
 		}
 	}
@@ -42,21 +43,21 @@ func (s *session) widen(ctx context.Context, b *blocks, to func(lanes int) (join
 			return
 		}
 		best = rate
-		joined := to(min(4*lanes, most()))
+		joined := to(min(4*channels, most()))
 		if joined == 0 {
 			return
 		}
-		lanes += joined
+		channels += joined
 		if _, ok := measure(ctx, b); !ok {
 			return
 		}
 	}
 }
 
-// widenTo has a team grow to so many lanes, opened side by side, and gives each new one
-// to use. It tells how many joined.
-func (s *session) widenTo(ctx context.Context, lanes int, t *team, b *blocks, use func(*lane)) int {
-	missing := lanes - len(t.lanes)
+// widenTo adds channels to a set, up to n, opens them side by side, and passes each new
+// one to use. It gives how many were added.
+func (s *session) widenTo(ctx context.Context, n int, set *channelSet, b *blocks, use func(*dataChannel)) int {
+	missing := n - len(set.channels)
 	if missing <= 0 || b.left() == 0 {
 		return 0
 	}
@@ -64,9 +65,9 @@ func (s *session) widenTo(ctx context.Context, lanes int, t *team, b *blocks, us
 	var all sync.WaitGroup
 	for range missing {
 		all.Go(func() {
-			if l := s.pool.join(ctx, t); l != nil {
+			if ch := s.pool.acquireMore(ctx, set); ch != nil {
 				joined.Add(1)
-				use(l)
+				use(ch)
 			}
 		})
 	}

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// window is how much x/crypto lets a channel have under way: 2 MiB, fixed.
+	// window is how many bytes x/crypto lets a channel have in flight: 2 MiB, fixed.
 	window = 2 << 20
-	// leastReads keeps the server busy while answers are on their way.
-	leastReads = 16
+	// minReads keeps the server busy while answers are in flight.
+	minReads = 16
 )
 
-// readsUnderWay is how many READs of n bytes keep a channel's window full.
-func readsUnderWay(n int) int { return max(leastReads, window/n+4) }
+// readsInFlight is how many READs of n bytes fill a channel's window.
+func readsInFlight(n int) int { return max(minReads, window/n+4) }
 
 // wireFile is a file that is open on a data channel.
 type wireFile struct {
-	*wirePort
+	*wireChannel
 	h wire.Handle
 }
 
@@ -38,33 +38,33 @@ func (f *wireFile) stat(ctx context.Context) (attrs, error) {
 	return attrsOf(c.Attr), nil
 }
 
-// last takes the second of a small file's two round trips. It relies on a
-// server that works through a channel's requests in their order.
-func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state lastState, err error) {
+// readAndClose is the second of a small file's two round trips. It relies on a server
+// that handles a channel's requests in order.
+func (f *wireFile) readAndClose(ctx context.Context, off int64, n int, w io.WriterAt, then func()) (a handleAttrs, state readState, err error) {
 	if !f.ordered || f.limits.outOfOrder.Load() || f.limits.noFstat.Load() || n >= f.readSize() {
-		return a, lastNotTried, nil
+		return a, readNotTried, nil
 	}
-	// One byte more is asked for than was listed: a file that has it is another one, or
-	// its server tells sizes that are none.
+	// One byte more is asked for than was listed. A file that has it has changed, or
+	// its server tells wrong sizes.
 	reserved, _, err := f.buffers.reserve(ctx, n+1, true)
 	if err != nil {
-		return a, lastNotTried, err
+		return a, readNotTried, err
 	}
-	place := &room{from: f.buffers}
+	buffer := &lentBuffer{pool: f.buffers}
 	free := func() {
-		place.put()
+		buffer.put()
 		f.buffers.release(reserved)
 	}
 	answers := make(chan *wire.Call, 2)
-	read := &wire.Call{Done: answers, Room: place.lend}
-	look := &wire.Call{Done: answers}
+	read := &wire.Call{Done: answers, Room: buffer.get}
+	fstat := &wire.Call{Done: answers}
 	f.session.Read(read, f.h, off, n+1)
-	f.session.Fstat(look, f.h)
+	f.session.Fstat(fstat, f.h)
 	f.session.CloseHandle(f.h, then)
 	for left := 2; left > 0; left-- {
 		select {
 		case c := <-answers:
-			if c == look && left == 2 {
+			if c == fstat && left == 2 {
 				f.limits.outOfOrder.Store(true)
 			}
 		case <-ctx.Done():
@@ -74,44 +74,43 @@ func (f *wireFile) last(ctx context.Context, off int64, n int, w io.WriterAt, th
 				}
 				free()
 			}()
-			return a, lastIncomplete, context.Cause(ctx)
+			return a, readIncomplete, context.Cause(ctx)
 		}
 	}
 	defer free()
 	if read.Err != nil && !errors.Is(read.Err, io.EOF) {
-		return a, lastIncomplete, read.Err
+		return a, readIncomplete, read.Err
 	}
-	if look.Err != nil && !isAnswer(look.Err) {
-		return a, lastIncomplete, look.Err
+	if fstat.Err != nil && !isAnswer(fstat.Err) {
+		return a, readIncomplete, fstat.Err
 	}
 	if read.N < n || f.limits.outOfOrder.Load() {
-		return a, lastIncomplete, nil
+		return a, readIncomplete, nil
 	}
 	if read.N > n {
-		return a, lastIncomplete, errLonger
+		return a, readIncomplete, errLonger
 	}
 	if n > 0 {
 		if _, err := w.WriteAt(read.Buf[:n], off); err != nil {
-			return a, lastIncomplete, err
+			return a, readIncomplete, err
 		}
 	}
-	if look.Err != nil {
-		return handleAttrs{err: look.Err}, lastDone, nil
+	if fstat.Err != nil {
+		return handleAttrs{err: fstat.Err}, readDone, nil
 	}
-	return handleAttrs{attrs: attrsOf(look.Attr)}, lastDone, nil
+	return handleAttrs{attrs: attrsOf(fstat.Attr)}, readDone, nil
 }
 
-// errLonger is a file that goes on behind the size that was listed, errShorter one that
-// ends before.
+// errLonger means that a file goes on behind the size that was listed, errShorter that
+// it ends before.
 var (
 	errLonger  = fmt.Errorf("it goes on behind them: %w", filesync.ErrChanged)
 	errShorter = fmt.Errorf("it ends before them: %w", filesync.ErrChanged)
 )
 
-// tail reads at the end that was listed, where nothing may come, and asks the handle
-// for its attributes beside that, unless it is known to refuse. What the server answers
-// to the READ but data, tells nothing.
-func (f *wireFile) tail(ctx context.Context, end int64, ask bool) (handle handleAttrs, err error) {
+// checkEnd reads at the end that was listed, where nothing may come. It asks the handle
+// for its attributes beside that, if ask is set. A refused READ tells nothing.
+func (f *wireFile) checkEnd(ctx context.Context, end int64, ask bool) (handle handleAttrs, err error) {
 	read := &wire.Call{Done: make(chan *wire.Call, 1), Buf: make([]byte, 1)}
 	f.session.Read(read, f.h, end, 1)
 	handle.err = &wire.StatusError{Code: wire.CodeUnsupported}
@@ -128,42 +127,42 @@ func (f *wireFile) tail(ctx context.Context, end int64, ask bool) (handle handle
 	return handle, nil
 }
 
-// part is one READ under way and what of its range is still to come.
+// part is one READ in flight and the rest of its range.
 type part struct {
-	call     wire.Call
-	room     room
-	reserved reservation
-	rest     int // how many bytes are still to come
-	asked    int // how many the READ under way asks for
-	short    int // how many bytes a short answer had; 0: none was
+	call      wire.Call
+	buffer    lentBuffer
+	reserved  reservation
+	rest      int // how many bytes are still to come
+	requested int // how many the READ in flight asks for
+	shortRead int // how many bytes a short answer had; 0: there was none
 }
 
-// copying is one file's copy over one channel.
+// copying is the copy of one file over one channel.
 type copying struct {
 	*wireFile
-	blocks  *blocks
-	w       io.WriterAt
-	answers chan *wire.Call
-	parts   []*part // by Call.Tag
-	idle    []*part
-	asked   int
+	blocks   *blocks
+	w        io.WriterAt
+	answers  chan *wire.Call
+	parts    []*part // by Call.Tag
+	idle     []*part
+	inFlight int
 }
 
 func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
-	reads := readsUnderWay(min(f.readSize(), wire.DefaultRead)) // READs may become longer on the way
+	reads := readsInFlight(min(f.readSize(), wire.DefaultRead)) // READs may become longer meanwhile
 	c := &copying{wireFile: f, blocks: b, w: w, answers: make(chan *wire.Call, reads)}
 	defer c.release()
 	for {
 		if err := c.fill(ctx); err != nil {
 			return err
 		}
-		if c.asked == 0 {
+		if c.inFlight == 0 {
 			return nil
 		}
 		select {
 		case call := <-c.answers:
-			c.asked--
-			if err := c.take(c.parts[call.Tag]); err != nil {
+			c.inFlight--
+			if err := c.takeAnswer(c.parts[call.Tag]); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -172,11 +171,11 @@ func (f *wireFile) copy(ctx context.Context, b *blocks, w io.WriterAt) error {
 	}
 }
 
-// fill keeps as many READs under way as the window and the memory allow.
+// fill keeps as many READs in flight as the window and the memory allow.
 func (c *copying) fill(ctx context.Context) error {
 	for {
 		read := c.readSize()
-		if c.asked >= min(readsUnderWay(read), cap(c.answers)) {
+		if c.inFlight >= min(readsInFlight(read), cap(c.answers)) {
 			return nil
 		}
 		left := c.blocks.left()
@@ -184,7 +183,7 @@ func (c *copying) fill(ctx context.Context) error {
 			return nil
 		}
 		size := int(min(int64(read), left))
-		reserved, ok, err := c.buffers.reserve(ctx, size, c.asked == 0)
+		reserved, ok, err := c.buffers.reserve(ctx, size, c.inFlight == 0)
 		if err != nil || !ok {
 			return err
 		}
@@ -194,37 +193,37 @@ func (c *copying) fill(ctx context.Context) error {
 			return nil
 		}
 		p := c.part()
-		p.reserved, p.rest, p.short = reserved, n, 0
+		p.reserved, p.rest, p.shortRead = reserved, n, 0
 		p.call.Off = off
 		c.ask(p)
 	}
 }
 
-// part gives a part that nothing is under way for.
+// part gives a part that has no READ in flight.
 func (c *copying) part() *part {
 	if n := len(c.idle); n > 0 {
 		p := c.idle[n-1]
 		c.idle = c.idle[:n-1]
 		return p
 	}
-	p := &part{room: room{from: c.buffers}}
-	p.call = wire.Call{Done: c.answers, Tag: len(c.parts), Room: p.room.lend}
+	p := &part{buffer: lentBuffer{pool: c.buffers}}
+	p.call = wire.Call{Done: c.answers, Tag: len(c.parts), Room: p.buffer.get}
 	c.parts = append(c.parts, p)
 	return p
 }
 
 // ask sends a READ for the rest of a part.
 func (c *copying) ask(p *part) {
-	p.asked = min(p.rest, c.readSize())
-	c.asked++
-	c.session.Read(&p.call, c.h, p.call.Off, p.asked)
+	p.requested = min(p.rest, c.readSize())
+	c.inFlight++
+	c.session.Read(&p.call, c.h, p.call.Off, p.requested)
 }
 
-// take writes what came for a part, and asks again for what is missing of it.
-func (c *copying) take(p *part) error {
+// takeAnswer writes what came for a part, and asks again for what is missing of it.
+func (c *copying) takeAnswer(p *part) error {
 	call := &p.call
 	if err := call.Err; err != nil || call.N == 0 {
-		p.room.put()
+		p.buffer.put()
 		if c.tooLong(p) {
 			c.ask(p)
 			return nil
@@ -235,15 +234,15 @@ func (c *copying) take(p *part) error {
 		}
 		return err
 	}
-	if p.short > 0 && p.short >= wire.DefaultRead {
-		c.limits.shrinkReads(p.short) // more was there, so it was not the file's end
+	if p.shortRead > 0 && p.shortRead >= wire.DefaultRead {
+		c.limits.shrinkReads(p.shortRead) // the file went on, so that this was a limit
 	}
-	p.short = 0
-	if call.N < p.asked {
-		p.short = call.N
+	p.shortRead = 0
+	if call.N < p.requested {
+		p.shortRead = call.N
 	}
 	_, err := c.w.WriteAt(call.Buf[:call.N], call.Off)
-	p.room.put()
+	p.buffer.put()
 	if err != nil {
 		c.putBack(p)
 		return err
@@ -259,11 +258,11 @@ func (c *copying) take(p *part) error {
 	return nil
 }
 
-// tooLong reports whether a READ failed that was longer than every server has
-// to take, and makes all that follow no longer than that.
+// tooLong reports whether a READ failed that was longer than every server has to
+// accept. If so, no later READ is longer than that.
 func (c *copying) tooLong(p *part) bool {
 	_, refused := errors.AsType[*wire.StatusError](p.call.Err)
-	if !refused || p.asked <= wire.DefaultRead {
+	if !refused || p.requested <= wire.DefaultRead {
 		return false
 	}
 	c.limits.shrinkReads(wire.DefaultRead)
@@ -275,16 +274,16 @@ func (c *copying) putBack(p *part) {
 	c.idle = append(c.idle, p)
 }
 
-// release leaves READs that are still under way to a goroutine that waits for
-// them; it ends with the session at the latest.
+// release leaves the READs in flight to a goroutine that waits for them. It ends with
+// the session at the latest.
 func (c *copying) release() {
-	if c.asked == 0 {
+	if c.inFlight == 0 {
 		return
 	}
 	go func() {
-		for ; c.asked > 0; c.asked-- {
+		for ; c.inFlight > 0; c.inFlight-- {
 			p := c.parts[(<-c.answers).Tag]
-			p.room.put()
+			p.buffer.put()
 			c.buffers.release(p.reserved)
 		}
 	}()

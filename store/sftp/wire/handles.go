@@ -5,62 +5,62 @@ import (
 	"slices"
 )
 
-// ErrHandleReused is the error of what was asked under a handle that the server
-// has given out once more while it was open: nothing that is read or written under
-// it can be told from what belongs to the other file.
+// ErrHandleReused is the error of a request under a handle that the server has given
+// out again while it was open. What is read or written under it may belong to the other
+// file.
 var ErrHandleReused = errors.New("the server gave out one handle for two things that are open")
 
-// handles are those that are open on a session: from the answer that gives one
-// out until the answer of its CLOSE, whatever that says. Only the receiver of
-// answers uses it, so that the order of the answers is the order of what it sees.
+// handles are the open handles of a session: from the answer that gives one out until
+// the answer of its CLOSE, whatever that is. Only the receiver of answers uses it, so
+// that it sees them in their order.
 type handles struct {
-	open    map[Handle]int      // by how many owners
-	spoiled map[Handle]struct{} // those that have had more than one since they were free
+	open   map[Handle]int      // number of owners
+	reused map[Handle]struct{} // the open handles that have had more than one owner
 }
 
 func newHandles() handles {
-	return handles{open: make(map[Handle]int), spoiled: make(map[Handle]struct{})}
+	return handles{open: make(map[Handle]int), reused: make(map[Handle]struct{})}
 }
 
-// give notes an owner more, and reports whether it is the only one. Else the
-// handle is spoiled for all of them until each has let go of it: as long as the
-// server may still close it for one, it is nobody's.
-func (h *handles) give(handle Handle) bool {
+// add notes one more owner, and reports whether it is the only one. If not, the handle
+// counts as reused for all of them until each has closed it, as the server may still
+// close it for one of them.
+func (h *handles) add(handle Handle) bool {
 	h.open[handle]++
 	if h.open[handle] == 1 {
 		return true
 	}
-	h.spoiled[handle] = struct{}{}
+	h.reused[handle] = struct{}{}
 	return false
 }
 
-// letGo notes an owner less.
-func (h *handles) letGo(handle Handle) {
+// remove notes one owner less.
+func (h *handles) remove(handle Handle) {
 	h.open[handle]--
 	if h.open[handle] <= 0 {
 		delete(h.open, handle)
-		delete(h.spoiled, handle)
+		delete(h.reused, handle)
 	}
 }
 
-// worthless reports whether an answer under that handle is.
-func (h *handles) worthless(handle Handle) bool {
-	if len(h.spoiled) == 0 {
+// isReused reports whether a handle was given out again while it was open.
+func (h *handles) isReused(handle Handle) bool {
+	if len(h.reused) == 0 {
 		return false
 	}
-	_, spoiled := h.spoiled[handle]
+	_, spoiled := h.reused[handle]
 	return spoiled
 }
 
-// settle finishes a call that is answered, with what its answer means for the
-// handles of the session.
+// settle finishes an answered call, and notes what its answer means for the handles of
+// the session.
 func (s *Session) settle(c *Call) {
-	if c.on != "" && s.handles.worthless(c.on) {
+	if c.on != "" && s.handles.isReused(c.on) {
 		c.Err = ErrHandleReused
 	}
 	switch {
 	case c.kind == kindHandle && c.Err == nil:
-		if !s.handles.give(c.Handle) {
+		if !s.handles.add(c.Handle) {
 			s.refuse(c)
 			return
 		}
@@ -68,15 +68,15 @@ func (s *Session) settle(c *Call) {
 	case c.kind == kindHandle:
 		s.freed(0)
 	case c.kind == kindClose:
-		s.handles.letGo(c.on)
+		s.handles.remove(c.on)
 		s.freed(1)
 	}
 	c.finish(c.Err)
 }
 
-// refuse gives a handle back that was open already, and lets the call fail that it
-// was given to. That comes back once the server has closed the handle, so that its
-// caller may count on that. From here on the session has one handle at a time.
+// refuse closes a handle that was open already, and fails the call that it was given
+// to. The call returns once the server has closed the handle, so that its caller may
+// rely on that. From here on the session has one handle at a time.
 func (s *Session) refuse(c *Call) {
 	s.LimitHandles(1)
 	s.CloseFile(&Call{Then: func(*Call) {
@@ -88,24 +88,24 @@ func (s *Session) refuse(c *Call) {
 	}}, c.Handle)
 }
 
-// slots are the handles that may be open at a time. The session's mutex guards them.
+// slots bounds the handles that may be open at a time. The session's mutex guards it.
 type slots struct {
 	limit   int // 0: any number
 	used    int // by handles that are open, being opened, or being closed
-	open    int // those of them that are not being opened
-	waiting []opening
+	open    int // of these, the ones that are not being opened
+	waiting []queuedOpen
 }
 
-// opening is an OPEN or OPENDIR that waits, unsent, for a slot.
-type opening struct {
+// queuedOpen is an OPEN or OPENDIR that is not sent yet and waits for a slot.
+type queuedOpen struct {
 	call *Call
 	typ  byte
 	path string
 	tail []byte
 }
 
-// LimitHandles has no more than n handles open at a time from now on: an OPEN or
-// OPENDIR waits, unsent, until the server has closed another one. A limit is never
+// LimitHandles lets no more than n handles be open at a time from now on. A further
+// OPEN or OPENDIR is sent when the server has closed another handle. A limit is never
 // raised again.
 func (s *Session) LimitHandles(n int) {
 	s.mu.Lock()
@@ -115,8 +115,8 @@ func (s *Session) LimitHandles(n int) {
 	}
 }
 
-// InUse is how many handles are open or being closed, and how many are being opened
-// beside those; or were when the session ended.
+// InUse is how many handles are open or being closed, and how many others are being
+// opened; or were when the session ended.
 func (s *Session) InUse() (open, opening int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,17 +129,17 @@ func (s *Session) opened() {
 	s.slots.open++
 }
 
-// take takes a slot, or lets the request wait for one.
-func (sl *slots) take(c *Call, typ byte, path string, tail []byte) bool {
+// acquire takes a slot, or queues the request for one.
+func (sl *slots) acquire(c *Call, typ byte, path string, tail []byte) bool {
 	if sl.limit > 0 && sl.used >= sl.limit {
-		sl.waiting = append(sl.waiting, opening{c, typ, path, slices.Clone(tail)})
+		sl.waiting = append(sl.waiting, queuedOpen{c, typ, path, slices.Clone(tail)})
 		return false
 	}
 	sl.used++
 	return true
 }
 
-// freed gives a slot back, of so many open handles, and sends what waits for it.
+// freed frees a slot that had so many open handles, and sends a request that waits.
 func (s *Session) freed(open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

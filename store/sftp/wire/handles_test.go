@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What is answered under a handle after it was given out once more is worth
-// nothing, whatever was asked, and the second OPEN has failed.
+// All answers under a handle that was given out again are void, and the second OPEN has
+// failed.
 func TestHandleReused(t *testing.T) {
 	const idClose = 11 // of what the session closes by itself
 	calls, _ := converse(t, bytes.Join([][]byte{
@@ -36,7 +36,7 @@ func TestHandleReused(t *testing.T) {
 	}
 }
 
-// The second OPEN comes back when its handle is closed, not before.
+// The second OPEN returns when its handle is closed, not before.
 func TestReusedHandleIsClosedFirst(t *testing.T) {
 	calls, end := converse(t, bytes.Join([][]byte{
 		packet(typeHandle, idOpen, "h"),
@@ -49,29 +49,29 @@ func TestReusedHandleIsClosedFirst(t *testing.T) {
 
 func TestHandlesAreFreeAgain(t *testing.T) {
 	h := newHandles()
-	if !h.give("a") || h.worthless("a") {
+	if !h.add("a") || h.isReused("a") {
 		t.Error("a new handle")
 	}
-	if h.give("a") || !h.worthless("a") || h.worthless("b") {
+	if h.add("a") || !h.isReused("a") || h.isReused("b") {
 		t.Error("one that was given out twice")
 	}
-	h.letGo("a")
-	if !h.worthless("a") || h.give("a") {
+	h.remove("a")
+	if !h.isReused("a") || h.add("a") {
 		t.Error("one of two owners still has it")
 	}
-	h.letGo("a")
-	h.letGo("a")
-	if h.worthless("a") || !h.give("a") || len(h.open) != 1 || len(h.spoiled) != 0 {
+	h.remove("a")
+	h.remove("a")
+	if h.isReused("a") || !h.add("a") || len(h.open) != 1 || len(h.reused) != 0 {
 		t.Errorf("both have let go: %+v", h)
 	}
-	h.letGo("a")
-	h.letGo("a") // closed twice
+	h.remove("a")
+	h.remove("a") // closed twice
 	if len(h.open) != 0 {
 		t.Errorf("left over: %v", h.open)
 	}
 }
 
-// OK where more than that was asked for fails the one request, and ends a listing.
+// An OK in place of another answer fails the one request, and ends a listing.
 func TestOKInsteadOfAnAnswer(t *testing.T) {
 	var answers [][]byte
 	for id := idOpen; id <= idWrite; id++ {
@@ -92,7 +92,7 @@ func TestOKInsteadOfAnAnswer(t *testing.T) {
 	}
 }
 
-// The end of a file is that of a READ or a listing alone.
+// Only a READ or a listing has an end of file.
 func TestEndOfFileInsteadOfAHandle(t *testing.T) {
 	calls, _ := converse(t, packet(typeStatus, idOpen, 1, "", ""))
 	if err := calls[0].Err; errors.Is(err, io.EOF) || err.Error() != "the server answered: end of file" {
@@ -139,7 +139,7 @@ func TestOtherVersion(t *testing.T) {
 	}
 }
 
-// limited is a session with one handle at a time, and where its answers go.
+// limited is a session with one handle at a time, and the writer of its answers.
 func limited(t *testing.T) (*Session, io.Writer) {
 	rwc := newScripted(plainVersion, nil)
 	read, write := io.Pipe()
@@ -164,7 +164,7 @@ func inUse(s *Session) int {
 	return open + opening
 }
 
-// With a limit, an OPEN is sent when the server has closed what was open.
+// With a limit, an OPEN is sent when the server has closed the other handle.
 func TestLimitOfHandles(t *testing.T) {
 	s, server := limited(t)
 	answer := func(packet []byte) {
@@ -196,7 +196,7 @@ func TestLimitOfHandles(t *testing.T) {
 	}
 }
 
-// The end of a session is that of an OPEN that waits.
+// The end of the session fails an OPEN that waits.
 func TestLimitOfHandlesEnds(t *testing.T) {
 	s, _ := limited(t)
 	done := make(chan *Call, 2)
@@ -210,7 +210,7 @@ func TestLimitOfHandlesEnds(t *testing.T) {
 	}
 }
 
-// A server that announces extensions without end fills no memory with them.
+// A server that announces extensions without end does not fill the memory.
 func TestManyExtensions(t *testing.T) {
 	parts := []any{3}
 	for i := range 10_000 {

@@ -1,18 +1,18 @@
 package wire
 
 const (
-	// blockSize is the data of an SSH packet of the usual size, so that a full
-	// block goes out as one.
+	// blockSize is the usual size of the data of an SSH packet, so that a full block
+	// goes out as one.
 	blockSize = 32 << 10
-	// freeBlocks is how many blocks are kept for what comes next.
+	// freeBlocks is how many free blocks are kept.
 	freeBlocks = 16
 )
 
-// queue is what is to be written, in the order in which it was added.
+// queue holds the bytes that are to be written, in the order in which they were added.
 type queue struct {
 	blocks [][]byte
 	free   [][]byte
-	held   int // bytes in blocks that were not given back
+	held   int // bytes in blocks that are not free
 }
 
 // add copies b to the end.
@@ -49,15 +49,15 @@ func (q *queue) empty() []byte {
 	return make([]byte, 0, blockSize)
 }
 
-// take gives all blocks and goes on in the given slice, which is empty.
+// take gives all blocks, and continues in next, which is empty.
 func (q *queue) take(next [][]byte) [][]byte {
 	blocks := q.blocks
 	q.blocks = next
 	return blocks
 }
 
-// giveBack takes a block that was written for what is to come.
-func (q *queue) giveBack(block []byte) {
+// recycle takes a block that was written, for later bytes.
+func (q *queue) recycle(block []byte) {
 	q.held -= len(block)
 	if len(q.free) < freeBlocks {
 		q.free = append(q.free, block[:0])

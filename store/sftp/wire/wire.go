@@ -94,7 +94,7 @@ type Session struct {
 	mu     sync.Mutex
 	nextID uint32
 	calls  map[uint32]*Call // under way, by id; nil when the session has ended
-	turn   turn
+	order  answerOrder
 	out    queue         // requests to be written
 	room   chan struct{} // closed when some of them are; nil when nobody waits for that
 	slots  slots
@@ -232,7 +232,7 @@ func (s *Session) requestOn(c *Call, on Handle, k kind, typ byte, name string, t
 		c.finish(err)
 		return
 	}
-	if k != kindHandle || s.slots.take(c, typ, name, tail) {
+	if k != kindHandle || s.slots.acquire(c, typ, name, tail) {
 		s.enqueue(c, typ, name, tail, nil)
 	}
 	s.mu.Unlock()
@@ -284,7 +284,7 @@ func (s *Session) transmit() {
 			}
 			batch[i] = nil
 			s.mu.Lock()
-			s.out.giveBack(block)
+			s.out.recycle(block)
 			if s.room != nil {
 				close(s.room)
 				s.room = nil
@@ -317,7 +317,7 @@ func (s *Session) receive() {
 		c := s.calls[id]
 		delete(s.calls, id)
 		if c != nil {
-			s.turn.coming, s.turn.comingID = c, id
+			s.order.coming, s.order.comingID = c, id
 		}
 		s.mu.Unlock()
 		if c == nil {

@@ -171,13 +171,13 @@ func TestQueue(t *testing.T) {
 			batch = q.take(batch[:0])
 			for _, block := range batch {
 				got = append(got, block...)
-				q.giveBack(block)
+				q.recycle(block)
 			}
 		}
 	}
 	for _, block := range q.take(nil) {
 		got = append(got, block...)
-		q.giveBack(block)
+		q.recycle(block)
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d, or other ones", len(got), len(want))
