@@ -61,7 +61,7 @@ const (
 	Upload   Direction = "upload"
 )
 
-// Connector is one element: where it reads, where it writes, and when.
+// Connector is the configuration of one connector: where it reads, where it writes, and when.
 type Connector struct {
 	Name      string    `yaml:"-"` // its key in the file
 	Direction Direction `yaml:"direction"`
@@ -72,7 +72,7 @@ type Connector struct {
 	InterApp  InterApp  `yaml:"interapp"`
 	Retention Duration  `yaml:"retention"`
 
-	// Space is whose uploads the element imports; nil for a connector of the file.
+	// Space is whose uploads the connector imports; nil for a connector of the file.
 	Space *Space `yaml:"-"`
 }
 

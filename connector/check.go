@@ -14,72 +14,72 @@ import (
 
 // Check tries the connection stage by stage, up to the first that fails, and
 // sets the Connection Status. It copies nothing.
-func (e *Element) Check(ctx context.Context) interapp.Check {
-	e.health.checking()
+func (c *Connector) Check(ctx context.Context) interapp.Check {
+	c.health.checking()
 	stages := []status.Stage{}
 	observe := func(s status.Stage) { stages = append(stages, s) }
-	check := e.checkDownload
-	if e.cfg.Uploads() {
-		check = e.checkUpload
+	check := c.checkDownload
+	if c.cfg.Uploads() {
+		check = c.checkUpload
 	}
 	err := check(ctx, observe)
 	if ctx.Err() != nil {
-		e.health.abandon()
+		c.health.abandon()
 	} else {
-		e.health.checked(err)
+		c.health.checked(err)
 	}
 	word := status.Of(err)
-	r := interapp.Check{Connector: e.cfg.Name, ConnectionStatus: string(word), Stages: stages}
+	r := interapp.Check{Connector: c.cfg.Name, ConnectionStatus: string(word), Stages: stages}
 	if err != nil {
 		r.Error, r.Hint = err.Error(), status.HintOf(err)
-		e.mu.Lock()
-		e.totals.Errors[word]++
-		e.mu.Unlock()
+		c.mu.Lock()
+		c.totals.Errors[word]++
+		c.mu.Unlock()
 	} else {
 		// The logins work again: automatic passes need not be held back.
-		e.loginWorks(ctx)
+		c.loginWorks(ctx)
 	}
 	return r
 }
 
 // checkDownload goes from the server to the destination.
-func (e *Element) checkDownload(ctx context.Context, observe status.Observer) error {
-	src, err := e.source(ctx, observe)
+func (c *Connector) checkDownload(ctx context.Context, observe status.Observer) error {
+	src, err := c.source(ctx, observe)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := e.checkList(ctx, observe, src); err != nil {
+	if err := c.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error {
-		dst, err := e.destination(ctx, nil)
+	return stage(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() error {
+		dst, err := c.destination(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer dst.Close()
-		return e.tryDestination(ctx, dst)
+		return c.tryDestination(ctx, dst)
 	})
 }
 
 // checkUpload has the same stages: the server is the destination.
-func (e *Element) checkUpload(ctx context.Context, observe status.Observer) error {
-	dst, err := e.destination(ctx, observe)
+func (c *Connector) checkUpload(ctx context.Context, observe status.Observer) error {
+	dst, err := c.destination(ctx, observe)
 	if err != nil {
 		return err
 	}
 	defer dst.Close()
-	src, err := e.source(ctx, nil)
+	src, err := c.source(ctx, nil)
 	if err != nil {
 		observe.Report(status.Stage{Stage: status.StageList, Detail: err.Error()})
 		return err
 	}
 	defer src.Close()
-	if err := e.checkList(ctx, observe, src); err != nil {
+	if err := c.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stageTold(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() (string, error) {
-		err := e.tryDestination(ctx, dst)
+	return stageTold(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() (string, error) {
+		err := c.tryDestination(ctx, dst)
 		d, ok := dst.(interface{ Untried() string })
 		if !ok {
 			return "", err
@@ -88,8 +88,8 @@ func (e *Element) checkUpload(ctx context.Context, observe status.Observer) erro
 	})
 }
 
-func (e *Element) checkList(ctx context.Context, observe status.Observer, src Source) error {
-	return stage(observe, status.StageList, e.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
+func (c *Connector) checkList(ctx context.Context, observe status.Observer, src Source) error {
+	return stage(observe, status.StageList, c.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
 }
 
 // stage does one step and reports it.
@@ -113,17 +113,17 @@ func stageTold(observe status.Observer, name, detail string, do func() (more str
 
 // Survey decides about each file as a pass would, and copies nothing. decide
 // is called from several goroutines.
-func (e *Element) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
-	src, dst, err := e.open(ctx, false)
+func (c *Connector) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
+	src, dst, err := c.open(ctx, false)
 	if err != nil {
-		e.health.report(err)
+		c.health.report(err)
 		return filesync.Result{}, err
 	}
-	defer e.dst.release(dst, false)
-	o := e.options(filesync.Survey, "", false)
+	defer c.dst.release(dst, false)
+	o := c.options(filesync.Survey, "", false)
 	o.AwaitSettle = false
 	o.OnDecision = decide
-	result := pass.New(src, e.reopen, dst, e.memory, pass.NewShared(0), o).Run(ctx)
+	result := pass.New(src, c.reopen, dst, c.memory, pass.NewShared(0), o).Run(ctx)
 	return result, result.Err
 }
 

@@ -26,7 +26,7 @@ type clocks struct{ monotonic, wall time.Time }
 
 func (s *Set) readClocks() clocks { return clocks{time.Now(), s.parts.now()} }
 
-// watchClock tells the elements when the wall clock was set or the machine
+// watchClock tells the connectors when the wall clock was set or the machine
 // slept since it was read, until ctx ends. One goroutine does it for all of them, so that
 // idle ones cost nothing.
 func (s *Set) watchClock(ctx context.Context, since clocks) {
@@ -47,16 +47,16 @@ func (s *Set) watchClock(ctx context.Context, since clocks) {
 		if s.parts.Log != nil {
 			s.parts.Log.Info("the clock was set or the machine slept", "step", step.Round(time.Second))
 		}
-		for _, e := range s.All() {
-			e.clockStepped(now.wall)
+		for _, c := range s.All() {
+			c.clockStepped(now.wall)
 		}
 	}
 }
 
 // clockStepped plans the next pass anew, as the wall clock shows now.
-func (e *Element) clockStepped(now time.Time) {
-	e.mu.Lock()
-	e.next = e.schedule.stepped(now, e.next, e.ran)
-	e.mu.Unlock()
-	e.wake()
+func (c *Connector) clockStepped(now time.Time) {
+	c.mu.Lock()
+	c.next = c.schedule.stepped(now, c.next, c.ran)
+	c.mu.Unlock()
+	c.wake()
 }

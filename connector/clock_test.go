@@ -11,7 +11,7 @@ import (
 
 func TestScheduleAfterTheClockWasSet(t *testing.T) {
 	brussels := zone(t, "Europe/Brussels")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, schedule       string
 		ran, next, now, want string // ran: of the last pass; now: after the step
 	}{
@@ -32,9 +32,9 @@ func TestScheduleAfterTheClockWasSet(t *testing.T) {
 		{"an interval is not put off", "1h", "2026-01-02T05:00:00Z", "2026-01-02T06:00:00Z", "2026-01-01T05:30:00Z", "2026-01-01T06:30:00Z"},
 		{"an interval that comes soon enough", "1h", "2026-01-02T05:00:00Z", "2026-01-02T06:00:00Z", "2026-01-02T05:05:00Z", "2026-01-02T06:00:00Z"},
 	} {
-		s := compiled(t, "a", c.schedule, brussels)
-		if got := s.stepped(at(c.now), at(c.next), at(c.ran)); !got.Equal(at(c.want)) {
-			t.Errorf("%s: %s, ran %s, planned %s: at %s it is %v, want %s", c.name, c.schedule, c.ran, c.next, c.now, got.UTC(), c.want)
+		s := compiled(t, "a", test.schedule, brussels)
+		if got := s.stepped(at(test.now), at(test.next), at(test.ran)); !got.Equal(at(test.want)) {
+			t.Errorf("%s: %s, ran %s, planned %s: at %s it is %v, want %s", test.name, test.schedule, test.ran, test.next, test.now, got.UTC(), test.want)
 		}
 	}
 	if got := compiled(t, "a", "N/A", brussels).stepped(at("2026-01-01T00:00:00Z"), time.Time{}, time.Time{}); !got.IsZero() {
@@ -56,25 +56,25 @@ func TestStartAfterTheClockWasSetBack(t *testing.T) {
 // setClock is a wall clock that is set, in a world where no other one is.
 type setClock struct{ by atomic.Int64 }
 
-func (c *setClock) now() time.Time                      { return time.Now().Add(time.Duration(c.by.Load())) }
-func (c *setClock) step(by time.Duration)               { c.by.Add(int64(by)) }
-func (c *setClock) until(t time.Time) (d time.Duration) { return t.Sub(c.now().Round(0)) }
+func (test *setClock) now() time.Time                      { return time.Now().Add(time.Duration(test.by.Load())) }
+func (test *setClock) step(by time.Duration)               { test.by.Add(int64(by)) }
+func (test *setClock) until(t time.Time) (d time.Duration) { return t.Sub(test.now().Round(0)) }
 
-// startAt starts an element on a clock that shows a time.
-func (w *world) startAt(now, schedule, where string) (*Element, *setClock) {
+// startAt starts a connector on a clock that shows a time.
+func (w *world) startAt(now, schedule, where string) (*Connector, *setClock) {
 	w.t.Helper()
 	clock := &setClock{}
 	clock.step(time.Until(at(now)))
 	w.clock = clock.now
-	c := w.connectorNamed("a", schedule)
-	c.TimeZone = config.TimeZone{Location: zone(w.t, where)}
-	return w.start(c), clock
+	cfg := w.connectorNamed("a", schedule)
+	cfg.TimeZone = config.TimeZone{Location: zone(w.t, where)}
+	return w.start(cfg), clock
 }
 
 // A pass comes when the wall clock shows its time, whatever happened to that
 // clock, and what the API tells of the next one is when it comes.
 func TestPassesFollowTheWallClock(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, schedule, zone, from string
 		wait                       time.Duration // before the step
 		step                       time.Duration
@@ -92,30 +92,30 @@ func TestPassesFollowTheWallClock(t *testing.T) {
 		{"asleep over the gap of summer time", "30 2 * * *", "Europe/Brussels", "2027-03-28T00:30:00Z", time.Minute, 10 * time.Hour, "2027-03-29T00:30:00Z", 1},
 		{"the gap of summer time", "30 2 * * *", "Europe/Brussels", "2027-03-28T00:30:00Z", time.Hour, 0, "2027-03-29T00:30:00Z", 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				e, clock := w.startAt(c.from, c.schedule, c.zone)
-				w.pass(c.wait)
-				clock.step(c.step)
+				c, clock := w.startAt(test.from, test.schedule, test.zone)
+				w.pass(test.wait)
+				clock.step(test.step)
 				w.pass(clockLook + minStep)
-				next := e.Report().Next
-				if c.told != "" && !next.Equal(at(c.told)) {
-					t.Errorf("the next pass is told for %v, want %s", next, c.told)
+				next := c.Report().Next
+				if test.told != "" && !next.Equal(at(test.told)) {
+					t.Errorf("the next pass is told for %v, want %s", next, test.told)
 				}
-				if n := len(w.passes()); n != c.ran {
-					t.Errorf("%d passes after the step, want %d", n, c.ran)
+				if n := len(w.passes()); n != test.ran {
+					t.Errorf("%d passes after the step, want %d", n, test.ran)
 				}
 				left := clock.until(next)
-				if most := e.schedule.interval; most != 0 && left > most*3/2 {
+				if most := c.schedule.interval; most != 0 && left > most*3/2 {
 					t.Errorf("the next pass is %v away", left)
 				}
 				w.pass(left - time.Second)
-				if n := len(w.passes()); n != c.ran {
-					t.Fatalf("%d passes before the one that was told of, want %d", n, c.ran)
+				if n := len(w.passes()); n != test.ran {
+					t.Fatalf("%d passes before the one that was told of, want %d", n, test.ran)
 				}
 				w.pass(2 * time.Second)
-				if n := len(w.passes()); n != c.ran+1 {
-					t.Errorf("%d passes after the one that was told of, want %d", n, c.ran+1)
+				if n := len(w.passes()); n != test.ran+1 {
+					t.Errorf("%d passes after the one that was told of, want %d", n, test.ran+1)
 				}
 			})
 		})
@@ -125,11 +125,11 @@ func TestPassesFollowTheWallClock(t *testing.T) {
 // A clock that runs wild starts no storm, and a pass is never due in the past.
 func TestClockThatIsSetAgainAndAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e, clock := w.startAt("2026-01-01T00:00:30Z", "* * * * *", "UTC")
+		c, clock := w.startAt("2026-01-01T00:00:30Z", "* * * * *", "UTC")
 		for _, by := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -25 * time.Hour, time.Second, -time.Second} {
 			clock.step(by)
 			w.pass(5 * time.Minute)
-			if left := clock.until(e.Report().Next); left <= 0 || left > time.Minute {
+			if left := clock.until(c.Report().Next); left <= 0 || left > time.Minute {
 				t.Errorf("after a step by %v the next pass is %v away", by, left)
 			}
 		}
@@ -160,7 +160,7 @@ func TestClockIsSetWhileTheProgramStarts(t *testing.T) {
 		w.start(w.connectorNamed("a", "1m"))
 		w.pass(2 * time.Minute)
 		if n := len(w.passes()); n == 0 {
-			t.Errorf("no pass; the next one is at %v", w.element("a").Report().Next)
+			t.Errorf("no pass; the next one is at %v", w.connector("a").Report().Next)
 		}
 	})
 }

@@ -23,15 +23,15 @@ type Credentials struct {
 // Resolve gives c with the host, port, user name and password that its
 // credentials API tells. A connector without one is given back as it is. Errors of
 // the API are a *status.Error.
-func (k *Credentials) Resolve(ctx context.Context, c *config.Connector) (*config.Connector, error) {
-	if !c.SFTP.CredentialsAPI.Enabled() {
-		return c, nil
+func (k *Credentials) Resolve(ctx context.Context, cfg *config.Connector) (*config.Connector, error) {
+	if !cfg.SFTP.CredentialsAPI.Enabled() {
+		return cfg, nil
 	}
-	api, err := k.client(c.SFTP.CredentialsAPI)
+	api, err := k.client(cfg.SFTP.CredentialsAPI)
 	if err != nil {
 		return nil, err
 	}
-	resolved, _, err := fetchLogin(ctx, api, c, nil)
+	resolved, _, err := fetchLogin(ctx, api, cfg, nil)
 	return resolved, err
 }
 
@@ -63,22 +63,22 @@ func (k *Credentials) client(c config.CredentialsAPI) (*credentialsapi.Client, e
 }
 
 // opener opens an end of a connector: Parts.Source, or Parts.Destination in an epoch.
-type opener[T any] func(ctx context.Context, c *config.Connector, observe status.Observer) (T, error)
+type opener[T any] func(ctx context.Context, cfg *config.Connector, observe status.Observer) (T, error)
 
 // withCredentials opens the SFTP end of c. A fetched login that the server refuses
 // may have expired: it is fetched again, once, and tried if it differs. A server
 // that is not reached may have moved: the next call fetches again. The stages of a
 // try are reported only if no other one follows it.
-func withCredentials[T any](ctx context.Context, k *Credentials, c *config.Connector, observe status.Observer, open opener[T]) (T, error) {
+func withCredentials[T any](ctx context.Context, k *Credentials, cfg *config.Connector, observe status.Observer, open opener[T]) (T, error) {
 	var none T
-	if !c.SFTP.CredentialsAPI.Enabled() {
-		return open(ctx, c, observe)
+	if !cfg.SFTP.CredentialsAPI.Enabled() {
+		return open(ctx, cfg, observe)
 	}
-	api, err := k.client(c.SFTP.CredentialsAPI)
+	api, err := k.client(cfg.SFTP.CredentialsAPI)
 	if err != nil {
 		return none, err
 	}
-	resolved, login, err := fetchLogin(ctx, api, c, observe)
+	resolved, login, err := fetchLogin(ctx, api, cfg, observe)
 	if err != nil {
 		return none, err
 	}
@@ -88,7 +88,7 @@ func withCredentials[T any](ctx context.Context, k *Credentials, c *config.Conne
 		api.Refused(login)
 	}
 	if status.Is(err, status.AuthenticationFailed) {
-		resolved, other, fetchErr := fetchLogin(ctx, api, c, nil)
+		resolved, other, fetchErr := fetchLogin(ctx, api, cfg, nil)
 		if fetchErr == nil && (other.Password() != login.Password() || other.String() != login.String()) {
 			end, err := open(ctx, resolved, observe)
 			if mayBeOutdated(err) {
@@ -105,7 +105,7 @@ func withCredentials[T any](ctx context.Context, k *Credentials, c *config.Conne
 
 // fetchLogin gives c with the login that its API tells, and that login. It reports
 // the stage "credentials".
-func fetchLogin(ctx context.Context, api *credentialsapi.Client, c *config.Connector, observe status.Observer) (*config.Connector, credentialsapi.Login, error) {
+func fetchLogin(ctx context.Context, api *credentialsapi.Client, cfg *config.Connector, observe status.Observer) (*config.Connector, credentialsapi.Login, error) {
 	start := time.Now()
 	login, err := api.Login(ctx)
 	stage := status.Stage{Stage: status.StageCredentials, OK: err == nil, MS: time.Since(start).Milliseconds()}
@@ -116,7 +116,7 @@ func fetchLogin(ctx context.Context, api *credentialsapi.Client, c *config.Conne
 	}
 	stage.Detail = login.String()
 	observe.Report(stage)
-	resolved := *c
+	resolved := *cfg
 	resolved.SFTP.Host, resolved.SFTP.Port = login.Host, login.Port
 	resolved.SFTP.Username, resolved.SFTP.Password = login.Username, config.Secret(login.Password())
 	return &resolved, login, nil
@@ -146,20 +146,20 @@ func withAdvice(err error) error {
 }
 
 // source opens the connector's source.
-func (e *Element) source(ctx context.Context, observe status.Observer) (Source, error) {
-	if e.cfg.Uploads() {
-		return e.parts.Source(ctx, e.cfg, observe)
+func (c *Connector) source(ctx context.Context, observe status.Observer) (Source, error) {
+	if c.cfg.Uploads() {
+		return c.parts.Source(ctx, c.cfg, observe)
 	}
-	return withCredentials(ctx, e.parts.Credentials, e.cfg, observe, e.parts.Source)
+	return withCredentials(ctx, c.parts.Credentials, c.cfg, observe, c.parts.Source)
 }
 
 // destination opens the connector's destination.
-func (e *Element) destination(ctx context.Context, observe status.Observer) (filesync.Destination, error) {
-	open := func(ctx context.Context, c *config.Connector, observe status.Observer) (filesync.Destination, error) {
-		return e.parts.Destination(ctx, c, e.epoch.Load(), observe)
+func (c *Connector) destination(ctx context.Context, observe status.Observer) (filesync.Destination, error) {
+	open := func(ctx context.Context, cfg *config.Connector, observe status.Observer) (filesync.Destination, error) {
+		return c.parts.Destination(ctx, cfg, c.epoch.Load(), observe)
 	}
-	if !e.cfg.Uploads() {
-		return open(ctx, e.cfg, observe)
+	if !c.cfg.Uploads() {
+		return open(ctx, c.cfg, observe)
 	}
-	return withCredentials(ctx, e.parts.Credentials, e.cfg, observe, open)
+	return withCredentials(ctx, c.parts.Credentials, c.cfg, observe, open)
 }

@@ -23,7 +23,7 @@ import (
 
 // fetching is a connector whose login comes from an API: the nth fetch gives the
 // host "hostN". failures says how a login at each of them ends, nil for a login.
-func fetching(t *testing.T, direction config.Direction, failures []error) (e *connector.Element, tried *[]string) {
+func fetching(t *testing.T, direction config.Direction, failures []error) (c *connector.Connector, tried *[]string) {
 	t.Helper()
 	fetches := 0
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -33,59 +33,59 @@ func fetching(t *testing.T, direction config.Direction, failures []error) (e *co
 		fetches++
 	}))
 	t.Cleanup(api.Close)
-	c := &config.Connector{
+	cfg := &config.Connector{
 		Name: "c", Direction: direction, Sync: config.Schedule{Text: "N/A"},
 		TimeZone: config.TimeZone{Location: time.UTC}, Retention: config.Duration(24 * time.Hour),
 	}
-	c.Files = config.Files{
+	cfg.Files = config.Files{
 		SourceDirectoryPath: t.TempDir(), DestinationDirectoryPath: t.TempDir(), Include: []string{"**"},
 		AfterCopy: config.AfterCopy{Action: config.Leave}, OnConflict: config.FailOnConflict, Layout: config.Tree,
 	}
-	c.SFTP.CredentialsAPI = config.CredentialsAPI{URL: api.URL, SecretKey: "sk", SpaceID: "us_sp_1"}
+	cfg.SFTP.CredentialsAPI = config.CredentialsAPI{URL: api.URL, SecretKey: "sk", SpaceID: "us_sp_1"}
 	tried = new([]string)
-	logIn := func(c *config.Connector) error {
-		*tried = append(*tried, c.SFTP.Host)
-		if c.SFTP.Username != "u" || c.SFTP.Password.Reveal() != "p" || c.SFTP.Port != 22 {
-			t.Errorf("the login is %+v", c.SFTP)
+	logIn := func(cfg *config.Connector) error {
+		*tried = append(*tried, cfg.SFTP.Host)
+		if cfg.SFTP.Username != "u" || cfg.SFTP.Password.Reveal() != "p" || cfg.SFTP.Port != 22 {
+			t.Errorf("the login is %+v", cfg.SFTP)
 		}
 		var n int
-		fmt.Sscanf(c.SFTP.Host, "host%d", &n)
+		fmt.Sscanf(cfg.SFTP.Host, "host%d", &n)
 		return failures[n]
 	}
 	parts := connector.Parts{Credentials: new(connector.Credentials)}
 	t.Cleanup(parts.Credentials.Close)
-	parts.Source = func(_ context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+	parts.Source = func(_ context.Context, cfg *config.Connector, observe status.Observer) (connector.Source, error) {
 		if direction == config.Download {
-			if err := logIn(c); err != nil {
-				observe.Report(status.Stage{Stage: status.StageAuthenticate, Detail: c.SFTP.Host})
+			if err := logIn(cfg); err != nil {
+				observe.Report(status.Stage{Stage: status.StageAuthenticate, Detail: cfg.SFTP.Host})
 				return nil, err
 			}
 		}
-		return local.OpenSource(c.Files.SourceDirectoryPath)
+		return local.OpenSource(cfg.Files.SourceDirectoryPath)
 	}
-	parts.Destination = func(_ context.Context, c *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
+	parts.Destination = func(_ context.Context, cfg *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
 		if direction == config.Upload {
-			if err := logIn(c); err != nil {
-				observe.Report(status.Stage{Stage: status.StageAuthenticate, Detail: c.SFTP.Host})
+			if err := logIn(cfg); err != nil {
+				observe.Report(status.Stage{Stage: status.StageAuthenticate, Detail: cfg.SFTP.Host})
 				return nil, err
 			}
 		}
-		return local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner("0123abcd", "c", 0))
+		return local.Open(cfg.Files.DestinationDirectoryPath, pending.NewOwner("0123abcd", "c", 0))
 	}
 	l, err := ledger.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	set, err := connector.NewSet(t.Context(), &config.Config{Connectors: map[string]*config.Connector{"c": c}}, parts, l)
+	set, err := connector.NewSet(t.Context(), &config.Config{Connectors: map[string]*config.Connector{"c": cfg}}, parts, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(set.Stop)
-	if e, err = set.Get("c"); err != nil {
+	if c, err = set.Get("c"); err != nil {
 		t.Fatal(err)
 	}
-	return e, tried
+	return c, tried
 }
 
 func loginFailure(word status.Word, hint string) error {
@@ -119,9 +119,9 @@ func TestOutdatedLoginIsFetchedAgain(t *testing.T) {
 						failures[i] = loginFailure(word, "")
 					}
 				}
-				e, tried := fetching(t, direction, failures)
-				first := e.Check(t.Context())
-				e.Check(t.Context())
+				c, tried := fetching(t, direction, failures)
+				first := c.Check(t.Context())
+				c.Check(t.Context())
 				if !slices.Equal(*tried, test.want) {
 					t.Errorf("logged in at %q, want %q", *tried, test.want)
 				}
@@ -146,8 +146,8 @@ func TestAdviceOfAFetchedLogin(t *testing.T) {
 	t.Parallel()
 	for hint, want := range map[string]string{"": "refetch credentials", "Ask the jump host.": "Ask the jump host."} {
 		refused := loginFailure(status.AuthenticationFailed, hint)
-		e, _ := fetching(t, config.Download, []error{refused, refused})
-		if r := e.Check(t.Context()); !strings.Contains(r.Hint, want) {
+		c, _ := fetching(t, config.Download, []error{refused, refused})
+		if r := c.Check(t.Context()); !strings.Contains(r.Hint, want) {
 			t.Errorf("the advice is %q, want %q", r.Hint, want)
 		}
 	}

@@ -15,23 +15,23 @@ const fruitlessPasses = 3
 // deliverable takes into the Connection Status what a pass says beside the connection:
 // whether anything can be delivered at all. A pass that could deliver nothing, after
 // others like it, is not a good one. It gives the status that the pass ended with.
-func (e *Element) deliverable(ctx context.Context, run *Run, r filesync.Result) (filesync.Result, status.Word) {
+func (c *Connector) deliverable(ctx context.Context, run *Run, r filesync.Result) (filesync.Result, status.Word) {
 	if r.Err != nil || run.Mode == filesync.Request {
-		return r, e.statusOf(r)
+		return r, c.statusOf(r)
 	}
 	inRow, err := run.ledger.CountFruitless(ctx, r.Fruitless)
 	if err != nil { // the status stays what it is
-		e.log.Warn("passes that delivered nothing are not counted", "error", err)
-		return r, e.health.word()
+		c.log.Warn("passes that delivered nothing are not counted", "error", err)
+		return r, c.health.word()
 	}
 	if inRow < fruitlessPasses && (r.Stuck == 0 || r.Files.Copied > 0) {
-		e.health.report(nil)
+		c.health.report(nil)
 		return r, status.ConnectionValid
 	}
 	if r.Outcome == filesync.Succeeded {
 		r.Outcome = filesync.Partial
 	}
-	e.health.report(nothingDeliverable(r, inRow))
+	c.health.report(nothingDeliverable(r, inRow))
 	return r, status.NothingDeliverable
 }
 

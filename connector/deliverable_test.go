@@ -33,7 +33,7 @@ func TestNothingDeliverable(t *testing.T) {
 				if i >= 2 {
 					want = status.NothingDeliverable
 				}
-				health := r.el.Report().Health
+				health := r.connector.Report().Health
 				if p.Status != want || health.Status != want || p.Result.Files.Copied != 0 {
 					t.Errorf("pass %d: %s, %s, %+v", i+1, p.Status, health.Status, p.Result.Files)
 				}
@@ -41,11 +41,11 @@ func TestNothingDeliverable(t *testing.T) {
 					t.Errorf("pass %d: %s, %+v", i+1, outcome, health)
 				}
 			}
-			since := r.el.Report().Health.Since
-			if c := r.el.Check(t.Context()); c.ConnectionStatus != string(status.ConnectionValid) {
+			since := r.connector.Report().Health.Since
+			if c := r.connector.Check(t.Context()); c.ConnectionStatus != string(status.ConnectionValid) {
 				t.Errorf("the check says %+v", c)
 			}
-			if h := r.el.Report().Health; h.Status != status.NothingDeliverable || !h.Since.Equal(since) {
+			if h := r.connector.Report().Health; h.Status != status.NothingDeliverable || !h.Since.Equal(since) {
 				t.Errorf("after a check: %+v", h)
 			}
 			srv.Set(func(f *sftptest.Faults) { *f = sftptest.Faults{} })

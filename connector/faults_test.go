@@ -51,8 +51,8 @@ func TestServerDiesAgainAndAgain(t *testing.T) {
 	r := newRig(t, s.Endpoint)
 	p := r.apply()
 	r.want(p, filesync.Failed, "")
-	if p.Status != status.ConnectionLost || r.el.Report().Health.Hint == "" {
-		t.Errorf("status %q, hint %q", p.Status, r.el.Report().Health.Hint)
+	if p.Status != status.ConnectionLost || r.connector.Report().Health.Hint == "" {
+		t.Errorf("status %q, hint %q", p.Status, r.connector.Report().Health.Hint)
 	}
 	if !strings.Contains(fmt.Sprint(p.Result.Err), "big.bin") {
 		t.Errorf("the error does not say where it happened: %v", p.Result.Err)
@@ -63,7 +63,7 @@ func TestServerDiesAgainAndAgain(t *testing.T) {
 	s.Set(func(f *sftptest.Faults) { f.DieAfterBytes = 0 })
 	r.want(r.apply(), filesync.Succeeded, "copied=1")
 	r.wantFile("big.bin", data)
-	if w := r.el.Report().Health.Status; w != status.ConnectionValid {
+	if w := r.connector.Report().Health.Status; w != status.ConnectionValid {
 		t.Error(w)
 	}
 }

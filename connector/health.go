@@ -9,7 +9,7 @@ import (
 	"sftpconnector/status"
 )
 
-// Health is the Connection Status of an element at a moment.
+// Health is the Connection Status of a connector at a moment.
 type Health struct {
 	Status status.Word
 	Since  time.Time // when it became that
@@ -17,7 +17,7 @@ type Health struct {
 	Error  string // the cause; "" when there is none
 }
 
-// health holds the one Connection Status of an element. Passes and checks
+// health holds the one Connection Status of a connector. Passes and checks
 // report to it; everybody else reads.
 type health struct {
 	mu       sync.Mutex

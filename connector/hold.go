@@ -103,10 +103,10 @@ func isRefusal(err error) bool {
 // login opens an end at target, unless its server refused us a short while ago:
 // only a person who asks for it tries again before the hold is over. One login
 // is tried at a time.
-func login[T any](ctx context.Context, e *Element, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
-	e.mu.Lock()
+func login[T any](ctx context.Context, c *Connector, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
+	c.mu.Lock()
 	now := *h
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if time.Now().Before(now.until) {
 		var none T
 		return none, &status.Error{Word: now.word, Op: "log in", Target: target, Err: ErrHeld, Hint: now.hint}
@@ -115,66 +115,66 @@ func login[T any](ctx context.Context, e *Element, h *hold, target string, open 
 	if ctx.Err() != nil {
 		return end, err
 	}
-	e.mu.Lock()
+	c.mu.Lock()
 	h.learn(err, time.Now())
 	learnt := *h
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if learnt.refused != now.refused {
-		e.keep(ctx, &learnt)
+		c.keep(ctx, &learnt)
 	}
 	return end, err
 }
 
 // keep has the ledger remember a hold.
-func (e *Element) keep(ctx context.Context, h *hold) {
+func (c *Connector) keep(ctx context.Context, h *hold) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := e.memory.SetHold(late, h.kept()); err != nil {
-		e.log.Warn("that the login was refused, or is not any more, is not remembered", "error", err)
+	if err := c.memory.SetHold(late, h.kept()); err != nil {
+		c.log.Warn("that the login was refused, or is not any more, is not remembered", "error", err)
 	}
 }
 
 // loginWorks ends the holds, as both ends let us in.
-func (e *Element) loginWorks(ctx context.Context) {
-	e.mu.Lock()
+func (c *Connector) loginWorks(ctx context.Context) {
+	c.mu.Lock()
 	var ended []hold
-	for _, h := range []*hold{&e.srcHold, &e.dstHold} {
+	for _, h := range []*hold{&c.srcHold, &c.dstHold} {
 		refused := h.refused > 0
 		if h.clear(); refused {
 			ended = append(ended, *h)
 		}
 	}
-	e.mu.Unlock()
+	c.mu.Unlock()
 	for _, h := range ended {
-		e.keep(ctx, &h)
+		c.keep(ctx, &h)
 	}
 }
 
 // tellHeld sets the Connection Status to that of a hold from before the program started:
 // no pass tries the login for now.
-func (e *Element) tellHeld() {
-	e.mu.Lock()
-	now := e.srcHold
-	if e.dstHold.until.After(now.until) {
-		now = e.dstHold
+func (c *Connector) tellHeld() {
+	c.mu.Lock()
+	now := c.srcHold
+	if c.dstHold.until.After(now.until) {
+		now = c.dstHold
 	}
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if time.Now().Before(now.until) {
-		e.health.report(&status.Error{Word: now.word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld, Hint: now.hint})
+		c.health.report(&status.Error{Word: now.word, Op: "log in", Target: c.cfg.SFTP.Host, Err: ErrHeld, Hint: now.hint})
 	}
 }
 
 // held is until when passes are held back. The caller holds e.mu.
-func (e *Element) held() time.Time {
-	if e.srcHold.until.After(e.dstHold.until) {
-		return e.srcHold.until
+func (c *Connector) held() time.Time {
+	if c.srcHold.until.After(c.dstHold.until) {
+		return c.srcHold.until
 	}
-	return e.dstHold.until
+	return c.dstHold.until
 }
 
 // letIn ends the holds, as somebody asks for a login now.
-func (e *Element) letIn() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.srcHold.until, e.dstHold.until = time.Time{}, time.Time{}
+func (c *Connector) letIn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.srcHold.until, c.dstHold.until = time.Time{}, time.Time{}
 }

@@ -21,7 +21,7 @@ func refusedShare(filesync.Destination) (filesync.Destination, error) {
 func TestRefusedShareLoginsAreHeldBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answerShare(refusedShare)
-		e := w.start(w.connectorNamed("a", "10s"))
+		c := w.start(w.connectorNamed("a", "10s"))
 		w.pass(24 * time.Hour)
 		tried := w.shares()
 		for i, least := 1, time.Minute; i < len(tried); i, least = i+1, min(2*least, time.Hour) {
@@ -32,20 +32,20 @@ func TestRefusedShareLoginsAreHeldBack(t *testing.T) {
 		if n := len(tried); n < 27 || n > 30 {
 			t.Errorf("%d logins in a day", n)
 		}
-		r := e.Report()
+		r := c.Report()
 		if r.Health.Status != status.DestinationUnavailable || r.Health.Hint == "" || r.Held.IsZero() {
 			t.Errorf("%+v, held %v", r.Health, r.Held)
 		}
-		_, err := e.Request(t.Context(), all(t), nil)
+		_, err := c.Request(t.Context(), all(t), nil)
 		if !errors.Is(err, ErrHeld) || !status.Is(err, status.DestinationUnavailable) || status.HintOf(err) != r.Health.Hint || len(w.shares()) != len(tried) {
 			t.Errorf("a request: %v, after %d logins more", err, len(w.shares())-len(tried))
 		}
-		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Failed || len(w.shares()) != len(tried)+1 {
+		if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Failed || len(w.shares()) != len(tried)+1 {
 			t.Errorf("Apply: %s %v, after %d logins more", p.Result.Outcome, err, len(w.shares())-len(tried))
 		}
 		w.answerShare(nil)
-		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded || !e.Report().Held.IsZero() {
-			t.Errorf("Apply: %s %v, held %v", p.Result.Outcome, err, e.Report().Held)
+		if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded || !c.Report().Held.IsZero() {
+			t.Errorf("Apply: %s %v, held %v", p.Result.Outcome, err, c.Report().Held)
 		}
 	})
 }
@@ -55,7 +55,7 @@ func TestRefusedShareLoginsAreHeldBack(t *testing.T) {
 func TestEachEndHasItsHold(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answer(func() error { return &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
-		e := w.start(w.connectorNamed("a", "10s"))
+		c := w.start(w.connectorNamed("a", "10s"))
 		w.pass(time.Hour)
 		if n := len(w.logins()); n < 6 || n > 7 {
 			t.Errorf("%d logins in an hour", n)
@@ -64,7 +64,7 @@ func TestEachEndHasItsHold(t *testing.T) {
 		w.answerShare(func(filesync.Destination) (filesync.Destination, error) {
 			return nil, &status.Error{Word: status.DestinationUnavailable, Op: "connect to", Err: errors.New("no answer")}
 		})
-		apply(t, e).Wait(t.Context())
+		apply(t, c).Wait(t.Context())
 		n := len(w.shares())
 		w.pass(10 * time.Minute)
 		if n = len(w.shares()) - n; n < 55 {
@@ -77,13 +77,13 @@ func TestEachEndHasItsHold(t *testing.T) {
 // does not try on.
 func TestLostShareThatRefuses(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e := w.start(w.connectorNamed("a", "N/A"))
+		c := w.start(w.connectorNamed("a", "N/A"))
 		w.answerShare(func(d filesync.Destination) (filesync.Destination, error) {
 			w.share = refusedShare
 			return storetest.NewCut(d, 1), nil // Apply probes it, and it is lost
 		})
 		started := time.Now()
-		p, err := apply(t, e).Wait(t.Context())
+		p, err := apply(t, c).Wait(t.Context())
 		if err != nil || p.Result.Outcome != filesync.Failed || !errors.Is(p.Result.Err, status.ErrLoginRefused) {
 			t.Errorf("%s %v %v", p.Result.Outcome, p.Result.Err, err)
 		}
@@ -100,23 +100,23 @@ func TestHoldIsKept(t *testing.T) {
 		w.answer(func() error {
 			return &status.Error{Word: status.AuthenticationFailed, Op: "log in", Hint: "Verify the password."}
 		})
-		c := w.connectorNamed("a", "10s")
-		c.SFTP.Password = "wrong"
-		e := w.start(c)
+		cfg := w.connectorNamed("a", "10s")
+		cfg.SFTP.Password = "wrong"
+		c := w.start(cfg)
 		w.pass(10 * time.Minute)
-		held, n := e.Report().Held, len(w.logins())
+		held, n := c.Report().Held, len(w.logins())
 		if held.IsZero() || n < 3 {
 			t.Fatalf("held until %v after %d logins", held, n)
 		}
 		for range 3 {
 			w.stop()
-			e = w.start(c)
+			c = w.start(cfg)
 			w.pass(time.Minute)
 		}
 		if more := len(w.logins()) - n; more > 0 {
 			t.Errorf("%d logins in three starts", more)
 		}
-		r := e.Report()
+		r := c.Report()
 		if r.Health.Status != status.AuthenticationFailed || r.Health.Hint != "Verify the password." || !r.Held.Equal(held.Truncate(time.Millisecond)) {
 			t.Errorf("%+v, held until %v, want %v", r.Health, r.Held, held)
 		}
@@ -124,24 +124,24 @@ func TestHoldIsKept(t *testing.T) {
 		if more := len(w.logins()) - n; more != 1 {
 			t.Errorf("%d logins once the hold was over", more)
 		}
-		if again := e.Report().Held; time.Until(again) < 10*time.Minute {
+		if again := c.Report().Held; time.Until(again) < 10*time.Minute {
 			t.Errorf("held until %v: the hold began anew", again)
 		}
 
 		w.stop()
-		other := *c
+		other := *cfg
 		other.SFTP.Password = "right"
 		w.answer(nil)
-		e = w.start(&other)
+		c = w.start(&other)
 		w.pass(time.Minute)
-		if r := e.Report(); r.Health.Status != status.ConnectionValid || !r.Held.IsZero() {
+		if r := c.Report(); r.Health.Status != status.ConnectionValid || !r.Held.IsZero() {
 			t.Errorf("with another password: %+v, held until %v", r.Health, r.Held)
 		}
 		w.stop()
-		apply(t, w.start(c)).Wait(t.Context())
+		apply(t, w.start(cfg)).Wait(t.Context())
 		w.stop()
 		n = len(w.logins())
-		w.start(c)
+		w.start(cfg)
 		w.pass(time.Minute)
 		if len(w.logins()) == n {
 			t.Error("the hold came back after a login that worked")
@@ -153,12 +153,12 @@ func TestHoldIsKept(t *testing.T) {
 func TestHoldOfAHostKeyIsNotKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answer(func() error { return &status.Error{Word: status.HostKeyUnknown, Op: "log in"} })
-		c := w.connectorNamed("a", "10s")
-		w.start(c)
+		cfg := w.connectorNamed("a", "10s")
+		w.start(cfg)
 		w.pass(10 * time.Minute)
 		w.stop()
 		n := len(w.logins())
-		w.start(c)
+		w.start(cfg)
 		w.pass(30 * time.Second)
 		if len(w.logins()) == n {
 			t.Error("no login was tried")

@@ -67,183 +67,183 @@ func (r *Run) finish(p PassReport, err error) {
 // Apply validates the connection and makes sure that every matching file is at
 // the destination. It joins an Apply that runs or waits, and follows an
 // automatic pass.
-func (e *Element) Apply() (*Run, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (c *Connector) Apply() (*Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case e.stopped:
+	case c.stopped:
 		return nil, ErrStopped
-	case e.running == nil:
+	case c.running == nil:
 		r := newRun(filesync.Apply)
-		e.start(r)
+		c.start(r)
 		return r, nil
-	case e.running.Mode == filesync.Apply:
-		return e.running, nil
-	case e.waiting == nil:
-		e.waiting = newRun(filesync.Apply)
+	case c.running.Mode == filesync.Apply:
+		return c.running, nil
+	case c.waiting == nil:
+		c.waiting = newRun(filesync.Apply)
 	}
-	return e.waiting, nil
+	return c.waiting, nil
 }
 
 // Sync starts an automatic pass at once, whatever the schedule, or gives the
 // pass under way.
-func (e *Element) Sync() (*Run, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped {
+func (c *Connector) Sync() (*Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
 		return nil, ErrStopped
 	}
-	if e.running == nil {
-		e.start(newRun(filesync.Automatic))
+	if c.running == nil {
+		c.start(newRun(filesync.Automatic))
 	}
-	return e.running, nil
+	return c.running, nil
 }
 
 // start runs a pass. The caller holds e.mu, and no pass runs.
-func (e *Element) start(r *Run) {
+func (c *Connector) start(r *Run) {
 	r.started = time.Now()
-	e.running = r
-	e.passes.Go(func() {
-		report, err := e.pass(e.ctx, r)
-		e.ended(r, report, err)
+	c.running = r
+	c.passes.Go(func() {
+		report, err := c.pass(c.ctx, r)
+		c.ended(r, report, err)
 	})
 }
 
 // ended notes the end of a pass and starts the Apply that waits for it.
-func (e *Element) ended(r *Run, report PassReport, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.running = nil
+func (c *Connector) ended(r *Run, report PassReport, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = nil
 	if err == nil {
-		e.last = &report
-		e.count(report)
+		c.last = &report
+		c.count(report)
 	}
 	r.finish(report, err)
-	if next := e.waiting; next != nil && !e.stopped {
-		e.waiting = nil
-		e.start(next)
+	if next := c.waiting; next != nil && !c.stopped {
+		c.waiting = nil
+		c.start(next)
 	}
 }
 
 // count takes a pass into the totals.
-func (e *Element) count(p PassReport) {
-	e.totals.Passes[p.Result.Outcome]++
-	e.totals.Files += p.Result.Files.Copied
-	e.totals.Bytes += p.Result.Files.Bytes
-	e.totals.Failed += p.Result.Files.Failed
+func (c *Connector) count(p PassReport) {
+	c.totals.Passes[p.Result.Outcome]++
+	c.totals.Files += p.Result.Files.Copied
+	c.totals.Bytes += p.Result.Files.Bytes
+	c.totals.Failed += p.Result.Files.Failed
 	if p.Result.Outcome == filesync.Failed {
-		e.totals.Errors[p.Status]++
+		c.totals.Errors[p.Status]++
 	}
-	if e.parts.OnPass != nil {
-		e.parts.OnPass(e.cfg.Name, p)
+	if c.parts.OnPass != nil {
+		c.parts.OnPass(c.cfg.Name, p)
 	}
 }
 
 // pass does one pass, from the lock to the ledger.
-func (e *Element) pass(ctx context.Context, r *Run) (PassReport, error) {
-	id, unclean, err := e.enter(ctx, r)
+func (c *Connector) pass(ctx context.Context, r *Run) (PassReport, error) {
+	id, unclean, err := c.enter(ctx, r)
 	if err != nil {
 		if errors.Is(err, ErrBusy) {
-			e.log.Warn("pass not started", "mode", r.Mode, "error", err)
+			c.log.Warn("pass not started", "mode", r.Mode, "error", err)
 		} else if ctx.Err() == nil {
-			e.health.report(ofLedger(err))
+			c.health.report(ofLedger(err))
 		}
 		return PassReport{}, err
 	}
-	defer e.leave()
-	e.mu.Lock()
+	defer c.leave()
+	c.mu.Lock()
 	r.id = id
-	e.mu.Unlock()
-	result := e.connectAndRun(ctx, r, id, unclean)
+	c.mu.Unlock()
+	result := c.connectAndRun(ctx, r, id, unclean)
 	late, cancel := closing(ctx)
 	defer cancel()
-	result, word := e.deliverable(late, r, result)
+	result, word := c.deliverable(late, r, result)
 	p := PassReport{ID: id, Mode: r.Mode, Result: result, Status: word}
 	if err := r.ledger.FinishPass(late, id, result, p.Status); err != nil {
-		e.health.report(ofLedger(fmt.Errorf("pass %s not recorded: %w", id, err)))
+		c.health.report(ofLedger(fmt.Errorf("pass %s not recorded: %w", id, err)))
 	}
-	e.forget()
-	e.logPass(p)
+	c.forget()
+	c.logPass(p)
 	return p, nil
 }
 
 // enter records the start of a pass. The first of those that run side by side
 // takes the lock against other processes.
-func (e *Element) enter(ctx context.Context, r *Run) (id string, unclean bool, err error) {
+func (c *Connector) enter(ctx context.Context, r *Run) (id string, unclean bool, err error) {
 	select {
-	case e.entering <- struct{}{}:
-		defer func() { <-e.entering }()
+	case c.entering <- struct{}{}:
+		defer func() { <-c.entering }()
 	case <-ctx.Done():
 		return "", false, context.Cause(ctx)
 	}
-	alone := e.entered == 0
-	if alone && e.parts.Lock != nil {
-		if e.unlock, err = e.parts.Lock(e.cfg.Name); err != nil {
+	alone := c.entered == 0
+	if alone && c.parts.Lock != nil {
+		if c.unlock, err = c.parts.Lock(c.cfg.Name); err != nil {
 			return "", false, err
 		}
 	}
 	if alone {
-		e.claimed, err = e.memory.Claim(ctx)
+		c.claimed, err = c.memory.Claim(ctx)
 	}
-	r.ledger = e.claimed
+	r.ledger = c.claimed
 	if err == nil {
-		e.epoch.Store(r.ledger.Epoch())
-		err = r.ledger.Bind(ctx, sourceOf(e.cfg))
+		c.epoch.Store(r.ledger.Epoch())
+		err = r.ledger.Bind(ctx, sourceOf(c.cfg))
 	}
 	if err == nil {
 		id, unclean, err = r.ledger.StartPass(ctx, r.Mode, r.started, alone)
 	}
 	if err != nil {
 		if alone {
-			e.free()
+			c.free()
 		}
 		return "", false, err
 	}
-	e.entered++
+	c.entered++
 	return id, unclean, nil
 }
 
 // leave ends what enter began.
-func (e *Element) leave() {
-	e.entering <- struct{}{}
-	defer func() { <-e.entering }()
-	if e.entered--; e.entered == 0 {
-		e.free()
+func (c *Connector) leave() {
+	c.entering <- struct{}{}
+	defer func() { <-c.entering }()
+	if c.entered--; c.entered == 0 {
+		c.free()
 	}
 }
 
 // free gives the lock back. The caller holds entering.
-func (e *Element) free() {
-	if e.unlock != nil {
-		e.unlock()
-		e.unlock = nil
+func (c *Connector) free() {
+	if c.unlock != nil {
+		c.unlock()
+		c.unlock = nil
 	}
 }
 
 // sourceOf names what the paths of a connector's files are relative to.
-func sourceOf(c *config.Connector) string {
+func sourceOf(cfg *config.Connector) string {
 	switch {
-	case c.Space != nil:
-		return "space:" + c.Space.Name
-	case c.Uploads():
-		to := fmt.Sprintf("%s@%s:%d", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port)
-		if api := c.SFTP.CredentialsAPI; api.Enabled() {
+	case cfg.Space != nil:
+		return "space:" + cfg.Space.Name
+	case cfg.Uploads():
+		to := fmt.Sprintf("%s@%s:%d", cfg.SFTP.Username, cfg.SFTP.Host, cfg.SFTP.Port)
+		if api := cfg.SFTP.CredentialsAPI; api.Enabled() {
 			to = api.SpaceID + "@" + api.URL
 		}
-		return "upload:" + c.Files.SourceDirectoryPath + " to " + to + "/" + c.Files.DestinationDirectoryPath
-	case c.SFTP.CredentialsAPI.Enabled():
-		return c.SFTP.CredentialsAPI.SpaceID + "@" + c.SFTP.CredentialsAPI.URL + "/" + c.Files.SourceDirectoryPath
+		return "upload:" + cfg.Files.SourceDirectoryPath + " to " + to + "/" + cfg.Files.DestinationDirectoryPath
+	case cfg.SFTP.CredentialsAPI.Enabled():
+		return cfg.SFTP.CredentialsAPI.SpaceID + "@" + cfg.SFTP.CredentialsAPI.URL + "/" + cfg.Files.SourceDirectoryPath
 	}
-	return fmt.Sprintf("%s@%s:%d/%s", c.SFTP.Username, c.SFTP.Host, c.SFTP.Port, c.Files.SourceDirectoryPath)
+	return fmt.Sprintf("%s@%s:%d/%s", cfg.SFTP.Username, cfg.SFTP.Host, cfg.SFTP.Port, cfg.Files.SourceDirectoryPath)
 }
 
 // statusOf is the Connection Status that a pass ended with; a check at the same
 // time may have found another one.
-func (e *Element) statusOf(r filesync.Result) status.Word {
+func (c *Connector) statusOf(r filesync.Result) status.Word {
 	if _, known := errors.AsType[*status.Error](r.Err); known || r.Err == nil {
 		return status.Of(r.Err)
 	}
-	return e.health.word()
+	return c.health.word()
 }
 
 // How often a pass begins anew when its destination is lost: in a row, where
@@ -256,14 +256,14 @@ const (
 // connectAndRun opens both ends and lets the pass run between them. The
 // Connection Status follows from how that goes. A pass whose destination is lost
 // begins anew: the ledger has what was delivered.
-func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
-	e.health.checking()
+func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
+	c.health.checking()
 	if r.Mode == filesync.Apply {
-		e.letIn()
+		c.letIn()
 	}
 	var done filesync.Result
 	for all, inRow := 1, 1; ; all, inRow = all+1, inRow+1 {
-		result := e.runOnce(ctx, r, id, sweep)
+		result := c.runOnce(ctx, r, id, sweep)
 		if result.Files.Copied > 0 {
 			inRow = 1
 		}
@@ -275,16 +275,16 @@ func (e *Element) connectAndRun(ctx context.Context, r *Run, id string, sweep bo
 		}
 		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxRuns || all >= maxAllRuns {
 			if all > 1 {
-				e.litter(ctx)
+				c.litter(ctx)
 			}
-			return e.conclude(ctx, done)
+			return c.conclude(ctx, done)
 		}
-		e.health.report(result.Err)
-		e.log.Info("destination lost, the pass begins anew", "pass", id, "error", result.Err)
+		c.health.report(result.Err)
+		c.log.Info("destination lost, the pass begins anew", "pass", id, "error", result.Err)
 		sweep = true
 		select {
 		case <-ctx.Done():
-			return e.conclude(ctx, done)
+			return c.conclude(ctx, done)
 		case <-time.After(backoff.Connection.Wait(inRow)):
 		}
 	}
@@ -312,11 +312,11 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 
 // litter has the next pass sweep once more: the far side may have done what it
 // had in hand of a lost connection after this pass had swept.
-func (e *Element) litter(ctx context.Context) {
+func (c *Connector) litter(ctx context.Context) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if err := e.memory.Littered(late); err != nil {
-		e.log.Warn("pending files may be left at the destination", "error", err)
+	if err := c.memory.Littered(late); err != nil {
+		c.log.Warn("pending files may be left at the destination", "error", err)
 	}
 }
 
@@ -338,57 +338,57 @@ func again(err error, lost bool) bool {
 }
 
 // runOnce opens both ends, or joins the passes that use them, and lets the pass run.
-func (e *Element) runOnce(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
+func (c *Connector) runOnce(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
 	started := time.Now()
-	src, dst, err := e.open(ctx, r.Mode == filesync.Apply)
+	src, dst, err := c.open(ctx, r.Mode == filesync.Apply)
 	if err != nil {
 		return filesync.Result{Outcome: filesync.Failed, Started: started, Finished: time.Now(), Err: err}
 	}
-	o := e.options(r.Mode, id, sweep)
-	e.mu.Lock()
+	o := c.options(r.Mode, id, sweep)
+	c.mu.Lock()
 	o.Rerun = r.pass != nil
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if r.observe != nil {
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
-		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); e.delivered(d) }
+		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); c.delivered(d) }
 	}
-	pass := pass.New(src, e.reopen, dst, r.ledger, e.common, o)
-	e.mu.Lock()
+	pass := pass.New(src, c.reopen, dst, r.ledger, c.common, o)
+	c.mu.Lock()
 	first := r.pass == nil
 	r.pass = pass
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if r.began != nil && first {
-		r.began(func() filesync.Progress { return e.progress(r) })
+		r.began(func() filesync.Progress { return c.progress(r) })
 	}
 	result := pass.Run(ctx)
-	e.dst.release(dst, errors.Is(result.Err, filesync.ErrDisconnected))
+	c.dst.release(dst, errors.Is(result.Err, filesync.ErrDisconnected))
 	return result
 }
 
 // progress is a look at the run of a pass that is under way.
-func (e *Element) progress(r *Run) filesync.Progress {
-	e.mu.Lock()
+func (c *Connector) progress(r *Run) filesync.Progress {
+	c.mu.Lock()
 	pass := r.pass
-	e.mu.Unlock()
+	c.mu.Unlock()
 	return pass.Progress()
 }
 
 // conclude reports what a pass says about the connection.
-func (e *Element) conclude(ctx context.Context, r filesync.Result) filesync.Result {
+func (c *Connector) conclude(ctx context.Context, r filesync.Result) filesync.Result {
 	_, known := errors.AsType[*status.Error](r.Err)
 	switch {
 	case ctx.Err() != nil:
 		r.Outcome, r.Err = filesync.Cancelled, context.Cause(ctx)
-		e.health.abandon()
+		c.health.abandon()
 	case r.Err == nil:
-		e.health.valid(status.NothingDeliverable) // which deliverable decides about
+		c.health.valid(status.NothingDeliverable) // which deliverable decides about
 	case known:
-		e.health.report(r.Err)
+		c.health.report(r.Err)
 	case ledger.Broken(r.Err):
 		r.Err = ofLedger(r.Err)
-		e.health.report(r.Err)
+		c.health.report(r.Err)
 	default:
-		e.health.abandon()
+		c.health.abandon()
 	}
 	return r
 }
@@ -399,31 +399,31 @@ func ofLedger(err error) error {
 }
 
 // options are the settings of a pass.
-func (e *Element) options(mode filesync.Mode, id string, sweep bool) pass.Options {
-	f := e.cfg.Files
+func (c *Connector) options(mode filesync.Mode, id string, sweep bool) pass.Options {
+	f := c.cfg.Files
 	return pass.Options{
-		ID: id, Mode: mode, Filter: e.filter,
-		Settle: f.Settle.Std(), AwaitSettle: e.awaitSettle(mode),
+		ID: id, Mode: mode, Filter: c.filter,
+		Settle: f.Settle.Std(), AwaitSettle: c.awaitSettle(mode),
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
-		Once:           e.cfg.Uploads() || e.cfg.Space != nil,
-		CheckpointStep: e.checkpointStep(),
-		InPlace:        e.cfg.Uploads() && f.UploadName == config.UploadDirect,
-		KeepBoth:       e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
+		Once:           c.cfg.Uploads() || c.cfg.Space != nil,
+		CheckpointStep: c.checkpointStep(),
+		InPlace:        c.cfg.Uploads() && f.UploadName == config.UploadDirect,
+		KeepBoth:       c.cfg.Space != nil && c.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
 		Sweep:          sweep,
-		Log:            e.log.With("pass", id),
-		OnReached:      e.health.reached,
-		OnLost:         e.health.report,
-		OnDelivered:    e.delivered,
-		Release:        func(s filesync.Source, lost bool) { e.src.release(s.(Source), lost) },
+		Log:            c.log.With("pass", id),
+		OnReached:      c.health.reached,
+		OnLost:         c.health.report,
+		OnDelivered:    c.delivered,
+		Release:        func(s filesync.Source, lost bool) { c.src.release(s.(Source), lost) },
 	}
 }
 
 // checkpointStep is short where the connection to the destination may break.
-func (e *Element) checkpointStep() int64 {
-	if e.cfg.Uploads() {
+func (c *Connector) checkpointStep() int64 {
+	if c.cfg.Uploads() {
 		return 32 << 20
 	}
 	return 0
@@ -431,32 +431,32 @@ func (e *Element) checkpointStep() int64 {
 
 // awaitSettle reports whether a pass waits for the second look. An automatic
 // one does not if the next one comes as soon.
-func (e *Element) awaitSettle(mode filesync.Mode) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return mode != filesync.Automatic || e.next.IsZero() || time.Until(e.next) > e.cfg.Files.Settle.Std()
+func (c *Connector) awaitSettle(mode filesync.Mode) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return mode != filesync.Automatic || c.next.IsZero() || time.Until(c.next) > c.cfg.Files.Settle.Std()
 }
 
-func (e *Element) delivered(d filesync.Delivered) {
+func (c *Connector) delivered(d filesync.Delivered) {
 	v := d.Delivery
 	if !v.Adopted {
-		e.log.Info("file delivered", "pass", v.Pass, "file", v.Source.Name, "bytes", v.Source.Size, "took", d.Took.Round(time.Millisecond))
+		c.log.Info("file delivered", "pass", v.Pass, "file", v.Source.Name, "bytes", v.Source.Size, "took", d.Took.Round(time.Millisecond))
 	}
-	if e.parts.OnDelivered != nil {
-		e.parts.OnDelivered(e.cfg.Name, d)
+	if c.parts.OnDelivered != nil {
+		c.parts.OnDelivered(c.cfg.Name, d)
 	}
 }
 
-func (e *Element) logPass(p PassReport) {
+func (c *Connector) logPass(p PassReport) {
 	f := p.Result.Files
 	attrs := []any{"pass", p.ID, "mode", p.Mode, "state", p.Result.Outcome, "status", p.Status,
 		"took", p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond), "seen", f.Seen, "copied", f.Copied, "bytes", f.Bytes,
 		"present", f.Present, "waiting", f.Waiting, "excluded", f.Excluded, "failed", f.Failed,
 		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe, "unverified", f.Unverified}
 	if _, known := errors.AsType[*status.Error](p.Result.Err); !known && p.Result.Outcome == filesync.Failed {
-		e.log.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
+		c.log.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
 		return
 	}
 	// What is wrong has its line already: when it began, not at each pass.
-	e.log.Info("pass ended", attrs...)
+	c.log.Info("pass ended", attrs...)
 }

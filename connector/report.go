@@ -10,7 +10,7 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// Report is an element at a moment, as pages, API and metrics show it.
+// Report is a connector at a moment, as pages, API and metrics show it.
 type Report struct {
 	Name     string
 	Health   Health
@@ -24,26 +24,26 @@ type Report struct {
 	Totals   Totals
 }
 
-// Report looks at the element.
-func (e *Element) Report() Report {
-	h := e.health.get()
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// Report looks at the connector.
+func (c *Connector) Report() Report {
+	h := c.health.get()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	r := Report{
-		Name: e.cfg.Name, Health: h, Config: e.cfg, Schedule: e.sync,
-		Next: e.next, Last: e.last, Skipped: e.skipped, Totals: e.totals,
+		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: c.sync,
+		Next: c.next, Last: c.last, Skipped: c.skipped, Totals: c.totals,
 	}
-	r.Totals.Passes, r.Totals.Errors = maps.Clone(e.totals.Passes), maps.Clone(e.totals.Errors)
-	if held := e.held(); time.Now().Before(held) {
+	r.Totals.Passes, r.Totals.Errors = maps.Clone(c.totals.Passes), maps.Clone(c.totals.Errors)
+	if held := c.held(); time.Now().Before(held) {
 		r.Held = held
 	}
-	if e.running != nil {
-		r.Running = e.running.look()
+	if c.running != nil {
+		r.Running = c.running.look()
 	}
 	return r
 }
 
-// look is a pass under way. The caller holds the element's mu.
+// look is a pass under way. The caller holds the connector's mu.
 func (r *Run) look() *PassReport {
 	p := &PassReport{ID: r.id, Mode: r.Mode}
 	p.Result.Started = r.started
@@ -55,9 +55,9 @@ func (r *Run) look() *PassReport {
 }
 
 // Look is the pass of r at the moment, for a progress bar.
-func (e *Element) Look(r *Run) PassReport {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (c *Connector) Look(r *Run) PassReport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return *r.look()
 }
 

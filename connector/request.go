@@ -52,52 +52,52 @@ type RequestedFile struct {
 // look at the progress once the connection stands. The report is as far as it came when
 // there is an error: ErrBusy, ErrStopped, ErrTooMany, ErrHeld, the context's
 // cause, a *status.Error, or one of the ledger.
-func (e *Element) Request(ctx context.Context, sel *filesync.Selection, started func(progress func() filesync.Progress)) (RequestReport, error) {
-	done, err := e.begin()
+func (c *Connector) Request(ctx context.Context, sel *filesync.Selection, started func(progress func() filesync.Progress)) (RequestReport, error) {
+	done, err := c.begin()
 	if err != nil {
 		return RequestReport{}, err
 	}
 	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(context.Cause(e.ctx)) })()
+	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
 	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return RequestReport{}, context.Cause(ctx)
 	}
-	sel = sel.Below(rootOf(e.cfg))
-	c := &collector{sel: sel, filter: e.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
+	sel = sel.Below(rootOf(c.cfg))
+	collected := &collector{sel: sel, filter: c.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
 	r := newRun(filesync.Request)
-	r.selection, r.observe, r.began = sel, c, started
+	r.selection, r.observe, r.began = sel, collected, started
 	r.started = time.Now()
-	p, err := e.pass(ctx, r)
+	p, err := c.pass(ctx, r)
 	if err == nil {
 		err = p.Result.Err
 	}
 	if err == nil || p.ID != "" {
-		e.mu.Lock()
-		e.count(p)
-		e.mu.Unlock()
+		c.mu.Lock()
+		c.count(p)
+		c.mu.Unlock()
 	}
-	return c.report(p, err), err
+	return collected.report(p, err), err
 }
 
 // begin counts a request in, so that stop waits for it.
-func (e *Element) begin() (done func(), err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped {
+func (c *Connector) begin() (done func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
 		return nil, ErrStopped
 	}
-	e.passes.Add(1)
-	e.requests++
+	c.passes.Add(1)
+	c.requests++
 	return func() {
-		e.mu.Lock()
-		e.requests--
-		e.mu.Unlock()
-		e.passes.Done()
+		c.mu.Lock()
+		c.requests--
+		c.mu.Unlock()
+		c.passes.Done()
 	}, nil
 }
 

@@ -27,13 +27,13 @@ func TestRequestsDoNotLockAnAccount(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		refused := &status.Error{Word: status.AuthenticationFailed, Op: "log in"}
 		w.answer(func() error { return refused })
-		e := w.start(w.connectorNamed("a", "N/A"))
+		c := w.start(w.connectorNamed("a", "N/A"))
 		ask := func(n int) (held int) {
 			var mu sync.Mutex
 			var group sync.WaitGroup
 			for range n {
 				group.Go(func() {
-					_, err := e.Request(t.Context(), all(t), nil)
+					_, err := c.Request(t.Context(), all(t), nil)
 					if !status.Is(err, status.AuthenticationFailed) {
 						t.Error(err)
 					}
@@ -56,7 +56,7 @@ func TestRequestsDoNotLockAnAccount(t *testing.T) {
 		}
 		w.answer(nil)
 		w.pass(backoff.Login.Wait(2) + time.Second)
-		if r, err := e.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 || !e.Report().Held.IsZero() {
+		if r, err := c.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 || !c.Report().Held.IsZero() {
 			t.Errorf("%+v %v", r, err)
 		}
 	})
@@ -66,17 +66,17 @@ func TestRequestsDoNotLockAnAccount(t *testing.T) {
 // closed when all are done.
 func TestRequestsShareTheConnection(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e := w.start(w.connectorNamed("a", "N/A"))
+		c := w.start(w.connectorNamed("a", "N/A"))
 		gate := make(chan struct{})
 		w.src.OnFetch = func(filesync.Entry, int64) error { <-gate; return nil }
-		run, err := e.Apply()
+		run, err := c.Apply()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var group sync.WaitGroup
 		for range 40 {
 			group.Go(func() {
-				if r, err := e.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 {
+				if r, err := c.Request(t.Context(), all(t), nil); err != nil || len(r.There) != 1 {
 					t.Errorf("%+v %v", r, err)
 				}
 			})
@@ -88,11 +88,11 @@ func TestRequestsShareTheConnection(t *testing.T) {
 		close(gate)
 		group.Wait()
 		<-run.Done()
-		if r := e.Report(); r.Last == nil || r.Last.Mode != filesync.Apply {
+		if r := c.Report(); r.Last == nil || r.Last.Mode != filesync.Apply {
 			t.Errorf("the last pass is %+v", r.Last)
 		}
 		before := len(w.logins())
-		if _, err := e.Request(t.Context(), all(t), nil); err != nil || len(w.logins()) != before+1 {
+		if _, err := c.Request(t.Context(), all(t), nil); err != nil || len(w.logins()) != before+1 {
 			t.Errorf("%d logins, %v", len(w.logins())-before, err)
 		}
 	})
@@ -102,20 +102,20 @@ func TestRequestsShareTheConnection(t *testing.T) {
 // with its connector.
 func TestRequestsEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e := w.start(w.connectorNamed("a", "N/A"))
+		c := w.start(w.connectorNamed("a", "N/A"))
 		ctx, cancel := context.WithCancelCause(t.Context())
 		because := errors.New("because")
 		for range maxRequests {
-			e.slots <- struct{}{}
+			c.slots <- struct{}{}
 		}
 		var group sync.WaitGroup
 		group.Go(func() {
-			if _, err := e.Request(ctx, all(t), nil); !errors.Is(err, because) {
+			if _, err := c.Request(ctx, all(t), nil); !errors.Is(err, because) {
 				t.Error(err)
 			}
 		})
 		group.Go(func() {
-			if _, err := e.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
+			if _, err := c.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
 				t.Error(err)
 			}
 		})
@@ -124,7 +124,7 @@ func TestRequestsEnd(t *testing.T) {
 		w.pass(time.Second)
 		w.end()
 		group.Wait()
-		if _, err := e.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
+		if _, err := c.Request(t.Context(), all(t), nil); !errors.Is(err, ErrStopped) {
 			t.Error(err)
 		}
 	})

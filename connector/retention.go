@@ -42,30 +42,30 @@ func observe(k ledger.Clock, now time.Time, elapsed, retention time.Duration) le
 func steady(k ledger.Clock) bool { return k.Seen.Sub(k.Since) >= steadyFor }
 
 // forget applies the retention, now and then. It goes on when it takes longer
-// than a pass should wait, until the element is stopped.
-func (e *Element) forget() {
-	e.mu.Lock()
-	elapsed := time.Since(e.forgot)
-	if e.forgot.IsZero() {
+// than a pass should wait, until the connector is stopped.
+func (c *Connector) forget() {
+	c.mu.Lock()
+	elapsed := time.Since(c.forgot)
+	if c.forgot.IsZero() {
 		elapsed = 0
 	}
-	due := !e.pruning && !e.stopped && (e.forgot.IsZero() || elapsed >= forgetEvery)
+	due := !c.pruning && !c.stopped && (c.forgot.IsZero() || elapsed >= forgetEvery)
 	if due {
-		e.forgot, e.pruning = time.Now(), true
+		c.forgot, c.pruning = time.Now(), true
 	}
-	e.mu.Unlock()
+	c.mu.Unlock()
 	if !due {
 		return
 	}
 	done := make(chan struct{})
-	e.passes.Go(func() {
+	c.passes.Go(func() {
 		defer close(done)
-		if err := e.forgetOld(e.ctx, elapsed); err != nil && e.ctx.Err() == nil {
-			e.log.Error("retention not applied", "error", err)
+		if err := c.forgetOld(c.ctx, elapsed); err != nil && c.ctx.Err() == nil {
+			c.log.Error("retention not applied", "error", err)
 		}
-		e.mu.Lock()
-		e.pruning = false
-		e.mu.Unlock()
+		c.mu.Lock()
+		c.pruning = false
+		c.mu.Unlock()
 	})
 	wait := time.NewTimer(forgetWait)
 	defer wait.Stop()
@@ -76,23 +76,23 @@ func (e *Element) forget() {
 }
 
 // forgetOld removes what is older than the retention, if the clock can be gone by.
-func (e *Element) forgetOld(ctx context.Context, elapsed time.Duration) error {
-	now, retention := e.parts.now(), e.cfg.Retention.Std()
-	known, err := e.memory.Clock(ctx)
+func (c *Connector) forgetOld(ctx context.Context, elapsed time.Duration) error {
+	now, retention := c.parts.now(), c.cfg.Retention.Std()
+	known, err := c.memory.Clock(ctx)
 	if err != nil {
 		return err
 	}
 	clock := observe(known, now, elapsed, retention)
-	if err := e.memory.SetClock(ctx, clock); err != nil {
+	if err := c.memory.SetClock(ctx, clock); err != nil {
 		return err
 	}
 	if !steady(clock) {
 		if !known.Seen.IsZero() && !clock.Since.Equal(known.Since) {
-			e.log.Info("the clock jumped, or the program did not run for long: nothing is removed for its age before a day has passed", "from", known.Seen, "to", now)
+			c.log.Info("the clock jumped, or the program did not run for long: nothing is removed for its age before a day has passed", "from", known.Seen, "to", now)
 		}
 		return nil
 	}
-	if err := e.memory.Forget(ctx, now.Add(-retention)); err != nil {
+	if err := c.memory.Forget(ctx, now.Add(-retention)); err != nil {
 		return fmt.Errorf("remove what is older than %v: %w", retention, err)
 	}
 	return nil

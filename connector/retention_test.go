@@ -66,21 +66,21 @@ func TestRetentionGoesByASteadyClock(t *testing.T) {
 }
 
 // copies lets each pass copy a file, so that the ledger keeps all of them.
-func (w *world) copies(e *Element, n int) {
+func (w *world) copies(c *Connector, n int) {
 	w.t.Helper()
 	for range n {
 		w.src.Put(fmt.Sprint("f", w.files), "text", at("2020-01-01T00:00:00Z"))
 		w.files++
 		w.pass(time.Hour)
 	}
-	if w.element(e.Name()) != e {
+	if w.connector(c.Name()) != c {
 		w.t.Fatal("it was replaced")
 	}
 }
 
-func (w *world) remembered(e *Element) int {
+func (w *world) remembered(c *Connector) int {
 	w.t.Helper()
-	passes, err := e.Memory().Passes(w.t.Context(), 1000)
+	passes, err := c.Memory().Passes(w.t.Context(), 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -94,27 +94,27 @@ func TestNothingRecentIsForgottenWhenTheClockJumps(t *testing.T) {
 		const years = 5 * 365 * 24 * time.Hour
 		clock := &setClock{}
 		w.clock = clock.now
-		c := w.connectorNamed("a", "1h")
-		c.Retention = config.Duration(100 * time.Hour)
-		e := w.start(c)
-		w.copies(e, 30) // retention goes by the clock by now
+		cfg := w.connectorNamed("a", "1h")
+		cfg.Retention = config.Duration(100 * time.Hour)
+		c := w.start(cfg)
+		w.copies(c, 30) // retention goes by the clock by now
 		clock.step(years)
-		w.copies(e, 10)
+		w.copies(c, 10)
 		w.end()
-		e = w.start(c)
-		w.copies(e, 5)
+		c = w.start(cfg)
+		w.copies(c, 5)
 		clock.step(-years)
-		w.copies(e, 5)
+		w.copies(c, 5)
 		w.end()
-		e = w.start(c)
-		w.copies(e, 30)
-		before := w.remembered(e)
+		c = w.start(cfg)
+		w.copies(c, 30)
+		before := w.remembered(c)
 		if before < 75 {
 			t.Errorf("%d passes are known, of 80", before)
 		}
 		w.pass(100 * time.Hour)
-		w.copies(e, 2)
-		if n := w.remembered(e); n > 10 {
+		w.copies(c, 2)
+		if n := w.remembered(c); n > 10 {
 			t.Errorf("%d passes are known after the retention", n)
 		}
 	})
@@ -123,12 +123,12 @@ func TestNothingRecentIsForgottenWhenTheClockJumps(t *testing.T) {
 // A retention that takes long does not hold up passes.
 func TestPassesGoOnBesideTheRetention(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e := w.start(w.connectorNamed("a", "1h"))
-		w.copies(e, 26)
-		e.mu.Lock()
-		e.pruning = true // as if it had not ended
-		e.mu.Unlock()
-		w.copies(e, 2)
+		c := w.start(w.connectorNamed("a", "1h"))
+		w.copies(c, 26)
+		c.mu.Lock()
+		c.pruning = true // as if it had not ended
+		c.mu.Unlock()
+		w.copies(c, 2)
 		if n := len(w.passes()); n < 28 {
 			t.Errorf("%d passes beside a long retention", n)
 		}

@@ -32,19 +32,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what has to come.
 const patience = 2 * time.Minute
 
-// rig is one element between a server and a directory, in a set that runs.
+// rig is one connector between a server and a directory, in a set that runs.
 type rig struct {
-	t      *testing.T
-	e      sftptest.Endpoint
-	cfg    *config.Connector
-	sftp   sftp.Config
-	parts  connector.Parts
-	dir    string // the destination
-	data   string // of the ledger
-	ledger *ledger.Ledger
-	set    *connector.Set
-	el     *connector.Element
-	passes chan connector.PassReport // automatic ones that ended
+	t         *testing.T
+	e         sftptest.Endpoint
+	cfg       *config.Connector
+	sftp      sftp.Config
+	parts     connector.Parts
+	dir       string // the destination
+	data      string // of the ledger
+	ledger    *ledger.Ledger
+	set       *connector.Set
+	connector *connector.Connector
+	passes    chan connector.PassReport // automatic ones that ended
 
 	fetches atomic.Int64 // of all sources
 }
@@ -60,7 +60,7 @@ func (c counted) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 	return c.Source.Fetch(ctx, e, from, w)
 }
 
-// newRig connects an element to a server. adjust may change its settings.
+// newRig connects a connector to a server. adjust may change its settings.
 func newRig(t *testing.T, e sftptest.Endpoint, adjust ...func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t, e: e, dir: filepath.Join(t.TempDir(), "to"), data: t.TempDir(), passes: make(chan connector.PassReport, 1000)}
@@ -95,7 +95,7 @@ func newRig(t *testing.T, e sftptest.Endpoint, adjust ...func(*rig)) *rig {
 	if r.set, err = connector.NewSet(t.Context(), cfg, r.parts, r.ledger); err != nil {
 		t.Fatal(err)
 	}
-	if r.el, err = r.set.Get("c"); err != nil {
+	if r.connector, err = r.set.Get("c"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -131,7 +131,7 @@ func (r *rig) destination(context.Context, *config.Connector, int64, status.Obse
 // apply runs an Apply.
 func (r *rig) apply() connector.PassReport {
 	r.t.Helper()
-	run, err := r.el.Apply()
+	run, err := r.connector.Apply()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func (r *rig) apply() connector.PassReport {
 	defer cancel()
 	p, err := run.Wait(ctx)
 	if err != nil {
-		r.t.Fatalf("Apply: %v; it stood at %+v", err, r.el.Look(run).Progress)
+		r.t.Fatalf("Apply: %v; it stood at %+v", err, r.connector.Look(run).Progress)
 	}
 	return p
 }
@@ -151,7 +151,7 @@ func (r *rig) every(text string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.el.SetSchedule(r.t.Context(), s); err != nil {
+	if err := r.connector.SetSchedule(r.t.Context(), s); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -174,7 +174,7 @@ func (r *rig) tick() connector.PassReport {
 func (r *rig) settled() {
 	r.t.Helper()
 	r.every("N/A")
-	await(r.t, "the last automatic pass to end", func() bool { return r.el.Report().Running == nil })
+	await(r.t, "the last automatic pass to end", func() bool { return r.connector.Report().Running == nil })
 	for len(r.passes) > 0 {
 		<-r.passes
 	}

@@ -9,7 +9,7 @@ import (
 	"sftpconnector/config"
 )
 
-// firstSpread is the time over which elements that are due at the start of the
+// firstSpread is the time over which connectors that are due at the start of the
 // program are spread.
 const firstSpread = 5 * time.Second
 
@@ -17,12 +17,12 @@ const firstSpread = 5 * time.Second
 // again where it came already. One that was set back further was wrong before.
 const maxRepeat = 3 * time.Hour
 
-// schedule says when an element's automatic passes start. All its times are of
+// schedule says when a connector's automatic passes start. All its times are of
 // the wall clock.
 type schedule struct {
 	interval time.Duration // of an interval
 	cron     *cronTimes    // of a cron expression
-	phase    uint64        // tells elements apart, so that they do not start together
+	phase    uint64        // tells connectors apart, so that they do not start together
 }
 
 // newSchedule compiles what config has validated.
@@ -59,7 +59,7 @@ func (s schedule) first(now, last time.Time) time.Time {
 }
 
 // next is the pass after the one that was due at tick. Intervals settle on a
-// grid of their own, so that elements which once started together do not go on
+// grid of their own, so that connectors which once started together do not go on
 // doing so: the first step is half an interval to one and a half.
 func (s schedule) next(tick time.Time) time.Time {
 	switch {
@@ -108,7 +108,7 @@ func (s schedule) done(now, ran time.Time) time.Time {
 	return ran
 }
 
-// offset is the element's own part of a span.
+// offset is the connector's own part of a span.
 func (s schedule) offset(span time.Duration) time.Duration {
 	if span <= 0 {
 		return 0

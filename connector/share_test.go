@@ -97,7 +97,7 @@ func (s *share) whole(all map[string][]byte) {
 // failsWith checks that a pass failed with the word of shares, the cause and a hint.
 func (s *share) failsWith(p connector.PassReport, cause string) {
 	s.t.Helper()
-	h := s.el.Report().Health
+	h := s.connector.Report().Health
 	if p.Result.Outcome != filesync.Failed || p.Status != status.DestinationUnavailable || !strings.Contains(fmt.Sprint(p.Result.Err), cause) {
 		s.t.Errorf("%s %s: %v; want %q in it", p.Result.Outcome, p.Status, p.Result.Err, cause)
 	}
@@ -154,7 +154,7 @@ func (s *share) begin() (all map[string][]byte, run *connector.Run, arrived func
 	all = files(s.t, s.e, 600, 20_000)
 	all["big"] = make([]byte, 32<<20)
 	put(s.t, s.e, "big", all["big"], old)
-	run, err := s.el.Apply()
+	run, err := s.connector.Apply()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestShareIsLost(t *testing.T) {
 	all, run, arrived := s.begin()
 	arrived(100)
 	s.smb.Stop()
-	await(t, "the loss to be told", func() bool { return s.el.Report().Health.Status == status.DestinationUnavailable })
+	await(t, "the loss to be told", func() bool { return s.connector.Report().Health.Status == status.DestinationUnavailable })
 	s.whole(all)
 	s.smb.Restart()
 	<-run.Done()
@@ -206,7 +206,7 @@ func TestShareIsLost(t *testing.T) {
 		p = s.apply()
 	}
 	s.wantAll(all)
-	if h := s.el.Report().Health; p.Result.Outcome != filesync.Succeeded || h.Status != status.ConnectionValid {
+	if h := s.connector.Report().Health; p.Result.Outcome != filesync.Succeeded || h.Status != status.ConnectionValid {
 		t.Errorf("%s %v, %+v", p.Result.Outcome, p.Result.Err, h)
 	}
 }

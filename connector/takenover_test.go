@@ -21,12 +21,12 @@ func TestTakenOver(t *testing.T) {
 	put(t, s.Endpoint, "x.csv", []byte("x"), old)
 	taken := false
 	r := newRig(t, s.Endpoint, func(r *rig) {
-		r.parts.Source = func(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+		r.parts.Source = func(ctx context.Context, cfg *config.Connector, observe status.Observer) (connector.Source, error) {
 			if !taken {
 				taken = true
 				takeOver(t, r.data)
 			}
-			return r.source(ctx, c, observe)
+			return r.source(ctx, cfg, observe)
 		}
 	})
 	p := r.apply()
@@ -34,7 +34,7 @@ func TestTakenOver(t *testing.T) {
 	if _, ok := errors.AsType[*ledger.TakenOverError](p.Result.Err); !ok || p.Status != status.LedgerUnavailable {
 		t.Errorf("%q: %v", p.Status, p.Result.Err)
 	}
-	if h := r.el.Report().Health; h.Status != status.LedgerUnavailable || h.Hint != (*ledger.TakenOverError)(nil).Hint() {
+	if h := r.connector.Report().Health; h.Status != status.LedgerUnavailable || h.Hint != (*ledger.TakenOverError)(nil).Hint() {
 		t.Errorf("%q, with the hint %q", h.Status, h.Hint)
 	}
 	r.want(r.apply(), filesync.Succeeded, "copied=1")
@@ -42,7 +42,7 @@ func TestTakenOver(t *testing.T) {
 	if names := r.standing(); len(names) != 1 {
 		t.Errorf("at the destination stand %q", names)
 	}
-	if h := r.el.Report().Health; h.Status != status.ConnectionValid {
+	if h := r.connector.Report().Health; h.Status != status.ConnectionValid {
 		t.Errorf("%q after the next pass", h.Status)
 	}
 }

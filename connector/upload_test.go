@@ -50,9 +50,9 @@ func newUpload(t *testing.T, e sftptest.Endpoint, adjust ...func(*upload)) *uplo
 			}
 			return s, nil
 		}
-		r.parts.Destination = func(ctx context.Context, c *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
+		r.parts.Destination = func(ctx context.Context, own *config.Connector, _ int64, observe status.Observer) (filesync.Destination, error) {
 			cfg := r.sftp
-			cfg.Owner, cfg.Direct = pending.NewOwner(r.ledger.Owner(), "c", 0), c.Files.UploadName == config.UploadDirect
+			cfg.Owner, cfg.Direct = pending.NewOwner(r.ledger.Owner(), "c", 0), own.Files.UploadName == config.UploadDirect
 			d, err := sftp.OpenDestination(ctx, cfg, observe)
 			if err != nil {
 				return nil, err
@@ -285,7 +285,7 @@ func TestUploadIsTaken(t *testing.T) {
 					return os.Remove(p)
 				})
 			}
-			run, err := u.el.Apply()
+			run, err := u.connector.Apply()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,7 +322,7 @@ func TestUploadStatus(t *testing.T) {
 	u := newUpload(t, e)
 	check := func(word status.Word, last string) {
 		t.Helper()
-		c := u.el.Check(t.Context())
+		c := u.connector.Check(t.Context())
 		if n := len(c.Stages); c.ConnectionStatus != string(word) || n == 0 || c.Stages[n-1].Stage != last || c.Stages[n-1].OK != (word == status.ConnectionValid) {
 			t.Errorf("%s, want %s at %s: %+v", c.ConnectionStatus, word, last, c.Stages)
 		}
@@ -332,7 +332,7 @@ func TestUploadStatus(t *testing.T) {
 	}
 	check(status.ConnectionValid, status.StageDestination)
 	names := []string{}
-	for _, s := range u.el.Check(t.Context()).Stages {
+	for _, s := range u.connector.Check(t.Context()).Stages {
 		names = append(names, s.Stage)
 	}
 	if got := strings.Join(names, " "); got != "resolve connect handshake host-key authenticate sftp list destination" {

@@ -18,7 +18,7 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// world is a set of elements over sources in memory, in a bubble of time.
+// world is a set of connectors over sources in memory, in a bubble of time.
 type world struct {
 	t      *testing.T
 	dir    string
@@ -100,7 +100,7 @@ func configOf(cs ...*config.Connector) *config.Config {
 }
 
 // start starts the program: a set of these connectors that runs.
-func (w *world) start(cs ...*config.Connector) *Element {
+func (w *world) start(cs ...*config.Connector) *Connector {
 	w.t.Helper()
 	parts := Parts{
 		Source: func(context.Context, *config.Connector, status.Observer) (Source, error) {
@@ -114,8 +114,8 @@ func (w *world) start(cs ...*config.Connector) *Element {
 			}
 			return w.src, nil
 		},
-		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
-			d, err := local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(w.ledger.Owner(), "c", 0))
+		Destination: func(_ context.Context, cfg *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
+			d, err := local.Open(cfg.Files.DestinationDirectoryPath, pending.NewOwner(w.ledger.Owner(), "c", 0))
 			if err != nil {
 				return nil, err
 			}
@@ -151,16 +151,16 @@ func (w *world) start(cs ...*config.Connector) *Element {
 		w.set.Run(ctx)
 	}()
 	w.stop = func() { cancel(); <-ended }
-	return w.element(cs[0].Name)
+	return w.connector(cs[0].Name)
 }
 
-func (w *world) element(name string) *Element {
+func (w *world) connector(name string) *Connector {
 	w.t.Helper()
-	e, err := w.set.Get(name)
+	c, err := w.set.Get(name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return e
+	return c
 }
 
 // end ends the program.
@@ -177,9 +177,9 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func apply(t *testing.T, e *Element) *Run {
+func apply(t *testing.T, c *Connector) *Run {
 	t.Helper()
-	r, err := e.Apply()
+	r, err := c.Apply()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,22 +23,26 @@ func shownAt(t time.Time) onClock {
 type yearly struct {
 	cron  string
 	fixed bool // comes once for each time that the clock should have shown
-	when  func(c onClock, day time.Weekday) bool
+	when  func(test onClock, day time.Weekday) bool
 }
 
 func expressions() []yearly {
 	return []yearly{
-		{"30 2 * * *", true, func(c onClock, _ time.Weekday) bool { return c.hh == 2 && c.min == 30 }},
-		{"0 0 * * *", true, func(c onClock, _ time.Weekday) bool { return c.hh == 0 && c.min == 0 }},
-		{"@daily", true, func(c onClock, _ time.Weekday) bool { return c.hh == 0 && c.min == 0 }},
-		{"0,30 1-3 * * *", true, func(c onClock, _ time.Weekday) bool { return c.hh >= 1 && c.hh <= 3 && c.min%30 == 0 }},
-		{"15 9 * * 1-5", true, func(c onClock, d time.Weekday) bool {
-			return c.hh == 9 && c.min == 15 && d >= time.Monday && d <= time.Friday
+		{"30 2 * * *", true, func(test onClock, _ time.Weekday) bool { return test.hh == 2 && test.min == 30 }},
+		{"0 0 * * *", true, func(test onClock, _ time.Weekday) bool { return test.hh == 0 && test.min == 0 }},
+		{"@daily", true, func(test onClock, _ time.Weekday) bool { return test.hh == 0 && test.min == 0 }},
+		{"0,30 1-3 * * *", true, func(test onClock, _ time.Weekday) bool { return test.hh >= 1 && test.hh <= 3 && test.min%30 == 0 }},
+		{"15 9 * * 1-5", true, func(test onClock, d time.Weekday) bool {
+			return test.hh == 9 && test.min == 15 && d >= time.Monday && d <= time.Friday
 		}},
-		{"59 23 31 12 *", true, func(c onClock, _ time.Weekday) bool { return c.month == 12 && c.day == 31 && c.hh == 23 && c.min == 59 }},
-		{"@hourly", false, func(c onClock, _ time.Weekday) bool { return c.min == 0 }},
-		{"*/20 * * * *", false, func(c onClock, _ time.Weekday) bool { return c.min%20 == 0 }},
-		{"15 */3 1,15 * *", false, func(c onClock, _ time.Weekday) bool { return c.hh%3 == 0 && c.min == 15 && (c.day == 1 || c.day == 15) }},
+		{"59 23 31 12 *", true, func(test onClock, _ time.Weekday) bool {
+			return test.month == 12 && test.day == 31 && test.hh == 23 && test.min == 59
+		}},
+		{"@hourly", false, func(test onClock, _ time.Weekday) bool { return test.min == 0 }},
+		{"*/20 * * * *", false, func(test onClock, _ time.Weekday) bool { return test.min%20 == 0 }},
+		{"15 */3 1,15 * *", false, func(test onClock, _ time.Weekday) bool {
+			return test.hh%3 == 0 && test.min == 15 && (test.day == 1 || test.day == 15)
+		}},
 	}
 }
 
@@ -100,10 +104,10 @@ func TestYearsOfCron(t *testing.T) {
 }
 
 // wallTimes are when passes began by the clock on the wall, which was set.
-func (c *recordedClock) wallTimes(passes []PassReport) (all []time.Time) {
+func (test *recordedClock) wallTimes(passes []PassReport) (all []time.Time) {
 	for _, p := range passes {
-		by := c.steps[0].by
-		for _, s := range c.steps {
+		by := test.steps[0].by
+		for _, s := range test.steps {
 			if !p.Result.Started.Before(s.at) {
 				by = s.by
 			}
@@ -125,26 +129,26 @@ type step struct {
 	by time.Duration
 }
 
-func (c *recordedClock) step(by time.Duration) {
-	c.setClock.step(by)
-	c.steps = append(c.steps, step{time.Now(), time.Duration(c.by.Load())})
+func (test *recordedClock) step(by time.Duration) {
+	test.setClock.step(by)
+	test.steps = append(test.steps, step{time.Now(), time.Duration(test.by.Load())})
 }
 
 // A year of passes on a clock that nobody touches: one for each time of the calendar,
 // within the second, and an interval that keeps its step through summer and winter.
 func TestYearOfPasses(t *testing.T) {
-	for _, c := range []struct{ cron, zone string }{{"30 2 * * *", "Europe/Brussels"}, {"12h", "Europe/Brussels"}} {
-		t.Run(c.cron, func(t *testing.T) {
+	for _, test := range []struct{ cron, zone string }{{"30 2 * * *", "Europe/Brussels"}, {"12h", "Europe/Brussels"}} {
+		t.Run(test.cron, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				where := zone(t, c.zone)
-				e, set := w.startAt("2027-12-31T12:30:00Z", c.cron, c.zone)
+				where := zone(t, test.zone)
+				c, set := w.startAt("2027-12-31T12:30:00Z", test.cron, test.zone)
 				clock := &recordedClock{set, []step{{time.Now(), time.Duration(set.by.Load())}}}
 				w.pass(366*24*time.Hour + 36*time.Hour)
 				got := clock.wallTimes(w.passes())
 				got = slices.DeleteFunc(got, func(at time.Time) bool { return at.In(where).Year() != 2028 })
-				if e.schedule.interval > 0 {
+				if c.schedule.interval > 0 {
 					for i := range got[1:] {
-						if gap := got[i+1].Sub(got[i]); gap.Round(time.Second) != e.schedule.interval {
+						if gap := got[i+1].Sub(got[i]); gap.Round(time.Second) != c.schedule.interval {
 							t.Errorf("%v after %v", got[i+1], got[i])
 						}
 					}

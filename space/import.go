@@ -11,7 +11,7 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// Connectors are the elements that import the Spaces of a configuration.
+// Connectors are the connectors that import the Spaces of a configuration.
 func Connectors(c *config.Config) map[string]*config.Connector {
 	all := map[string]*config.Connector{}
 	for id, s := range c.Spaces {
@@ -34,7 +34,7 @@ func Connectors(c *config.Config) map[string]*config.Connector {
 }
 
 // Run lets clients in and imports what they upload until ctx ends, or until the
-// listener fails, which is the error; then it waits for both. The elements of the
+// listener fails, which is the error; then it waits for both. The connectors of the
 // Spaces are in set.
 func (s *Spaces) Run(ctx context.Context, set *connector.Set) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -100,11 +100,11 @@ const (
 )
 
 func importNow(ctx context.Context, set *connector.Set, name string) when {
-	e, err := set.Get(name)
+	c, err := set.Get(name)
 	if err != nil {
 		return soon // a reload is about to make it
 	}
-	run, err := e.Sync()
+	run, err := c.Sync()
 	if err != nil {
 		return soon
 	}

@@ -101,7 +101,7 @@ func (r *rig) add(id string, same config.SameName) {
 // run has the Spaces receive and import, as the daemon does.
 func (r *rig) run() {
 	l := r.ledger
-	set, err := connector.NewSet(r.Context(), elements(r.cfg), connector.Parts{
+	set, err := connector.NewSet(r.Context(), connectors(r.cfg), connector.Parts{
 		Source: func(_ context.Context, c *config.Connector, _ status.Observer) (connector.Source, error) {
 			src, err := r.spaces.Source(c.Space.Name)
 			if err != nil {
@@ -141,15 +141,15 @@ func (r *rig) run() {
 	})
 }
 
-// elements is a configuration with the elements of its Spaces.
-func elements(c *config.Config) *config.Config {
+// connectors is a configuration with the connectors of its Spaces.
+func connectors(c *config.Config) *config.Config {
 	all := *c
 	all.Connectors = space.Connectors(c)
 	return &all
 }
 
 // reload goes over to other settings, as the daemon does. between, which may be
-// nil, is called when the Spaces have and their elements have not.
+// nil, is called when the Spaces have and their connectors have not.
 func (r *rig) reload(change func(*config.Config), between func()) {
 	r.Helper()
 	next := *r.cfg
@@ -165,7 +165,7 @@ func (r *rig) reload(change func(*config.Config), between func()) {
 	if between != nil {
 		between()
 	}
-	if _, err := r.set.Reload(r.Context(), elements(&next)); err != nil {
+	if _, err := r.set.Reload(r.Context(), connectors(&next)); err != nil {
 		r.Error(err)
 	}
 	r.cfg = &next

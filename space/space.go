@@ -4,7 +4,7 @@
 //
 // The SSH side is package sshd, the files that clients see are package spool,
 // and the passwords package credentials. The import is a pass as any other: the
-// spool is the source of an element, which deletes originals after the copy.
+// spool is the source of a connector, which deletes originals after the copy.
 package space
 
 import (
@@ -185,7 +185,7 @@ func (s *Spaces) adopt(ctx context.Context, c *config.Config) error {
 		if one.spool != nil {
 			one.spool.SetLimits(one.limits)
 		}
-		one.wakeImport() // its element may be a new one, that does not know yet how its destination is
+		one.wakeImport() // its connector may be a new one, that does not know yet how its destination is
 	}
 	old := s.public
 	s.public = public
@@ -342,7 +342,7 @@ func (s *Spaces) handlers(id string) (sftp.Handlers, error) {
 	return one.spool.Handlers(), nil
 }
 
-// Source is the spool of a Space, for its element.
+// Source is the spool of a Space, for its connector.
 func (s *Spaces) Source(id string) (connector.Source, error) {
 	one, err := s.find(id)
 	if err != nil {

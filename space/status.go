@@ -9,7 +9,7 @@ import (
 	"sftpconnector/space/sshd"
 )
 
-// Status is what there is to say about a Space beside what its element says.
+// Status is what there is to say about a Space beside what its connector says.
 type Status struct {
 	ID              string
 	Bytes           int64 // in the spool, uploads under way included

@@ -138,7 +138,7 @@ func (a *app) verbLogger() (*slog.Logger, error) {
 }
 
 // workshop is what a verb needs to work on connectors by itself: their
-// elements, and the ledger behind them. Spaces are the daemon's; nil elsewhere.
+// connectors, and the ledger behind them. Spaces are the daemon's; nil elsewhere.
 type workshop struct {
 	cfg    *config.Config
 	set    *connector.Set
@@ -148,9 +148,9 @@ type workshop struct {
 	credentials *connector.Credentials
 }
 
-// open opens the data directory and makes the elements. prompt is asked about
+// open opens the data directory and makes the connectors. prompt is asked about
 // unknown host keys; nil: they are refused. receive is how uploads to the Spaces are
-// received, whose elements are made too then; nil: they are not.
+// received, whose connectors are made too then; nil: they are not.
 func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*workshop, error) {
 	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
@@ -176,7 +176,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	if parts.Lock == nil {
 		parts.Lock = locks(cfg)
 	}
-	set, err := connector.NewSet(ctx, elements(cfg, spaces), parts, l)
+	set, err := connector.NewSet(ctx, withSpaces(cfg, spaces), parts, l)
 	if err != nil {
 		if spaces != nil {
 			spaces.Close()
@@ -187,9 +187,9 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 	return &workshop{cfg: cfg, set: set, ledger: l, spaces: spaces, credentials: parts.Credentials}, nil
 }
 
-// elements is the configuration with the elements that import its Spaces, if
-// they are received here.
-func elements(cfg *config.Config, spaces *space.Spaces) *config.Config {
+// withSpaces is the configuration with the connectors that import its Spaces, if
+// uploads are received here.
+func withSpaces(cfg *config.Config, spaces *space.Spaces) *config.Config {
 	if spaces == nil {
 		return cfg
 	}

@@ -36,7 +36,7 @@ func (a *app) ls(ctx context.Context, name string) error {
 		return err
 	}
 	defer w.close()
-	e, err := w.set.Get(name)
+	c, err := w.set.Get(name)
 	if err != nil {
 		return failed(err)
 	}
@@ -46,7 +46,7 @@ func (a *app) ls(ctx context.Context, name string) error {
 	var mu sync.Mutex
 	first := true
 	told := map[string]bool{} // of the files that failed
-	result, err := e.Survey(ctx, func(d filesync.Decision) {
+	result, err := c.Survey(ctx, func(d filesync.Decision) {
 		mu.Lock()
 		defer mu.Unlock()
 		if failing[d.State] {

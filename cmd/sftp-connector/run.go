@@ -178,7 +178,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	return d, nil
 }
 
-// parts are those of the daemon's elements: all that happens is told on.
+// parts are those of the daemon's connectors: all that happens is told on.
 func (d *daemon) parts(metrics *server.Metrics, watch connector.Parts) connector.Parts {
 	return connector.Parts{
 		Log: d.log,
@@ -280,7 +280,7 @@ func (a *app) reload(ctx context.Context, d *daemon) {
 			d.log.Error("reload: not all Spaces receive uploads; the others are tried again", "error", err)
 		}
 	}
-	late, err := d.set.Reload(wait, elements(cfg, d.spaces))
+	late, err := d.set.Reload(wait, withSpaces(cfg, d.spaces))
 	if ctx.Err() != nil {
 		return // the program ends
 	}

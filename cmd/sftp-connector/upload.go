@@ -149,7 +149,7 @@ func remoteNames(files []string, one string) (map[string]string, error) {
 	return paths, nil
 }
 
-// putting is the element that puts files to the server of a connector. Its name
+// putting is the connector that puts files to the server of another one. Its name
 // is none that a connector can have.
 func putting(c *config.Connector, force bool) *config.Connector {
 	own := *c
@@ -164,7 +164,7 @@ func putting(c *config.Connector, force bool) *config.Connector {
 	return &own
 }
 
-// putFiles runs an Apply of an element of its own between the files and the server.
+// putFiles runs an Apply of a connector of its own between the files and the server.
 func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, paths map[string]string, force bool) (interapp.Pass, error) {
 	none := interapp.Pass{}
 	own := putting(cfg.Connectors[name], force)
@@ -191,9 +191,9 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 		return none, err
 	}
 	defer by.close()
-	e, err := by.inside.set.Get(own.Name)
+	c, err := by.inside.set.Get(own.Name)
 	if err == nil {
-		err = e.Memory().Clear(ctx)
+		err = c.Memory().Clear(ctx)
 	}
 	if err != nil {
 		return none, failed(err)

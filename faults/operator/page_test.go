@@ -149,8 +149,8 @@ func (r *rig) ends(want row, l record) bool {
 	return l.text("msg") == want.ends.message && l.text("was") == want.word && told
 }
 
-// element is what the API says of a connector, or of a Space.
-type element struct {
+// apiConnector is what the API says of a connector, or of a Space.
+type apiConnector struct {
 	ConnectionStatus string  `json:"connection_status"`
 	Error            string  `json:"error"`
 	Hint             string  `json:"hint"`
@@ -174,7 +174,7 @@ func (r *rig) shown(want row) []shown {
 	case "reply":
 		return r.posting(want.hint)
 	}
-	var e element
+	var e apiConnector
 	if r.get("/api/v1/connectors/results", &e) != nil {
 		return nil
 	}

@@ -124,7 +124,7 @@ func loginFaults() map[string]scenario {
 			s := r.newPasswords("another one")
 			r.run(settings{sftp: s.login("the old one")})
 			r.until("the login is held back", func() bool {
-				var e element
+				var e apiConnector
 				return r.get("/api/v1/connectors/results", &e) == nil && e.HeldUntil != nil
 			}, r.daemon.stderr.String)
 			// Who asks meanwhile does not have it tried.

@@ -136,7 +136,7 @@ func receiverDown(r *rig) func() {
 func (r *rig) valid() {
 	r.Helper()
 	r.until("the connector works", func() bool {
-		var e element
+		var e apiConnector
 		return r.get("/api/v1/connectors/results", &e) == nil && e.ConnectionStatus == "Connection Valid" && e.LastPass != nil
 	}, r.daemon.stderr.String)
 }

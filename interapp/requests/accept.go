@@ -23,12 +23,12 @@ const (
 // "" for none. It is in the ledger when Accept returns. The same id with the same request
 // gives what became of it. Errors: *Invalid, ErrTaken, ErrFull, connector.ErrUnknown.
 func (s *Service) Accept(ctx context.Context, connector, token string, r interapp.Request) (interapp.RequestState, error) {
-	e, err := s.set.Get(connector)
+	c, err := s.set.Get(connector)
 	if err != nil {
 		return interapp.RequestState{}, err
 	}
 	now := time.Now()
-	timeout, err := s.check(&r, e.Config().TimeZone.Location, now)
+	timeout, err := s.check(&r, c.Config().TimeZone.Location, now)
 	if err != nil {
 		return interapp.RequestState{}, err
 	}

@@ -47,7 +47,7 @@ func (o outbox) Load(ctx context.Context, r ledger.OutboxRow) (m notify.Message,
 // deliveries is what a subscriber is to be told of next. What it does not want
 // is passed over.
 func (o outbox) deliveries(ctx context.Context, r ledger.OutboxRow, sub ledger.Subscription) (m notify.Message, ok bool, err error) {
-	e, err := o.set.Get(sub.Connector)
+	c, err := o.set.Get(sub.Connector)
 	if err != nil {
 		// It is configured no more: whatever is in the log can wait until it is again.
 		r.Tries = max(r.Tries, 1)
@@ -57,12 +57,12 @@ func (o outbox) deliveries(ctx context.Context, r ledger.OutboxRow, sub ledger.S
 	if err != nil {
 		return m, false, err
 	}
-	sel, err := wanted(asked, e.Config().TimeZone.Location)
+	sel, err := wanted(asked, c.Config().TimeZone.Location)
 	if err != nil {
 		return m, false, err
 	}
-	sel = sel.Below(filepath.ToSlash(e.Config().Files.SourceDirectoryPath))
-	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(e), Destination: e.Config().Files.DestinationDirectoryPath}
+	sel = sel.Below(filepath.ToSlash(c.Config().Files.SourceDirectoryPath))
+	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(c), Destination: c.Config().Files.DestinationDirectoryPath}
 	for cursor := sub.Cursor; ; {
 		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxTold)
 		if err != nil {

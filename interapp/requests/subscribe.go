@@ -18,18 +18,18 @@ import (
 // Subscribe has a program told of every file that the connector delivers from
 // now on and that passes the filters. Errors: *Invalid, connector.ErrUnknown.
 func (s *Service) Subscribe(ctx context.Context, connector, token string, sub interapp.Subscription) (interapp.Subscription, error) {
-	e, err := s.set.Get(connector)
+	c, err := s.set.Get(connector)
 	if err != nil {
 		return sub, err
 	}
-	if _, err := wanted(sub, e.Config().TimeZone.Location); err != nil {
+	if _, err := wanted(sub, c.Config().TimeZone.Location); err != nil {
 		return sub, err
 	}
 	if err := s.poster.Check(sub.ReplyTo); err != nil {
 		return sub, &Invalid{"reply_to", err.Error()}
 	}
 	sub.ID, sub.Connector, sub.Created = strings.ToLower(rand.Text()), connector, time.Now().UTC().Truncate(time.Millisecond)
-	sub.Space, sub.Pending, sub.Posting = spaceOf(e), 0, nil
+	sub.Space, sub.Pending, sub.Posting = spaceOf(c), 0, nil
 	body, err := json.Marshal(sub)
 	if err != nil {
 		return sub, err
@@ -40,9 +40,9 @@ func (s *Service) Subscribe(ctx context.Context, connector, token string, sub in
 	return sub, err
 }
 
-// spaceOf gives the Space that an element imports; "" for a connector.
-func spaceOf(e *connector.Element) string {
-	if s := e.Config().Space; s != nil {
+// spaceOf gives the Space that a connector imports; "" for none.
+func spaceOf(c *connector.Connector) string {
+	if s := c.Config().Space; s != nil {
 		return s.Name
 	}
 	return ""

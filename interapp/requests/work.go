@@ -73,16 +73,16 @@ func (s *Service) see(ctx context.Context, state interapp.RequestState, started 
 // how far it came.
 func (s *Service) serve(ctx context.Context, state interapp.RequestState, started func(progress func() filesync.Progress)) (interapp.Reply, error) {
 	for {
-		e, err := s.set.Get(state.Connector)
+		c, err := s.set.Get(state.Connector)
 		if err != nil {
 			return emptyReply(state, ""), err
 		}
-		sel, err := selection(state.Request, e.Config().TimeZone.Location, state.Accepted)
+		sel, err := selection(state.Request, c.Config().TimeZone.Location, state.Accepted)
 		if err != nil {
 			return emptyReply(state, ""), err
 		}
-		report, err := e.Request(ctx, sel, started)
-		reply := replyOf(state, e.Config().Files.DestinationDirectoryPath, report, err == nil)
+		report, err := c.Request(ctx, sel, started)
+		reply := replyOf(state, c.Config().Files.DestinationDirectoryPath, report, err == nil)
 		if !errors.Is(err, connector.ErrStopped) && !errors.Is(err, connector.ErrBusy) || ctx.Err() != nil {
 			return reply, err
 		}

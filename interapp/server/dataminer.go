@@ -44,11 +44,11 @@ type interappInput struct {
 }
 
 func (s *Server) interapp(_ context.Context, in *interappInput) (*huma.StreamResponse, error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	names := e.Config().InterApp
+	names := c.Config().InterApp
 	call, err := dataminer.Parse(in.RawBody, dataminer.Names{
 		RequestClass: names.RequestClass, ReplyClass: names.ReplyClass, Properties: dataminer.Properties(names.Properties),
 	})

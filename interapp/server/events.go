@@ -93,8 +93,8 @@ func (e *Events) look(set *connector.Set) {
 	if !due {
 		return
 	}
-	for _, element := range set.All() {
-		r := element.Report()
+	for _, c := range set.All() {
+		r := c.Report()
 		if p := r.Running; p != nil && p.ID != "" {
 			p.Status = r.Health.Status
 			e.running(r.Name, *p)
@@ -231,7 +231,7 @@ func (s *Server) only(in *eventsInput) (string, error) {
 	case in.Space != "" && in.Connector != "":
 		return "", huma.Error422UnprocessableEntity("connector, space: send one of the two")
 	case in.Space != "":
-		_, err := s.element(in.Space)
+		_, err := s.connector(in.Space)
 		return interapp.SpaceConnector(in.Space), err
 	case in.Connector != "":
 		_, err := s.set.Get(in.Connector)

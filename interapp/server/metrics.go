@@ -194,11 +194,11 @@ func (c *setCollector) Collect(out chan<- prometheus.Metric) {
 	all := c.set.All()
 	names := make([]string, 0, len(all))
 	count := 0
-	for _, e := range all {
-		if e.Config().Space == nil {
+	for _, one := range all {
+		if one.Config().Space == nil {
 			count++
 		}
-		r := e.Report()
+		r := one.Report()
 		names = append(names, r.Name)
 		c.totals(out, r.Name, r.Totals)
 		word := r.Health.Status

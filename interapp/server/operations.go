@@ -76,8 +76,8 @@ func (s *Server) connectorOperations(api huma.API) {
 
 func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
 	out := interapp.ConnectorList{Connectors: []interapp.Connector{}}
-	for _, e := range s.connectors() {
-		c := e.Report().Message()
+	for _, c := range s.connectors() {
+		c := c.Report().Message()
 		if c.LastPass != nil {
 			c.LastPass.Failures = c.LastPass.Failures[:min(listedFailures, len(c.LastPass.Failures))]
 		}
@@ -87,20 +87,20 @@ func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.Co
 }
 
 func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Connector], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Connector]{e.Report().Message()}, nil
+	return &answer[interapp.Connector]{c.Report().Message()}, nil
 }
 
-// connectors are the elements of the configuration's connectors, in the order of
-// their names: those that import Spaces have routes of their own.
-func (s *Server) connectors() []*connector.Element {
-	return slices.DeleteFunc(s.set.All(), func(e *connector.Element) bool { return e.Config().Space != nil })
+// connectors are the connectors of the configuration, in the order of their names.
+// Those that import Spaces have routes of their own.
+func (s *Server) connectors() []*connector.Connector {
+	return slices.DeleteFunc(s.set.All(), func(c *connector.Connector) bool { return c.Config().Space != nil })
 }
 
-// onlyConnectors keeps the names of other elements from the routes of connectors.
+// onlyConnectors keeps the names of those that import Spaces from the routes of connectors.
 func (s *Server) onlyConnectors(ctx huma.Context, next func(huma.Context)) {
 	name := ctx.Param("name")
 	id := interapp.SpaceOf(name)
@@ -134,11 +134,11 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	run, err := e.Apply()
+	run, err := c.Apply()
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +155,8 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 		return ended(in.Name, run)
 	default:
 	}
-	look := e.Look(run)
-	look.Status = e.Report().Health.Status
+	look := c.Look(run)
+	look.Status = c.Report().Health.Status
 	return &applyOutput{
 		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: look.Message(in.Name),
 	}, nil
@@ -187,11 +187,11 @@ func parseWait(text string) (time.Duration, error) {
 }
 
 func (s *Server) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Check]{e.Check(ctx)}, nil
+	return &answer[interapp.Check]{c.Check(ctx)}, nil
 }
 
 type retryInput struct {
@@ -200,21 +200,21 @@ type retryInput struct {
 }
 
 func (s *Server) retry(ctx context.Context, in *retryInput) (*answer[interapp.RetryReply], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return release(ctx, e, in.Body)
+	return release(ctx, c, in.Body)
 }
 
 // release gives quarantined files free: those that are named, or all.
-func release(ctx context.Context, e *connector.Element, of *interapp.RetryRequest) (*answer[interapp.RetryReply], error) {
+func release(ctx context.Context, c *connector.Connector, of *interapp.RetryRequest) (*answer[interapp.RetryReply], error) {
 	var paths []string
 	if of != nil {
 		paths = of.Paths
 	}
-	released, err := e.Retry(ctx, paths)
-	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: e.Name(), Released: released}}, err
+	released, err := c.Retry(ctx, paths)
+	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: c.Name(), Released: released}}, err
 }
 
 type scheduleInput struct {
@@ -223,7 +223,7 @@ type scheduleInput struct {
 }
 
 func (s *Server) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (s *Server) setSchedule(ctx context.Context, in *scheduleInput) (*answer[in
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
 	}
-	if err := e.SetSchedule(ctx, schedule); err != nil {
+	if err := c.SetSchedule(ctx, schedule); err != nil {
 		return nil, err
 	}
 	return &answer[interapp.Schedule]{interapp.Schedule{AutomaticSFTPFileSync: schedule.String()}}, nil

@@ -61,8 +61,8 @@ func (s *Server) problem(err error) huma.StatusError {
 // known lists the connectors' names.
 func (s *Server) known() string {
 	var names []string
-	for _, e := range s.connectors() {
-		names = append(names, e.Name())
+	for _, c := range s.connectors() {
+		names = append(names, c.Name())
 	}
 	return listed(names, pathConnectors)
 }

@@ -37,7 +37,7 @@ type filesInput struct {
 }
 
 func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interapp.FilePage], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -45,16 +45,16 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 		if in.State+in.Match+in.Cursor != "" {
 			return nil, huma.Error422UnprocessableEntity("order: it goes with limit alone; leave out state, name and cursor")
 		}
-		rows, err := e.Memory().Delivered(ctx, in.Limit)
+		rows, err := c.Memory().Delivered(ctx, in.Limit)
 		return &answer[interapp.FilePage]{pageOf(rows, "")}, err
 	}
-	page, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
+	page, err := filePage(ctx, c, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
 	return &answer[interapp.FilePage]{page}, err
 }
 
-// filePage reads a page of an element's part of the ledger.
-func filePage(ctx context.Context, e *connector.Element, q ledger.Query) (interapp.FilePage, error) {
-	rows, next, err := e.Memory().Files(ctx, q)
+// filePage reads a page of a connector's part of the ledger.
+func filePage(ctx context.Context, c *connector.Connector, q ledger.Query) (interapp.FilePage, error) {
+	rows, next, err := c.Memory().Files(ctx, q)
 	return pageOf(rows, next), err
 }
 
@@ -72,11 +72,11 @@ type passesInput struct {
 }
 
 func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[interapp.PassList], error) {
-	e, err := s.set.Get(in.Name)
+	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	passes, err := e.Memory().Passes(ctx, in.Limit)
+	passes, err := c.Memory().Passes(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}

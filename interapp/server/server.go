@@ -25,7 +25,7 @@ const maxBody = 1 << 20
 type Options struct {
 	Set      *connector.Set
 	Requests *requests.Service // nil: no requests, no subscriptions
-	Spaces   *space.Spaces     // whose elements are in Set; nil: no uploads are received
+	Spaces   *space.Spaces     // whose connectors are in Set; nil: no uploads are received
 	Server   config.Server     // its tokens; see SetServer
 	Version  string            // of the program
 	Metrics  *Metrics          // that hear of every pass; nil: passes are not timed

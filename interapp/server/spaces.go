@@ -74,25 +74,25 @@ func (s *Server) spaceOperations(api huma.API) {
 	}, s.revokeCredentials)
 }
 
-// element gives the element that imports a Space. Its error is errNoSpaces or
+// connector gives the connector that imports a Space. Its error is errNoSpaces or
 // space.ErrUnknown, or connector.ErrStopped while a reload is about to make it.
-func (s *Server) element(id string) (*connector.Element, error) {
+func (s *Server) connector(id string) (*connector.Connector, error) {
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}
 	if err := s.spaces.Known(id); err != nil {
 		return nil, err
 	}
-	e, err := s.set.Get(interapp.SpaceConnector(id))
+	c, err := s.set.Get(interapp.SpaceConnector(id))
 	if err != nil {
 		return nil, fmt.Errorf("the import of Space %q: %w", id, connector.ErrStopped)
 	}
-	return e, nil
+	return c, nil
 }
 
 // lookAt gives the state of a Space.
 func (s *Server) lookAt(id string) (interapp.Space, error) {
-	e, err := s.element(id)
+	c, err := s.connector(id)
 	if err != nil {
 		return interapp.Space{}, err
 	}
@@ -100,7 +100,7 @@ func (s *Server) lookAt(id string) (interapp.Space, error) {
 	if err != nil {
 		return interapp.Space{}, err
 	}
-	r := e.Report()
+	r := c.Report()
 	if last := r.Last; !s.spaces.Receiving() && last != nil && last.Status != "" {
 		// Nothing is imported here: what counts is how the last import found the destination.
 		r.Health = connector.Health{Status: last.Status, Since: last.Result.Finished, Hint: last.Status.Hint()}
@@ -149,7 +149,7 @@ type spaceFilesInput struct {
 }
 
 func (s *Server) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answer[interapp.SpaceFiles], error) {
-	e, err := s.element(in.ID)
+	c, err := s.connector(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (s *Server) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answ
 		}
 		page.Inbox, page.More = spool.Messages(files, in.State, in.Match, in.Limit)
 	}
-	kept, err := filePage(ctx, e, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
+	kept, err := filePage(ctx, c, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
 	page.Files, page.Cursor = kept.Files, kept.Cursor
 	return &answer[interapp.SpaceFiles]{page}, err
 }
@@ -172,11 +172,11 @@ type retrySpaceInput struct {
 }
 
 func (s *Server) retrySpace(ctx context.Context, in *retrySpaceInput) (*answer[interapp.RetryReply], error) {
-	e, err := s.element(in.ID)
+	c, err := s.connector(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return release(ctx, e, in.Body)
+	return release(ctx, c, in.Body)
 }
 
 // secretOutput is an answer that nobody on the way may keep.

@@ -58,7 +58,7 @@ func openSpaces(t testing.TB) *space.Spaces {
 	return s
 }
 
-// importers are the elements of Spaces, which may be nil. Their destinations are
+// importers are the connectors of Spaces, which may be nil. Their destinations are
 // beside the directory, and exist if its parent does.
 func importers(s *space.Spaces, dir string) map[string]*config.Connector {
 	if s == nil {
@@ -410,7 +410,7 @@ func TestNoSpaces(t *testing.T) {
 	d.ask("GET", "/v1/auth/sftp-credentials?spaceId=us_1", "").problem(t, 404, "space_server")
 }
 
-// The elements that import Spaces are not connectors.
+// The connectors that import Spaces are not among those of the configuration.
 func TestSpacesAreNoConnectors(t *testing.T) {
 	d := newDaemon(t, server.Options{Spaces: openSpaces(t)})
 	var list interapp.ConnectorList

@@ -11,7 +11,7 @@ import (
 )
 
 // spaceSubscriptionOperations are about programs that are told of what a Space
-// has imported. They are those of connectors, for its element.
+// has imported. They are those of connectors, for its connector.
 func (s *Server) spaceSubscriptionOperations(api huma.API) {
 	const all = pathSpace + "/subscriptions"
 	const one = all + "/{subscription}"
@@ -66,9 +66,9 @@ type spaceSubscribed struct {
 }
 
 // named is a Space as the operations on connectors take it. Its error is that of
-// element.
+// connector.
 func (s *Server) named(id string) (Named, error) {
-	_, err := s.element(id)
+	_, err := s.connector(id)
 	return Named{interapp.SpaceConnector(id)}, err
 }
 

@@ -77,7 +77,7 @@ func (s *space) run(killed func() bool) filesync.Result {
 	open := func(context.Context) (filesync.Source, error) { return src, nil }
 	r := pass.New(src, open, dst, records, shared, pass.Options{
 		ID: id, Mode: filesync.Automatic, Filter: filter, Overwrite: true, Sweep: unclean, AfterCopy: filesync.AfterCopy{Remove: true},
-		Once: true, // as the element of a Space has them
+		Once: true, // as the connector of a Space has them
 	}).Run(s.Context())
 	if !killed() {
 		s.must(s.memory.FinishPass(s.Context(), id, r, status.ConnectionValid))

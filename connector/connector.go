@@ -1,5 +1,5 @@
-// Package connector runs elements: each has one connector's configuration, its
-// schedule, its Connection Status and its passes. A Set holds all of them.
+// Package connector runs connectors. A Connector has a configuration, a schedule, a
+// Connection Status and passes. A Set holds all of them.
 //
 // It knows stores only by the constructors that it is given.
 package connector
@@ -28,13 +28,13 @@ type Source interface {
 	Probe(ctx context.Context) error
 }
 
-// Parts are what elements are built of. All but the two constructors may be nil.
+// Parts are what connectors are built of. All but the two constructors may be nil.
 type Parts struct {
 	// Source opens a connector's source, with the login in c that is valid now, and reports the stages of that.
-	Source func(ctx context.Context, c *config.Connector, observe status.Observer) (Source, error)
+	Source func(ctx context.Context, cfg *config.Connector, observe status.Observer) (Source, error)
 	// Destination opens its destination, and reports the stages of that where it is
 	// the SFTP server. Pending files are of the epoch.
-	Destination func(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
+	Destination func(ctx context.Context, cfg *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
 	// Credentials fetches logins; nil: no connector has a credentials API.
 	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it
@@ -50,16 +50,16 @@ type Parts struct {
 	OnDelivered func(name string, d filesync.Delivered)
 }
 
-// Errors of elements.
+// Errors of connectors.
 var (
 	// ErrBusy: another process runs a pass of the connector.
 	ErrBusy = errors.New("another process runs a pass of this connector")
-	// ErrStopped: the element was removed, or the program ends.
+	// ErrStopped: the connector was removed, or the program ends.
 	ErrStopped = errors.New("the connector was stopped")
 )
 
-// Element is one connector at work. Its methods may be called concurrently.
-type Element struct {
+// Connector is one connector at work. Its methods may be called concurrently.
+type Connector struct {
 	cfg    *config.Connector
 	parts  Parts
 	memory *ledger.Connector
@@ -98,7 +98,7 @@ type Element struct {
 	cancel   context.CancelCauseFunc
 }
 
-// Totals count what an element did since the program started.
+// Totals count what a connector did since the program started.
 type Totals struct {
 	Passes  map[filesync.Outcome]int64
 	Files   int64
@@ -111,9 +111,9 @@ type Totals struct {
 // rootOf is the path of the source directory as patterns have it.
 func rootOf(cfg *config.Connector) string { return filepath.ToSlash(cfg.Files.SourceDirectoryPath) }
 
-// New makes an element, with what the ledger remembers of it. over is the
+// New makes a connector, with what the ledger remembers of it. over is the
 // schedule that was set over the file's, or "".
-func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over string) (*Element, error) {
+func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over string) (*Connector, error) {
 	filter, err := filesync.NewFilter(filesync.FilterOptions{
 		Include: cfg.Files.Include, Exclude: cfg.Files.Exclude,
 		MaximumSize: int64(cfg.Files.MaximumFileSize), MinimumAge: cfg.Files.MinimumAge.Std(),
@@ -125,63 +125,63 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 	if parts.Log == nil {
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Element{
+	c := &Connector{
 		cfg: cfg, parts: parts, memory: memory.Connector, filter: filter,
 		common: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
 		entering: make(chan struct{}, 1), log: parts.Log.With("connector", cfg.Name),
 		sync: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
-	e.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), memory.Holds, time.Now())
-	e.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), memory.Holds, time.Now())
-	e.health = newHealth(e.healthChanged)
-	e.src = newShared(e.openSource, func(s Source) { s.Close() })
-	e.dst = newShared(e.openDestination, func(d filesync.Destination) { d.Close() })
-	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	c.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), memory.Holds, time.Now())
+	c.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), memory.Holds, time.Now())
+	c.health = newHealth(c.healthChanged)
+	c.src = newShared(c.openSource, func(s Source) { s.Close() })
+	c.dst = newShared(c.openDestination, func(d filesync.Destination) { d.Close() })
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	if over != "" {
 		if s, err := config.ParseSchedule(over); err == nil {
-			e.sync = s
+			c.sync = s
 		}
 	}
-	if e.schedule, err = newSchedule(cfg.Name, e.sync, cfg.TimeZone.Location); err != nil {
+	if c.schedule, err = newSchedule(cfg.Name, c.sync, cfg.TimeZone.Location); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
-	e.next, e.ran = e.schedule.first(e.parts.now(), memory.LastStart), memory.LastStart
+	c.next, c.ran = c.schedule.first(c.parts.now(), memory.LastStart), memory.LastStart
 	if memory.Last != nil {
 		last := remembered(*memory.Last)
-		e.last = &last
+		c.last = &last
 	}
-	return e, nil
+	return c, nil
 }
 
 // Name is the connector's name.
-func (e *Element) Name() string { return e.cfg.Name }
+func (c *Connector) Name() string { return c.cfg.Name }
 
 // Config is the connector's configuration; it must not be changed.
-func (e *Element) Config() *config.Connector { return e.cfg }
+func (c *Connector) Config() *config.Connector { return c.cfg }
 
 // Memory is the connector's part of the ledger.
-func (e *Element) Memory() *ledger.Connector { return e.memory }
+func (c *Connector) Memory() *ledger.Connector { return c.memory }
 
 // run starts the automatic passes until ctx ends.
-func (e *Element) run(ctx context.Context) {
-	e.tellHeld()
+func (c *Connector) run(ctx context.Context) {
+	c.tellHeld()
 	for ctx.Err() == nil {
-		e.mu.Lock()
-		next := e.next
-		e.mu.Unlock()
-		left := next.Sub(e.parts.now())
+		c.mu.Lock()
+		next := c.next
+		c.mu.Unlock()
+		left := next.Sub(c.parts.now())
 		if !next.IsZero() && left <= 0 {
-			e.tick(next)
+			c.tick(next)
 			continue
 		}
-		e.wait(ctx, next.IsZero(), left)
+		c.wait(ctx, next.IsZero(), left)
 	}
 }
 
 // wait waits until the next pass is due by the time that timers go by, or
 // something about it has changed. forever: none is planned.
-func (e *Element) wait(ctx context.Context, forever bool, left time.Duration) {
+func (c *Connector) wait(ctx context.Context, forever bool, left time.Duration) {
 	var due <-chan time.Time
 	if !forever {
 		timer := time.NewTimer(left)
@@ -190,81 +190,81 @@ func (e *Element) wait(ctx context.Context, forever bool, left time.Duration) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-e.changed:
+	case <-c.changed:
 	case <-due:
 	}
 }
 
 // tick starts the automatic pass that is due, unless one runs already or the
 // server refused us a short while ago.
-func (e *Element) tick(due time.Time) {
-	now := e.parts.now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.next.Equal(due) {
+func (c *Connector) tick(due time.Time) {
+	now := c.parts.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.next.Equal(due) {
 		return // the schedule was changed
 	}
 	// A machine that slept wakes up late: what it missed is not made up.
-	if e.next = e.schedule.next(due); !e.next.IsZero() && e.next.Before(now) {
-		e.next = e.schedule.next(now)
+	if c.next = c.schedule.next(due); !c.next.IsZero() && c.next.Before(now) {
+		c.next = c.schedule.next(now)
 	}
-	e.ran = due
+	c.ran = due
 	switch {
-	case e.stopped:
-	case e.running != nil:
-		e.skipped++
-		e.totals.Skipped++
-		e.log.Info("tick skipped: the pass before it still runs", "skipped", e.skipped, "running_since", e.running.started)
-	case time.Now().Before(e.held()):
-		e.log.Debug("tick passed over: the server refused the login", "until", e.held())
+	case c.stopped:
+	case c.running != nil:
+		c.skipped++
+		c.totals.Skipped++
+		c.log.Info("tick skipped: the pass before it still runs", "skipped", c.skipped, "running_since", c.running.started)
+	case time.Now().Before(c.held()):
+		c.log.Debug("tick passed over: the server refused the login", "until", c.held())
 	default:
-		e.start(newRun(filesync.Automatic))
+		c.start(newRun(filesync.Automatic))
 	}
 }
 
 // SetSchedule changes automatic_sftp_file_sync until the file says something
 // else. The change is in the ledger when it returns.
-func (e *Element) SetSchedule(ctx context.Context, s config.Schedule) error {
-	compiled, err := newSchedule(e.cfg.Name, s, e.cfg.TimeZone.Location)
+func (c *Connector) SetSchedule(ctx context.Context, s config.Schedule) error {
+	compiled, err := newSchedule(c.cfg.Name, s, c.cfg.TimeZone.Location)
 	if err != nil {
 		return err
 	}
-	if err := e.memory.SetSchedule(ctx, s.String(), e.cfg.Sync.String()); err != nil {
+	if err := c.memory.SetSchedule(ctx, s.String(), c.cfg.Sync.String()); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	e.sync, e.schedule = s, compiled
-	e.next = compiled.next(e.parts.now())
-	e.mu.Unlock()
-	e.wake()
-	e.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
+	c.mu.Lock()
+	c.sync, c.schedule = s, compiled
+	c.next = compiled.next(c.parts.now())
+	c.mu.Unlock()
+	c.wake()
+	c.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
 	return nil
 }
 
 // wake has run look again when the next pass is due.
-func (e *Element) wake() {
+func (c *Connector) wake() {
 	select {
-	case e.changed <- struct{}{}:
+	case c.changed <- struct{}{}:
 	default:
 	}
 }
 
 // Retry releases quarantined files: the named ones, or all for none.
-func (e *Element) Retry(ctx context.Context, paths []string) ([]string, error) {
-	return e.memory.Retry(ctx, paths)
+func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error) {
+	return c.memory.Retry(ctx, paths)
 }
 
 // stop ends the pass under way and waits for it; ErrStopped is its cause.
-func (e *Element) stop() {
-	e.mu.Lock()
-	e.stopped = true
-	if e.waiting != nil {
-		e.waiting.finish(PassReport{}, ErrStopped)
-		e.waiting = nil
+func (c *Connector) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	if c.waiting != nil {
+		c.waiting.finish(PassReport{}, ErrStopped)
+		c.waiting = nil
 	}
-	e.mu.Unlock()
-	e.cancel(stopped{})
-	e.passes.Wait()
+	c.mu.Unlock()
+	c.cancel(stopped{})
+	c.passes.Wait()
 }
 
 // stopped is the cause of a pass that was ended from outside.
@@ -276,17 +276,17 @@ func (stopped) Is(target error) bool { return target == ErrStopped || target == 
 
 // healthChanged logs the beginning of a fault, with its cause and what to do, or its
 // end, with how long it lasted.
-func (e *Element) healthChanged(h, was Health) {
+func (c *Connector) healthChanged(h, was Health) {
 	attrs := []any{"status", h.Status}
 	if was.Error != "" && was.Status != h.Status {
 		attrs = append(attrs, "was", was.Status, "lasted", h.Since.Sub(was.Since).Round(time.Second))
 	}
 	if h.Error == "" {
-		e.log.Info("connection status", attrs...)
+		c.log.Info("connection status", attrs...)
 	} else {
-		e.log.Warn("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)
+		c.log.Warn("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)
 	}
-	if e.parts.OnHealth != nil && h.Status != was.Status {
-		e.parts.OnHealth(e.cfg.Name, h)
+	if c.parts.OnHealth != nil && h.Status != was.Status {
+		c.parts.OnHealth(c.cfg.Name, h)
 	}
 }

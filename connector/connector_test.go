@@ -36,19 +36,19 @@ func TestPassesComeAtTheirInterval(t *testing.T) {
 
 func TestNextPassAfterARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		c := w.connectorNamed("a", "1h")
-		w.start(c)
+		cfg := w.connectorNamed("a", "1h")
+		w.start(cfg)
 		w.pass(10 * time.Second)
 		started := w.passes()[0].Result.Started
 		w.end()
 		w.pass(30 * time.Minute)
-		e := w.start(c)
-		if next := e.Report().Next; next.Sub(started).Abs().Round(time.Second) != time.Hour {
+		c := w.start(cfg)
+		if next := c.Report().Next; next.Sub(started).Abs().Round(time.Second) != time.Hour {
 			t.Errorf("the next pass is %v after the start of the last one, want 1h", next.Sub(started))
 		}
 		w.end()
 		w.pass(2 * time.Hour)
-		w.start(c)
+		w.start(cfg)
 		w.pass(firstSpread)
 		if len(w.passes()) != 2 {
 			t.Errorf("%d passes: one that is overdue does not come at once", len(w.passes()))
@@ -58,13 +58,13 @@ func TestNextPassAfterARestart(t *testing.T) {
 
 func TestMissedCronTicksAreNotMadeUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		c := w.connectorNamed("a", "0 * * * *")
-		w.start(c)
+		cfg := w.connectorNamed("a", "0 * * * *")
+		w.start(cfg)
 		w.pass(2*time.Hour + 30*time.Minute)
 		w.end()
 		n := len(w.passes())
 		w.pass(3 * time.Hour)
-		w.start(c)
+		w.start(cfg)
 		w.pass(20 * time.Minute)
 		if len(w.passes()) != n || n != 2 {
 			t.Errorf("%d passes before, %d after", n, len(w.passes()))
@@ -80,9 +80,9 @@ func TestNoPassBesideARunningOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		release := make(chan struct{})
 		w.src.OnFetch = func(filesync.Entry, int64) error { <-release; return nil }
-		e := w.start(w.connectorNamed("a", "1m"))
+		c := w.start(w.connectorNamed("a", "1m"))
 		w.pass(4*time.Minute + 50*time.Second)
-		r := e.Report()
+		r := c.Report()
 		if len(w.logins()) != 1 || r.Running == nil || r.Running.Progress == nil {
 			t.Fatalf("%d logins, running %+v", len(w.logins()), r.Running)
 		}
@@ -103,10 +103,10 @@ func TestApplyJoinsOrFollows(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		release := make(chan struct{})
 		w.src.OnFetch = func(filesync.Entry, int64) error { <-release; return nil }
-		e := w.start(w.connectorNamed("a", "1h"))
+		c := w.start(w.connectorNamed("a", "1h"))
 		w.pass(10 * time.Second) // an automatic pass runs now
-		follows := apply(t, e)
-		if again := apply(t, e); again != follows {
+		follows := apply(t, c)
+		if again := apply(t, c); again != follows {
 			t.Error("a second Apply does not join the one that waits")
 		}
 		synctest.Wait()
@@ -120,9 +120,9 @@ func TestApplyJoinsOrFollows(t *testing.T) {
 		if err != nil || p.Mode != filesync.Apply || p.Result.Outcome != filesync.Succeeded {
 			t.Error(p, err)
 		}
-		runs := apply(t, e)
+		runs := apply(t, c)
 		synctest.Wait() // it copies b
-		if again := apply(t, e); again != runs {
+		if again := apply(t, c); again != runs {
 			t.Error("an Apply does not join the one that runs")
 		}
 		close(release)
@@ -159,7 +159,7 @@ func TestRefusedLoginsAreHeldBack(t *testing.T) {
 		t.Run(string(word), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.answer(func() error { return &status.Error{Word: word, Op: "log in"} })
-				e := w.start(w.connectorNamed("a", "10s"))
+				c := w.start(w.connectorNamed("a", "10s"))
 				w.pass(24 * time.Hour)
 				for i, least := 1, time.Minute; i < len(w.logins()); i, least = i+1, min(2*least, time.Hour) {
 					if gap := w.logins()[i].Sub(w.logins()[i-1]); gap < least || gap > least+20*time.Second {
@@ -169,7 +169,7 @@ func TestRefusedLoginsAreHeldBack(t *testing.T) {
 				if n := len(w.logins()); n < 27 || n > 30 {
 					t.Errorf("%d logins in a day", n)
 				}
-				r := e.Report()
+				r := c.Report()
 				if r.Health.Status != word || r.Health.Hint == "" || r.Held.IsZero() {
 					t.Errorf("%+v, held %v", r.Health, r.Held)
 				}
@@ -178,11 +178,11 @@ func TestRefusedLoginsAreHeldBack(t *testing.T) {
 				}
 				// Apply is not held back, and a success lifts it.
 				w.answer(nil)
-				if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+				if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 					t.Error(p, err)
 				}
 				n := len(w.logins())
-				if !e.Report().Held.IsZero() {
+				if !c.Report().Held.IsZero() {
 					t.Error("held still")
 				}
 				w.pass(time.Minute)
@@ -197,15 +197,15 @@ func TestRefusedLoginsAreHeldBack(t *testing.T) {
 func TestCheckLiftsTheHold(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answer(func() error { return &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
-		e := w.start(w.connectorNamed("a", "10s"))
+		c := w.start(w.connectorNamed("a", "10s"))
 		w.pass(time.Hour)
-		if r := e.Check(t.Context()); r.ConnectionStatus != string(status.AuthenticationFailed) || r.Hint == "" || e.Report().Held.IsZero() {
-			t.Errorf("%+v, held %v", r, e.Report().Held)
+		if r := c.Check(t.Context()); r.ConnectionStatus != string(status.AuthenticationFailed) || r.Hint == "" || c.Report().Held.IsZero() {
+			t.Errorf("%+v, held %v", r, c.Report().Held)
 		}
 		w.answer(nil)
-		r := e.Check(t.Context())
-		if r.ConnectionStatus != string(status.ConnectionValid) || r.Error != "" || !e.Report().Held.IsZero() {
-			t.Errorf("%+v, held %v", r, e.Report().Held)
+		r := c.Check(t.Context())
+		if r.ConnectionStatus != string(status.ConnectionValid) || r.Error != "" || !c.Report().Held.IsZero() {
+			t.Errorf("%+v, held %v", r, c.Report().Held)
 		}
 		var stages []string
 		for _, s := range r.Stages {
@@ -225,12 +225,12 @@ func TestCheckLiftsTheHold(t *testing.T) {
 func TestOtherFailuresAreTriedAtTheInterval(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.answer(func() error { return &status.Error{Word: status.ConnectionRefused, Op: "connect"} })
-		e := w.start(w.connectorNamed("a", "10s"))
+		c := w.start(w.connectorNamed("a", "10s"))
 		w.pass(10 * time.Minute)
 		if n := len(w.logins()); n < 58 {
 			t.Errorf("%d logins in 10 minutes", n)
 		}
-		r := e.Report()
+		r := c.Report()
 		if r.Last == nil || r.Last.Result.Outcome != filesync.Failed || r.Health.Status != status.ConnectionRefused {
 			t.Errorf("%+v %+v", r.Last, r.Health)
 		}
@@ -248,14 +248,14 @@ func TestOtherFailuresAreTriedAtTheInterval(t *testing.T) {
 
 func TestSetSchedule(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		c := w.connectorNamed("a", "N/A")
-		e := w.start(c)
+		cfg := w.connectorNamed("a", "N/A")
+		c := w.start(cfg)
 		w.pass(time.Hour)
-		if len(w.passes()) != 0 || !e.Report().Next.IsZero() {
+		if len(w.passes()) != 0 || !c.Report().Next.IsZero() {
 			t.Fatalf("%d passes without a schedule", len(w.passes()))
 		}
 		every, _ := config.ParseSchedule("1m")
-		if err := e.SetSchedule(t.Context(), every); err != nil {
+		if err := c.SetSchedule(t.Context(), every); err != nil {
 			t.Fatal(err)
 		}
 		w.pass(10 * time.Minute)
@@ -263,7 +263,7 @@ func TestSetSchedule(t *testing.T) {
 			t.Errorf("%d passes in 10 minutes", n)
 		}
 		w.end()
-		if got := w.start(c).Report().Schedule.String(); got != "1m" {
+		if got := w.start(cfg).Report().Schedule.String(); got != "1m" {
 			t.Errorf("after a restart it is %s", got)
 		}
 		w.end()
@@ -273,7 +273,7 @@ func TestSetSchedule(t *testing.T) {
 		}
 		w.end()
 		// And does so for good.
-		if got := w.start(c).Report().Schedule.String(); got != "N/A" {
+		if got := w.start(cfg).Report().Schedule.String(); got != "N/A" {
 			t.Errorf("what was set before came back: %s", got)
 		}
 	})
@@ -283,7 +283,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		same, changed, gone := w.connectorNamed("same", "N/A"), w.connectorNamed("changed", "N/A"), w.connectorNamed("gone", "1m")
 		w.start(same, changed, gone)
-		kept, old, removed := w.element("same"), w.element("changed"), w.element("gone")
+		kept, old, removed := w.connector("same"), w.connector("changed"), w.connector("gone")
 		w.src.OnFetch = func(filesync.Entry, int64) error {
 			// Both stand still until the reload; the ones that were stopped go on.
 			select {
@@ -308,7 +308,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 		if p, err := runKept.Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 			t.Errorf("the pass of the unchanged one: %+v, %v", p, err)
 		}
-		if w.element("same") != kept || w.element("changed") == old {
+		if w.connector("same") != kept || w.connector("changed") == old {
 			t.Error("the unchanged one is new, or the changed one is not")
 		}
 		if _, err := w.set.Get("gone"); !errors.Is(err, ErrUnknown) {
@@ -320,8 +320,8 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 		synctest.Wait()
 		n := len(w.passes())
 		w.pass(5 * time.Minute)
-		if e := w.element("fresh"); e.Report().Totals.Passes[filesync.Succeeded] < 4 || len(w.passes())-n > 6 {
-			t.Errorf("%d passes, of the new one %v", len(w.passes())-n, e.Report().Totals.Passes)
+		if c := w.connector("fresh"); c.Report().Totals.Passes[filesync.Succeeded] < 4 || len(w.passes())-n > 6 {
+			t.Errorf("%d passes, of the new one %v", len(w.passes())-n, c.Report().Totals.Passes)
 		}
 	})
 }
@@ -346,7 +346,7 @@ func TestReloadDoesNotWaitForever(t *testing.T) {
 			reloaded <- err
 		}()
 		synctest.Wait()
-		if _, err := w.element("a").Apply(); !errors.Is(err, ErrStopped) {
+		if _, err := w.connector("a").Apply(); !errors.Is(err, ErrStopped) {
 			t.Errorf("changed: %v", err)
 		}
 		if _, err := w.set.Get("b"); !errors.Is(err, ErrUnknown) {
@@ -367,7 +367,7 @@ func TestReloadDoesNotWaitForever(t *testing.T) {
 		if _, err := w.set.Reload(t.Context(), configOf(a)); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := apply(t, w.element("a")).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+		if p, err := apply(t, w.connector("a")).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 			t.Error(p, err)
 		}
 		w.end()
@@ -409,11 +409,11 @@ func TestReloadGoesOverLater(t *testing.T) {
 		close(stuck)
 		<-run.Done()
 		synctest.Wait()
-		next := w.element("a")
+		next := w.connector("a")
 		if got := next.cfg.Files.Exclude; !slices.Equal(got, []string{"*.old"}) {
 			t.Errorf("it went over to %q", got)
 		}
-		if late := reload("*.old"); len(late) > 0 || w.element("a") != next {
+		if late := reload("*.old"); len(late) > 0 || w.connector("a") != next {
 			t.Errorf("a reload that changes nothing: late %q", late)
 		}
 		if p, err := apply(t, next).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
@@ -427,11 +427,11 @@ func TestLastPassIsRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		a := w.connectorNamed("a", "N/A")
 		w.answer(func() error { return &status.Error{Word: status.ConnectionRefused, Err: errors.New("nobody listens")} })
-		e := w.start(a)
-		if e.Report().Last != nil {
+		c := w.start(a)
+		if c.Report().Last != nil {
 			t.Error("there was none")
 		}
-		p, err := apply(t, e).Wait(t.Context())
+		p, err := apply(t, c).Wait(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -441,7 +441,7 @@ func TestLastPassIsRemembered(t *testing.T) {
 			last.Status != status.ConnectionRefused || last.Result.Err == nil || last.Result.Err.Error() != p.Result.Err.Error() {
 			t.Fatalf("%+v", last)
 		}
-		old := w.element("a")
+		old := w.connector("a")
 		w.answer(nil)
 		w.src.OnFetch = func(filesync.Entry, int64) error { <-old.ctx.Done(); return nil }
 		run := apply(t, old)
@@ -452,7 +452,7 @@ func TestLastPassIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err = run.Wait(t.Context())
-		if last := w.element("a").Report().Last; err != nil || last == nil || last.ID != p.ID || last.Result.Outcome != filesync.Cancelled {
+		if last := w.connector("a").Report().Last; err != nil || last == nil || last.ID != p.ID || last.Result.Outcome != filesync.Cancelled {
 			t.Errorf("after the reload: %+v", last)
 		}
 	})
@@ -460,16 +460,16 @@ func TestLastPassIsRemembered(t *testing.T) {
 
 func TestBadReloadChangesNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		e := w.start(w.connectorNamed("a", "N/A"))
+		c := w.start(w.connectorNamed("a", "N/A"))
 		bad := w.connectorNamed("a", "N/A")
 		bad.Files.Include = []string{"regex:("}
 		if _, err := w.set.Reload(t.Context(), configOf(bad)); err == nil {
 			t.Error("no error")
 		}
-		if w.element("a") != e {
+		if w.connector("a") != c {
 			t.Error("the element is another one")
 		}
-		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+		if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 			t.Error(p, err)
 		}
 	})
@@ -477,16 +477,16 @@ func TestBadReloadChangesNothing(t *testing.T) {
 
 func TestStopEndsPasses(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		started := make(chan *Element, 1)
+		started := make(chan *Connector, 1)
 		w.src.OnFetch = func(filesync.Entry, int64) error {
-			e := <-started
-			<-e.ctx.Done()
-			return e.ctx.Err()
+			c := <-started
+			<-c.ctx.Done()
+			return c.ctx.Err()
 		}
-		e := w.start(w.connectorNamed("a", "1m"))
-		started <- e
+		c := w.start(w.connectorNamed("a", "1m"))
+		started <- c
 		w.pass(10 * time.Second) // an automatic pass runs, an Apply waits
-		follows := apply(t, e)
+		follows := apply(t, c)
 		start := time.Now()
 		w.end()
 		if took := time.Since(start); took > 10*time.Second {
@@ -498,13 +498,13 @@ func TestStopEndsPasses(t *testing.T) {
 		if _, err := follows.Wait(t.Context()); !errors.Is(err, ErrStopped) {
 			t.Errorf("the Apply that waited: %v", err)
 		}
-		if _, err := e.Apply(); !errors.Is(err, ErrStopped) {
+		if _, err := c.Apply(); !errors.Is(err, ErrStopped) {
 			t.Errorf("another Apply: %v", err)
 		}
-		if w := e.Report().Health.Status; w == status.Checking || w == status.ConnectionLost {
+		if w := c.Report().Health.Status; w == status.Checking || w == status.ConnectionLost {
 			t.Errorf("a cancelled pass left the status %s", w)
 		}
-		past, err := e.Memory().Passes(t.Context(), 10)
+		past, err := c.Memory().Passes(t.Context(), 10)
 		if err != nil || len(past) != 1 || past[0].State != filesync.Cancelled {
 			t.Error(past, err)
 		}
@@ -521,8 +521,8 @@ func TestAnotherProcessHoldsTheConnector(t *testing.T) {
 			held = true
 			return func() { held = false }, nil
 		}
-		e := w.start(w.connectorNamed("a", "N/A"))
-		if _, err := apply(t, e).Wait(t.Context()); !errors.Is(err, ErrBusy) || len(w.logins()) != 0 {
+		c := w.start(w.connectorNamed("a", "N/A"))
+		if _, err := apply(t, c).Wait(t.Context()); !errors.Is(err, ErrBusy) || len(w.logins()) != 0 {
 			t.Error(err, w.logins())
 		}
 		busy = false
@@ -532,7 +532,7 @@ func TestAnotherProcessHoldsTheConnector(t *testing.T) {
 			}
 			return nil
 		})
-		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded || held {
+		if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded || held {
 			t.Error(p, err, held)
 		}
 	})
@@ -540,21 +540,21 @@ func TestAnotherProcessHoldsTheConnector(t *testing.T) {
 
 func TestDestinationThatIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		c := w.connectorNamed("a", "N/A")
-		c.Files.DestinationDirectoryPath = filepath.Join(w.dir, "missing", "to")
-		e := w.start(c)
-		p, err := apply(t, e).Wait(t.Context())
+		cfg := w.connectorNamed("a", "N/A")
+		cfg.Files.DestinationDirectoryPath = filepath.Join(w.dir, "missing", "to")
+		c := w.start(cfg)
+		p, err := apply(t, c).Wait(t.Context())
 		if err != nil || p.Result.Outcome != filesync.Failed || p.Status != status.DestinationUnavailable {
 			t.Error(p, err)
 		}
 		if len(w.logins()) != 0 {
 			t.Error("the server was bothered")
 		}
-		if r := e.Check(t.Context()); r.ConnectionStatus != string(status.DestinationUnavailable) || len(r.Stages) != 2 || r.Stages[1].OK {
+		if r := c.Check(t.Context()); r.ConnectionStatus != string(status.DestinationUnavailable) || len(r.Stages) != 2 || r.Stages[1].OK {
 			t.Errorf("%+v", r)
 		}
-		os.Mkdir(filepath.Dir(c.Files.DestinationDirectoryPath), 0o777)
-		if p, err := apply(t, e).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
+		os.Mkdir(filepath.Dir(cfg.Files.DestinationDirectoryPath), 0o777)
+		if p, err := apply(t, c).Wait(t.Context()); err != nil || p.Result.Outcome != filesync.Succeeded {
 			t.Error(p, err)
 		}
 	})
