@@ -62,8 +62,8 @@ type Lister interface {
 type Source interface {
 	Lister
 	// Stat looks at names again, following symbolic links, and answers with one
-	// Look for each, in their order. The error is one of the whole source.
-	Stat(ctx context.Context, names []string) ([]Look, error)
+	// StatResult for each, in their order. The error is one of the whole source.
+	Stat(ctx context.Context, names []string) ([]StatResult, error)
 	// Fetch reads the bytes [from, e.Size) of e into w, in any order, and
 	// returns what the source says of the file after the last byte: the zero Entry
 	// if it does not tell. A file that turns out shorter than e.Size is ErrChanged.
@@ -71,8 +71,8 @@ type Source interface {
 	Close() error
 }
 
-// Look is one answer of a Stat.
-type Look struct {
+// StatResult is what Stat says of one name.
+type StatResult struct {
 	Entry Entry
 	Err   error // fs.ErrNotExist when there is nothing of that name
 }
@@ -83,7 +83,7 @@ type Relister interface {
 	// Relist looks again at entries of listings, one of the same directory beside
 	// the other, and tells of each as List would now: what differs has changed.
 	// The answers are in the entries' order; the error is one of the whole source.
-	Relist(ctx context.Context, entries []Entry) ([]Look, error)
+	Relist(ctx context.Context, entries []Entry) ([]StatResult, error)
 }
 
 // LocalSource is a Source whose files are files of this machine that nobody writes to.
@@ -152,7 +152,7 @@ type Consumer interface {
 // that is ErrDisconnected, too, and another Destination has to be opened.
 type Destination interface {
 	// Stat says what stands under each of the names, in their order.
-	Stat(ctx context.Context, names []string) ([]Look, error)
+	Stat(ctx context.Context, names []string) ([]StatResult, error)
 	// Open opens a file that stands at the destination for reading.
 	Open(ctx context.Context, name string) (File, error)
 	// Begin starts a file that is to have e's name, size and time. The

@@ -113,19 +113,19 @@ func failed(op, name string, err error) error {
 }
 
 // Stat implements sync.Source, for the uploads that come next under each name.
-func (src *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(names))
+func (src *Source) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(names))
 	src.s.mu.Lock()
 	defer src.s.mu.Unlock()
 	for i, name := range names {
 		e, err := src.s.next(name)
 		if err != nil {
-			looks[i].Err = failed("stat", name, err)
+			stats[i].Err = failed("stat", name, err)
 		} else {
-			looks[i].Entry = e
+			stats[i].Entry = e
 		}
 	}
-	return looks, ctx.Err()
+	return stats, ctx.Err()
 }
 
 // next gives the upload that is imported next of a name. The caller holds s.mu.
@@ -148,24 +148,24 @@ func (s imports) next(name string) (filesync.Entry, error) {
 
 // Relist implements sync.Relister. It finds a version whatever name it has now: an
 // upload that was renamed is still there.
-func (src *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(entries))
+func (src *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(entries))
 	s := src.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, e := range entries {
 		if o := s.tree.objects[e.Version]; o != nil && !s.closed {
-			looks[i].Entry = o.entry(e.Name)
+			stats[i].Entry = o.entry(e.Name)
 			continue
 		}
 		found, err := s.next(e.Name)
 		if err != nil {
-			looks[i].Err = failed("stat", e.Name, err)
+			stats[i].Err = failed("stat", e.Name, err)
 		} else {
-			looks[i].Entry = found
+			stats[i].Entry = found
 		}
 	}
-	return looks, ctx.Err()
+	return stats, ctx.Err()
 }
 
 // fetchBlock is how much Fetch reads at a time.

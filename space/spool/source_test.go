@@ -300,10 +300,10 @@ func TestRenamedBeforeItIsRemoved(t *testing.T) {
 	b.must(c.Rename("e/x", "y"))
 	b.must(c.Mkdir("d"))
 	b.putAt(c, "d/x", "DATA", then)
-	looks, err := b.src.Relist(t.Context(), []filesync.Entry{e, {Name: "d/x", Version: "none"}, {Name: "none"}})
+	stats, err := b.src.Relist(t.Context(), []filesync.Entry{e, {Name: "d/x", Version: "none"}, {Name: "none"}})
 	b.must(err)
-	if looks[0].Err != nil || !looks[0].Entry.SameVersion(e) || looks[1].Entry.SameVersion(e) || !errors.Is(looks[2].Err, fs.ErrNotExist) {
-		t.Errorf("%+v", looks)
+	if stats[0].Err != nil || !stats[0].Entry.SameVersion(e) || stats[1].Entry.SameVersion(e) || !errors.Is(stats[2].Err, fs.ErrNotExist) {
+		t.Errorf("%+v", stats)
 	}
 	b.must(b.src.RemoveIf(t.Context(), e))
 	if _, err := c.Lstat("y"); !errors.Is(err, fs.ErrNotExist) {

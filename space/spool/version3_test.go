@@ -159,9 +159,9 @@ func (b *bench) wantAfterUpgrade(l *ledger.Ledger) {
 	}
 	// Its removal was under way, by size and time.
 	e := recs[0].Delivery.Source
-	looks, err := b.src.Relist(b.Context(), []filesync.Entry{e})
-	if err != nil || looks[0].Err != nil || !looks[0].Entry.SameVersion(e) {
-		b.Errorf("%+v, %v", looks, err)
+	stats, err := b.src.Relist(b.Context(), []filesync.Entry{e})
+	if err != nil || stats[0].Err != nil || !stats[0].Entry.SameVersion(e) {
+		b.Errorf("%+v, %v", stats, err)
 	}
 	b.must(b.src.RemoveIf(b.Context(), e))
 	if got := b.importAll(); !slices.Contains(got, "each.csv=first") || slices.Index(got, "each.csv=third") < slices.Index(got, "each.csv=second") || len(got) != 9 {

@@ -54,7 +54,7 @@ func (f *Files) add(name, path string) error {
 		}
 	}
 	at := located{f.dirs[dir], filepath.Base(real)}
-	e, err := at.dir.look(at.base)
+	e, err := at.dir.statOne(at.base)
 	if err == nil && !e.Mode.IsRegular() {
 		err = fmt.Errorf("open %s: %w", path, errNoFile)
 	}
@@ -73,7 +73,7 @@ func (f *Files) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, 
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(f.by)) {
-			e, err := f.look(name)
+			e, err := f.statOne(name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -84,23 +84,23 @@ func (f *Files) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, 
 	}
 }
 
-func (f *Files) look(name string) (filesync.Entry, error) {
+func (f *Files) statOne(name string) (filesync.Entry, error) {
 	at, ok := f.by[name]
 	if !ok {
 		return filesync.Entry{}, fs.ErrNotExist
 	}
-	e, err := at.dir.look(at.base)
+	e, err := at.dir.statOne(at.base)
 	e.Name = name
 	return e, err
 }
 
 // Stat implements sync.Source.
-func (f *Files) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(names))
+func (f *Files) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(names))
 	for i, name := range names {
-		looks[i].Entry, looks[i].Err = f.look(name)
+		stats[i].Entry, stats[i].Err = f.statOne(name)
 	}
-	return looks, nil
+	return stats, nil
 }
 
 // Fetch implements sync.Source.

@@ -144,8 +144,8 @@ func (d *Destination) failed(op, name string, err error) error {
 func (d *Destination) Close() error { return d.dirs.close() }
 
 // Stat implements sync.Destination. Symbolic links are not followed.
-func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(names))
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(names))
 	var dir *directory
 	defer func() { d.dirs.release(dir) }()
 	var missing error // why the directory of that name cannot be opened
@@ -160,17 +160,17 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 			dir, missing = d.dirs.acquire(parent, false)
 		}
 		if missing != nil {
-			looks[i].Err = d.statError(name, missing)
+			stats[i].Err = d.statError(name, missing)
 			continue
 		}
 		var err error
-		if looks[i].Entry, err = dir.lstat(path.Base(name)); err != nil {
-			looks[i].Err = d.statError(name, err)
+		if stats[i].Entry, err = dir.lstat(path.Base(name)); err != nil {
+			stats[i].Err = d.statError(name, err)
 			continue
 		}
-		looks[i].Entry.Name = name
+		stats[i].Entry.Name = name
 	}
-	return looks, nil
+	return stats, nil
 }
 
 // blocked reports whether a file stands where one of the directories above name

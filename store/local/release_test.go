@@ -32,18 +32,18 @@ func TestStatGivesItsDirectoriesBack(t *testing.T) {
 		}
 	}
 	names := []string{"d/a", "d/b", "e/a", "missing/a", "e/b"}
-	for looks := range len(names) + 1 {
+	for stats := range len(names) + 1 {
 		d, err := Open(dir, pending.NewOwner("00000000", "c", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = d.Stat(&endsAfter{t.Context(), looks}, names)
-		if ended := looks < len(names); ended != (err != nil) {
-			t.Errorf("after %d looks: %v", looks, err)
+		_, err = d.Stat(&endsAfter{t.Context(), stats}, names)
+		if ended := stats < len(names); ended != (err != nil) {
+			t.Errorf("after %d names: %v", stats, err)
 		}
 		for name, open := range d.dirs.open {
 			if name != "." && open.users != 0 {
-				t.Errorf("after %d looks %s has %d users", looks, name, open.users)
+				t.Errorf("after %d names %s has %d users", stats, name, open.users)
 			}
 		}
 		if err := d.Close(); err != nil {

@@ -184,22 +184,22 @@ func (s *Source) list(ctx context.Context, dir string, yield func(filesync.Entry
 }
 
 // Stat implements sync.Source.
-func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(names))
+func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(names))
 	for i, name := range names {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		looks[i].Entry, looks[i].Err = s.look(name)
-		if _, gone := errors.AsType[*status.Error](looks[i].Err); gone {
-			return nil, looks[i].Err
+		stats[i].Entry, stats[i].Err = s.statOne(name)
+		if _, gone := errors.AsType[*status.Error](stats[i].Err); gone {
+			return nil, stats[i].Err
 		}
 	}
-	return looks, nil
+	return stats, nil
 }
 
-// look gives what name leads to, under that name.
-func (s *Source) look(name string) (filesync.Entry, error) {
+// statOne gives what name leads to, under that name.
+func (s *Source) statOne(name string) (filesync.Entry, error) {
 	e, err := s.lstat(name)
 	if err == nil && e.Mode&fs.ModeSymlink != 0 {
 		var real string

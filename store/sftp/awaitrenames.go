@@ -55,13 +55,13 @@ func (d *Destination) stillPending(ctx context.Context, files []*publication) (s
 	for i, f := range files {
 		names[i] = hiddenName(f.entry.Name, f.id)
 	}
-	looks, err := d.statAll(ctx, names)
+	stats, err := d.statAll(ctx, names)
 	for i, f := range files {
 		switch {
 		case err != nil:
 			f.fail(ctx, err)
 			still = append(still, f)
-		case !errors.Is(looks[i].Err, fs.ErrNotExist):
+		case !errors.Is(stats[i].Err, fs.ErrNotExist):
 			still = append(still, f)
 		}
 	}

@@ -46,12 +46,12 @@ func (d *Destination) checkPublished(ctx context.Context, files []*publication) 
 		}
 	}
 	if len(ask) > 0 && d.conn.Err() == nil && ctx.Err() == nil {
-		looks, err := d.statAll(ctx, namesOf(ask))
+		stats, err := d.statAll(ctx, namesOf(ask))
 		for i, f := range ask {
 			switch {
 			case err != nil: // the server's answer to RENAME has to do
-			case looks[i].Err == nil && looks[i].Entry.Mode.IsRegular():
-				f.found = &looks[i].Entry
+			case stats[i].Err == nil && stats[i].Entry.Mode.IsRegular():
+				f.found = &stats[i].Entry
 				check(f)
 			case !d.cfg.Direct:
 				doubtful = append(doubtful, f)

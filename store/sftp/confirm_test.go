@@ -99,11 +99,11 @@ func TestRelistOfOneNameTwice(t *testing.T) {
 	}
 	entries = append(entries, entries[0])
 	s := openSource(t, byKey(srv.Endpoint))
-	looks, err := s.Relist(t.Context(), entries)
+	stats, err := s.Relist(t.Context(), entries)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range looks {
+	for i, k := range stats {
 		if k.Err != nil || !k.Entry.SameVersion(entries[i]) {
 			t.Errorf("%d %s: %+v", i, entries[i].Name, k)
 		}
@@ -117,9 +117,9 @@ func TestSizesInListingsAlone(t *testing.T) {
 		if denied {
 			srv.Set(func(f *sftptest.Faults) { f.Fail = answers(sftptest.StatusPermissionDenied, sftptest.OpFstat)(true) })
 		}
-		looks, err := s.Relist(t.Context(), []filesync.Entry{e})
-		if err != nil || looks[0].Err != nil || !looks[0].Entry.SameVersion(e) {
-			t.Errorf("%+v, %v; listed as %+v", looks, err, e)
+		stats, err := s.Relist(t.Context(), []filesync.Entry{e})
+		if err != nil || stats[0].Err != nil || !stats[0].Entry.SameVersion(e) {
+			t.Errorf("%+v, %v; listed as %+v", stats, err, e)
 		}
 		if v, err := s.Fetch(t.Context(), e, 0, &memory{}); err != nil || !v.SameVersion(e) {
 			t.Errorf("FSTAT denied %v: %+v, %v", denied, v, err)
@@ -186,11 +186,11 @@ func TestSecondLookAtManyDirectories(t *testing.T) {
 	if err := os.Remove(filepath.Join(srv.Root, "d2/f7")); err != nil {
 		t.Fatal(err)
 	}
-	looks, err := s.Relist(t.Context(), entries)
+	stats, err := s.Relist(t.Context(), entries)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range looks {
+	for i, k := range stats {
 		switch {
 		case i == gone && !errors.Is(k.Err, fs.ErrNotExist):
 			t.Errorf("the removed one: %+v", k)

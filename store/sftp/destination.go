@@ -103,7 +103,7 @@ func (ch *dataChannel) wire() *wireChannel { return ch.channel.(*wireChannel) }
 func (d *Destination) FoldsCase(bool) bool { return false }
 
 // Stat implements sync.Destination. Symbolic links are not followed.
-func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -122,7 +122,7 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	}
 	found := make(chan error, 1)
 	go func() { found <- d.ensureAll(ctx, parents) }()
-	looks, err := d.statAll(ctx, asked)
+	stats, err := d.statAll(ctx, asked)
 	if ferr := <-found; ferr != nil {
 		err = ferr
 	}
@@ -130,12 +130,12 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		return nil, d.failed(ctx, "look at", names[0], err)
 	}
 	for i, name := range names {
-		err := cmp.Or(d.checkName(name), parents[parentOf(name)], looks[i].Err)
+		err := cmp.Or(d.checkName(name), parents[parentOf(name)], stats[i].Err)
 		if err != nil {
-			looks[i] = filesync.Look{Err: d.failed(ctx, "look at", name, err)}
+			stats[i] = filesync.StatResult{Err: d.failed(ctx, "look at", name, err)}
 		}
 	}
-	return looks, nil
+	return stats, nil
 }
 
 // ensureAll notes for each directory why no file can be in it. Its error concerns all
@@ -173,7 +173,7 @@ func (d *Destination) ensureAll(ctx context.Context, dirs map[string]error) erro
 // may be triggered by a file that is opened.
 func (d *Destination) Persist(ctx context.Context, names []string) []error {
 	errs := make([]error, len(names))
-	looks, err := d.Stat(ctx, names)
+	stats, err := d.Stat(ctx, names)
 	if err != nil {
 		for i := range errs {
 			errs[i] = err
@@ -182,8 +182,8 @@ func (d *Destination) Persist(ctx context.Context, names []string) []error {
 	}
 	var g errgroup.Group
 	g.SetLimit(maxInFlight)
-	for i, look := range looks {
-		if errs[i] = look.Err; errs[i] != nil || d.cfg.Direct || !d.has(&d.limits.fsync, wire.FsyncExtension) || !look.Entry.Mode.IsRegular() {
+	for i, stat := range stats {
+		if errs[i] = stat.Err; errs[i] != nil || d.cfg.Direct || !d.has(&d.limits.fsync, wire.FsyncExtension) || !stat.Entry.Mode.IsRegular() {
 			continue
 		}
 		g.Go(func() error {

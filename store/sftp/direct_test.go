@@ -51,9 +51,9 @@ func TestDirectConflict(t *testing.T) {
 			}
 			u.must(u.publish(p, &standing))
 			u.want("d/x", []byte("new"))
-			looks, err := u.Stat(t.Context(), []string{"d/x"})
-			if u.must(err); !looks[0].Entry.SameVersion(got) {
-				t.Errorf("closed, it stands as %+v, not as %+v", looks[0].Entry, got)
+			stats, err := u.Stat(t.Context(), []string{"d/x"})
+			if u.must(err); !stats[0].Entry.SameVersion(got) {
+				t.Errorf("closed, it stands as %+v, not as %+v", stats[0].Entry, got)
 			}
 
 			// A file that its reader took before it is replaced is made anew.

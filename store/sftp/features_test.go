@@ -124,10 +124,10 @@ func TestFileInTheWay(t *testing.T) {
 				t.Error(err)
 			}
 			u.want("real/x", []byte("data"))
-			looks, err := u.Stat(t.Context(), []string{"file/x", "file/d/x", "real/x", "none/x"})
+			stats, err := u.Stat(t.Context(), []string{"file/x", "file/d/x", "real/x", "none/x"})
 			u.must(err)
-			if !errors.Is(looks[0].Err, filesync.ErrConflict) || !errors.Is(looks[1].Err, filesync.ErrConflict) || looks[2].Err != nil || !errors.Is(looks[3].Err, fs.ErrNotExist) {
-				t.Errorf("%+v", looks)
+			if !errors.Is(stats[0].Err, filesync.ErrConflict) || !errors.Is(stats[1].Err, filesync.ErrConflict) || stats[2].Err != nil || !errors.Is(stats[3].Err, fs.ErrNotExist) {
+				t.Errorf("%+v", stats)
 			}
 			if _, err := u.Begin(t.Context(), uploadEntry("file/x", nil), nil); !errors.Is(err, filesync.ErrConflict) {
 				t.Errorf("Begin: %v", err)

@@ -226,15 +226,15 @@ func TestHandleLimit(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	var r refusalStats
 	r.handleOpened(handleCounts{open: 9}, false)
-	looks := 0
+	stats := 0
 	for range 10_000 {
 		if r.worthRetrying(3, 9) {
-			looks++
+			stats++
 			r.notLimit(3)
 		}
 	}
-	if looks > 30 || looks < 5 {
-		t.Errorf("%d of 10,000 refusals are looked into", looks)
+	if stats > 30 || stats < 5 {
+		t.Errorf("%d of 10,000 refusals are looked into", stats)
 	}
 	if !r.worthRetrying(3, 10) {
 		t.Error("one with more open than ever before")

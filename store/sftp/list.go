@@ -78,25 +78,25 @@ func (s *session) listBatches(ctx context.Context, dir string, got func([]item) 
 func (s *session) entryOf(it item) filesync.Entry { return entry(it.path[len(s.prefix):], it.attrs) }
 
 // Stat asks for the attributes of names again, and follows symbolic links.
-func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+func (s *Source) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
 	ch := s.pool.acquire(1)
 	defer s.pool.release(ch, 1)
 	paths := make([]string, len(names))
 	for i, name := range names {
 		paths[i] = s.path(name)
 	}
-	looks := make([]filesync.Look, len(names))
+	stats := make([]filesync.StatResult, len(names))
 	err := ch.stat(ctx, paths, true, func(i int, a attrs, err error) {
 		if err != nil {
-			looks[i].Err = s.failure("look at", names[i], err)
+			stats[i].Err = s.failure("look at", names[i], err)
 			return
 		}
-		looks[i].Entry = entry(names[i], a)
+		stats[i].Entry = entry(names[i], a)
 	})
 	if err != nil {
 		return nil, s.failure("look at", "", err)
 	}
-	return looks, nil
+	return stats, nil
 }
 
 // statByPath asks for the attributes of one path, and follows symbolic links.

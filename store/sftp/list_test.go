@@ -52,9 +52,9 @@ func TestListLinks(t *testing.T) {
 		if found := allOf(t, s, ""); found["l"].Mode.Type() != os.ModeSymlink || !found["f"].Mode.IsRegular() {
 			t.Errorf("the root holds %v", found)
 		}
-		looks, err := s.Stat(t.Context(), []string{"l"})
-		if err != nil || looks[0].Entry.Size != 1 || !looks[0].Entry.Mode.IsRegular() {
-			t.Errorf("the look through the link: %+v, %v", looks, err)
+		stats, err := s.Stat(t.Context(), []string{"l"})
+		if err != nil || stats[0].Entry.Size != 1 || !stats[0].Entry.Mode.IsRegular() {
+			t.Errorf("the look through the link: %+v, %v", stats, err)
 		}
 	})
 }

@@ -11,23 +11,23 @@ import (
 
 // Open implements sync.Destination. It does not follow a link. Reads end with ctx.
 func (d *Destination) Open(ctx context.Context, name string) (filesync.File, error) {
-	looks, err := d.Stat(ctx, []string{name})
+	stats, err := d.Stat(ctx, []string{name})
 	if err == nil {
-		err = looks[0].Err
+		err = stats[0].Err
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !looks[0].Entry.Mode.IsRegular() {
+	if !stats[0].Entry.Mode.IsRegular() {
 		return nil, d.failed(ctx, "open", name, errNoFile)
 	}
-	ch := d.pool.acquire(weight(looks[0].Entry.Size))
+	ch := d.pool.acquire(weight(stats[0].Entry.Size))
 	f, err := d.open(ctx, ch, d.path(name))
 	if err != nil {
-		d.pool.release(ch, weight(looks[0].Entry.Size))
+		d.pool.release(ch, weight(stats[0].Entry.Size))
 		return nil, d.failed(ctx, "open", name, err)
 	}
-	return &openFile{d: d, ctx: ctx, name: name, channel: ch, load: weight(looks[0].Entry.Size), file: f.(*wireFile)}, nil
+	return &openFile{d: d, ctx: ctx, name: name, channel: ch, load: weight(stats[0].Entry.Size), file: f.(*wireFile)}, nil
 }
 
 // openFile is a file of a Destination that is open for reading.

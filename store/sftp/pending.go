@@ -96,12 +96,12 @@ func (d *Destination) BeginReplacing(ctx context.Context, e, existing filesync.E
 	if !d.cfg.Direct {
 		return d.Begin(ctx, e, nil)
 	}
-	looks, err := d.Stat(ctx, []string{e.Name})
+	stats, err := d.Stat(ctx, []string{e.Name})
 	if err != nil {
 		return nil, err
 	}
 	flags := uint32(wire.Truncate)
-	switch now := looks[0]; {
+	switch now := stats[0]; {
 	case errors.Is(now.Err, fs.ErrNotExist): // its reader took it meanwhile
 		flags = wire.Create | wire.Exclusive
 	case now.Err != nil:

@@ -145,19 +145,19 @@ func (d *Destination) checkTargets(ctx context.Context, files []*publication, wh
 	if len(asked) == 0 {
 		return
 	}
-	looks, err := d.statAll(ctx, namesOf(asked))
+	stats, err := d.statAll(ctx, namesOf(asked))
 	for i, f := range asked {
 		switch {
 		case err != nil:
 			f.fail(ctx, err)
-		case isHidden(looks[i].Err):
+		case isHidden(stats[i].Err):
 			f.hidden = true
-			d.checkHiddenTarget(ctx, f, looks[i].Err)
-		case errors.Is(looks[i].Err, fs.ErrNotExist):
+			d.checkHiddenTarget(ctx, f, stats[i].Err)
+		case errors.Is(stats[i].Err, fs.ErrNotExist):
 			f.replaces = nil // its reader took it meanwhile
-		case looks[i].Err != nil:
-			f.fail(ctx, looks[i].Err)
-		case f.replaces == nil || !looks[i].Entry.Mode.IsRegular() || !looks[i].Entry.SameVersion(*f.replaces):
+		case stats[i].Err != nil:
+			f.fail(ctx, stats[i].Err)
+		case f.replaces == nil || !stats[i].Entry.Mode.IsRegular() || !stats[i].Entry.SameVersion(*f.replaces):
 			f.fail(ctx, filesync.ErrConflict)
 		}
 	}
@@ -197,15 +197,15 @@ func (d *Destination) explainRefusals(ctx context.Context, files []*publication)
 	if len(files) == 0 || d.conn.Err() != nil || ctx.Err() != nil {
 		return nil
 	}
-	looks, err := d.statAll(ctx, namesOf(files))
+	stats, err := d.statAll(ctx, namesOf(files))
 	if err != nil {
 		return nil
 	}
 	for i, f := range files {
 		_, whole := errors.AsType[*statusError](f.failure)
-		missing := errors.Is(looks[i].Err, fs.ErrNotExist) && !isHidden(looks[i].Err)
+		missing := errors.Is(stats[i].Err, fs.ErrNotExist) && !isHidden(stats[i].Err)
 		switch {
-		case looks[i].Err == nil:
+		case stats[i].Err == nil:
 			f.fail(ctx, filesync.ErrConflict)
 		case whole, mustBeginAnew(f.failure):
 		case errors.Is(f.refusal, fs.ErrNotExist) && d.isMissing(ctx, f.path):

@@ -167,12 +167,12 @@ func TestSource(t *testing.T) {
 			wg.Go(func() { fetchAll(t, s, entry, content) })
 		}
 		wg.Wait()
-		looks, err := s.Stat(t.Context(), []string{"sub", "gone", "sub/file 1 é.bin"})
+		stats, err := s.Stat(t.Context(), []string{"sub", "gone", "sub/file 1 é.bin"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !looks[0].Entry.Mode.IsDir() || !errors.Is(looks[1].Err, os.ErrNotExist) || looks[2].Entry.Size != 1 {
-			t.Errorf("the looks are %+v", looks)
+		if !stats[0].Entry.Mode.IsDir() || !errors.Is(stats[1].Err, os.ErrNotExist) || stats[2].Entry.Size != 1 {
+			t.Errorf("the results are %+v", stats)
 		}
 	})
 }

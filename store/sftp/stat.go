@@ -35,90 +35,90 @@ func refusedStat(err error) bool { return isAnswer(err) && !errors.Is(err, fs.Er
 // statAll asks for the attributes of names without following links. ProFTPD's LSTAT
 // follows them, so that every server but OpenSSH is also sent a READLINK. What one
 // request does not tell is asked for by another.
-func (d *Destination) statAll(ctx context.Context, names []string) ([]filesync.Look, error) {
+func (d *Destination) statAll(ctx context.Context, names []string) ([]filesync.StatResult, error) {
 	ch := d.pool.acquire(1)
 	defer d.pool.release(ch, 1)
-	looks := make([]filesync.Look, len(names))
+	stats := make([]filesync.StatResult, len(names))
 	each := 2
 	if ch.wire().ordered {
 		each = 1
 	}
 	all := make([]int, len(names))
 	for i, name := range names {
-		all[i], looks[i].Entry.Name = i, name
+		all[i], stats[i].Entry.Name = i, name
 	}
-	err := d.statOnce(ctx, ch, looks, all, each, ch.wire().session.Lstat)
+	err := d.statOnce(ctx, ch, stats, all, each, ch.wire().session.Lstat)
 	if err != nil {
-		return looks, err
+		return stats, err
 	}
 	var again []int
-	for i := range looks {
-		if refusedStat(looks[i].Err) || looks[i].Err == nil && looks[i].Entry.Mode.Type() == fs.ModeIrregular {
+	for i := range stats {
+		if refusedStat(stats[i].Err) || stats[i].Err == nil && stats[i].Entry.Mode.Type() == fs.ModeIrregular {
 			again = append(again, i)
 		}
 	}
 	if len(again) == 0 {
-		return looks, nil
+		return stats, nil
 	}
-	return looks, d.statAgain(ctx, ch, looks, again)
+	return stats, d.statAgain(ctx, ch, stats, again)
 }
 
 // statOnce sends one request for each of some names and, with each == 2, a READLINK
 // too.
-func (d *Destination) statOnce(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int, each int, ask func(*wire.Call, string)) error {
+func (d *Destination) statOnce(ctx context.Context, ch *dataChannel, stats []filesync.StatResult, which []int, each int, ask func(*wire.Call, string)) error {
 	return ch.wire().askAll(ctx, each*len(which), func(i int, c *wire.Call) {
-		if path := d.path(looks[which[i/each]].Entry.Name); i%each == 0 {
+		if path := d.path(stats[which[i/each]].Entry.Name); i%each == 0 {
 			ask(c, path)
 		} else {
 			ch.wire().session.ReadLink(c, path)
 		}
 	}, func(i int, c *wire.Call) {
-		look := &looks[which[i/each]]
-		name := look.Entry.Name
+		stat := &stats[which[i/each]]
+		name := stat.Entry.Name
 		switch {
 		case i%each == 1 && c.Err == nil:
-			look.Entry.Mode = fs.ModeSymlink
-			look.Err = nil
-		case i%each == 1, look.Entry.Mode&fs.ModeSymlink != 0: // the attributes may come last
+			stat.Entry.Mode = fs.ModeSymlink
+			stat.Err = nil
+		case i%each == 1, stat.Entry.Mode&fs.ModeSymlink != 0: // the attributes may come last
 		case c.Err != nil:
-			look.Err = c.Err
+			stat.Err = c.Err
 		default:
-			look.Entry, look.Err = entry(name, attrsOf(c.Attr)), nil
+			stat.Entry, stat.Err = entry(name, attrsOf(c.Attr)), nil
 		}
 	})
 }
 
 // statAgain sends STAT and READLINK for what LSTAT did not tell, and OPENDIR for a type
 // that is still unknown.
-func (d *Destination) statAgain(ctx context.Context, ch *dataChannel, looks []filesync.Look, which []int) error {
+func (d *Destination) statAgain(ctx context.Context, ch *dataChannel, stats []filesync.StatResult, which []int) error {
 	refused := make([]error, len(which))
 	for n, i := range which {
-		refused[n] = looks[i].Err
+		refused[n] = stats[i].Err
 	}
-	if err := d.statOnce(ctx, ch, looks, which, 2, ch.wire().session.Stat); err != nil {
+	if err := d.statOnce(ctx, ch, stats, which, 2, ch.wire().session.Stat); err != nil {
 		return err
 	}
 	for n, i := range which {
-		look := &looks[i]
-		if refusedStat(look.Err) {
-			look.Err = &hiddenError{look.Err}
+		stat := &stats[i]
+		if refusedStat(stat.Err) {
+			stat.Err = &hiddenError{stat.Err}
 			if refused[n] != nil {
-				look.Err = &hiddenError{refused[n]}
+				stat.Err = &hiddenError{refused[n]}
 			}
 		}
-		if look.Err != nil || look.Entry.Mode.Type() != fs.ModeIrregular {
+		if stat.Err != nil || stat.Entry.Mode.Type() != fs.ModeIrregular {
 			continue
 		}
 		dir := false
 		if !d.cfg.Direct { // with Direct, handles are kept open until this is answered
 			var err error
-			if dir, err = d.isDir(ctx, ch, d.path(look.Entry.Name)); err != nil {
+			if dir, err = d.isDir(ctx, ch, d.path(stat.Entry.Name)); err != nil {
 				return err
 			}
 		}
-		look.Entry.Mode &^= fs.ModeType
+		stat.Entry.Mode &^= fs.ModeType
 		if dir {
-			look.Entry.Mode |= fs.ModeDir
+			stat.Entry.Mode |= fs.ModeDir
 		}
 	}
 	return nil
@@ -140,9 +140,9 @@ func (d *Destination) isDir(ctx context.Context, ch *dataChannel, path string) (
 
 // statOne is statAll for one name.
 func (d *Destination) statOne(ctx context.Context, name string) (filesync.Entry, error) {
-	looks, err := d.statAll(ctx, []string{name})
+	stats, err := d.statAll(ctx, []string{name})
 	if err != nil {
 		return filesync.Entry{}, err
 	}
-	return looks[0].Entry, looks[0].Err
+	return stats[0].Entry, stats[0].Err
 }

@@ -330,8 +330,8 @@ func TestNothingIsAskedFor(t *testing.T) {
 	if errs := u.Persist(&lateCancelled{Context: t.Context()}, nil); len(errs) != 0 {
 		t.Errorf("Persist: %v", errs)
 	}
-	if looks, err := u.Stat(&lateCancelled{Context: t.Context()}, nil); len(looks) != 0 {
-		t.Errorf("Stat: %v, %v", looks, err)
+	if stats, err := u.Stat(&lateCancelled{Context: t.Context()}, nil); len(stats) != 0 {
+		t.Errorf("Stat: %v, %v", stats, err)
 	}
 }
 

@@ -78,7 +78,7 @@ func (c *cutRun) pass(ctx context.Context) error {
 // settle finds out whether files were published before the cut, as a pass does.
 func (c *cutRun) settle(ctx context.Context, d *Destination) error {
 	for name, k := range c.inDoubt {
-		looks, err := d.Stat(ctx, []string{name})
+		stats, err := d.Stat(ctx, []string{name})
 		if err != nil {
 			return err
 		}
@@ -90,10 +90,10 @@ func (c *cutRun) settle(ctx context.Context, d *Destination) error {
 			}
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
-		case looks[0].Err == nil && looks[0].Entry.SameVersion(c.finished[name]):
+		case stats[0].Err == nil && stats[0].Entry.SameVersion(c.finished[name]):
 			c.done[name] = true
 		default:
-			c.Errorf("%s is neither pending nor published: %+v", name, looks[0])
+			c.Errorf("%s is neither pending nor published: %+v", name, stats[0])
 		}
 		delete(c.inDoubt, name)
 	}

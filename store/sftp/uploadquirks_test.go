@@ -95,8 +95,8 @@ func TestUploadsThatAskForLess(t *testing.T) {
 				u.must(u.Probe(t.Context()))
 				u.wantFiles()
 				for _, name := range []string{"a", "d/b"} {
-					if looks, err := u.Stat(t.Context(), []string{name}); err != nil || !errors.Is(looks[0].Err, fs.ErrNotExist) {
-						t.Errorf("%s: %+v, %v", name, looks, err)
+					if stats, err := u.Stat(t.Context(), []string{name}); err != nil || !errors.Is(stats[0].Err, fs.ErrNotExist) {
+						t.Errorf("%s: %+v, %v", name, stats, err)
 					}
 					_, err := u.deliver(name, []byte("data of "+name))
 					u.must(err)
@@ -413,10 +413,10 @@ func TestPublishedEntry(t *testing.T) {
 				u.must(err)
 				u.must(u.publish(p, nil))
 				published, ok := p.(filesync.Standing).Stands()
-				looks, err := u.Stat(t.Context(), []string{"x"})
-				u.must(errors.Join(err, looks[0].Err))
-				if !ok || !published.SameVersion(looks[0].Entry) || published.Name != "x" {
-					t.Errorf("it stands as %+v, and is known as %+v, %v", looks[0].Entry, published, ok)
+				stats, err := u.Stat(t.Context(), []string{"x"})
+				u.must(errors.Join(err, stats[0].Err))
+				if !ok || !published.SameVersion(stats[0].Entry) || published.Name != "x" {
+					t.Errorf("it stands as %+v, and is known as %+v, %v", stats[0].Entry, published, ok)
 				}
 				// The next version may replace it.
 				if r, ok := filesync.Destination(u.Destination).(filesync.Replacer); ok && way == "direct" {
@@ -442,11 +442,11 @@ func TestSizeThatShowsLate(t *testing.T) {
 		for name, shows := range map[string]bool{"late": true, "never": false} {
 			t.Run(name+"/"+way, func(t *testing.T) {
 				var mu sync.Mutex
-				looks := map[string]int{}
+				stats := map[string]int{}
 				u, _ := uploadFaulty(t, sftptest.Faults{Attributes: sftptest.OfFiles(func(op sftptest.Op, path string, told *sftptest.Attributes) {
 					mu.Lock()
 					defer mu.Unlock()
-					if looks[path]++; !shows || op == sftptest.OpFstat || looks[path] < 5 {
+					if stats[path]++; !shows || op == sftptest.OpFstat || stats[path] < 5 {
 						told.Size = 0
 					}
 				})}, func(c *Config) {

@@ -70,23 +70,23 @@ func (s *Source) confirm(ctx context.Context, e filesync.Entry, handle attrs, ha
 	}
 	statCtx, cancel := s.statTimeout(ctx)
 	defer cancel()
-	looks, err := s.Relist(statCtx, []filesync.Entry{e})
+	results, err := s.Relist(statCtx, []filesync.Entry{e})
 	if statTimedOut(ctx, err) {
 		return filesync.Entry{}, s.checkAlive(ctx)
 	}
 	if err != nil {
 		return filesync.Entry{}, err
 	}
-	if looks[0].Err != nil {
+	if results[0].Err != nil {
 		return filesync.Entry{}, nil
 	}
-	if looks[0].Entry.SameVersion(e) {
+	if results[0].Entry.SameVersion(e) {
 		if handleErr != nil {
 			s.limits.fstatRefused(handleErr)
 		}
 		return e, nil
 	}
-	return looks[0].Entry, nil
+	return results[0].Entry, nil
 }
 
 // statTimeout bounds a request for attributes. Some servers leave one kind of request
@@ -156,8 +156,8 @@ func (s *Source) learnReopenable(ctx context.Context, ch channel, e filesync.Ent
 // answers of a listing as there are files, which costs no more than a request for each,
 // and mostly less. It asks for the others by path. Where that tells other times than
 // listings do, it lists the directory.
-func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(entries))
+func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesync.StatResult, error) {
+	results := make([]filesync.StatResult, len(entries))
 	var mu sync.Mutex
 	var ask, list []int // indices of entries
 	g, gctx := errgroup.WithContext(ctx)
@@ -172,7 +172,7 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 			mu.Unlock()
 		default:
 			g.Go(func() error {
-				rest, err := s.listSome(gctx, dir, entries, at, looks)
+				rest, err := s.listSome(gctx, dir, entries, at, results)
 				mu.Lock()
 				defer mu.Unlock()
 				ask = append(ask, rest...)
@@ -183,11 +183,11 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) ([]filesy
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	doubts, err := s.statSome(ctx, entries, ask, looks)
+	doubts, err := s.statSome(ctx, entries, ask, results)
 	if err != nil {
 		return nil, err
 	}
-	return looks, s.listUnknown(ctx, entries, append(list, doubts...), looks)
+	return results, s.listUnknown(ctx, entries, append(list, doubts...), results)
 }
 
 const (
@@ -209,7 +209,7 @@ func byDirectory(entries []filesync.Entry) map[string][]int {
 
 // listSome searches the first answers of a listing for entries, as many answers as
 // there are entries. It gives the entries that it did not find, and links.
-func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.Entry, at []int, looks []filesync.Look) (rest []int, err error) {
+func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.Entry, at []int, results []filesync.StatResult) (rest []int, err error) {
 	wanted := make(map[string][]int, len(at)) // a name may be asked for twice
 	for _, i := range at {
 		wanted[entries[i].Name] = append(wanted[entries[i].Name], i)
@@ -223,7 +223,7 @@ func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.En
 				continue
 			}
 			for _, i := range wanted[e.Name] {
-				looks[i].Entry = e
+				results[i].Entry = e
 			}
 			delete(wanted, e.Name)
 		}
@@ -240,7 +240,7 @@ func (s *Source) listSome(ctx context.Context, dir string, entries []filesync.En
 
 // statSome asks for entries by their paths, and gives those that may still be another
 // version.
-func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) (doubts []int, err error) {
+func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []int, results []filesync.StatResult) (doubts []int, err error) {
 	names := make([]string, len(at))
 	for i, index := range at {
 		names[i] = entries[index].Name
@@ -254,7 +254,7 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 	}
 	for i, index := range at {
 		k := stats[i]
-		looks[index] = k
+		results[index] = k
 		refused := k.Err != nil && !errors.Is(k.Err, fs.ErrNotExist)
 		if refused {
 			doubts = append(doubts, index)
@@ -266,7 +266,7 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 		case unknown, different: // it may tell sizes in another way, too
 			doubts = append(doubts, index)
 		case same: // STAT may not tell all that was listed
-			looks[index].Entry.Size, looks[index].Entry.ModTime = entries[index].Size, entries[index].ModTime
+			results[index].Entry.Size, results[index].Entry.ModTime = entries[index].Size, entries[index].ModTime
 		}
 	}
 	return doubts, nil
@@ -274,7 +274,7 @@ func (s *Source) statSome(ctx context.Context, entries []filesync.Entry, at []in
 
 // listUnknown lists the directories of entries. An entry that is a link there, or
 // missing, keeps the answer that it has.
-func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at []int, looks []filesync.Look) error {
+func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at []int, results []filesync.StatResult) error {
 	names := make([]string, len(at))
 	for i, index := range at {
 		names[i] = entries[index].Name
@@ -295,7 +295,7 @@ func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at [
 			}
 			for _, j := range some {
 				e, ok := found[names[j]]
-				if s.takeRelisted(entries[at[j]], e, ok, err, &looks[at[j]]) {
+				if s.takeRelisted(entries[at[j]], e, ok, err, &results[at[j]]) {
 					mu.Lock()
 					links = append(links, at[j])
 					mu.Unlock()
@@ -307,27 +307,27 @@ func (s *Source) listUnknown(ctx context.Context, entries []filesync.Entry, at [
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	_, err := s.statSome(ctx, entries, links, looks)
+	_, err := s.statSome(ctx, entries, links, results)
 	return err
 }
 
 // takeRelisted sets the look of an entry by a listing: to listed, if the entry was
 // found, or to err. It reports whether the entry is a link that is to be asked for by
 // its path.
-func (s *Source) takeRelisted(e, listed filesync.Entry, there bool, err error, look *filesync.Look) (link bool) {
-	asked := look.Err != nil || look.Entry.Name != ""
+func (s *Source) takeRelisted(e, listed filesync.Entry, there bool, err error, stat *filesync.StatResult) (link bool) {
+	asked := stat.Err != nil || stat.Entry.Name != ""
 	switch {
 	case there && listed.Mode&fs.ModeSymlink != 0:
 		return !asked
 	case there:
-		if look.Err == nil && asked && listed.SameVersion(e) {
+		if stat.Err == nil && asked && listed.SameVersion(e) {
 			s.limits.statDiffers.Store(true)
 		}
-		*look = filesync.Look{Entry: listed}
+		*stat = filesync.StatResult{Entry: listed}
 	case err != nil && !asked:
-		look.Err = err
+		stat.Err = err
 	case !asked:
-		look.Err = s.failure("look at", e.Name, &wire.StatusError{Code: wire.CodeNoSuchFile})
+		stat.Err = s.failure("look at", e.Name, &wire.StatusError{Code: wire.CodeNoSuchFile})
 	}
 	return false
 }

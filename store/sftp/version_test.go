@@ -81,12 +81,12 @@ func TestVersionsAsTheyAreListed(t *testing.T) {
 			if string(got.b) != string(data) {
 				t.Error("other bytes came")
 			}
-			again := func() filesync.Look {
-				looks, err := s.Relist(t.Context(), []filesync.Entry{e})
+			again := func() filesync.StatResult {
+				stats, err := s.Relist(t.Context(), []filesync.Entry{e})
 				if err != nil {
 					t.Fatal(err)
 				}
-				return looks[0]
+				return stats[0]
 			}
 			if k := again(); k.Err != nil || !k.Entry.SameVersion(e) {
 				t.Errorf("the second look is %+v", k)
@@ -253,11 +253,11 @@ func TestRequestsOfASecondLook(t *testing.T) {
 	entries := slices.Collect(maps.Values(allOf(t, s, "d")))
 	for _, c := range []struct{ asked, stats int }{{3, 3}, {files, 0}} {
 		srv.ResetCounts()
-		looks, err := s.Relist(t.Context(), entries[:c.asked])
+		stats, err := s.Relist(t.Context(), entries[:c.asked])
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, k := range looks {
+		for i, k := range stats {
 			if k.Err != nil || !k.Entry.SameVersion(entries[i]) || k.Entry.Name != entries[i].Name {
 				t.Errorf("%s: %+v", entries[i].Name, k)
 			}

@@ -26,8 +26,8 @@ const (
 
 // Stat implements sync.Destination. Names that differ in case only are one, as
 // the server has it. A listing may lag behind for files that are open.
-func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks := make([]filesync.Look, len(names))
+func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats := make([]filesync.StatResult, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookers)
 	for from := 0; from < len(names) && gctx.Err() == nil; {
@@ -35,12 +35,12 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 		for to < len(names) && path.Dir(names[to]) == path.Dir(names[from]) {
 			to++
 		}
-		some, theirs := names[from:to], looks[from:to]
+		some, theirs := names[from:to], stats[from:to]
 		g.Go(func() error {
 			if len(some) < listFrom {
-				return d.lookEach(gctx, some, theirs)
+				return d.statEach(gctx, some, theirs)
 			}
-			return d.lookIn(gctx, some, theirs)
+			return d.statIn(gctx, some, theirs)
 		})
 		from = to
 	}
@@ -48,17 +48,17 @@ func (d *Destination) Stat(ctx context.Context, names []string) ([]filesync.Look
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return looks, err
+	return stats, err
 }
 
-// lookIn looks at many names of one directory.
-func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesync.Look) error {
+// statIn looks at many names of one directory.
+func (d *Destination) statIn(ctx context.Context, names []string, stats []filesync.StatResult) error {
 	dir := path.Dir(names[0])
 	if checkName(names[0]) != nil {
-		return d.lookEach(ctx, names, looks)
+		return d.statEach(ctx, names, stats)
 	}
 	if err := d.knowDirectory(ctx, dir); err != nil {
-		return d.lookEach(ctx, names, looks)
+		return d.statEach(ctx, names, stats)
 	}
 	wanted := make(map[string]int, len(names)) // by folded base name
 	asked := make([]bool, len(names))          // one by one: the listing cannot tell
@@ -67,7 +67,7 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 			asked[other] = true
 		}
 		wanted[baseOf(name)] = i
-		looks[i] = filesync.Look{Err: fs.ErrNotExist}
+		stats[i] = filesync.StatResult{Err: fs.ErrNotExist}
 	}
 	seen := 0
 	err := d.list(ctx, dir, func(page []filesync.Entry) error {
@@ -75,7 +75,7 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 			switch i, ok := wanted[baseOf(e.Name)]; {
 			case !ok:
 			case e.Name == names[i]:
-				looks[i] = filesync.Look{Entry: e}
+				stats[i] = filesync.StatResult{Entry: e}
 			default: // whether that is one is the server's to say
 				asked[i] = true
 			}
@@ -89,14 +89,14 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 		if errors.Is(err, fs.ErrNotExist) {
 			d.dirs.forget(dir)
 		}
-		return d.lookEach(ctx, names, looks)
+		return d.statEach(ctx, names, stats)
 	}
 	for i, name := range names {
 		switch {
 		case checkName(name) != nil:
-			looks[i] = filesync.Look{Err: checkName(name)}
-		case looks[i].Err != nil && asked[i], looks[i].Err == nil && looks[i].Entry.Mode&fs.ModeSymlink != 0:
-			err = d.look(ctx, name, &looks[i])
+			stats[i] = filesync.StatResult{Err: checkName(name)}
+		case stats[i].Err != nil && asked[i], stats[i].Err == nil && stats[i].Entry.Mode&fs.ModeSymlink != 0:
+			err = d.statOne(ctx, name, &stats[i])
 		}
 		if err != nil {
 			return err
@@ -107,20 +107,20 @@ func (d *Destination) lookIn(ctx context.Context, names []string, looks []filesy
 
 var errTooMany = errors.New("the directory has too many entries")
 
-// lookEach looks at names one by one, side by side.
-func (d *Destination) lookEach(ctx context.Context, names []string, looks []filesync.Look) error {
+// statEach looks at names one by one, side by side.
+func (d *Destination) statEach(ctx context.Context, names []string, stats []filesync.StatResult) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookers)
 	for i, name := range names {
-		g.Go(func() error { return d.look(ctx, name, &looks[i]) })
+		g.Go(func() error { return d.statOne(ctx, name, &stats[i]) })
 	}
 	return g.Wait()
 }
 
-// look looks at one name. Its error is one of the whole destination.
-func (d *Destination) look(ctx context.Context, name string, to *filesync.Look) error {
+// statOne looks at one name. Its error is one of the whole destination.
+func (d *Destination) statOne(ctx context.Context, name string, to *filesync.StatResult) error {
 	if err := checkName(name); err != nil {
-		*to = filesync.Look{Err: err}
+		*to = filesync.StatResult{Err: err}
 		return nil
 	}
 	var e filesync.Entry
@@ -130,15 +130,15 @@ func (d *Destination) look(ctx context.Context, name string, to *filesync.Look) 
 	}
 	switch {
 	case err == nil:
-		*to = filesync.Look{Entry: e}
+		*to = filesync.StatResult{Entry: e}
 	case errors.Is(err, fs.ErrNotExist):
-		*to = filesync.Look{Err: fs.ErrNotExist}
+		*to = filesync.StatResult{Err: fs.ErrNotExist}
 	case errors.Is(err, filesync.ErrConflict):
-		*to = filesync.Look{Err: fmt.Errorf("look at %s: %w", name, err)}
+		*to = filesync.StatResult{Err: fmt.Errorf("look at %s: %w", name, err)}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default:
-		*to = filesync.Look{Err: d.failed(ctx, "look at", name, err)}
+		*to = filesync.StatResult{Err: d.failed(ctx, "look at", name, err)}
 	}
 	return isUnavailable(to.Err)
 }

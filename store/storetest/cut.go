@@ -44,11 +44,11 @@ func (c *Cut) call(do func()) error {
 }
 
 // Stat implements sync.Destination.
-func (c *Cut) Stat(ctx context.Context, names []string) (looks []filesync.Look, err error) {
-	if cut := c.call(func() { looks, err = c.Destination.Stat(ctx, names) }); cut != nil {
+func (c *Cut) Stat(ctx context.Context, names []string) (stats []filesync.StatResult, err error) {
+	if cut := c.call(func() { stats, err = c.Destination.Stat(ctx, names) }); cut != nil {
 		return nil, cut
 	}
-	return looks, err
+	return stats, err
 }
 
 // Open implements sync.Destination.

@@ -297,18 +297,18 @@ func (d *destination) refuses(name string) {
 	if err == nil {
 		d.must(p.Abort(d.Context()))
 	}
-	looks, err := d.dst.Stat(d.Context(), []string{name})
-	if d.must(err); !file(looks[0].Err) || errors.Is(looks[0].Err, fs.ErrNotExist) {
-		d.Errorf("Stat of %q: %+v", name, looks[0])
+	stats, err := d.dst.Stat(d.Context(), []string{name})
+	if d.must(err); !file(stats[0].Err) || errors.Is(stats[0].Err, fs.ErrNotExist) {
+		d.Errorf("Stat of %q: %+v", name, stats[0])
 	}
 }
 
 // invisible: under its name there is nothing until it is published.
 func (d *destination) invisible() {
 	p := d.write("sub/x.csv", "data")
-	looks, err := d.dst.Stat(d.Context(), []string{"sub/x.csv"})
-	if d.must(err); !errors.Is(looks[0].Err, fs.ErrNotExist) {
-		d.Errorf("%+v", looks[0])
+	stats, err := d.dst.Stat(d.Context(), []string{"sub/x.csv"})
+	if d.must(err); !errors.Is(stats[0].Err, fs.ErrNotExist) {
+		d.Errorf("%+v", stats[0])
 	}
 	all := d.all()
 	if len(all) != 1 || path.Dir(all[0]) != "sub" || !strings.HasPrefix(path.Base(all[0]), ".x.csv.") || !strings.HasSuffix(all[0], p.ID()+".part") {
@@ -404,11 +404,11 @@ func (d *destination) noFile() {
 	d.must(os.Mkdir(d.path("dir"), 0o777))
 	d.must(os.Symlink(outside, d.path("link")))
 	d.must(os.Symlink(outside+"-missing", d.path("dangling")))
-	looks, err := d.dst.Stat(d.Context(), []string{"dir", "link", "dangling"})
+	stats, err := d.dst.Stat(d.Context(), []string{"dir", "link", "dangling"})
 	d.must(err)
 	hidden := d.place.FollowsLinks
-	if !looks[0].Entry.Mode.IsDir() || !hidden && (looks[1].Entry.Mode&fs.ModeSymlink == 0 || looks[2].Entry.Mode&fs.ModeSymlink == 0) {
-		d.Errorf("%+v", looks)
+	if !stats[0].Entry.Mode.IsDir() || !hidden && (stats[1].Entry.Mode&fs.ModeSymlink == 0 || stats[2].Entry.Mode&fs.ModeSymlink == 0) {
+		d.Errorf("%+v", stats)
 	}
 	for _, name := range []string{"dir", "link", "dangling"} {
 		p := d.write(name, "ours")
@@ -425,7 +425,7 @@ func (d *destination) noFile() {
 		}
 	}
 	p := d.write("dir", "ours")
-	d.wantConflict(d.publish(p, &looks[0].Entry))
+	d.wantConflict(d.publish(p, &stats[0].Entry))
 	d.must(p.Abort(d.Context()))
 	if got, _ := os.ReadFile(outside); string(got) != "outside" {
 		d.Errorf("the link was followed: %q", got)

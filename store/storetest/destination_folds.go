@@ -35,9 +35,9 @@ func (d *destination) foldsAlike() {
 			}
 		}
 	}
-	looks, err := d.dst.Stat(d.Context(), names)
+	stats, err := d.dst.Stat(d.Context(), names)
 	d.must(err)
-	for i, k := range looks {
+	for i, k := range stats {
 		if !errors.Is(k.Err, fs.ErrNotExist) {
 			d.Errorf("%s before it is there: %+v", names[i], k)
 		}
@@ -54,11 +54,11 @@ func (d *destination) foldsAlike() {
 		first, second := fmt.Sprintf("q%d/%s", i, pair[0]), fmt.Sprintf("q%d/%s", i, pair[1])
 		d.deliver(first, first)
 		others := []string{second, second + "1", second + "2", second + "3"} // enough for a listing
-		looks, err := d.dst.Stat(d.Context(), others)
+		stats, err := d.dst.Stat(d.Context(), others)
 		d.must(err)
 		p := d.write(second, second)
 		err = d.publish(p, nil)
-		if stands := looks[0].Err == nil; stands != (err != nil) {
+		if stands := stats[0].Err == nil; stands != (err != nil) {
 			d.Errorf("%s beside %s is said to stand: %v; publishing it: %v", second, first, stands, err)
 		}
 		if err != nil {

@@ -184,20 +184,20 @@ func (d *destination) stat() {
 		}
 	}
 	names = append(names, "none/at/all", "d0/x0/below a file")
-	looks, err := d.dst.Stat(d.Context(), names)
+	stats, err := d.dst.Stat(d.Context(), names)
 	d.must(err)
-	for i, k := range looks[:300] {
+	for i, k := range stats[:300] {
 		if there := i%3 == 0; there && (k.Err != nil || k.Entry.Name != names[i] || !k.Entry.SameVersion(fileEntry(names[i], names[i])) || !k.Entry.Mode.IsRegular()) {
 			d.Errorf("%s: %+v", names[i], k)
 		} else if !there && !errors.Is(k.Err, fs.ErrNotExist) {
 			d.Errorf("%s: %+v", names[i], k)
 		}
 	}
-	if !errors.Is(looks[300].Err, fs.ErrNotExist) || looks[301].Err == nil {
-		d.Errorf("%+v", looks[300:])
+	if !errors.Is(stats[300].Err, fs.ErrNotExist) || stats[301].Err == nil {
+		d.Errorf("%+v", stats[300:])
 	}
-	if looks, err := d.dst.Stat(d.Context(), nil); err != nil || len(looks) != 0 {
-		d.Errorf("of nothing: %+v, %v", looks, err)
+	if stats, err := d.dst.Stat(d.Context(), nil); err != nil || len(stats) != 0 {
+		d.Errorf("of nothing: %+v, %v", stats, err)
 	}
 	ctx, cancel := context.WithCancel(d.Context())
 	cancel()
@@ -227,8 +227,8 @@ func (d *destination) neverLeaves() {
 		}
 	}
 	for _, name := range []string{"out/secret", outside + "/secret", "../" + filepath.Base(outside) + "/secret"} {
-		if looks, err := d.dst.Stat(d.Context(), []string{name}); err == nil && looks[0].Err == nil {
-			d.Errorf("%s can be seen: %+v", name, looks)
+		if stats, err := d.dst.Stat(d.Context(), []string{name}); err == nil && stats[0].Err == nil {
+			d.Errorf("%s can be seen: %+v", name, stats)
 		}
 		if f, err := d.dst.Open(d.Context(), name); err == nil {
 			f.Close()
@@ -249,9 +249,9 @@ func (d *destination) neverLeaves() {
 func (d *destination) directoryTakenAway() {
 	d.deliver("d/sub/one", "1")
 	d.must(os.RemoveAll(d.path("d")))
-	looks, err := d.dst.Stat(d.Context(), []string{"d/sub/one"})
-	if d.must(err); !errors.Is(looks[0].Err, fs.ErrNotExist) {
-		d.Errorf("%+v", looks[0])
+	stats, err := d.dst.Stat(d.Context(), []string{"d/sub/one"})
+	if d.must(err); !errors.Is(stats[0].Err, fs.ErrNotExist) {
+		d.Errorf("%+v", stats[0])
 	}
 	d.deliver("d/sub/two", "2")
 	d.want("d/sub/two", "2")
@@ -335,11 +335,11 @@ func (d *destination) foldsCase() {
 func (d *destination) folds() {
 	d.deliver("sub/\u00c4pfel.csv", "first")
 	same := []string{"SUB/\u00c4PFEL.CSV", "sub/\u00e4pfel.csv", "sub/\u00c4PFEL.csv", "sub/\u00c4pfel.CSV", "sub/\u00e4PFEL.CSV"}
-	looks, err := d.dst.Stat(d.Context(), same)
+	stats, err := d.dst.Stat(d.Context(), same)
 	d.must(err)
 	for i, name := range same {
-		if looks[i].Err != nil || looks[i].Entry.Size != int64(len("first")) {
-			d.Errorf("%s: %+v", name, looks[i])
+		if stats[i].Err != nil || stats[i].Entry.Size != int64(len("first")) {
+			d.Errorf("%s: %+v", name, stats[i])
 		}
 		p := d.write(name, "second")
 		d.wantConflict(d.publish(p, nil))
@@ -369,8 +369,8 @@ func (d *destination) folds() {
 func (d *destination) closedTwice() {
 	d.deliver("x", "data")
 	d.reopen()
-	looks, err := d.dst.Stat(d.Context(), []string{"x"})
-	if d.must(err); looks[0].Err != nil || looks[0].Entry.Size != 4 {
-		d.Errorf("%+v", looks[0])
+	stats, err := d.dst.Stat(d.Context(), []string{"x"})
+	if d.must(err); stats[0].Err != nil || stats[0].Entry.Size != 4 {
+		d.Errorf("%+v", stats[0])
 	}
 }

@@ -65,22 +65,22 @@ func (d *Folding) Files() map[string]string {
 func (d *Folding) FoldsCase(bool) bool { return true }
 
 // Stat implements sync.Destination.
-func (d *Folding) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+func (d *Folding) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
 	d.Stats.Add(1)
 	d.Looked.Add(int64(len(names)))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	looks := make([]filesync.Look, len(names))
+	stats := make([]filesync.StatResult, len(names))
 	for i, name := range names {
 		f, ok := d.files[filesync.FoldName(name)]
 		if !ok {
-			looks[i].Err = fs.ErrNotExist
+			stats[i].Err = fs.ErrNotExist
 			continue
 		}
-		looks[i].Entry = f.entry
-		looks[i].Entry.Name = name
+		stats[i].Entry = f.entry
+		stats[i].Entry.Name = name
 	}
-	return looks, ctx.Err()
+	return stats, ctx.Err()
 }
 
 // Open implements sync.Destination.

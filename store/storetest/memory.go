@@ -222,24 +222,24 @@ func (m *Memory) Resolve(_ context.Context, e filesync.Entry) (filesync.Entry, s
 }
 
 // Stat implements sync.Source.
-func (m *Memory) Stat(_ context.Context, names []string) ([]filesync.Look, error) {
+func (m *Memory) Stat(_ context.Context, names []string) ([]filesync.StatResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	looks := make([]filesync.Look, len(names))
+	stats := make([]filesync.StatResult, len(names))
 	for i, name := range names {
 		if m.OnStat != nil {
-			if looks[i].Err = m.OnStat(name); looks[i].Err != nil {
+			if stats[i].Err = m.OnStat(name); stats[i].Err != nil {
 				continue
 			}
 		}
 		f, ok := m.files[m.real(name)]
 		if !ok {
-			looks[i].Err = fs.ErrNotExist
+			stats[i].Err = fs.ErrNotExist
 			continue
 		}
-		looks[i].Entry = entry(name, f)
+		stats[i].Entry = entry(name, f)
 	}
-	return looks, nil
+	return stats, nil
 }
 
 // Fetch implements sync.Source.

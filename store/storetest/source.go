@@ -105,19 +105,19 @@ func (s *source) stat() {
 	s.host.Put("a", "one", then)
 	s.host.Put("d/b", "second", then)
 	s.host.Link("link", "d/b")
-	looks, err := s.src.Stat(s.Context(), []string{"d/b", "none", "a", "none/at/all", "link"})
+	stats, err := s.src.Stat(s.Context(), []string{"d/b", "none", "a", "none/at/all", "link"})
 	s.must(err)
-	if looks[0].Err != nil || !looks[0].Entry.SameVersion(fileEntry("d/b", "second")) || looks[2].Err != nil || looks[2].Entry.Name != "a" || looks[2].Entry.Size != 3 {
-		s.Errorf("%+v", looks)
+	if stats[0].Err != nil || !stats[0].Entry.SameVersion(fileEntry("d/b", "second")) || stats[2].Err != nil || stats[2].Entry.Name != "a" || stats[2].Entry.Size != 3 {
+		s.Errorf("%+v", stats)
 	}
-	if !errors.Is(looks[1].Err, fs.ErrNotExist) || !errors.Is(looks[3].Err, fs.ErrNotExist) {
-		s.Errorf("what is not there: %+v", looks)
+	if !errors.Is(stats[1].Err, fs.ErrNotExist) || !errors.Is(stats[3].Err, fs.ErrNotExist) {
+		s.Errorf("what is not there: %+v", stats)
 	}
-	if looks[4].Err != nil || looks[4].Entry.Size != 6 {
-		s.Errorf("a link: %+v", looks[4])
+	if stats[4].Err != nil || stats[4].Entry.Size != 6 {
+		s.Errorf("a link: %+v", stats[4])
 	}
-	if looks, err := s.src.Stat(s.Context(), nil); err != nil || len(looks) != 0 {
-		s.Error(looks, err)
+	if stats, err := s.src.Stat(s.Context(), nil); err != nil || len(stats) != 0 {
+		s.Error(stats, err)
 	}
 }
 

@@ -26,7 +26,7 @@ type odd struct {
 	fetch func(e filesync.Entry, data string, w io.WriterAt) (filesync.Entry, error) // nil: as Memory does
 }
 
-func (o *odd) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
+func (o *odd) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
 	if o.stat != nil {
 		o.stat()
 	}

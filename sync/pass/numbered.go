@@ -21,12 +21,12 @@ func (dc *decider) keepBoth(ctx context.Context, cands []candidate) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	looks, err := dc.dst.Stat(ctx, targets)
+	stats, err := dc.dst.Stat(ctx, targets)
 	if err != nil {
 		return err
 	}
 	for i, c := range fresh {
-		if looks[i].Err != nil {
+		if stats[i].Err != nil {
 			continue // free, or an error that is told of later
 		}
 		if err := dc.number(ctx, c); err != nil {
@@ -44,8 +44,8 @@ func (dc *decider) number(ctx context.Context, c *candidate) error {
 	name := c.Destination
 	free := func(n int) (bool, error) {
 		dc.nameIt(c, filesync.Numbered(name, n))
-		looks, err := dc.dst.Stat(ctx, []string{c.Destination})
-		return err == nil && looks[0].Err != nil, err
+		stats, err := dc.dst.Stat(ctx, []string{c.Destination})
+		return err == nil && stats[0].Err != nil, err
 	}
 	taken, found := 1, 2
 	for found < maxNumbered {

@@ -87,12 +87,12 @@ type crowded struct {
 	once atomic.Bool
 }
 
-func (d *crowded) Stat(ctx context.Context, names []string) ([]filesync.Look, error) {
-	looks, err := d.Folding.Stat(ctx, names)
+func (d *crowded) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	stats, err := d.Folding.Stat(ctx, names)
 	if d.once.CompareAndSwap(false, true) {
 		d.Put(filesync.Entry{Name: names[0], ModTime: old.Add(time.Hour)}, "theirs")
 	}
-	return looks, err
+	return stats, err
 }
 
 func TestKeepBothReplacesNothingThatComesBetween(t *testing.T) {

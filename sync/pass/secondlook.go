@@ -112,12 +112,12 @@ func (dc *decider) lookAgain(ctx context.Context, entries []filesync.Entry) erro
 		batch := entries[:n]
 		entries = entries[n:]
 		dc.at("looking again at " + batch[0].Name)
-		looks, err := dc.src.Relist(ctx, batch)
+		stats, err := dc.src.Relist(ctx, batch)
 		if err != nil {
 			return fmt.Errorf("look again: %w", err)
 		}
 		again := make([]filesync.Entry, 0, n)
-		for i, k := range looks {
+		for i, k := range stats {
 			name := batch[i].Name
 			switch {
 			case k.Err == nil:

@@ -33,13 +33,13 @@ func (dc *decider) verifyEarlier(ctx context.Context, entries []filesync.Entry, 
 		return nil
 	}
 	// By name: a mailbox lists a file still that it says does not exist.
-	looks, err := dc.src.Stat(ctx, names)
+	stats, err := dc.src.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
 	read := map[int64]filesync.After{}
-	for n, look := range looks {
-		if look.Err == nil && look.Entry.SameVersion(ask[n]) {
+	for n, stat := range stats {
+		if stat.Err == nil && stat.Entry.SameVersion(ask[n]) {
 			read[recs[at[n]].ID] = filesync.AfterUnverified
 		}
 	}

@@ -58,13 +58,13 @@ type Facts struct {
 	// Destination is the name that the file would get, and Standing what stands there;
 	// nil: that was not asked yet.
 	Destination string
-	Standing    *filesync.Look
+	Standing    *filesync.StatResult
 	// Owner is the file that the name belongs to, where names of different files can
 	// be one: in a flat layout, or where case does not count. OwnersCopy is what stands
 	// under its name, which may differ from Destination in case; nil where that was not
 	// asked, as the owner's file is at the source.
 	Owner      filesync.Record
-	OwnersCopy *filesync.Look
+	OwnersCopy *filesync.StatResult
 }
 
 // Stillness says whether a file has stood still for Rules.Settle.

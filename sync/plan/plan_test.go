@@ -19,7 +19,7 @@ var (
 
 	file    = filesync.Entry{Name: "a/x.csv", Size: 10, ModTime: march}
 	ready   = &plan.Stillness{Ready: true}
-	nothing = &filesync.Look{Err: fs.ErrNotExist}
+	nothing = &filesync.StatResult{Err: fs.ErrNotExist}
 )
 
 // version is the file in another version.
@@ -28,8 +28,8 @@ func version(size int64, modTime time.Time) filesync.Entry {
 }
 
 // stands is something that stands at the destination.
-func stands(size int64, modTime time.Time) *filesync.Look {
-	return &filesync.Look{Entry: version(size, modTime)}
+func stands(size int64, modTime time.Time) *filesync.StatResult {
+	return &filesync.StatResult{Entry: version(size, modTime)}
 }
 
 // delivered is the record of a delivery of that version under its own name.
@@ -118,10 +118,10 @@ func TestDecide(t *testing.T) {
 			{"a file of the same size and time is adopted", automatic, plan.Facts{Stillness: ready, Standing: stands(10, march)},
 				"adopt present: the same name, size and time stand at the destination"},
 			{"not so a directory of that name", automatic, plan.Facts{Stillness: ready,
-				Standing: &filesync.Look{Entry: filesync.Entry{Name: file.Name, Size: 10, ModTime: march, Mode: fs.ModeDir}}},
+				Standing: &filesync.StatResult{Entry: filesync.Entry{Name: file.Name, Size: 10, ModTime: march, Mode: fs.ModeDir}}},
 				"leave conflict: a directory: another file stands at the destination under this name; new conflict"},
 			{"nor a link", automatic, plan.Facts{Stillness: ready,
-				Standing: &filesync.Look{Entry: filesync.Entry{Name: file.Name, Size: 10, ModTime: march, Mode: fs.ModeSymlink}}},
+				Standing: &filesync.StatResult{Entry: filesync.Entry{Name: file.Name, Size: 10, ModTime: march, Mode: fs.ModeSymlink}}},
 				"leave conflict: another file stands at the destination under this name (10 bytes of 2026-03-01T08:00:00Z); new conflict"},
 			{"nor is an upload, which has a version of its own, found there", automatic,
 				plan.Facts{Listed: filesync.Entry{Name: file.Name, Size: 10, ModTime: march, Version: "7"}, Stillness: ready, Standing: stands(10, march)},
@@ -138,7 +138,7 @@ func TestDecide(t *testing.T) {
 				"leave conflict: another file stands at the destination under this name (3 bytes of 2026-05-01T08:00:00Z); new conflict"},
 			{"with overwrite it is replaced", with(automatic, overwrite), plan.Facts{Stillness: ready, Standing: stands(3, may)},
 				"copy new: not delivered yet; replaces 3 bytes"},
-			{"a directory never is", with(automatic, overwrite), plan.Facts{Stillness: ready, Standing: &filesync.Look{Entry: filesync.Entry{Mode: fs.ModeDir}}},
+			{"a directory never is", with(automatic, overwrite), plan.Facts{Stillness: ready, Standing: &filesync.StatResult{Entry: filesync.Entry{Mode: fs.ModeDir}}},
 				"leave conflict: a directory: another file stands at the destination under this name; new conflict"},
 			{"a copy that was edited is left", automatic, plan.Facts{Stillness: ready, Standing: stands(11, may), Record: delivered(version(9, march), filesync.AfterNone)},
 				"leave conflict: another file stands at the destination under this name (11 bytes of 2026-05-01T08:00:00Z); new conflict"},
@@ -193,12 +193,12 @@ func TestDecide(t *testing.T) {
 			}()}, "leave delivered: stands at the destination; delivered; at a/x.csv; mended"},
 			{"a copy that cannot be made durable is not made once more", automatic, plan.Facts{NotDurable: fs.ErrPermission},
 				"leave failed: its copy stands, and cannot be made durable yet: permission denied; held"},
-			{"a destination that cannot be looked at fails the file", automatic, plan.Facts{Stillness: ready, Standing: &filesync.Look{Err: fs.ErrPermission}},
+			{"a destination that cannot be looked at fails the file", automatic, plan.Facts{Stillness: ready, Standing: &filesync.StatResult{Err: fs.ErrPermission}},
 				"leave failed: look at the destination: permission denied"},
-			{"a name that it cannot hold is unsafe", automatic, plan.Facts{Stillness: ready, Standing: &filesync.Look{Err: fmt.Errorf("a:b: %w", fs.ErrInvalid)}},
+			{"a name that it cannot hold is unsafe", automatic, plan.Facts{Stillness: ready, Standing: &filesync.StatResult{Err: fmt.Errorf("a:b: %w", fs.ErrInvalid)}},
 				"leave unsafe: a:b: invalid argument"},
 			{"a directory above that is a file is a conflict", automatic,
-				plan.Facts{Stillness: ready, Standing: &filesync.Look{Err: fmt.Errorf("a is a file: %w", filesync.ErrConflict)}},
+				plan.Facts{Stillness: ready, Standing: &filesync.StatResult{Err: fmt.Errorf("a is a file: %w", filesync.ErrConflict)}},
 				"leave conflict: a is a file: another file stands at the destination under this name; new conflict"},
 		}},
 		{"names of several files", []row{
@@ -285,7 +285,7 @@ func TestErrors(t *testing.T) {
 		"unsafe":   {fs.ErrInvalid, fs.ErrInvalid},
 		"failed":   {fs.ErrPermission, fs.ErrPermission},
 	} {
-		f := plan.Facts{Listed: file, Destination: file.Name, Stillness: ready, Standing: &filesync.Look{Err: test.standing}}
+		f := plan.Facts{Listed: file, Destination: file.Name, Stillness: ready, Standing: &filesync.StatResult{Err: test.standing}}
 		if d := plan.Decide(rules, f); !errors.Is(d.Err, test.want) {
 			t.Errorf("%s: %v", name, d.Err)
 		}

@@ -226,8 +226,8 @@ func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesy
 // looksLike reports whether the ledger may take what stands at the source for e,
 // though it is another file: some sources know more than the second of a time.
 func (c *Client) looksLike(ctx context.Context, e filesync.Entry) bool {
-	looks, err := c.r.src.Relist(ctx, []filesync.Entry{e})
-	return err != nil || looks[0].Err != nil || looks[0].Entry.SameVersion(e)
+	stats, err := c.r.src.Relist(ctx, []filesync.Entry{e})
+	return err != nil || stats[0].Err != nil || stats[0].Entry.SameVersion(e)
 }
 
 // compareOriginal compares a file with its original, byte for byte, before

@@ -312,8 +312,8 @@ func (r *run) explain(ctx context.Context, f *finished, err error) error {
 	if f.file.Entry.Version != "" {
 		return err
 	}
-	looks, serr := r.src.Relist(ctx, []filesync.Entry{f.file.Entry})
-	if serr == nil && looks[0].Err == nil && looks[0].Entry.SameVersion(f.file.Entry) {
+	stats, serr := r.src.Relist(ctx, []filesync.Entry{f.file.Entry})
+	if serr == nil && stats[0].Err == nil && stats[0].Entry.SameVersion(f.file.Entry) {
 		return fmt.Errorf("the server still says that it has %d bytes (%v)", f.file.Entry.Size, err)
 	}
 	return err

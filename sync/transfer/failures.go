@@ -71,8 +71,8 @@ func (c *Client) last(ctx context.Context, e filesync.Entry) (filesync.Record, e
 // vanished reports whether the source has the file no more. Some servers list
 // names that they cannot open.
 func (c *Client) vanished(ctx context.Context, e filesync.Entry) bool {
-	looks, err := c.r.src.Relist(ctx, []filesync.Entry{e})
-	return err == nil && errors.Is(looks[0].Err, fs.ErrNotExist)
+	stats, err := c.r.src.Relist(ctx, []filesync.Entry{e})
+	return err == nil && errors.Is(stats[0].Err, fs.ErrNotExist)
 }
 
 // record writes a failure down.

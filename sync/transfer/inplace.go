@@ -28,7 +28,7 @@ func inPlaceID(replaces *filesync.Entry) string {
 func isInPlace(d filesync.Delivery) bool { return strings.HasPrefix(d.PendingID, filesync.InPlaceID) }
 
 // replacesStanding reports whether what stands is the very file that was to be replaced.
-func replacesStanding(d filesync.Delivery, standing filesync.Look) bool {
+func replacesStanding(d filesync.Delivery, standing filesync.StatResult) bool {
 	return standing.Err == nil && d.PendingID != filesync.InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
 }
 
@@ -52,11 +52,11 @@ func (r *run) maybeBegun(ctx context.Context, f *finished) bool {
 	if f.foretold == 0 || f.file.Replaces != nil && f.file.Replaces.Size == 0 {
 		return false
 	}
-	looks, err := r.dst.Stat(ctx, []string{f.file.Name})
-	if err != nil || errors.Is(looks[0].Err, filesync.ErrUnseen) {
+	stats, err := r.dst.Stat(ctx, []string{f.file.Name})
+	if err != nil || errors.Is(stats[0].Err, filesync.ErrUnseen) {
 		return true
 	}
-	return looks[0].Err == nil && looks[0].Entry.Mode.IsRegular() && looks[0].Entry.Size == 0
+	return stats[0].Err == nil && stats[0].Entry.Mode.IsRegular() && stats[0].Entry.Size == 0
 }
 
 // confirm journals that the file was begun; it is given up if that fails.

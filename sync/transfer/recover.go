@@ -166,7 +166,7 @@ const (
 // recoverDelivery finds out whether a file of a batch got its name, by what the
 // ledger has of it and what stands there; what is left of one that did not is
 // removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (naming, error) {
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.StatResult) (naming, error) {
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
 		return unnamed, nil // it was recorded, or never begun
 	}
@@ -191,11 +191,11 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 			return unnamed, nil
 		}
 		// It went between the two: whoever had begun it may have given it its name.
-		looks, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
+		stats, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
 		if err != nil {
 			return unnamed, err
 		}
-		standing = looks[0]
+		standing = stats[0]
 	}
 	switch {
 	case filesync.IsUnavailable(err):
@@ -273,8 +273,8 @@ func (c *Client) recoverRemovals(ctx context.Context) error {
 
 // removed says what became of a removal that was under way, by what stands at
 // both ends; known is false while one of them does not tell.
-func (c *Client) removed(r filesync.Record, original, standing filesync.Look) (after filesync.After, known bool) {
-	gone := func(k filesync.Look) bool { return errors.Is(k.Err, fs.ErrNotExist) }
+func (c *Client) removed(r filesync.Record, original, standing filesync.StatResult) (after filesync.After, known bool) {
+	gone := func(k filesync.StatResult) bool { return errors.Is(k.Err, fs.ErrNotExist) }
 	switch {
 	case original.Err != nil:
 		return filesync.AfterDone, gone(original)

@@ -246,29 +246,29 @@ func (s *Source) Link(ctx context.Context, e filesync.Entry, link func(path stri
 }
 
 // Stat implements filesync.Source.
-func (s *Source) Stat(ctx context.Context, names []string) (looks []filesync.Look, err error) {
+func (s *Source) Stat(ctx context.Context, names []string) (stats []filesync.StatResult, err error) {
 	err = s.do(ctx, func(current filesync.Source) error {
-		looks, err = current.Stat(ctx, names)
+		stats, err = current.Stat(ctx, names)
 		return err
 	})
-	return looks, err
+	return stats, err
 }
 
 // Relist asks by name where the source tells of a file in one way only.
-func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) (looks []filesync.Look, err error) {
+func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) (stats []filesync.StatResult, err error) {
 	names := make([]string, len(entries))
 	for i, e := range entries {
 		names[i] = e.Name
 	}
 	err = s.do(ctx, func(current filesync.Source) error {
 		if again, ok := current.(filesync.Relister); ok {
-			looks, err = again.Relist(ctx, entries)
+			stats, err = again.Relist(ctx, entries)
 		} else {
-			looks, err = current.Stat(ctx, names)
+			stats, err = current.Stat(ctx, names)
 		}
 		return err
 	})
-	return looks, err
+	return stats, err
 }
 
 // Resolve follows a symbolic link, as a Linker does; errors.ErrUnsupported where there
