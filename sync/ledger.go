@@ -51,8 +51,9 @@ type Delivery struct {
 	Sequence int64
 	// PendingID names the pending file of an intent.
 	PendingID string
-	// Begun says of one that was foretold that its file has been begun.
-	Begun bool
+	// Opened says of an intent that was journaled before its file was begun under its
+	// own name that the file has been opened.
+	Opened bool
 	// After is the after_copy that is owed for it.
 	After After
 }

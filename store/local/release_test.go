@@ -13,11 +13,11 @@ import (
 // endsAfter is a context that ends when it was looked at so often.
 type endsAfter struct {
 	context.Context
-	looks int
+	left int
 }
 
 func (c *endsAfter) Err() error {
-	if c.looks--; c.looks < 0 {
+	if c.left--; c.left < 0 {
 		return context.Canceled
 	}
 	return nil

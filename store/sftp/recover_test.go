@@ -190,7 +190,7 @@ func TestDirectCloseThatFailsForGood(t *testing.T) {
 func TestDirectForeseen(t *testing.T) {
 	data := noise(1000)
 	for name, test := range map[string]struct {
-		begun  bool
+		opened bool
 		stands []byte
 		time   time.Time
 		ours   bool
@@ -209,10 +209,10 @@ func TestDirectForeseen(t *testing.T) {
 			r := newUploader(t)
 			r.src.Put("x.csv", string(data), old)
 			e := uploadEntry("x.csv", data)
-			ids, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
+			ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
 			u.must(err)
-			if test.begun {
-				u.must(r.memory.Begun(t.Context(), ids))
+			if test.opened {
+				u.must(r.memory.MarkOpened(t.Context(), ids))
 			}
 			u.must(os.WriteFile(u.at("x.csv"), test.stands, 0o644))
 			u.must(os.Chtimes(u.at("x.csv"), test.time, test.time))
@@ -234,7 +234,7 @@ func TestDirectForeseen(t *testing.T) {
 		r := newUploader(t)
 		r.src.Put("x.csv", string(data), old)
 		e := uploadEntry("x.csv", data)
-		_, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID, After: filesync.AfterOwed}})
+		_, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID, After: filesync.AfterOwed}})
 		u.must(err)
 		other := noise(1001)[1:]
 		put(t, s.Endpoint, "x.csv", other)
@@ -246,17 +246,17 @@ func TestDirectForeseen(t *testing.T) {
 	})
 }
 
-// watchedLedger calls begun, which may fail it, before Begun.
+// watchedLedger calls opened, which may fail it, before MarkOpened.
 type watchedLedger struct {
 	pass.Ledger
-	begun func(intents []int64) error
+	opened func(intents []int64) error
 }
 
-func (l watchedLedger) Begun(ctx context.Context, intents []int64) error {
-	if err := l.begun(intents); err != nil {
+func (l watchedLedger) MarkOpened(ctx context.Context, intents []int64) error {
+	if err := l.opened(intents); err != nil {
 		return err
 	}
-	return l.Ledger.Begun(ctx, intents)
+	return l.Ledger.MarkOpened(ctx, intents)
 }
 
 // Nothing is written to a file under its own name before the ledger knows that it
@@ -293,7 +293,7 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 
 	r.src.Put("y.csv", "data", old)
 	s.ResetCounts()
-	watched.begun = func([]int64) error { return errors.New("the ledger fails") }
+	watched.opened = func([]int64) error { return errors.New("the ledger fails") }
 	if result := r.passWith(watched, u, nil); result.Files.Copied > 0 || s.Counts().Ops[sftptest.OpWrite] > 0 {
 		t.Errorf("%s %+v, %v", result.Outcome, result.Files, s.Counts().Ops)
 	}

@@ -49,9 +49,9 @@ func TestRecoverWhereNothingIsTold(t *testing.T) {
 				put(t, s.Endpoint, "x.csv", []byte(test.stands))
 			}
 			if test.direct {
-				ids, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: old, PendingID: filesync.InPlaceID}})
+				ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: old, PendingID: filesync.InPlaceID}})
 				u.must(err)
-				u.must(r.memory.Begun(t.Context(), ids))
+				u.must(r.memory.MarkOpened(t.Context(), ids))
 			} else {
 				p, _, err := u.write("x.csv", []byte(contents))
 				u.must(err)

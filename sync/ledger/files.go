@@ -116,7 +116,7 @@ type intent struct {
 	Pass       string
 	At         int64
 	Pending    string
-	Begun      bool `json:",omitempty"` // of a file that was foretold
+	Begun      bool `json:",omitempty"` // the file has been opened under its own name
 	Adopted    bool `json:",omitempty"`
 	After      filesync.After
 	Sequence   int64 `json:",omitempty"`
@@ -131,14 +131,14 @@ func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int6
 	return ids[0], nil
 }
 
-// Foretell implements pass.Ledger.
-func (c *Connector) Foretell(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
+// IntendInPlace implements pass.Ledger.
+func (c *Connector) IntendInPlace(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
 	return c.intend(ctx, slices.Collect(slices.Chunk(files, 1))...)
 }
 
-// Begun implements pass.Ledger.
-func (c *Connector) Begun(ctx context.Context, intents []int64) error {
-	return c.inChunks(ctx, "begun", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
+// MarkOpened implements pass.Ledger.
+func (c *Connector) MarkOpened(ctx context.Context, intents []int64) error {
+	return c.inChunks(ctx, "mark opened", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
 		WHERE `+ofPair+` AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
 }
 
@@ -170,7 +170,7 @@ func intentsOf(batch []filesync.Delivery, sequence int64) []intent {
 	for i, d := range batch {
 		intents[i] = intent{
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
-			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After, Sequence: sequence,
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Opened, Adopted: d.Adopted, After: d.After, Sequence: sequence,
 		}
 	}
 	return intents
@@ -202,7 +202,7 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time), Version: in.Version}
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
-				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
+				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Opened: in.Begun, Adopted: in.Adopted, After: in.After,
 				Sequence: in.Sequence,
 			}
 		}

@@ -63,11 +63,11 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 			return err
 		},
 		"Foretell": func() error {
-			_, err := c.Foretell(ctx, []filesync.Delivery{delivery("z", 1)})
+			_, err := c.IntendInPlace(ctx, []filesync.Delivery{delivery("z", 1)})
 			return err
 		},
-		"Begun": func() error { return c.Begun(ctx, []int64{intent}) },
-		"Drop":  func() error { return c.Drop(ctx, []int64{intent}) },
+		"MarkOpened": func() error { return c.MarkOpened(ctx, []int64{intent}) },
+		"Drop":       func() error { return c.Drop(ctx, []int64{intent}) },
 		"Commit": func() error {
 			_, err := c.Commit(ctx, intent, []filesync.Delivery{delivery("y", 1)})
 			return err
@@ -111,7 +111,7 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	intents, err := after.Intents(ctx)
-	if err != nil || len(intents) != 1 || intents[intent][0].Begun {
+	if err != nil || len(intents) != 1 || intents[intent][0].Opened {
 		t.Error(intents, err)
 	}
 	checkpoints, err := after.Checkpoints(ctx)

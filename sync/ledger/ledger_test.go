@@ -221,8 +221,8 @@ func TestIntents(t *testing.T) {
 	}
 }
 
-// What was foretold is one intent each, and is noted as begun by itself.
-func TestForetell(t *testing.T) {
+// Each file that is written in place has an intent of its own, which is marked by itself.
+func TestIntendInPlace(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
 	c := connector(t, l, "c")
@@ -230,10 +230,10 @@ func TestForetell(t *testing.T) {
 	for i := range files {
 		files[i].PendingID = filesync.InPlaceID
 	}
-	ids, err := c.Foretell(t.Context(), files)
+	ids, err := c.IntendInPlace(t.Context(), files)
 	must(t, err)
-	must(t, c.Begun(t.Context(), []int64{ids[0], ids[2]}))
-	must(t, connector(t, l, "d").Begun(t.Context(), ids)) // these are not its own
+	must(t, c.MarkOpened(t.Context(), []int64{ids[0], ids[2]}))
+	must(t, connector(t, l, "d").MarkOpened(t.Context(), ids)) // these are not its own
 	l.Close()
 	l = open(t, dir)
 	c = connector(t, l, "c")
@@ -241,17 +241,17 @@ func TestForetell(t *testing.T) {
 	must(t, err)
 	for i, id := range ids {
 		want := files[i]
-		want.Begun, want.Sequence = i != 1, int64(i+1)
+		want.Opened, want.Sequence = i != 1, int64(i+1)
 		if got := intents[id]; !reflect.DeepEqual(got, []filesync.Delivery{want}) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 	must(t, c.Drop(t.Context(), ids))
-	must(t, c.Begun(t.Context(), ids)) // of which nothing is left
+	must(t, c.MarkOpened(t.Context(), ids)) // of which nothing is left
 	if intents, err = c.Intents(t.Context()); err != nil || len(intents) != 0 {
 		t.Error(intents, err)
 	}
-	if ids, err := c.Foretell(t.Context(), nil); err != nil || len(ids) != 0 {
+	if ids, err := c.IntendInPlace(t.Context(), nil); err != nil || len(ids) != 0 {
 		t.Error(ids, err)
 	}
 }

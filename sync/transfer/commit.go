@@ -204,7 +204,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		r.forget(batch)
 		return false
 	}
-	r.settledInPlace(whole...)
+	r.dropIntents(whole...)
 	r.committed(whole, committed, ids)
 	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
 	_, ok = r.takeOutFailed(ctx, batch, errs)
@@ -256,7 +256,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 	for _, b := range bad {
 		r.abort(ctx, b.f)
 	}
-	r.settledInPlace(refused...)
+	r.dropIntents(refused...)
 	for _, b := range bad {
 		switch {
 		case filesync.IsUnavailable(b.err):
@@ -344,5 +344,5 @@ func (r *run) abort(ctx context.Context, f *finished) {
 		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
 		return
 	}
-	r.settledInPlace(f)
+	r.dropIntents(f)
 }

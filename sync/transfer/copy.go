@@ -28,7 +28,7 @@ type finished struct {
 	pending  filesync.Pending // nil of a file that is adopted
 	delivery filesync.Delivery
 	started  time.Time
-	foretold int64        // the intent of a file that is written in place; 0: none
+	intent   int64        // the intent of a file that is written in place; 0: none
 	room     *reservation // nil of one that takes no room
 	beside   bool         // another file was written meanwhile
 }
@@ -76,7 +76,7 @@ func (r *run) work(j *job) {
 		r.mu.Unlock()
 		return
 	}
-	if errors.Is(err, filesync.ErrFull) && f.foretold == 0 && r.putAside(j, f.beside, err) {
+	if errors.Is(err, filesync.ErrFull) && f.intent == 0 && r.putAside(j, f.beside, err) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
@@ -230,7 +230,7 @@ func (r *run) write(ctx context.Context, f *finished) (err error) {
 // begin opens the pending file: that of an interrupted copy of the same
 // version if there is one.
 func (r *run) begin(ctx context.Context, f *finished) (*extents, error) {
-	err := r.foretell(f)
+	err := r.intendInPlace(f)
 	if err != nil {
 		return nil, err
 	}
@@ -251,13 +251,13 @@ func (r *run) begin(ctx context.Context, f *finished) (*extents, error) {
 		f.pending, err = r.dst.Begin(ctx, f.delivery.Target, nil)
 	}
 	if err != nil {
-		if !filesync.IsUnavailable(err) && ctx.Err() == nil && !r.maybeBegun(ctx, f) {
-			r.settledInPlace(f)
+		if !filesync.IsUnavailable(err) && ctx.Err() == nil && !r.maybeCreated(ctx, f) {
+			r.dropIntents(f)
 		}
 		return nil, err
 	}
 	f.delivery.PendingID = f.pending.ID()
-	if err = r.confirm(ctx, f); err != nil {
+	if err = r.markOpened(ctx, f); err != nil {
 		return nil, err
 	}
 	return newExtents(f, 0), nil
@@ -338,7 +338,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 			cerr = r.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
 		}
 		if cerr == nil && f.pending.Keep() == nil {
-			r.settledInPlace(f)
+			r.dropIntents(f)
 			return
 		}
 	}
@@ -351,7 +351,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		r.littered.Store(true)
 		log.Warn("pending file not removed", "file", name, "error", aerr)
 	} else {
-		r.settledInPlace(f)
+		r.dropIntents(f)
 	}
 	if w.checkpointed() && aerr == nil {
 		if derr := r.ledger.DropCheckpoint(late, name, f.pending.ID()); derr != nil {

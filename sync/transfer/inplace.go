@@ -13,8 +13,8 @@ import (
 // A destination that writes files under their own names (Options.InPlace) leaves
 // a part of one there when the program is killed or the connection breaks. To
 // know it from somebody else's file, each is journaled before it is begun, and
-// again when it is, before anything is written to it. What stands under the name
-// of one that was not noted as begun is ours only if it is empty.
+// marked once it is open, before anything is written to it. What stands under the
+// name of one that was not marked is ours only if it is empty.
 
 // inPlaceID is the id of a file that replaces another one, or none.
 func inPlaceID(replaces *filesync.Entry) string {
@@ -32,24 +32,24 @@ func replacesStanding(d filesync.Delivery, standing filesync.StatResult) bool {
 	return standing.Err == nil && d.PendingID != filesync.InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
 }
 
-// foretell journals that a file is about to be begun under its own name.
-func (r *run) foretell(f *finished) (err error) {
+// intendInPlace journals that a file is about to be begun under its own name.
+func (r *run) intendInPlace(f *finished) (err error) {
 	if !f.client.o.InPlace {
 		return nil
 	}
 	d := f.delivery
 	d.PendingID, d.At = inPlaceID(f.file.Replaces), time.Now()
-	f.foretold, err = r.foretold.ask(r.ctx, d)
+	f.intent, err = r.intents.ask(r.ctx, d)
 	return err
 }
 
-// maybeBegun reports whether a file that could not be begun may have been, by what stands
+// maybeCreated reports whether a file that could not be begun was created, by what stands
 // under its name: a server may answer that it failed to do what it did. An empty file
 // that was not there before, or had something in it, is left to the next pass, which
-// finds out by what was foretold: it is ours if it is empty still. Another program may
+// finds out by the intent: it is ours if it is empty still. Another program may
 // be about to write to it now.
-func (r *run) maybeBegun(ctx context.Context, f *finished) bool {
-	if f.foretold == 0 || f.file.Replaces != nil && f.file.Replaces.Size == 0 {
+func (r *run) maybeCreated(ctx context.Context, f *finished) bool {
+	if f.intent == 0 || f.file.Replaces != nil && f.file.Replaces.Size == 0 {
 		return false
 	}
 	stats, err := r.dst.Stat(ctx, []string{f.file.Name})
@@ -59,31 +59,31 @@ func (r *run) maybeBegun(ctx context.Context, f *finished) bool {
 	return stats[0].Err == nil && stats[0].Entry.Mode.IsRegular() && stats[0].Entry.Size == 0
 }
 
-// confirm journals that the file was begun; it is given up if that fails.
-func (r *run) confirm(ctx context.Context, f *finished) error {
-	if f.foretold == 0 {
+// markOpened journals that the file is open; it is given up if that fails.
+func (r *run) markOpened(ctx context.Context, f *finished) error {
+	if f.intent == 0 {
 		return nil
 	}
-	_, err := r.confirmed.ask(r.ctx, f.foretold)
+	_, err := r.opened.ask(r.ctx, f.intent)
 	if err != nil {
 		r.giveUp(ctx, f, newExtents(f, 0), err)
 	}
 	return err
 }
 
-// confirmAll journals it for many. There is nothing to answer.
-func (r *run) confirmAll(ctx context.Context, foretold []int64) ([]struct{}, error) {
-	return make([]struct{}, len(foretold)), r.ledger.Begun(ctx, foretold)
+// markAllOpened journals it for many. There is nothing to answer.
+func (r *run) markAllOpened(ctx context.Context, intents []int64) ([]struct{}, error) {
+	return make([]struct{}, len(intents)), r.ledger.MarkOpened(ctx, intents)
 }
 
-// settledInPlace ends that for files that are whole, gone, or kept with a
+// dropIntents ends the intents of files that are whole, gone, or kept with a
 // checkpoint. A failure leaves it to the next pass, which finds nothing to do.
-func (r *run) settledInPlace(files ...*finished) {
+func (r *run) dropIntents(files ...*finished) {
 	var ids []int64
 	for _, f := range files {
-		if f.foretold != 0 {
-			ids = append(ids, f.foretold)
-			f.foretold = 0
+		if f.intent != 0 {
+			ids = append(ids, f.intent)
+			f.intent = 0
 		}
 	}
 	if len(ids) == 0 {

@@ -33,10 +33,10 @@ type Ledger interface {
 type Journal interface {
 	// Intend journals deliveries that are about to get their names.
 	Intend(ctx context.Context, batch []filesync.Delivery) (intent int64, err error)
-	// Foretell journals files that are about to be begun under their own names, each as
-	// an intent of its own; Begun, that these were.
-	Foretell(ctx context.Context, files []filesync.Delivery) (intents []int64, err error)
-	Begun(ctx context.Context, intents []int64) error
+	// IntendInPlace journals files that are about to be begun under their own names, each
+	// as an intent of its own. MarkOpened notes that these files have been opened.
+	IntendInPlace(ctx context.Context, files []filesync.Delivery) (intents []int64, err error)
+	MarkOpened(ctx context.Context, intents []int64) error
 	// Intents gives the batches that were journaled and neither committed nor dropped.
 	Intents(ctx context.Context) (map[int64][]filesync.Delivery, error)
 	// Drop ends intents of which nothing became.

@@ -179,8 +179,8 @@ type run struct {
 	copiers sync.WaitGroup
 
 	asking             singleflight.Group // for the room of a directory
-	foretold           *grouped[filesync.Delivery, int64]
-	confirmed          *grouped[int64, struct{}]
+	intents            *grouped[filesync.Delivery, int64]
+	opened             *grouped[int64, struct{}]
 	littered           atomic.Bool  // a pending file could not be removed
 	writing, everBegun atomic.Int64 // files that are being written; that ever were
 	pulse              atomic.Int64 // changes as anything goes on
@@ -276,7 +276,7 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
 		clients: map[*Client]struct{}{}, jobs: map[string]*job{},
 	}
-	r.foretold, r.confirmed = newGrouped(r.ledger.Foretell), newGrouped(r.confirmAll)
+	r.intents, r.opened = newGrouped(r.ledger.IntendInPlace), newGrouped(r.markAllOpened)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.back.Go(func() {
 		defer close(r.after)

@@ -171,7 +171,7 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 		return unnamed, nil // it was recorded, or never begun
 	}
 	part := d.Target
-	unknown := isInPlace(d) && !d.Begun
+	unknown := isInPlace(d) && !d.Opened
 	if unknown {
 		part.Size = 0 // nothing was written
 	}
