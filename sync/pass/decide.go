@@ -64,7 +64,7 @@ func (dc *decider) compare(ctx context.Context, entries []filesync.Entry, await 
 			cands = append(cands, *c)
 		case plan.Await:
 			dc.second.add(e, d.Left)
-			dc.looks.await(e.Name)
+			dc.observations.await(e.Name)
 		default:
 			dc.leave(*c, d)
 		}
@@ -94,8 +94,8 @@ func (dc *decider) consider(c *candidate, await bool) plan.Decision {
 	if d.Action != plan.Observe {
 		return d
 	}
-	ready, left, reason := dc.looks.ready(c.Listed, rules.Settle)
-	c.Stillness = &plan.Stillness{Ready: ready, Left: left, Reason: reason, Restless: dc.looks.restless(c.Listed.Name)}
+	ready, left, reason := dc.observations.ready(c.Listed, rules.Settle)
+	c.Stillness = &plan.Stillness{Ready: ready, Left: left, Reason: reason, TimeChanges: dc.observations.timeChanges(c.Listed.Name)}
 	return plan.Decide(rules, c.Facts)
 }
 

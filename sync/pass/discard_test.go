@@ -159,7 +159,7 @@ func TestPiecesOfTwoVersions(t *testing.T) {
 }
 
 // A file whose time is another one at each look never stands still, which is told.
-func TestRestlessFileFails(t *testing.T) {
+func TestFileWhoseTimeChangesFails(t *testing.T) {
 	b := newBench(t)
 	settle := func(o *pass.Options) { o.Settle = time.Hour }
 	for pass := range 5 {

@@ -95,7 +95,7 @@ func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destinati
 	}
 	src := transfer.NewSource(first, open, o.Release, o.OnLost)
 	r := &report{
-		o: o, troubles: &shared.troubles, looks: shared.looks, rows: filesync.NewSeen(),
+		o: o, troubles: &shared.troubles, observations: shared.observations, rows: filesync.NewSeen(),
 		rules: plan.Rules{
 			Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
 			Overwrite: o.Overwrite, Once: o.Once, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
@@ -211,7 +211,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 		return err
 	}
 	if p.o.Mode != filesync.Request {
-		p.looks.begin()
+		p.observations.begin()
 	}
 	since, err := p.ledger.Sequence(ctx)
 	if err != nil {
@@ -229,7 +229,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	case p.o.Mode == filesync.Survey:
 		return nil
 	}
-	p.looks.end()
+	p.observations.end()
 	if err := p.dropResumes(ctx); err != nil {
 		return err
 	}

@@ -10,53 +10,53 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// maxLooks bounds the files that wait at one time, to about 64 MB. Those beyond
+// maxObservations bounds the files that wait at one time, to about 64 MB. Those beyond
 // it wait for a later pass, when the first ones are through.
-const maxLooks = 2_000_000
+const maxObservations = 2_000_000
 
-// Looks remembers, from one pass of a connector to the next, which files were
+// Observations remembers, from one pass of a connector to the next, which files were
 // seen in which version and when. A file is ready when two looks, settle apart on
 // our own monotonic clock, see the same size and time; no other clock decides, and
 // no file is excused for its age. It may be used concurrently, but begin and end
 // are for one pass at a time.
-type Looks struct {
+type Observations struct {
 	seed  maphash.Seed
 	start time.Time // carries the monotonic clock
 
 	mu   sync.Mutex
-	seen map[uint64]look // by the hash of the name
-	max  int             // 0: maxLooks
+	seen map[uint64]observation // by the hash of the name
+	max  int                    // 0: maxObservations
 	gen  uint16
 }
 
-// look is one file as it was seen first in a version. It is small, as a first pass
+// observation is one file as it was seen first in a version. It is small, as a first pass
 // over a million files has a million of them.
-type look struct {
-	size     uint32 // its hash
-	modTime  uint32 // unix seconds, as SFTP 3 has them
-	at       uint32 // in steps of lookStep since Looks.start, rounded up
-	gen      uint16 // of the pass that saw it last
-	restless uint8  // passes in a row that found another time at the same size
-	awaited  bool   // a second look is due in this pass
+type observation struct {
+	size        uint32 // its hash
+	modTime     uint32 // unix seconds, as SFTP 3 has them
+	at          uint32 // in steps of timeStep since Observations.start, rounded up
+	gen         uint16 // of the pass that saw it last
+	timeChanges uint8  // passes in a row that found another time at the same size
+	awaited     bool   // a second look is due in this pass
 }
 
-// lookStep is how exactly the time of a look is kept: a file waits so much longer
+// timeStep is how exactly the time of a look is kept: a file waits so much longer
 // at the most. Half of 32 bits of it are 248 days.
-const lookStep = 10 * time.Millisecond
+const timeStep = 10 * time.Millisecond
 
-func newLooks() *Looks {
-	return &Looks{seed: maphash.MakeSeed(), start: time.Now(), seen: map[uint64]look{}, max: maxLooks}
+func newObservations() *Observations {
+	return &Observations{seed: maphash.MakeSeed(), start: time.Now(), seen: map[uint64]observation{}, max: maxObservations}
 }
 
 // begin starts a pass: what it does not come across is forgotten by end.
-func (l *Looks) begin() {
+func (l *Observations) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gen++
 }
 
 // end forgets the files that a pass with a complete listing did not see.
-func (l *Looks) end() {
+func (l *Observations) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, k := range l.seen {
@@ -65,12 +65,12 @@ func (l *Looks) end() {
 		}
 	}
 	if len(l.seen) == 0 {
-		l.seen = map[uint64]look{} // a map keeps its size
+		l.seen = map[uint64]observation{} // a map keeps its size
 	}
 }
 
 // forget drops a file that was delivered or is gone.
-func (l *Looks) forget(name string) {
+func (l *Observations) forget(name string) {
 	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +78,7 @@ func (l *Looks) forget(name string) {
 }
 
 // await notes that a pass takes a second look at a file; awaited reports that, once.
-func (l *Looks) await(name string) {
+func (l *Observations) await(name string) {
 	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,7 +88,7 @@ func (l *Looks) await(name string) {
 	}
 }
 
-func (l *Looks) awaited(name string) bool {
+func (l *Observations) awaited(name string) bool {
 	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,18 +101,18 @@ func (l *Looks) awaited(name string) bool {
 	return true
 }
 
-// restless reports in how many passes in a row a file had another time than before at
+// timeChanges reports in how many passes in a row a file had another time than before at
 // the same size: some servers give a file the time at which they are asked.
-func (l *Looks) restless(name string) int {
+func (l *Observations) timeChanges(name string) int {
 	key := maphash.String(l.seed, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return int(l.seen[key].restless)
+	return int(l.seen[key].timeChanges)
 }
 
 // ready takes one look at e and reports whether it stood still for settle; if
 // not, for how long it has to be left alone from now, and why.
-func (l *Looks) ready(e filesync.Entry, settle time.Duration) (ok bool, wait time.Duration, reason string) {
+func (l *Observations) ready(e filesync.Entry, settle time.Duration) (ok bool, wait time.Duration, reason string) {
 	if settle <= 0 {
 		return true, 0, ""
 	}
@@ -133,13 +133,13 @@ func (l *Looks) ready(e filesync.Entry, settle time.Duration) (ok bool, wait tim
 	if !known && len(l.seen) >= l.max {
 		return false, 0, fmt.Sprintf("%d other files wait before it", len(l.seen))
 	}
-	restless := uint8(0)
+	timeChanges := uint8(0)
 	if known && k.size == size {
-		if restless = k.restless; k.gen != l.gen && restless < math.MaxUint8 {
-			restless++
+		if timeChanges = k.timeChanges; k.gen != l.gen && timeChanges < math.MaxUint8 {
+			timeChanges++
 		}
 	}
-	k = look{size: size, modTime: modTime, at: lookSteps(now), gen: l.gen, restless: restless}
+	k = observation{size: size, modTime: modTime, at: timeSteps(now), gen: l.gen, timeChanges: timeChanges}
 	l.seen[key] = k
 	if known {
 		return false, k.left(now, settle), fmt.Sprintf("it is changing; has to stand still for %s", settle)
@@ -148,13 +148,13 @@ func (l *Looks) ready(e filesync.Entry, settle time.Duration) (ok bool, wait tim
 }
 
 // left is for how long from now a file has to be left alone.
-func (k look) left(now, settle time.Duration) time.Duration {
-	left := int32(k.at + lookSteps(settle) - uint32(now/lookStep))
-	if left > int32(lookSteps(settle)+1) {
+func (k observation) left(now, settle time.Duration) time.Duration {
+	left := int32(k.at + timeSteps(settle) - uint32(now/timeStep))
+	if left > int32(timeSteps(settle)+1) {
 		return 0 // it has stood still for longer than the steps can tell
 	}
-	return time.Duration(left)*lookStep - now%lookStep
+	return time.Duration(left)*timeStep - now%timeStep
 }
 
-// lookSteps is a time in lookSteps, rounded up.
-func lookSteps(d time.Duration) uint32 { return uint32((d + lookStep - 1) / lookStep) }
+// timeSteps is a duration in timeSteps, rounded up.
+func timeSteps(d time.Duration) uint32 { return uint32((d + timeStep - 1) / timeStep) }

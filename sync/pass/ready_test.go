@@ -12,7 +12,7 @@ import (
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const settle = 5 * time.Second
-		l := newLooks()
+		l := newObservations()
 		l.begin()
 		e := filesync.Entry{Name: "a", Size: 1, ModTime: time.Now()}
 		for i, c := range []struct {
@@ -58,7 +58,7 @@ func TestReady(t *testing.T) {
 }
 
 func TestLooksAreBounded(t *testing.T) {
-	l := newLooks()
+	l := newObservations()
 	l.max = 1000
 	l.begin()
 	now := time.Now()
@@ -74,7 +74,7 @@ func TestLooksAreBounded(t *testing.T) {
 		t.Error("a known one is ready too soon")
 	}
 	l.forget("7")
-	if _, wait, _ := l.ready(filesync.Entry{Name: "one more", ModTime: now}, time.Hour); wait < time.Hour || wait > time.Hour+lookStep {
+	if _, wait, _ := l.ready(filesync.Entry{Name: "one more", ModTime: now}, time.Hour); wait < time.Hour || wait > time.Hour+timeStep {
 		t.Errorf("no room: %v", wait)
 	}
 }
@@ -82,7 +82,7 @@ func TestLooksAreBounded(t *testing.T) {
 // A look is kept for longer than its time can be told.
 func TestLooksOutliveTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLooks()
+		l := newObservations()
 		e := filesync.Entry{Name: "a"}
 		l.ready(filesync.Entry{Name: "b"}, time.Minute)
 		time.Sleep(250 * 24 * time.Hour)
@@ -95,7 +95,7 @@ func TestLooksOutliveTheirTime(t *testing.T) {
 			if ready, wait, _ := l.ready(e, time.Minute); ready || wait != time.Minute {
 				t.Errorf("%v: %v, %v", after, ready, wait)
 			}
-			time.Sleep(time.Minute + lookStep)
+			time.Sleep(time.Minute + timeStep)
 			if ready, _, _ := l.ready(e, time.Minute); !ready {
 				t.Errorf("%v: not ready after the time", after)
 			}

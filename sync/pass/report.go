@@ -11,12 +11,12 @@ import (
 
 // report counts and tells what becomes of files. It may be used concurrently.
 type report struct {
-	o        Options
-	rules    plan.Rules
-	troubles *troubles
-	looks    *Looks
-	rows     *filesync.Seen          // of the ledger, that the pass came across
-	abort    context.CancelCauseFunc // ends the pass
+	o            Options
+	rules        plan.Rules
+	troubles     *troubles
+	observations *Observations
+	rows         *filesync.Seen          // of the ledger, that the pass came across
+	abort        context.CancelCauseFunc // ends the pass
 
 	seen, copied, present, waiting, excluded    atomic.Int64
 	failed, conflict, quarantined, unsafe       atomic.Int64

@@ -75,7 +75,7 @@ func (p *Pass) secondLook(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(min(wait, p.o.Settle+lookStep)):
+	case <-time.After(min(wait, p.o.Settle+timeStep)):
 	}
 	p.second.asleep.Store(false)
 	if entries == nil {
@@ -98,7 +98,7 @@ func (p *Pass) listAgain(ctx context.Context, files int64) error {
 
 // wantsAgain reports whether a file of the second listing waits for that.
 func (l *lister) wantsAgain(e filesync.Entry) bool {
-	if !l.looks.awaited(e.Name) {
+	if !l.observations.awaited(e.Name) {
 		return false
 	}
 	l.relisted.Add(1)
@@ -124,7 +124,7 @@ func (dc *decider) lookAgain(ctx context.Context, entries []filesync.Entry) erro
 				k.Entry.Name = name
 				again = append(again, k.Entry)
 			case errors.Is(k.Err, fs.ErrNotExist):
-				dc.looks.forget(name)
+				dc.observations.forget(name)
 				dc.miss(batch[i])
 			default:
 				dc.fail(ctx, batch[i], k.Err)

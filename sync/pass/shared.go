@@ -6,13 +6,13 @@ import "sftpconnector/sync/transfer"
 // each other, and those that run side by side. Make one with NewShared for each
 // connector of a process; it may be used concurrently.
 type Shared struct {
-	looks    *Looks
-	troubles troubles
-	queue    *transfer.Queue
+	observations *Observations
+	troubles     troubles
+	queue        *transfer.Queue
 }
 
 // NewShared makes the common part of a connector's passes. Together they read
 // at most so many bytes a second; 0 is no limit.
 func NewShared(bytesPerSecond int64) *Shared {
-	return &Shared{looks: newLooks(), queue: transfer.New(bytesPerSecond)}
+	return &Shared{observations: newObservations(), queue: transfer.New(bytesPerSecond)}
 }

@@ -95,7 +95,7 @@ func (t *report) Done(r transfer.Result) {
 	case r.State == filesync.StateDelivered:
 		t.copiedOne(r)
 	case r.State == filesync.StateWaiting:
-		t.looks.forget(r.Entry.Name)
+		t.observations.forget(r.Entry.Name)
 		t.wait(r.Entry, r.Err.Error())
 	case r.State == filesync.StateConflict:
 		t.leave(candidate{Facts: plan.Facts{Listed: r.Entry}}, plan.Conflict(r.Err))
@@ -108,7 +108,7 @@ func (t *report) Done(r transfer.Result) {
 // it submitted first.
 func (t *report) copiedOne(r transfer.Result) {
 	d := r.Delivery
-	t.looks.forget(r.Entry.Name)
+	t.observations.forget(r.Entry.Name)
 	if r.Joined {
 		t.notCopied(r.Entry)
 		t.present.Add(1)
@@ -147,7 +147,7 @@ func (t *report) failedOne(r transfer.Result) {
 	}
 	t.failed.Add(1)
 	if r.Stuck {
-		t.looks.forget(r.Entry.Name)
+		t.observations.forget(r.Entry.Name)
 		t.stuck.Add(1)
 	}
 	t.list(r.Entry.Name, r.Err.Error(), cmp.Or(r.Hint, hint(r.Err)))

@@ -69,10 +69,10 @@ type Facts struct {
 
 // Stillness says whether a file has stood still for Rules.Settle.
 type Stillness struct {
-	Ready    bool
-	Left     time.Duration // it has to stand still for so much longer; 0: that is not known
-	Reason   string        // why it is not ready
-	Restless int           // passes in a row that found another time at the same size
+	Ready       bool
+	Left        time.Duration // it has to stand still for so much longer; 0: that is not known
+	Reason      string        // why it is not ready
+	TimeChanges int           // passes in a row that found another time at the same size
 }
 
 // Action is what is to be done about a file.
@@ -198,8 +198,8 @@ func unready(r Rules, s Stillness) Decision {
 	switch {
 	case r.SecondLook && s.Left > 0:
 		return Decision{Action: Await, State: filesync.StateWaiting, Reason: s.Reason, Left: s.Left}
-	case s.Restless >= filesync.MaxDiscards:
-		d := leave(filesync.StateFailed, fmt.Sprintf("it has another time at each look, %d passes in a row, and the same size", s.Restless))
+	case s.TimeChanges >= filesync.MaxDiscards:
+		d := leave(filesync.StateFailed, fmt.Sprintf("it has another time at each look, %d passes in a row, and the same size", s.TimeChanges))
 		d.Hint, d.Stuck = HintDiscards, true
 		return d
 	}

@@ -95,7 +95,7 @@ func TestDecide(t *testing.T) {
 				plan.Facts{Stillness: &plan.Stillness{Reason: "it is changing", Left: time.Second}}, "await waiting: it is changing (1s)"},
 			{"not so if it is not known for how long", with(automatic, func(r *plan.Rules) { r.SecondLook = true }),
 				plan.Facts{Stillness: &plan.Stillness{Reason: "others wait before it"}}, "leave waiting: others wait before it"},
-			{"one that never stands still has failed", automatic, plan.Facts{Stillness: &plan.Stillness{Left: time.Second, Restless: 3}},
+			{"one that never stands still has failed", automatic, plan.Facts{Stillness: &plan.Stillness{Left: time.Second, TimeChanges: 3}},
 				"leave failed: it has another time at each look, 3 passes in a row, and the same size; stuck"},
 			{"a survey tells what would become of it", survey, plan.Facts{Stillness: &plan.Stillness{Left: time.Second}, Standing: nothing},
 				"copy new: not delivered yet; it has to stand still for 1m0s"},
