@@ -147,13 +147,13 @@ func (a *app) printPasses(asked int, passes []interapp.Pass) error {
 	}
 	t.flush()
 	for _, p := range passes {
-		a.printTrouble(p)
+		a.printFailure(p)
 	}
 	return nil
 }
 
 // printTrouble says why a pass failed, which files did, and how many were not confirmed.
-func (a *app) printTrouble(p interapp.Pass) {
+func (a *app) printFailure(p interapp.Pass) {
 	if n := p.Files.Unverified; n > 0 {
 		fmt.Fprintf(a.stdout, "%s: %d of the copied files are unverified: the server did not confirm that what was read is what it listed; their originals are left\n", p.Connector, n)
 	}

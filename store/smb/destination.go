@@ -76,24 +76,24 @@ func (d *Destination) Close() error { return d.s.close() }
 func (d *Destination) failed(ctx context.Context, op, name string, err error) error {
 	switch {
 	case isLost(err), isWhole(err):
-		return unavailable(op, name, accessTrouble(err))
+		return unavailable(op, name, explainAccess(err))
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 		return err
 	case errors.Is(err, filesync.ErrConflict), errors.Is(err, fs.ErrInvalid):
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
-	if rerr := d.rootTrouble(ctx, err); rerr != nil {
+	if rerr := d.rootError(ctx, err); rerr != nil {
 		return rerr
 	}
-	return fmt.Errorf("%s %s: %w", op, name, of(ctx, err, accessTrouble))
+	return fmt.Errorf("%s %s: %w", op, name, of(ctx, err, explainAccess))
 }
 
-// rootTrouble looks whether it is the destination, and not one file of it, that
+// rootError looks whether it is the destination, and not one file of it, that
 // gave the error: the directory is gone, or cannot be written at all.
-func (d *Destination) rootTrouble(ctx context.Context, err error) error {
+func (d *Destination) rootError(ctx context.Context, err error) error {
 	where := d.s.target.String()
 	if _, rerr := d.lstat(ctx, "."); rerr != nil {
-		return unavailable("open destination directory", where, of(ctx, rerr, accessTrouble))
+		return unavailable("open destination directory", where, of(ctx, rerr, explainAccess))
 	}
 	if !errors.Is(err, fs.ErrPermission) {
 		return nil
@@ -130,7 +130,7 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
 	if err := d.probe(ctx); err != nil {
-		told := of(ctx, err, accessTrouble)
+		told := of(ctx, err, explainAccess)
 		if errors.Is(err, fs.ErrPermission) {
 			told = cannotWrite(err)
 		}

@@ -41,7 +41,7 @@ func connect(ctx context.Context, cfg Config) (*session, error) {
 	defer cancel()
 	tcp, err := cfg.Dial(dialing, "tcp", addr)
 	if err != nil {
-		return nil, unavailable("connect to", addr, of(ctx, err, connectTrouble))
+		return nil, unavailable("connect to", addr, of(ctx, err, explainConnect))
 	}
 	w := newWire(tcp)
 	life, stop := context.WithCancel(context.Background())
@@ -69,7 +69,7 @@ func (s *session) login(ctx context.Context, cfg Config, addr string) *status.Er
 		return err
 	})
 	if err != nil {
-		return unavailable("log in to", addr, of(ctx, s.cause(err), loginTrouble))
+		return unavailable("log in to", addr, of(ctx, s.cause(err), explainLogin))
 	}
 	var share *smb2.Share
 	err = guarded(func() (err error) {
@@ -77,7 +77,7 @@ func (s *session) login(ctx context.Context, cfg Config, addr string) *status.Er
 		return err
 	})
 	if err != nil {
-		return unavailable("open", `\\`+cfg.Host+`\`+cfg.Share, of(ctx, s.cause(err), func(err error) *trouble { return mountTrouble(cfg.Share, err) }))
+		return unavailable("open", `\\`+cfg.Host+`\`+cfg.Share, of(ctx, s.cause(err), func(err error) *explainedError { return explainMount(cfg.Share, err) }))
 	}
 	s.share = share.WithContext(s.life)
 	return nil
@@ -92,11 +92,11 @@ func (s *session) cause(err error) error {
 }
 
 // of explains err, unless it is only that the caller does not want any more.
-func of(ctx context.Context, err error, explain func(error) *trouble) error {
+func of(ctx context.Context, err error, explain func(error) *explainedError) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if told, ok := errors.AsType[*trouble](err); ok {
+	if told, ok := errors.AsType[*explainedError](err); ok {
 		return told
 	}
 	return explain(err)
@@ -113,7 +113,7 @@ func (d *Destination) openRoot(ctx context.Context) error {
 	info, err := ask(ctx, d.s, func() (fs.FileInfo, error) { return d.s.share.Stat(d.root) }, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = d.makeRoot(ctx); err != nil {
-			return unavailable("make destination directory", where, of(ctx, err, accessTrouble))
+			return unavailable("make destination directory", where, of(ctx, err, explainAccess))
 		}
 		return nil
 	}
@@ -121,7 +121,7 @@ func (d *Destination) openRoot(ctx context.Context) error {
 		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		return unavailable("open destination directory", where, of(ctx, err, accessTrouble))
+		return unavailable("open destination directory", where, of(ctx, err, explainAccess))
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (d *Destination) makeRoot(ctx context.Context) error {
 	above := d.root[:max(0, strings.LastIndexByte(d.root, '\\'))]
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &trouble{"no such directory above it: " + above + " is missing on the share", "", err}
+		return &explainedError{"no such directory above it: " + above + " is missing on the share", "", err}
 	case errors.Is(err, fs.ErrExist):
 		return nil
 	case err == nil:

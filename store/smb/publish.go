@@ -95,7 +95,7 @@ func (p *pendingFile) publish(ctx context.Context, replaces *filesync.Entry) err
 		return fmt.Errorf("publish %s: %w", name, filesync.ErrConflict)
 	case there && errors.Is(err, fs.ErrPermission):
 		// So answers a server where somebody reads the file that is to go.
-		err = &trouble{"the file that it replaces cannot be replaced: a program has it open, or it is read-only", hintInUse, err}
+		err = &explainedError{"the file that it replaces cannot be replaced: a program has it open, or it is read-only", hintInUse, err}
 	}
 	return p.d.failed(ctx, "publish", name, err)
 }
@@ -130,7 +130,7 @@ func (d *Destination) flushDirectories(ctx context.Context, dirs []string) error
 		err := d.flush(ctx, dirs[i])
 		switch {
 		case isLost(err), isWhole(err), ctx.Err() != nil:
-			return unavailable("flush directory", dirs[i], of(ctx, err, accessTrouble))
+			return unavailable("flush directory", dirs[i], of(ctx, err, explainAccess))
 		case isUnsupported(err):
 			d.noDirectoryFlush.Store(true)
 		}

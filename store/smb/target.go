@@ -3,7 +3,7 @@
 // asks; users log in with NTLMv2.
 //
 // dial.go gets to the directory that a Target names, session.go watches over the
-// connection and trouble.go finds words for what fails. Destination
+// connection and explain.go finds words for what fails. Destination
 // (destination.go) is what is written through it.
 package smb
 

@@ -81,7 +81,7 @@ type Pass struct {
 	shared  *Shared
 	watched atomic.Pointer[transfer.Client] // the queue, for the watchdog
 	joining atomic.Bool                     // the pass waits for its turn, or recovers
-	began   int64                           // the last trouble that was met before
+	began   int64                           // the number of the last failure before
 }
 
 // New makes a pass. The first source is open already; open makes another one
@@ -95,7 +95,7 @@ func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destinati
 	}
 	src := transfer.NewSource(first, open, o.Release, o.OnLost)
 	r := &report{
-		o: o, troubles: &shared.troubles, observations: shared.observations, rows: filesync.NewSeen(),
+		o: o, tracker: &shared.tracker, observations: shared.observations, rows: filesync.NewSeen(),
 		rules: plan.Rules{
 			Mode: o.Mode, Settle: o.Settle, SecondLook: o.AwaitSettle, AfterCopy: o.AfterCopy.Any(), Flat: o.Flat,
 			Overwrite: o.Overwrite, Once: o.Once, KeepBoth: o.KeepBoth, InPlace: o.InPlace,
@@ -117,7 +117,7 @@ func (p *Pass) Progress() filesync.Progress { return p.progress() }
 // committed, a large interrupted copy is kept for the next pass.
 func (p *Pass) Run(ctx context.Context) filesync.Result {
 	started := time.Now()
-	p.began = p.troubles.now()
+	p.began = p.tracker.now()
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
 	stop := p.watch(ctx)
@@ -133,7 +133,7 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
 	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && fruitless(r.Files, p.irregular.Load())
 	if err == nil && p.o.Mode != filesync.Survey && p.o.Mode != filesync.Request {
-		p.troubles.over(p.report, p.began)
+		p.tracker.logEnded(p.report, p.began)
 	}
 	switch {
 	case err == nil && clean(r.Files):

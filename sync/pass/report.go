@@ -13,7 +13,7 @@ import (
 type report struct {
 	o            Options
 	rules        plan.Rules
-	troubles     *troubles
+	tracker      *failureTracker
 	observations *Observations
 	rows         *filesync.Seen          // of the ledger, that the pass came across
 	abort        context.CancelCauseFunc // ends the pass

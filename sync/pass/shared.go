@@ -7,7 +7,7 @@ import "sftpconnector/sync/transfer"
 // connector of a process; it may be used concurrently.
 type Shared struct {
 	observations *Observations
-	troubles     troubles
+	tracker      failureTracker
 	queue        *transfer.Queue
 }
 

@@ -73,21 +73,21 @@ const (
 )
 
 // cannotWrite is what Probe finds where no file can be made.
-func cannotWrite(err error) *trouble {
-	return &trouble{"the share, or the directory on it, cannot be written by this user", hintRights, err}
+func cannotWrite(err error) *explainedError {
+	return &explainedError{"the share, or the directory on it, cannot be written by this user", hintRights, err}
 }
 
-// trouble is why a share cannot be used, in words, with what to do about it.
-type trouble struct {
+// explainedError is why a share cannot be used, in words, with what to do about it.
+type explainedError struct {
 	sentence, hint string
 	err            error // what it is for programs; nil: nothing known
 }
 
-func (t *trouble) Error() string { return t.sentence }
-func (t *trouble) Unwrap() error { return t.err }
+func (t *explainedError) Error() string { return t.sentence }
+func (t *explainedError) Unwrap() error { return t.err }
 
 // Hint is one sentence that says what to check next.
-func (t *trouble) Hint() string { return t.hint }
+func (t *explainedError) Hint() string { return t.hint }
 
 // code gives the NTSTATUS of an answer; 0 when err is none.
 func code(err error) uint32 {
@@ -97,9 +97,9 @@ func code(err error) uint32 {
 	return 0
 }
 
-// loginTrouble explains a login that did not work. One that the server refused
+// explainLogin explains a login that did not work. One that the server refused
 // is a status.ErrLoginRefused; that no domain controller answers is no refusal.
-func loginTrouble(err error) *trouble {
+func explainLogin(err error) *explainedError {
 	sentences := map[uint32]string{
 		ntLogonFailure:       "wrong user or password",
 		ntNoSuchUser:         "wrong user or password",
@@ -119,92 +119,92 @@ func loginTrouble(err error) *trouble {
 	refused := errors.Join(status.ErrLoginRefused, err)
 	switch {
 	case sentences[code(err)] != "":
-		return &trouble{sentences[code(err)], hintLogin, refused}
+		return &explainedError{sentences[code(err)], hintLogin, refused}
 	case code(err) == ntNoLogonServers:
-		return &trouble{"the file server reaches no domain controller that knows the user", hintLogin, err}
+		return &explainedError{"the file server reaches no domain controller that knows the user", hintLogin, err}
 	case errors.Is(err, fs.ErrPermission):
-		return &trouble{"the server refuses the login", hintLogin, refused}
+		return &explainedError{"the server refuses the login", hintLogin, refused}
 	case errors.Is(err, smb2.ErrRequestNotAccepted):
-		return &trouble{"the server takes no more connections", hintServer, err}
+		return &explainedError{"the server takes no more connections", hintServer, err}
 	}
-	return handshakeTrouble(err)
+	return explainHandshake(err)
 }
 
-// handshakeTrouble explains a server that does not answer as one.
-func handshakeTrouble(err error) *trouble {
+// explainHandshake explains a server that does not answer as one.
+func explainHandshake(err error) *explainedError {
 	if foreign, ok := errors.AsType[*foreignError](err); ok {
-		return &trouble{foreign.Error(), hintServer, err}
+		return &explainedError{foreign.Error(), hintServer, err}
 	}
 	switch {
 	case isTimeout(err):
-		return &trouble{"the server takes the connection and does not answer", hintServer, err}
+		return &explainedError{"the server takes the connection and does not answer", hintServer, err}
 	case isClosed(err):
-		return &trouble{"the server closed the connection instead of answering: it may speak only SMB 1, which is not supported", hintServer, err}
+		return &explainedError{"the server closed the connection instead of answering: it may speak only SMB 1, which is not supported", hintServer, err}
 	}
-	return &trouble{"the server does not keep to the protocol: " + err.Error(), hintServer, err}
+	return &explainedError{"the server does not keep to the protocol: " + err.Error(), hintServer, err}
 }
 
-// mountTrouble explains a share that cannot be had.
-func mountTrouble(share string, err error) *trouble {
+// explainMount explains a share that cannot be had.
+func explainMount(share string, err error) *explainedError {
 	switch {
 	case code(err) == ntBadNetworkName, errors.Is(err, fs.ErrNotExist):
-		return &trouble{"no such share on the server: " + share, hintShare, err}
+		return &explainedError{"no such share on the server: " + share, hintShare, err}
 	case code(err) == ntBadDeviceType:
-		return &trouble{share + " is not a share for files", hintShare, err}
+		return &explainedError{share + " is not a share for files", hintShare, err}
 	case errors.Is(err, fs.ErrPermission):
-		return &trouble{"this user has no permission to use the share " + share, hintShare, err}
+		return &explainedError{"this user has no permission to use the share " + share, hintShare, err}
 	}
-	return accessTrouble(err)
+	return explainAccess(err)
 }
 
-// connectTrouble explains a server that cannot be reached.
-func connectTrouble(err error) *trouble {
+// explainConnect explains a server that cannot be reached.
+func explainConnect(err error) *explainedError {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
-			return &trouble{"server not found", hintServer, err}
+			return &explainedError{"server not found", hintServer, err}
 		}
-		return &trouble{"server not found: the name server does not answer", hintServer, err}
+		return &explainedError{"server not found: the name server does not answer", hintServer, err}
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, winsockRefused):
-		return &trouble{"connection refused: no file server listens there", hintServer, err}
+		return &explainedError{"connection refused: no file server listens there", hintServer, err}
 	case isTimeout(err):
-		return &trouble{"connection timed out: no answer from there", hintServer, err}
+		return &explainedError{"connection timed out: no answer from there", hintServer, err}
 	}
-	return &trouble{"no connection: " + bare(err).Error(), hintServer, err}
+	return &explainedError{"no connection: " + bare(err).Error(), hintServer, err}
 }
 
-// accessTrouble explains a failure of any other call.
-func accessTrouble(err error) *trouble {
+// explainAccess explains a failure of any other call.
+func explainAccess(err error) *explainedError {
 	switch code(err) {
 	case ntDiskFull, ntDiskResources:
-		return &trouble{filesync.ErrFull.Error(), hintRoom, errors.Join(filesync.ErrFull, err)}
+		return &explainedError{filesync.ErrFull.Error(), hintRoom, errors.Join(filesync.ErrFull, err)}
 	case ntQuotaExceeded, ntDiskQuotaExceeded:
-		return &trouble{filesync.ErrFull.Error() + ": the quota is used up", hintRoom, errors.Join(filesync.ErrFull, err)}
+		return &explainedError{filesync.ErrFull.Error() + ": the quota is used up", hintRoom, errors.Join(filesync.ErrFull, err)}
 	case ntSharingViolation:
-		return &trouble{"another program has the file open and lets nobody change it meanwhile", hintInUse, err}
+		return &explainedError{"another program has the file open and lets nobody change it meanwhile", hintInUse, err}
 	case ntDeletePending:
-		return &trouble{"the file was removed, but a program has it open still", hintInUse, errors.Join(fs.ErrPermission, err)}
+		return &explainedError{"the file was removed, but a program has it open still", hintInUse, errors.Join(fs.ErrPermission, err)}
 	case ntWriteProtected:
 		return cannotWrite(errors.Join(fs.ErrPermission, err))
 	case ntPathNotCovered:
-		return &trouble{"the path leads on to another server (DFS), which is not followed", hintDFS, err}
+		return &explainedError{"the path leads on to another server (DFS), which is not followed", hintDFS, err}
 	case ntNameInvalid, ntNameTooLong:
-		return &trouble{"the server does not take this name", "", errors.Join(fs.ErrInvalid, err)}
+		return &explainedError{"the server does not take this name", "", errors.Join(fs.ErrInvalid, err)}
 	case ntStoppedOnSymlink:
-		return &trouble{"the path leads through a link, which is not followed", "", err}
+		return &explainedError{"the path leads through a link, which is not followed", "", err}
 	case ntNotADirectory:
-		return &trouble{"a file stands where a directory is needed", "", err}
+		return &explainedError{"a file stands where a directory is needed", "", err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &trouble{"this user has no permission to do that on the share", hintRights, err}
+		return &explainedError{"this user has no permission to do that on the share", hintRights, err}
 	case errors.Is(err, fs.ErrNotExist):
-		return &trouble{fs.ErrNotExist.Error(), "", err}
+		return &explainedError{fs.ErrNotExist.Error(), "", err}
 	case errors.Is(err, fs.ErrExist):
-		return &trouble{fs.ErrExist.Error(), "", err}
+		return &explainedError{fs.ErrExist.Error(), "", err}
 	}
-	return &trouble{bare(err).Error(), "", err}
+	return &explainedError{bare(err).Error(), "", err}
 }
 
 // isWhole reports whether an answer concerns the whole share.

@@ -12,19 +12,19 @@ import (
 
 // The log tells of a failure once, of another cause, and of the end; a directory
 // that cannot be read says nothing of what is below it.
-func TestTroublesAreToldOnce(t *testing.T) {
+func TestFailuresAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	shared := NewShared(0)
 	pass := func(id string, mode filesync.Mode, failures ...filesync.FileFailure) string {
 		log.Reset()
-		began := shared.troubles.now()
-		p := &report{troubles: &shared.troubles, o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		began := shared.tracker.now()
+		p := &report{tracker: &shared.tracker, o: Options{ID: id, Mode: mode, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 		for _, f := range failures {
 			p.listFailure(f)
 		}
 		if mode == filesync.Automatic {
-			shared.troubles.over(p, began)
+			shared.tracker.logEnded(p, began)
 		}
 		var said []string
 		for line := range strings.Lines(log.String()) {
@@ -67,30 +67,30 @@ func TestTroublesAreToldOnce(t *testing.T) {
 
 // A request that meets a failing file after the pass beside it has met it does not
 // make the file one that fails no more.
-func TestTroubleMetBySeveralPasses(t *testing.T) {
+func TestFailureOfSeveralPasses(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	shared := NewShared(0)
 	pass := func(id string) *report {
-		return &report{troubles: &shared.troubles, o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		return &report{tracker: &shared.tracker, o: Options{ID: id, Log: slog.New(slog.NewTextHandler(&log, nil))}}
 	}
-	automatic, request, began := pass("1"), pass("2"), shared.troubles.now()
+	automatic, request, began := pass("1"), pass("2"), shared.tracker.now()
 	automatic.list("a.csv", "denied", "")
 	request.list("a.csv", "denied", "")
-	shared.troubles.over(automatic, began)
+	shared.tracker.logEnded(automatic, began)
 	if strings.Contains(log.String(), "fails no more") {
 		t.Error(log.String())
 	}
-	shared.troubles.over(pass("3"), shared.troubles.now())
+	shared.tracker.logEnded(pass("3"), shared.tracker.now())
 	if n := strings.Count(log.String(), "fails no more"); n != 1 {
 		t.Errorf("%d times: %s", n, log.String())
 	}
 }
 
-func TestTroublesAreBounded(t *testing.T) {
+func TestTrackedFailuresAreBounded(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	p := &report{troubles: &NewShared(0).troubles, o: Options{ID: "1", Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	p := &report{tracker: &NewShared(0).tracker, o: Options{ID: "1", Log: slog.New(slog.NewTextHandler(&log, nil))}}
 	for i := range filesync.MaxFailures + 10 {
 		p.list(fmt.Sprint(i), "bad", "")
 	}

@@ -8,29 +8,29 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// troubles are the files and directories that the passes of a connector could not
-// do. The log tells of each when it begins, when its cause becomes another one, and
+// failureTracker keeps the files and directories that the passes of a connector could
+// not do. The log tells of each when it begins, when its cause becomes another one, and
 // when it is over; not at each pass.
-type troubles struct {
+type failureTracker struct {
 	mu      sync.Mutex
-	by      map[string]*trouble
-	met     int64 // meetings so far
+	by      map[string]*trackedFailure
+	count   int64 // failures added so far
 	unnamed bool  // there are more than are kept, which the log says once
 }
 
-type trouble struct {
+type trackedFailure struct {
 	filesync.FileFailure
 	since time.Time
-	met   int64  // which meeting was the last
-	pass  string // that met it last
+	last  int64  // its number when it was added last
+	pass  string // that added it last
 }
 
-// now is the number of the last meeting. A pass that began after it has not met
-// what was met no later.
-func (t *troubles) now() int64 {
+// now is the number of the last failure that was added. A pass that began after it has
+// not added what has this number or a lower one.
+func (t *failureTracker) now() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.met
+	return t.count
 }
 
 // list notes what the pass could not do.
@@ -41,13 +41,13 @@ func (t *report) list(name, text, hint string) {
 func (t *report) listFailure(f filesync.FileFailure) {
 	t.keepFailure(f)
 	if t.o.Mode != filesync.Survey {
-		t.troubles.tell(t, f)
+		t.tracker.logNew(t, f)
 	}
 }
 
-// tell has the log tell of a failure if it is news.
-func (t *troubles) tell(r *report, f filesync.FileFailure) {
-	news, more := t.meet(r.o.ID, f)
+// logNew logs a failure if it is news.
+func (t *failureTracker) logNew(r *report, f filesync.FileFailure) {
+	news, more := t.add(r.o.ID, f)
 	switch {
 	case more:
 		r.o.Log.Warn("more files fail than are named here", "named", filesync.MaxFailures)
@@ -58,35 +58,35 @@ func (t *troubles) tell(r *report, f filesync.FileFailure) {
 	}
 }
 
-// meet notes that a pass met a failure. news says that it is to be told, more that
+// add notes that a pass met a failure. news says that it is to be told, more that
 // it is the first of those that are too many to be kept.
-func (t *troubles) meet(pass string, f filesync.FileFailure) (news, more bool) {
+func (t *failureTracker) add(pass string, f filesync.FileFailure) (news, more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.met++
+	t.count++
 	known := t.by[f.Name]
 	switch {
 	case known != nil && status.SameCause(known.Error, f.Error):
-		known.pass, known.met = pass, t.met
+		known.pass, known.last = pass, t.count
 		return false, false
 	case known == nil && len(t.by) >= filesync.MaxFailures:
 		more = !t.unnamed
 		t.unnamed = true
 		return false, more
 	case known == nil:
-		known = &trouble{since: time.Now()}
+		known = &trackedFailure{since: time.Now()}
 	}
 	if t.by == nil {
-		t.by = map[string]*trouble{}
+		t.by = map[string]*trackedFailure{}
 	}
-	known.FileFailure, known.pass, known.met = f, pass, t.met
+	known.FileFailure, known.pass, known.last = f, pass, t.count
 	t.by[f.Name] = known
 	return true, false
 }
 
-// over has the log tell which troubles a pass that listed the source did not meet.
-func (t *troubles) over(r *report, began int64) {
-	for _, was := range t.end(r.o.ID, began) {
+// logEnded logs which failures a pass that listed the source did not meet.
+func (t *failureTracker) logEnded(r *report, began int64) {
+	for _, was := range t.removeEnded(r.o.ID, began) {
 		lasted := time.Since(was.since).Round(time.Second)
 		if was.Unlisted {
 			r.o.Log.Info("directory read again", "directory", was.Name, "was", was.Error, "lasted", lasted)
@@ -96,13 +96,13 @@ func (t *troubles) over(r *report, began int64) {
 	}
 }
 
-// end forgets those that no pass has met since this one began. What is below a
+// removeEnded forgets those that no pass has met since this one began. What is below a
 // directory that it could not read is as it was.
-func (t *troubles) end(pass string, began int64) (over []*trouble) {
+func (t *failureTracker) removeEnded(pass string, began int64) (over []*trackedFailure) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, one := range t.by {
-		if one.met > began || t.hidden(name, pass) {
+		if one.last > began || t.hidden(name, pass) {
 			continue
 		}
 		over = append(over, one)
@@ -118,7 +118,7 @@ func (t *troubles) end(pass string, began int64) (over []*trouble) {
 
 // hidden reports whether a directory above could not be read in the pass. The
 // caller holds t.mu.
-func (t *troubles) hidden(name, pass string) bool {
+func (t *failureTracker) hidden(name, pass string) bool {
 	for i, c := range name {
 		if c != '/' {
 			continue
