@@ -32,8 +32,8 @@ func (c *Connector) open(ctx context.Context, probe bool) (Source, filesync.Dest
 // left to the next pass.
 func (c *Connector) tryDestination(ctx context.Context, dst filesync.Destination) error {
 	err := dst.Probe(ctx)
-	if l, ok := dst.(filesync.Litterer); ok && l.Littered() {
-		c.litter(ctx)
+	if l, ok := dst.(filesync.SweepRequester); ok && l.NeedsSweep() {
+		c.requireSweep(ctx)
 	}
 	return err
 }

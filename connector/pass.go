@@ -275,7 +275,7 @@ func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep 
 		}
 		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxRuns || all >= maxAllRuns {
 			if all > 1 {
-				c.litter(ctx)
+				c.requireSweep(ctx)
 			}
 			return c.conclude(ctx, done)
 		}
@@ -310,12 +310,12 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 	return late, func() { stop(); cancelLate() }
 }
 
-// litter has the next pass sweep once more: the far side may have done what it
+// requireSweep has the next pass sweep once more: the far side may have done what it
 // had in hand of a lost connection after this pass had swept.
-func (c *Connector) litter(ctx context.Context) {
+func (c *Connector) requireSweep(ctx context.Context) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if err := c.memory.Littered(late); err != nil {
+	if err := c.memory.RequireSweep(late); err != nil {
 		c.log.Warn("pending files may be left at the destination", "error", err)
 	}
 }

@@ -112,7 +112,7 @@ type LinkingDestination interface {
 // with a Checkpoint answers ErrPublished where the proof stands.
 type Prover interface {
 	// Recorded removes the proofs of published files, as the ledger has them now. What
-	// cannot be removed is left to Sweep, and Littered tells of it.
+	// cannot be removed is left to Sweep, and NeedsSweep tells of it.
 	Recorded(ctx context.Context, batch []Pending)
 }
 
@@ -189,11 +189,11 @@ type Replacer interface {
 	BeginReplacing(ctx context.Context, e, standing Entry) (Pending, error)
 }
 
-// Litterer is a Destination that may know of pending files that it could not remove, or
-// that may have been made by what failed.
-type Litterer interface {
-	// Littered reports whether there may be some since it was asked last.
-	Littered() bool
+// SweepRequester is a Destination that may know of pending files that it could not
+// remove, or that may have been made by what failed.
+type SweepRequester interface {
+	// NeedsSweep reports whether there may be some since it was asked last.
+	NeedsSweep() bool
 }
 
 // Roomer is a Destination that can tell how much room is left. A pass asks it

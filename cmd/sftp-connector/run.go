@@ -81,7 +81,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	defer os.Remove(beaconPath(cfg.DataDirectory))
 	if killed {
 		// A power cut brings back files whose removal was not durable yet.
-		if err := errors.Join(d.ledger.Littered(ctx), os.Remove(killedPath(cfg.DataDirectory))); err != nil {
+		if err := errors.Join(d.ledger.RequireSweep(ctx), os.Remove(killedPath(cfg.DataDirectory))); err != nil {
 			log.Warn("pending files may be left at the destinations", "error", err)
 		}
 	}

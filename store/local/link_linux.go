@@ -28,7 +28,7 @@ func (d *Destination) BeginLink(ctx context.Context, from string, e filesync.Ent
 	err = ignoringEINTR(func() error { return unix.Linkat(unix.AT_FDCWD, from, dir.fd(), p.name, 0) })
 	if err == nil {
 		if p.file, err = dir.asNew(p.name, d.owner); err != nil && errors.Join(dir.remove(p.name), syncHandle(dir.handle)) != nil {
-			d.littered.Store(true)
+			d.leftPending.Store(true)
 		}
 	}
 	if err != nil {

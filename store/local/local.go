@@ -33,10 +33,10 @@ type Destination struct {
 	owner pending.Owner
 	dirs  *directories
 
-	foldings *Foldings
-	folding  folding
-	littered atomic.Bool
-	denial   denial
+	foldings    *Foldings
+	folding     folding
+	leftPending atomic.Bool
+	denial      denial
 }
 
 // denial is whether the whole directory may be written, as it was found a moment
@@ -65,13 +65,13 @@ func (n *denial) of(d *Destination) error {
 
 var (
 	_ filesync.Destination        = (*Destination)(nil)
-	_ filesync.Litterer           = (*Destination)(nil)
+	_ filesync.SweepRequester     = (*Destination)(nil)
 	_ filesync.Prover             = (*Destination)(nil)
 	_ filesync.LinkingDestination = (*Destination)(nil)
 )
 
-// Littered implements sync.Litterer.
-func (d *Destination) Littered() bool { return d.littered.Swap(false) }
+// NeedsSweep implements sync.SweepRequester.
+func (d *Destination) NeedsSweep() bool { return d.leftPending.Swap(false) }
 
 // Open opens the directory path, and makes it if its parent exists. owner
 // marks our pending files among those of other programs.
@@ -286,7 +286,7 @@ func (d *Destination) removeTrial(name string) error {
 		err = top.removePending(name)
 	}
 	if err != nil {
-		d.littered.Store(true)
+		d.leftPending.Store(true)
 	}
 	return err
 }

@@ -54,11 +54,11 @@ func (d *Destination) Recorded(ctx context.Context, batch []filesync.Pending) {
 			err = dir.remove(p.name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.littered.Store(true)
+			d.leftPending.Store(true)
 		}
 	}
 	if syncDirectories(slices.Collect(maps.Values(dirs))) != nil {
-		d.littered.Store(true)
+		d.leftPending.Store(true)
 	}
 }
 

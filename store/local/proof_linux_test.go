@@ -60,7 +60,7 @@ func TestProof(t *testing.T) {
 	l.must(l.Sweep(t.Context(), func(string) bool { return false }))
 	l.wantFiles(1)
 	l.Recorded(t.Context(), []filesync.Pending{p, q})
-	if l.Littered() {
+	if l.NeedsSweep() {
 		t.Error("proofs that are gone are told to be left")
 	}
 

@@ -42,17 +42,17 @@ type Destination struct {
 	probing *semaphore.Weighted // of 1: one probe runs at a time
 
 	renameWaitFailed atomic.Bool            // a refused RENAME was repeated in vain
-	littered         atomic.Bool            // a file that should be removed may still exist
+	leftPending      atomic.Bool            // a file that should be removed may still exist
 	handleProbeRan   atomic.Bool            // probeHandles has run, even if it showed nothing
 	untried          atomic.Pointer[string] // why the last Probe wrote nothing
 }
 
 var (
-	_ filesync.Destination = (*Destination)(nil)
-	_ filesync.Replacer    = (*Destination)(nil)
-	_ filesync.Lister      = (*Destination)(nil)
-	_ filesync.Litterer    = (*Destination)(nil)
-	_ filesync.Standing    = (*pendingFile)(nil)
+	_ filesync.Destination    = (*Destination)(nil)
+	_ filesync.Replacer       = (*Destination)(nil)
+	_ filesync.Lister         = (*Destination)(nil)
+	_ filesync.SweepRequester = (*Destination)(nil)
+	_ filesync.Standing       = (*pendingFile)(nil)
 )
 
 // OpenDestination connects to the server and starts SFTP. It reports the stages up to

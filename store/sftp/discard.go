@@ -23,10 +23,10 @@ func (d *Destination) discard(ctx context.Context, path string) error {
 	}
 	// Where a server lets no file be removed, a sweep at each pass would be in vain.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && (!denied(err) || d.limits.hasRemoved.Load()) {
-		d.littered.Store(true)
+		d.leftPending.Store(true)
 	}
 	return err
 }
 
-// Littered implements sync.Litterer.
-func (d *Destination) Littered() bool { return d.littered.Swap(false) }
+// NeedsSweep implements sync.SweepRequester.
+func (d *Destination) NeedsSweep() bool { return d.leftPending.Swap(false) }

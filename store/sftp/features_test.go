@@ -169,7 +169,7 @@ func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 	for name, ops := range map[string][]sftptest.Op{"list": {sftptest.OpOpendir}, "remove": {sftptest.OpRemove}, "remove and look": {sftptest.OpRemove, sftptest.OpLstat, sftptest.OpStat}} {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, sftptest.Faults{}, nil)
-			u.Littered()
+			u.NeedsSweep()
 			put(t, s.Endpoint, "a/"+pending.Name("x", pending.NewOwner("0badcafe", "c", 0).NewID()), nil)
 			s.Set(func(f *sftptest.Faults) {
 				f.Fail = func(op sftptest.Op, p string) sftptest.Status {
@@ -180,12 +180,12 @@ func TestSweepThatFailsIsDoneAgain(t *testing.T) {
 				}
 			})
 			u.must(u.Sweep(t.Context(), func(string) bool { return false }))
-			if left := u.files(); len(left) != 1 || !u.Littered() {
+			if left := u.files(); len(left) != 1 || !u.NeedsSweep() {
 				t.Errorf("left: %q, and the next pass does not know", left)
 			}
 			s.Set(func(f *sftptest.Faults) { f.Fail = nil })
 			u.must(u.Sweep(t.Context(), func(string) bool { return false }))
-			if left := u.files(); len(left) != 0 || u.Littered() {
+			if left := u.files(); len(left) != 0 || u.NeedsSweep() {
 				t.Errorf("left: %q", left)
 			}
 		})

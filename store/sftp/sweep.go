@@ -21,7 +21,7 @@ const (
 
 // Sweep implements sync.Destination. It lists the whole directory, without following
 // links. It leaves what the server denies to list or remove. What fails for another
-// reason is left to the next sweep, and Littered reports it. With Direct, the files of
+// reason is left to the next sweep, and NeedsSweep reports it. With Direct, the files of
 // a killed pass have their own names and cannot be told from others, so that they are
 // left, too.
 func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
@@ -41,7 +41,7 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	case !sweep.unlisted:
 		d.limits.failedSweeps.Store(0)
 	case d.limits.failedSweeps.Add(1) < maxFailedSweeps:
-		d.littered.Store(true)
+		d.leftPending.Store(true)
 	}
 	return err
 }
@@ -148,7 +148,7 @@ func (s *sweeping) remove(ctx context.Context, left []string) error {
 	}, func(i int, c *wire.Call) {
 		gone := errors.Is(c.Err, fs.ErrNotExist) || removed[i] && c.Err != nil
 		if !gone && !denials[i] {
-			s.d.littered.Store(true)
+			s.d.leftPending.Store(true)
 		}
 	})
 }

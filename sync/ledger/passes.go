@@ -99,15 +99,15 @@ func (c *Connector) endLeftOver(ctx context.Context, tx *sql.Tx) (unclean bool, 
 	return unclean, err
 }
 
-// Littered has the next pass of each connector sweep: after a power cut there may be
+// RequireSweep has the next pass of each connector sweep: after a power cut there may be
 // pending files whose removal was not durable.
-func (l *Ledger) Littered(ctx context.Context) error {
-	return l.exec(ctx, "littered", "UPDATE connectors SET sweep = 1")
+func (l *Ledger) RequireSweep(ctx context.Context) error {
+	return l.exec(ctx, "require sweep", "UPDATE connectors SET sweep = 1")
 }
 
-// Littered implements pass.Ledger. It says what is so, whoever has the connector now.
-func (c *Connector) Littered(ctx context.Context) error {
-	return c.ledger.exec(ctx, "littered", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
+// RequireSweep implements pass.Ledger. It says what is so, whoever has the connector now.
+func (c *Connector) RequireSweep(ctx context.Context) error {
+	return c.ledger.exec(ctx, "require sweep", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
 }
 
 // Swept implements pass.Ledger.

@@ -126,7 +126,7 @@ func TestClear(t *testing.T) {
 	intent, err := c.Intend(t.Context(), []filesync.Delivery{delivery("c", 3)})
 	must(t, err)
 	must(t, c.SaveCheckpoint(t.Context(), "half", half.Source, filesync.Checkpoint{ID: "id", Prefix: 2}))
-	must(t, c.Littered(t.Context()))
+	must(t, c.RequireSweep(t.Context()))
 	must(t, c.Clear(t.Context()))
 	for _, path := range []string{"a", "b"} {
 		if r := find(t, c, path); r.ID != 0 || r.FailureID != 0 {

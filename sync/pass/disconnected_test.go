@@ -102,7 +102,7 @@ func TestLostDestinationIsSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Keep()
-	if err := b.memory.Littered(t.Context()); err != nil {
+	if err := b.memory.RequireSweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "copied=1") // and looks for pending files

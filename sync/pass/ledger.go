@@ -25,7 +25,7 @@ type Ledger interface {
 	// where the pass did not look (Seen.Unlisted) and what was written behind since, the
 	// Sequence before the listing began, is left alone.
 	Gone(ctx context.Context, seen *filesync.Seen, since int64, at time.Time) error
-	// Littered notes that pending files may lie about at the destination, for the next
+	// RequireSweep notes that pending files may lie about at the destination, for the next
 	// pass to sweep.
-	Littered(ctx context.Context) error
+	RequireSweep(ctx context.Context) error
 }

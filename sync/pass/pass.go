@@ -122,10 +122,10 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 	defer p.abort(nil)
 	stop := p.watch(ctx)
 
-	littered, err := p.joinAndRun(ctx)
+	needsSweep, err := p.joinAndRun(ctx)
 	stop()
-	if l, ok := p.dst.(filesync.Litterer); errors.Is(err, filesync.ErrDisconnected) || littered || ok && l.Littered() {
-		p.litter(ctx)
+	if l, ok := p.dst.(filesync.SweepRequester); errors.Is(err, filesync.ErrDisconnected) || needsSweep || ok && l.NeedsSweep() {
+		p.requireSweep(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
@@ -161,18 +161,18 @@ func fruitless(c filesync.Counts, irregular int64) bool {
 	return bad && c.Copied == 0 && c.Present == 0 && c.Waiting == 0
 }
 
-// litter notes that pending files could not be removed any more.
-func (p *Pass) litter(ctx context.Context) {
+// requireSweep notes that pending files could not be removed any more.
+func (p *Pass) requireSweep(ctx context.Context) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if err := p.ledger.Littered(late); err != nil {
+	if err := p.ledger.RequireSweep(late); err != nil {
 		p.o.Log.Warn("pending files may be left at the destination", "error", err)
 	}
 }
 
 // joinAndRun runs the pass as one of those that use the connector's queue. A Survey
-// copies nothing, and does not. littered says that pending files may have been left.
-func (p *Pass) joinAndRun(ctx context.Context) (littered bool, err error) {
+// copies nothing, and does not. needsSweep says that pending files may have been left.
+func (p *Pass) joinAndRun(ctx context.Context) (needsSweep bool, err error) {
 	if p.o.Mode == filesync.Survey {
 		defer p.lister.src.Close()
 		return false, p.run(ctx)

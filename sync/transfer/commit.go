@@ -340,7 +340,7 @@ func (r *run) abort(ctx context.Context, f *finished) {
 	}
 	err := f.pending.Abort(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.littered.Store(true)
+		r.leftPending.Store(true)
 		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
 		return
 	}

@@ -348,7 +348,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		aerr = nil
 	}
 	if aerr != nil {
-		r.littered.Store(true)
+		r.leftPending.Store(true)
 		log.Warn("pending file not removed", "file", name, "error", aerr)
 	} else {
 		r.dropIntents(f)

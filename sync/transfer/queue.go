@@ -181,7 +181,7 @@ type run struct {
 	asking             singleflight.Group // for the room of a directory
 	intents            *grouped[filesync.Delivery, int64]
 	opened             *grouped[int64, struct{}]
-	littered           atomic.Bool  // a pending file could not be removed
+	leftPending        atomic.Bool  // a pending file could not be removed
 	writing, everBegun atomic.Int64 // files that are being written; that ever were
 	pulse              atomic.Int64 // changes as anything goes on
 	recovered          bool         // whoever has the turn looks at it
@@ -345,7 +345,7 @@ func (c *Client) Wait(ctx context.Context) error {
 // Leave ends what nobody but this pass has asked for and is not copied yet, and the removal
 // of its originals, waits for the rest, and leaves the queue. It does not wait for long for a copy that does not end
 // when it should. It reports whether pending files may have been left at the destination.
-func (c *Client) Leave() (littered bool) {
+func (c *Client) Leave() (needsSweep bool) {
 	r := c.r
 	r.mu.Lock()
 	c.left = true
@@ -363,7 +363,7 @@ func (c *Client) Leave() (littered bool) {
 		r.mu.Unlock()
 		_ = c.Wait(context.Background()) // what is being committed is committed
 	}
-	littered = r.littered.Load()
+	needsSweep = r.leftPending.Load()
 	r.q.mu.Lock()
 	r.mu.Lock()
 	delete(r.clients, c)
@@ -381,7 +381,7 @@ func (c *Client) Leave() (littered bool) {
 	case last:
 		r.end()
 	}
-	return littered
+	return needsSweep
 }
 
 // end ends a run that everybody has left.

@@ -203,7 +203,7 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	case later(rec.Delivery, d): // another pass has found it since, and gone on from there
 		return unnamed, nil
 	case errors.Is(err, filesync.ErrPublished):
-		c.r.littered.Store(true) // the proof goes with the next sweep
+		c.r.leftPending.Store(true) // the proof goes with the next sweep
 		return proven, nil
 	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
 		unknown: // what stands is somebody else's
