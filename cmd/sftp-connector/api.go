@@ -85,7 +85,7 @@ func (a *app) own(ctx context.Context, names []string, parts connector.Parts) (*
 // without its schedules and its listeners, and leaves to a daemon what is in the
 // ledger already: requests without an answer, and replies that are to be posted.
 type inside struct {
-	*workshop
+	*backend
 	asked   *requests.Service
 	http    *http.Server
 	end     context.CancelFunc // ends the work on requests
@@ -102,19 +102,19 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, parts connector.Par
 		}
 		parts.Log = log
 	}
-	w, err := a.open(ctx, cfg, parts, a.prompt(), spaces)
+	b, err := a.open(ctx, cfg, parts, a.prompt(), spaces)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := requests.New(requests.Options{Set: w.set, Ledger: w.ledger, Server: cfg.Server, Log: parts.Log})
+	asked, err := requests.New(requests.Options{Set: b.set, Ledger: b.ledger, Server: cfg.Server, Log: parts.Log})
 	if err != nil {
-		w.close()
+		b.close()
 		return nil, failed(err)
 	}
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
 	asked.Begin(alive)
-	i := &inside{workshop: w, asked: asked, end: end, http: server.NewHTTPServer(server.New(server.Options{
-		Set: w.set, Requests: asked, Spaces: w.spaces, Version: buildVersion(), Log: parts.Log, // no tokens: nobody else gets here
+	i := &inside{backend: b, asked: asked, end: end, http: server.NewHTTPServer(server.New(server.Options{
+		Set: b.set, Requests: asked, Spaces: b.spaces, Version: buildVersion(), Log: parts.Log, // no tokens: nobody else gets here
 	}))}
 	i.http.ErrorLog = slog.NewLogLogger(parts.Log.Handler(), slog.LevelDebug)
 	memory := newMemoryListener()

@@ -29,7 +29,7 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	person         *person
+	console        *console
 
 	configPath string
 	json       bool
@@ -137,9 +137,9 @@ func (a *app) verbLogger() (*slog.Logger, error) {
 	return a.logger(silent) // the verb's own words say it
 }
 
-// workshop is what a verb needs to work on connectors by itself: their
+// backend is what a verb needs to work on connectors by itself: their
 // connectors, and the ledger behind them. Spaces are the daemon's; nil elsewhere.
-type workshop struct {
+type backend struct {
 	cfg    *config.Config
 	set    *connector.Set
 	ledger *ledger.Ledger
@@ -151,7 +151,7 @@ type workshop struct {
 // open opens the data directory and makes the connectors. prompt is asked about
 // unknown host keys; nil: they are refused. receive is how uploads to the Spaces are
 // received, whose connectors are made too then; nil: they are not.
-func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*workshop, error) {
+func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*backend, error) {
 	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
@@ -184,7 +184,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 		l.Close()
 		return nil, failed(err)
 	}
-	return &workshop{cfg: cfg, set: set, ledger: l, spaces: spaces, credentials: parts.Credentials}, nil
+	return &backend{cfg: cfg, set: set, ledger: l, spaces: spaces, credentials: parts.Credentials}, nil
 }
 
 // withSpaces is the configuration with the connectors that import its Spaces, if
@@ -203,22 +203,22 @@ func locks(cfg *config.Config) func(name string) (func(), error) {
 	return lockIn(filepath.Join(cfg.DataDirectory, "locks"))
 }
 
-func (w *workshop) close() {
-	w.set.Stop()
-	w.free()
+func (b *backend) close() {
+	b.set.Stop()
+	b.free()
 }
 
 // free gives everything back once no pass runs any more.
-func (w *workshop) free() {
-	w.credentials.Close()
-	if w.spaces != nil {
-		w.spaces.Close()
+func (b *backend) free() {
+	b.credentials.Close()
+	if b.spaces != nil {
+		b.spaces.Close()
 	}
-	w.ledger.Close()
+	b.ledger.Close()
 }
 
-// workshop opens everything for a verb that does its work itself.
-func (a *app) workshop(ctx context.Context, names []string, parts connector.Parts) (*workshop, []string, error) {
+// openBackend opens everything for a verb that does its work itself.
+func (a *app) openBackend(ctx context.Context, names []string, parts connector.Parts) (*backend, []string, error) {
 	cfg, err := a.load()
 	if err != nil {
 		return nil, nil, err
@@ -229,8 +229,8 @@ func (a *app) workshop(ctx context.Context, names []string, parts connector.Part
 	if parts.Log, err = a.verbLogger(); err != nil {
 		return nil, nil, err
 	}
-	w, err := a.open(ctx, cfg, parts, a.prompt(), nil)
-	return w, names, err
+	b, err := a.open(ctx, cfg, parts, a.prompt(), nil)
+	return b, names, err
 }
 
 // terminal reports whether a stream is one.

@@ -22,14 +22,14 @@ import (
 	"sftpconnector/interapp"
 )
 
-// beacon is what a running daemon leaves in its data directory, so that the
+// daemonInfo is what a running daemon leaves in its data directory, so that the
 // verbs find it. It counts only while the daemon holds the lock beside it.
-type beacon struct {
+type daemonInfo struct {
 	PID int    `json:"pid"`
 	URL string `json:"url"`
 }
 
-func beaconPath(dir string) string { return filepath.Join(dir, "daemon.json") }
+func daemonInfoPath(dir string) string { return filepath.Join(dir, "daemon.json") }
 
 // errDaemon: another daemon has the data directory.
 var errDaemon = errors.New("another daemon runs with this data directory")
@@ -48,18 +48,18 @@ func claimDaemon(ctx context.Context, dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	if !ok {
-		b, _ := readBeacon(dir)
-		return nil, fmt.Errorf("%w: %s (process %d, %s)", errDaemon, dir, b.PID, b.URL)
+		info, _ := readDaemonInfo(dir)
+		return nil, fmt.Errorf("%w: %s (process %d, %s)", errDaemon, dir, info.PID, info.URL)
 	}
 	return l, nil
 }
 
-func (b beacon) write(dir string) error {
-	text, err := json.Marshal(b)
+func (info daemonInfo) write(dir string) error {
+	text, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(beaconPath(dir), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(daemonInfoPath(dir), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,14 @@ func (b beacon) write(dir string) error {
 	return durable.SyncDirectory(dir) // what is left of it tells the next daemon of a power cut
 }
 
-// killedPath is what the beacon of a daemon that was killed becomes, until the
+// killedPath is what the file of a daemon that was killed becomes, until the
 // ledger knows of it.
 func killedPath(dir string) string { return filepath.Join(dir, "daemon.killed") }
 
-// retireBeacon takes the beacon of a daemon that was killed away, and reports
+// retireDaemonInfo takes away the file of a daemon that was killed, and reports
 // whether there was one, now or at a start that did not get through.
-func retireBeacon(dir string) (killed bool, err error) {
-	if err := os.Rename(beaconPath(dir), killedPath(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func retireDaemonInfo(dir string) (killed bool, err error) {
+	if err := os.Rename(daemonInfoPath(dir), killedPath(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	_, err = os.Stat(killedPath(dir))
@@ -87,35 +87,35 @@ func retireBeacon(dir string) (killed bool, err error) {
 	return err == nil, err
 }
 
-func readBeacon(dir string) (beacon, error) {
-	var b beacon
-	text, err := os.ReadFile(beaconPath(dir))
+func readDaemonInfo(dir string) (daemonInfo, error) {
+	var info daemonInfo
+	text, err := os.ReadFile(daemonInfoPath(dir))
 	if err != nil {
-		return b, err
+		return info, err
 	}
-	return b, json.Unmarshal(text, &b)
+	return info, json.Unmarshal(text, &info)
 }
 
 // findDaemon gives the daemon that runs with the data directory; ok is false
 // when none does.
-func findDaemon(dir string) (b beacon, ok bool, err error) {
+func findDaemon(dir string) (info daemonInfo, ok bool, err error) {
 	path := filepath.Join(dir, "daemon.lock")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return b, false, nil
+		return info, false, nil
 	}
 	l := flock.New(path)
 	free, err := l.TryRLock()
 	if err != nil {
-		return b, false, fmt.Errorf("look for a daemon: %w", err)
+		return info, false, fmt.Errorf("look for a daemon: %w", err)
 	}
 	if free {
-		return b, false, l.Unlock()
+		return info, false, l.Unlock()
 	}
-	b, err = readBeacon(dir)
+	info, err = readDaemonInfo(dir)
 	if err != nil {
-		return b, true, fmt.Errorf("a daemon runs with %s, but where it listens is not known yet: %w", dir, err)
+		return info, true, fmt.Errorf("a daemon runs with %s, but where it listens is not known yet: %w", dir, err)
 	}
-	return b, true, nil
+	return info, true, nil
 }
 
 // client talks to the daemon of --server, or to the one of the configuration's
@@ -129,7 +129,7 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if dir == "" {
 		return nil, a.unloaded(mistakes)
 	}
-	b, ok, err := findDaemon(dir)
+	info, ok, err := findDaemon(dir)
 	if !ok && mistakes != nil {
 		return nil, a.unloaded(mistakes)
 	}
@@ -146,7 +146,7 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if len(server.Tokens) > 0 && token == "" {
 		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
 	}
-	c := interapp.NewClient(b.URL, token)
+	c := interapp.NewClient(info.URL, token)
 	if server.TLS.Enabled() {
 		if c.HTTP, err = trusting(server.TLS.Certificate); err != nil {
 			return nil, failed(err)

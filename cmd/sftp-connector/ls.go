@@ -31,12 +31,12 @@ var failing = map[filesync.State]bool{
 // ls prints files as they are found, so that a large tree needs no memory, and
 // each line at once where somebody watches.
 func (a *app) ls(ctx context.Context, name string) error {
-	w, _, err := a.workshop(ctx, []string{name}, connector.Parts{})
+	b, _, err := a.openBackend(ctx, []string{name}, connector.Parts{})
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	c, err := w.set.Get(name)
+	defer b.close()
+	c, err := b.set.Get(name)
 	if err != nil {
 		return failed(err)
 	}

@@ -285,11 +285,11 @@ func (s *site) daemon(args ...string) *running {
 // url is where the daemon of this data directory serves.
 func (s *site) url() string {
 	s.t.Helper()
-	b, ok, err := findDaemon(s.path("data"))
+	info, ok, err := findDaemon(s.path("data"))
 	if err != nil || !ok {
 		s.t.Fatalf("no daemon: %v", err)
 	}
-	return b.URL
+	return info.URL
 }
 
 // exists reports whether there is a file, below the site's directory.

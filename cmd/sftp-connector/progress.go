@@ -14,17 +14,17 @@ import (
 // barTemplate: what runs, files, bytes, the bar, rate and time left.
 const barTemplate = `{{string . "what"}} {{counters . }} {{bar . }} {{percent . }} {{speed . }} {{rtime . "%s left"}}`
 
-// look looks at work under way; nil while there is nothing to see.
-type look func(ctx context.Context, of string) *interapp.Progress
+// progressFunc gives the progress of work under way; nil while there is nothing to see.
+type progressFunc func(ctx context.Context, of string) *interapp.Progress
 
 // showProgress draws a bar over all the connectors that are applied, or the
 // requests that are done, on a terminal; elsewhere it does nothing. Call stop
 // before anything else is printed.
-func (a *app) showProgress(ctx context.Context, at look, names []string) (stop func()) {
+func (a *app) showProgress(ctx context.Context, at progressFunc, names []string) (stop func()) {
 	if a.json || !terminal(a.stderr) {
 		return func() {}
 	}
-	bar := pb.New64(0).Set(pb.Bytes, true).Set(pb.Terminal, true).SetWriter(a.person).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
+	bar := pb.New64(0).Set(pb.Bytes, true).Set(pb.Terminal, true).SetWriter(a.console).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
 	bar.Set("what", "connecting").Start()
 	ctx, cancel := context.WithCancel(ctx)
 	seen := make([]interapp.Progress, len(names)) // what has ended counts on

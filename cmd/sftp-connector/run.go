@@ -66,7 +66,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	defer claim.Unlock()
 	// What a killed daemon left names a port that another process may have by
 	// now, and the verbs would send it their token.
-	killed, err := retireBeacon(cfg.DataDirectory)
+	killed, err := retireDaemonInfo(cfg.DataDirectory)
 	if err != nil {
 		return failed(fmt.Errorf("remove the trace of an earlier daemon: %w", err))
 	}
@@ -78,7 +78,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(beaconPath(cfg.DataDirectory))
+	defer os.Remove(daemonInfoPath(cfg.DataDirectory))
 	if killed {
 		// A power cut brings back files whose removal was not durable yet.
 		if err := errors.Join(d.ledger.RequireSweep(ctx), os.Remove(killedPath(cfg.DataDirectory))); err != nil {
@@ -97,7 +97,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 
 // daemon is the running program.
 type daemon struct {
-	*workshop
+	*backend
 	log     *slog.Logger
 	api     *server.Server
 	events  *server.Events
@@ -121,7 +121,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
 	receive := space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession}
-	if d.workshop, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
+	if d.backend, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	if cfg.Server.TLS.Enabled() {
 		scheme = "https"
 	}
-	b := beacon{PID: os.Getpid(), URL: scheme + "://" + reachable(listener.Addr().String())}
-	if err := b.write(cfg.DataDirectory); err != nil {
+	info := daemonInfo{PID: os.Getpid(), URL: scheme + "://" + reachable(listener.Addr().String())}
+	if err := info.write(cfg.DataDirectory); err != nil {
 		listener.Close()
 		d.close()
 		return nil, failed(err)
@@ -174,7 +174,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 			}
 		})
 	}
-	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", b.URL, "data_directory", cfg.DataDirectory)
+	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
 }
 

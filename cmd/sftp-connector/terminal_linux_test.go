@@ -15,7 +15,7 @@ import (
 )
 
 // onTerminal starts a verb in a process that has a terminal for all its
-// streams. What it prints is in stdout; the person types into what is returned.
+// streams. What it prints is in stdout; the user types into what is returned.
 func (s *site) onTerminal(args ...string) (*running, *os.File) {
 	s.t.Helper()
 	return atTerminal(s.t, strings.Join(args, " "), command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...))
@@ -24,7 +24,7 @@ func (s *site) onTerminal(args ...string) (*running, *os.File) {
 // atTerminal does the same for any program.
 func atTerminal(t *testing.T, verb string, cmd *exec.Cmd) (*running, *os.File) {
 	t.Helper()
-	person, terminal := openTerminal(t)
+	user, terminal := openTerminal(t)
 	r := &running{t: t, verb: verb, done: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -35,10 +35,10 @@ func atTerminal(t *testing.T, verb string, cmd *exec.Cmd) (*running, *os.File) {
 	r.signal = func(sig os.Signal) { _ = cmd.Process.Signal(sig) }
 	go func() {
 		defer close(r.done)
-		defer person.Close()
+		defer user.Close()
 		b := make([]byte, 4096)
 		for {
-			n, err := person.Read(b)
+			n, err := user.Read(b)
 			_, _ = r.stdout.Write(b[:n])
 			if err != nil { // EIO, once nobody has the terminal open any more
 				break
@@ -48,17 +48,17 @@ func atTerminal(t *testing.T, verb string, cmd *exec.Cmd) (*running, *os.File) {
 		r.code = cmd.ProcessState.ExitCode()
 	}()
 	t.Cleanup(func() { r.signal(os.Kill); <-r.done })
-	return r, person
+	return r, user
 }
 
 // openTerminal opens a pseudo terminal of 120 columns, see pty(7).
-func openTerminal(t *testing.T) (person, terminal *os.File) {
+func openTerminal(t *testing.T) (user, terminal *os.File) {
 	t.Helper()
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd := int(person.Fd())
+	fd := int(user.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func openTerminal(t *testing.T) (person, terminal *os.File) {
 	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120}); err != nil {
 		t.Fatal(err)
 	}
-	return person, terminal
+	return user, terminal
 }
 
 func TestApplyShowsProgressOnATerminal(t *testing.T) {
@@ -95,7 +95,7 @@ func TestApplyShowsProgressOnATerminal(t *testing.T) {
 	sftptest.CompareTrees(t, server.Root, s.path("results"))
 }
 
-// On a terminal an unknown host key is shown, and the person is asked.
+// On a terminal an unknown host key is shown, and the user is asked.
 func TestHostKeyIsAskedForOnATerminal(t *testing.T) {
 	t.Parallel()
 	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
@@ -118,11 +118,11 @@ func TestHostKeyIsAskedForOnATerminal(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, text, server.Port, server.User, server.PrivateKeyPath, server.Root)
-			r, person := s.onTerminal(strings.Fields(c.verb)...)
+			r, user := s.onTerminal(strings.Fields(c.verb)...)
 			r.until("it asks", func() bool {
 				return strings.Contains(r.stdout.String(), "SHA256:") && strings.Contains(r.stdout.String(), "(yes/no)? ")
 			})
-			if _, err := person.WriteString(c.answer); err != nil {
+			if _, err := user.WriteString(c.answer); err != nil {
 				t.Fatal(err)
 			}
 			r.wait(time.Minute).gives(c.code, c.shows...)

@@ -79,7 +79,7 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 		return failed(errors.New("nobody can be asked here: compare the fingerprint, then run it again with --yes"))
 	default:
 		if !yes {
-			if ok, err := a.person.confirm(ctx, warning(key)); err != nil || !ok {
+			if ok, err := a.console.confirm(ctx, warning(key)); err != nil || !ok {
 				return failed(errors.Join(err, errors.New("the key is not trusted")))
 			}
 		}
@@ -133,7 +133,7 @@ func (a *app) prompt() prompt {
 		return nil
 	}
 	return func(ctx context.Context, key sshclient.HostKey) (bool, error) {
-		return a.person.confirm(ctx, fmt.Sprintf("The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n%s",
+		return a.console.confirm(ctx, fmt.Sprintf("The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n%s",
 			key.Addr, key.Type, key.Fingerprint, warning(key)))
 	}
 }

@@ -77,12 +77,12 @@ func (d *desk) walk(answered bool) {
 			d.t.Fatal(err)
 		}
 	}
-	r, person := atTerminal(d.t, "sftp", cmd)
+	r, user := atTerminal(d.t, "sftp", cmd)
 	step := func(wait, answer string) {
 		d.t.Helper()
 		asked := regexp.MustCompile(wait)
 		r.until("it shows "+wait, func() bool { return asked.MatchString(r.stdout.String()) })
-		if _, err := person.WriteString(answer); err != nil {
+		if _, err := user.WriteString(answer); err != nil {
 			d.t.Fatal(err)
 		}
 	}

@@ -25,7 +25,7 @@ const idle = "connectors:\n  idle:\n    sftp: {host: 127.0.0.1, username: u, pas
 
 // What a killed daemon left is gone before the next one can be found: until
 // that one listens, nobody is sent to the old port.
-func TestStaleBeaconIsRemoved(t *testing.T) {
+func TestStaleDaemonInfoIsRemoved(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func TestStaleBeaconIsRemoved(t *testing.T) {
 }
 
 // A verb that looks for a daemon at that moment does not keep one from starting.
-func TestClaimOutlastsALook(t *testing.T) {
+func TestClaimOutlastsASearch(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, idle)
 	if err := os.Mkdir(s.path("data"), 0o700); err != nil {

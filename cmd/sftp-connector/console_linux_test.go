@@ -42,16 +42,16 @@ func TestQuestionsOfSeveralConnectors(t *testing.T) {
 	put(t, two.Root, "a.csv", "x", old)
 	s := newSite(t, "connectors:\n%s%s  busy:\n    sftp: %s\n    files: {source_directory_path: %q, destination_directory_path: ./busy}\n",
 		unknownHost("one", one.Endpoint), unknownHost("two", two.Endpoint), login(busy.Endpoint), busy.Root)
-	r, person := s.onTerminal("apply")
+	r, user := s.onTerminal("apply")
 	const question = "Trust it (yes/no)? "
 	r.until("the first question, while a copy goes on", func() bool {
 		return strings.Contains(r.stdout.String(), question) && s.exists("busy/big.bin")
 	})
-	if _, err := person.WriteString("yes\n"); err != nil {
+	if _, err := user.WriteString("yes\n"); err != nil {
 		t.Fatal(err)
 	}
 	r.until("the second question", func() bool { return strings.Count(r.stdout.String(), question) == 2 })
-	if _, err := person.WriteString("yes\n"); err != nil {
+	if _, err := user.WriteString("yes\n"); err != nil {
 		t.Fatal(err)
 	}
 	o := r.wait(time.Minute).gives(0)
