@@ -78,7 +78,7 @@ func (c *Connector) checkUpload(ctx context.Context, observe status.Observer) er
 	if err := c.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stageTold(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() (string, error) {
+	return stageWithDetail(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() (string, error) {
 		err := c.tryDestination(ctx, dst)
 		d, ok := dst.(interface{ Untried() string })
 		if !ok {
@@ -94,11 +94,11 @@ func (c *Connector) checkList(ctx context.Context, observe status.Observer, src 
 
 // stage does one step and reports it.
 func stage(observe status.Observer, name, detail string, do func() error) error {
-	return stageTold(observe, name, detail, func() (string, error) { return "", do() })
+	return stageWithDetail(observe, name, detail, func() (string, error) { return "", do() })
 }
 
-// stageTold is stage of a step that may have more to tell.
-func stageTold(observe status.Observer, name, detail string, do func() (more string, err error)) error {
+// stageWithDetail is stage of a step that may have more to tell.
+func stageWithDetail(observe status.Observer, name, detail string, do func() (more string, err error)) error {
 	start := time.Now()
 	more, err := do()
 	switch {

@@ -8,8 +8,8 @@ import (
 // Timers go by a clock that nobody sets, and that stands still while the machine
 // sleeps. Schedules go by the wall clock.
 const (
-	clockLook = 10 * time.Second // how often the two clocks are compared
-	minStep   = 2 * time.Second  // by how much they may go apart unnoticed
+	clockInterval = 10 * time.Second // how often the two clocks are compared
+	minStep       = 2 * time.Second  // by how much they may go apart unnoticed
 )
 
 // now is the wall clock. It has no monotonic reading: times that are to be
@@ -30,7 +30,7 @@ func (s *Set) readClocks() clocks { return clocks{time.Now(), s.parts.now()} }
 // slept since it was read, until ctx ends. One goroutine does it for all of them, so that
 // idle ones cost nothing.
 func (s *Set) watchClock(ctx context.Context, since clocks) {
-	look := time.NewTicker(clockLook)
+	look := time.NewTicker(clockInterval)
 	defer look.Stop()
 	for {
 		select {

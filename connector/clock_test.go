@@ -97,7 +97,7 @@ func TestPassesFollowTheWallClock(t *testing.T) {
 				c, clock := w.startAt(test.from, test.schedule, test.zone)
 				w.pass(test.wait)
 				clock.step(test.step)
-				w.pass(clockLook + minStep)
+				w.pass(clockInterval + minStep)
 				next := c.Report().Next
 				if test.told != "" && !next.Equal(at(test.told)) {
 					t.Errorf("the next pass is told for %v, want %s", next, test.told)

@@ -38,13 +38,13 @@ func (c *Connector) Report() Report {
 		r.Held = held
 	}
 	if c.running != nil {
-		r.Running = c.running.look()
+		r.Running = c.running.snapshot()
 	}
 	return r
 }
 
-// look is a pass under way. The caller holds the connector's mu.
-func (r *Run) look() *PassReport {
+// snapshot is a pass under way. The caller holds the connector's mu.
+func (r *Run) snapshot() *PassReport {
 	p := &PassReport{ID: r.id, Mode: r.Mode}
 	p.Result.Started = r.started
 	if r.pass != nil {
@@ -54,11 +54,11 @@ func (r *Run) look() *PassReport {
 	return p
 }
 
-// Look is the pass of r at the moment, for a progress bar.
-func (c *Connector) Look(r *Run) PassReport {
+// Snapshot is the pass of r at the moment, for a progress bar.
+func (c *Connector) Snapshot(r *Run) PassReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return *r.look()
+	return *r.snapshot()
 }
 
 // remembered is a pass of the program before. The ledger keeps failures by

@@ -196,7 +196,7 @@ func TestYearOfAClockThatIsSet(t *testing.T) {
 			w.pass(12 * time.Hour) // so that no two of them come together
 		}
 		got := slices.DeleteFunc(clock.wallTimes(w.passes()), func(at time.Time) bool { return at.In(where).Year() != 2028 })
-		wantPasses(t, got, calendars(2028, where, expressions()[:1])[0], longest+clockLook+minStep)
+		wantPasses(t, got, calendars(2028, where, expressions()[:1])[0], longest+clockInterval+minStep)
 		if len(clock.steps) < 80 {
 			t.Errorf("the clock was set %d times only", len(clock.steps))
 		}

@@ -188,7 +188,7 @@ func (s source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.Wr
 		s.rig.fetching(ctx)
 	}
 	if s.rig.fetched != nil {
-		w = &told{w, e, s.rig}
+		w = &notifyingWriter{w, e, s.rig}
 	}
 	return s.Source.Fetch(ctx, e, from, w)
 }
@@ -208,14 +208,14 @@ func (s source) Link(ctx context.Context, e filesync.Entry, link func(path strin
 	})
 }
 
-// told is where a file is copied to.
-type told struct {
+// notifyingWriter is where a file is copied to.
+type notifyingWriter struct {
 	io.WriterAt
 	e   filesync.Entry
 	rig *rig
 }
 
-func (w *told) WriteAt(p []byte, off int64) (int, error) {
+func (w *notifyingWriter) WriteAt(p []byte, off int64) (int, error) {
 	w.rig.fetched(w.e)
 	return w.WriterAt.WriteAt(p, off)
 }

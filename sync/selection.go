@@ -160,21 +160,21 @@ func checkGlob(glob string) error {
 
 // alternatives is how many ways lead through a glob's braces, at most.
 func alternatives(glob string) int {
-	n, here := 1, []int{}
+	n, open := 1, []int{}
 	for i := 0; i < len(glob) && n <= maxAlternatives; i++ {
 		switch glob[i] {
 		case '\\':
 			i++
 		case '{':
-			here = append(here, 1)
+			open = append(open, 1)
 		case ',':
-			if len(here) > 0 {
-				here[len(here)-1]++
+			if len(open) > 0 {
+				open[len(open)-1]++
 			}
 		case '}':
-			if last := len(here) - 1; last >= 0 {
-				n *= here[last]
-				here = here[:last]
+			if last := len(open) - 1; last >= 0 {
+				n *= open[last]
+				open = open[:last]
 			}
 		}
 	}

@@ -45,12 +45,12 @@ func (a *app) ls(ctx context.Context, name string) error {
 	watched := terminal(a.stdout)
 	var mu sync.Mutex
 	first := true
-	told := map[string]bool{} // of the files that failed
+	listed := map[string]bool{} // of the files that failed
 	result, err := c.Survey(ctx, func(d filesync.Decision) {
 		mu.Lock()
 		defer mu.Unlock()
 		if failing[d.State] {
-			told[d.Entry.Name] = true
+			listed[d.Entry.Name] = true
 		}
 		if a.json {
 			lsJSON(out, d, first)
@@ -64,7 +64,7 @@ func (a *app) ls(ctx context.Context, name string) error {
 	})
 	if a.json {
 		for _, x := range result.Failures { // a directory that could not be read, say
-			if !told[x.Name] {
+			if !listed[x.Name] {
 				lsJSON(out, filesync.Decision{Entry: filesync.Entry{Name: x.Name}, State: filesync.StateFailed, Reason: x.Error}, first)
 				first = false
 			}

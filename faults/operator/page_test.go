@@ -145,8 +145,8 @@ func (r *rig) ends(want row, l record) bool {
 	if want.kind != "status" {
 		return l.is(want.ends)
 	}
-	_, told := l["lasted"]
-	return l.text("msg") == want.ends.message && l.text("was") == want.word && told
+	_, lasted := l["lasted"]
+	return l.text("msg") == want.ends.message && l.text("was") == want.word && lasted
 }
 
 // apiConnector is what the API says of a connector, or of a Space.

@@ -143,11 +143,11 @@ func instant(text, field string, zone *time.Location) (time.Time, error) {
 
 // Request gives a request by its id, with all that its owner sees, or ErrUnknown.
 func (s *Service) Request(ctx context.Context, id string) (interapp.RequestState, error) {
-	return s.look(ctx, Caller{All: true}, id)
+	return s.requestState(ctx, Caller{All: true}, id)
 }
 
-// look gives a request as the caller may see it, or ErrUnknown.
-func (s *Service) look(ctx context.Context, by Caller, id string) (interapp.RequestState, error) {
+// requestState gives a request as the caller may see it, or ErrUnknown.
+func (s *Service) requestState(ctx context.Context, by Caller, id string) (interapp.RequestState, error) {
 	r, err := s.kept(ctx, id)
 	if err != nil {
 		return interapp.RequestState{}, err
@@ -184,7 +184,7 @@ func (s *Service) Wait(ctx context.Context, by Caller, id string) (interapp.Requ
 			case <-ctx.Done():
 			}
 		}
-		state, err := s.look(context.WithoutCancel(ctx), by, id)
+		state, err := s.requestState(context.WithoutCancel(ctx), by, id)
 		if err != nil || state.Ended() {
 			return state, err
 		}
@@ -224,7 +224,7 @@ func (s *Service) Cancel(ctx context.Context, by Caller, id string) (interapp.Re
 	if err := s.answer(ctx, state, interapp.RequestCancelled, emptyReply(state, "it was cancelled")); err != nil {
 		return state, err
 	}
-	return s.look(ctx, by, id)
+	return s.requestState(ctx, by, id)
 }
 
 // stateOf is a request as programs see it.

@@ -14,8 +14,8 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// maxTold is how many deliveries one posting tells of, and how many are read for it.
-const maxTold = 500
+// maxDeliveries is how many deliveries one posting tells of, and how many are read for it.
+const maxDeliveries = 500
 
 // outbox is the ledger's outbox with what the rows stand for.
 type outbox struct {
@@ -62,9 +62,9 @@ func (o outbox) deliveries(ctx context.Context, r ledger.OutboxRow, sub ledger.S
 		return m, false, err
 	}
 	sel = sel.Below(filepath.ToSlash(c.Config().Files.SourceDirectoryPath))
-	told := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(c), Destination: c.Config().Files.DestinationDirectoryPath}
+	deliveries := interapp.Deliveries{Subscription: sub.ID, Connector: sub.Connector, Space: spaceOf(c), Destination: c.Config().Files.DestinationDirectoryPath}
 	for cursor := sub.Cursor; ; {
-		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxTold)
+		rows, err := o.ledger.Deliveries(ctx, sub.ID, cursor, maxDeliveries)
 		if err != nil {
 			return m, false, err
 		}
@@ -73,12 +73,12 @@ func (o outbox) deliveries(ctx context.Context, r ledger.OutboxRow, sub ledger.S
 		}
 		for _, d := range rows {
 			if sel.Match(d.Source) {
-				told.Files = append(told.Files, fileOf(d))
+				deliveries.Files = append(deliveries.Files, fileOf(d))
 			}
 		}
 		cursor = rows[len(rows)-1].Sequence
-		if len(told.Files) > 0 {
-			body, err := json.Marshal(told)
+		if len(deliveries.Files) > 0 {
+			body, err := json.Marshal(deliveries)
 			return notify.Message{
 				URL: r.URL, Event: interapp.EventDeliveries, Key: fmt.Sprintf("%s-%d", sub.ID, cursor), Token: sub.Token, Body: body, Cursor: cursor,
 			}, true, err

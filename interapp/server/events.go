@@ -81,9 +81,9 @@ func (e *Events) Request(r interapp.RequestState) {
 	e.tell(r.Connector, "request", func() any { return r })
 }
 
-// look tells of the passes under way, once in progressEvery however many
+// sendProgress tells of the passes under way, once in progressEvery however many
 // listeners call it.
-func (e *Events) look(set *connector.Set) {
+func (e *Events) sendProgress(set *connector.Set) {
 	e.mu.Lock()
 	due := time.Since(e.looked) >= progressEvery*9/10 // their clocks tick apart
 	if due {
@@ -284,7 +284,7 @@ func (s *Server) stream(r *http.Request, w http.ResponseWriter, l *listener) {
 		case <-l.wake:
 			texts = s.events.take(l)
 		case <-progress.C:
-			s.events.look(s.set)
+			s.events.sendProgress(s.set)
 		case <-comment.C:
 			texts = [][]byte{[]byte(": nothing else\n\n")}
 		case <-r.Context().Done():

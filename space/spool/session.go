@@ -114,14 +114,14 @@ func (s session) Readlink(string) (string, error) { return "", errDenied }
 // Lstat implements sftp.LstatFileLister. Unlike STAT it has no answer of what was
 // imported: clients ask it whether something stands in the way of an upload.
 func (s session) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
-	return s.look(r, views{s.spool}.lstat)
+	return s.statOne(r, views{s.spool}.lstat)
 }
 
 // Filelist implements sftp.FileLister: OPENDIR and STAT.
 func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	switch r.Method {
 	case "Stat":
-		return s.look(r, views{s.spool}.stat)
+		return s.statOne(r, views{s.spool}.stat)
 	case "List":
 	default:
 		return nil, errDenied
@@ -138,7 +138,7 @@ func (s session) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	return l, nil
 }
 
-func (s session) look(r *sftp.Request, at func(name string) (fs.FileInfo, error)) (sftp.ListerAt, error) {
+func (s session) statOne(r *sftp.Request, at func(name string) (fs.FileInfo, error)) (sftp.ListerAt, error) {
 	name, err := clean(r.Filepath)
 	if err != nil {
 		return nil, err
@@ -165,11 +165,11 @@ func (s views) use(name string) {
 func (s views) lstat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.look(name)
+	return s.lstatLocked(name)
 }
 
-// look is lstat. The caller holds s.mu.
-func (s views) look(name string) (fs.FileInfo, error) {
+// lstatLocked is lstat. The caller holds s.mu.
+func (s views) lstatLocked(name string) (fs.FileInfo, error) {
 	if s.closed {
 		return nil, errClosed
 	}
@@ -194,7 +194,7 @@ func (s views) look(name string) (fs.FileInfo, error) {
 func (s views) stat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	info, err := s.look(name)
+	info, err := s.lstatLocked(name)
 	if err == errMissing {
 		if g := s.gone.find(name); g != nil {
 			return entry{path.Base(name), g.size, 0o644, g.modTime}, nil

@@ -112,13 +112,13 @@ func (d *Destination) seeCase() (folds, known bool) {
 // sameFile reports whether a name that was listed is there under another one, too.
 // It is not known when the name has gone.
 func (d *Destination) sameFile(name, other string) (same, known bool) {
-	there, oerr := d.dirs.root.Lstat(other)
-	here, err := d.dirs.root.Lstat(name)
+	otherInfo, oerr := d.dirs.root.Lstat(other)
+	info, err := d.dirs.root.Lstat(name)
 	switch {
 	case err != nil:
 		return false, false
 	case oerr == nil:
-		return true, os.SameFile(here, there)
+		return true, os.SameFile(info, otherInfo)
 	}
 	return false, errors.Is(oerr, fs.ErrNotExist)
 }

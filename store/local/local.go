@@ -42,9 +42,9 @@ type Destination struct {
 // denial is whether the whole directory may be written, as it was found a moment
 // ago: it is asked for each file that may not.
 type denial struct {
-	mu   sync.Mutex
-	at   time.Time
-	told error
+	mu  sync.Mutex
+	at  time.Time
+	err error
 }
 
 // denialLasts is how long an answer is good.
@@ -55,12 +55,12 @@ func (n *denial) of(d *Destination) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.at.IsZero() || time.Since(n.at) > denialLasts {
-		if n.told = d.Probe(context.Background()); !errors.Is(n.told, fs.ErrPermission) {
-			n.told = nil
+		if n.err = d.Probe(context.Background()); !errors.Is(n.err, fs.ErrPermission) {
+			n.err = nil
 		}
 		n.at = time.Now()
 	}
-	return n.told
+	return n.err
 }
 
 var (

@@ -268,7 +268,7 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 	for i := range files {
 		r.src.Put(fmt.Sprintf("%d.csv", i), string(noise(1000)), old)
 	}
-	foretold := func() map[int64][]filesync.Delivery {
+	journaled := func() map[int64][]filesync.Delivery {
 		intents, err := r.memory.Intents(t.Context())
 		u.must(err)
 		return intents
@@ -276,7 +276,7 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 	var noted atomic.Int64
 	watched := watchedLedger{r.memory, func(ids []int64) error {
 		noted.Add(int64(len(ids)))
-		intents := foretold()
+		intents := journaled()
 		for _, id := range ids {
 			if fi, err := os.Stat(u.at(intents[id][0].Target.Name)); err != nil || fi.Size() > 0 {
 				t.Errorf("%+v: %v %v", intents[id], fi, err)
@@ -287,7 +287,7 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 	if result := r.passWith(watched, u, nil); result.Files.Copied != files || noted.Load() != files {
 		t.Errorf("%s %+v, %d noted", result.Outcome, result.Files, noted.Load())
 	}
-	if left := foretold(); len(left) > 0 {
+	if left := journaled(); len(left) > 0 {
 		t.Errorf("intents left: %v", left)
 	}
 
@@ -297,7 +297,7 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 	if result := r.passWith(watched, u, nil); result.Files.Copied > 0 || s.Counts().Ops[sftptest.OpWrite] > 0 {
 		t.Errorf("%s %+v, %v", result.Outcome, result.Files, s.Counts().Ops)
 	}
-	if _, err := os.Stat(u.at("y.csv")); err == nil || len(foretold()) > 0 {
-		t.Errorf("left: %v %v", err, foretold())
+	if _, err := os.Stat(u.at("y.csv")); err == nil || len(journaled()) > 0 {
+		t.Errorf("left: %v %v", err, journaled())
 	}
 }

@@ -130,11 +130,11 @@ func (d *Destination) Open(ctx context.Context, name string) (filesync.File, err
 // Probe implements sync.Destination.
 func (d *Destination) Probe(ctx context.Context) error {
 	if err := d.probe(ctx); err != nil {
-		told := of(ctx, err, explainAccess)
+		explained := of(ctx, err, explainAccess)
 		if errors.Is(err, fs.ErrPermission) {
-			told = cannotWrite(err)
+			explained = cannotWrite(err)
 		}
-		return unavailable("write to", d.s.target.String(), told)
+		return unavailable("write to", d.s.target.String(), explained)
 	}
 	return nil
 }

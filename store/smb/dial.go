@@ -96,8 +96,8 @@ func of(ctx context.Context, err error, explain func(error) *explainedError) err
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if told, ok := errors.AsType[*explainedError](err); ok {
-		return told
+	if explained, ok := errors.AsType[*explainedError](err); ok {
+		return explained
 	}
 	return explain(err)
 }

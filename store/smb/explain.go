@@ -83,11 +83,11 @@ type explainedError struct {
 	err            error // what it is for programs; nil: nothing known
 }
 
-func (t *explainedError) Error() string { return t.sentence }
-func (t *explainedError) Unwrap() error { return t.err }
+func (e *explainedError) Error() string { return e.sentence }
+func (e *explainedError) Unwrap() error { return e.err }
 
 // Hint is one sentence that says what to check next.
-func (t *explainedError) Hint() string { return t.hint }
+func (e *explainedError) Hint() string { return e.hint }
 
 // code gives the NTSTATUS of an answer; 0 when err is none.
 func code(err error) uint32 {

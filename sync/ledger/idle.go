@@ -108,8 +108,8 @@ func (i *idlePasses) give(taken []*idlePass, written bool) {
 	}
 }
 
-// look gives the passes of a connector as they are.
-func (i *idlePasses) look(c *Connector) []Pass {
+// ofConnector gives the passes of a connector as they are.
+func (i *idlePasses) ofConnector(c *Connector) []Pass {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var passes []Pass

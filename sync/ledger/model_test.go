@@ -24,7 +24,7 @@ type model struct {
 	intents     map[int64][]filesync.Delivery
 	sequence    int64
 	failed      map[string]int64 // the sequences of failures
-	told
+	outboxModel
 }
 
 func (m *model) find(path string) filesync.Record {
@@ -34,7 +34,7 @@ func (m *model) find(path string) filesync.Record {
 }
 
 func (m *model) commit(ids []int64, batch []filesync.Delivery) {
-	before := m.told.sequence
+	before := m.outboxModel.sequence
 	for i, d := range batch {
 		if m.checkpoints[d.Source.Name].Checkpoint.ID == d.PendingID {
 			delete(m.checkpoints, d.Source.Name)
@@ -77,7 +77,7 @@ func TestLedgerIsItsModel(t *testing.T) {
 		s.open()
 		defer func() { s.l.Close() }()
 		m := &model{rows: map[string]filesync.Record{}, failures: map[string]filesync.Record{},
-			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}, failed: map[string]int64{}, told: told{now: long}}
+			checkpoints: map[string]filesync.Interrupted{}, intents: map[int64][]filesync.Delivery{}, failed: map[string]int64{}, outboxModel: outboxModel{now: long}}
 		t.Repeat(map[string]func(*rapid.T){
 			"commit":     func(t *rapid.T) { s.commit(t, m) },
 			"intend":     func(t *rapid.T) { s.intend(t, m) },
@@ -88,21 +88,21 @@ func TestLedgerIsItsModel(t *testing.T) {
 			"after if":   func(t *rapid.T) { s.setAfterIf(t, m) },
 			"checkpoint": func(t *rapid.T) { s.checkpoint(t, m) },
 
-			"accept request": func(t *rapid.T) { s.accept(t, &m.told) },
-			"run request":    func(t *rapid.T) { s.run(t, &m.told) },
-			"finish request": func(t *rapid.T) { s.finish(t, &m.told) },
-			"post":           func(t *rapid.T) { s.send(t, &m.told) },
-			"subscribe":      func(t *rapid.T) { s.subscribe(t, &m.told) },
-			"unsubscribe":    func(t *rapid.T) { s.unsubscribe(t, &m.told) },
-			"drop pending":   func(t *rapid.T) { s.drop(t, &m.told) },
-			"forget":         func(t *rapid.T) { s.forget(t, &m.told) },
+			"accept request": func(t *rapid.T) { s.accept(t, &m.outboxModel) },
+			"run request":    func(t *rapid.T) { s.run(t, &m.outboxModel) },
+			"finish request": func(t *rapid.T) { s.finish(t, &m.outboxModel) },
+			"post":           func(t *rapid.T) { s.send(t, &m.outboxModel) },
+			"subscribe":      func(t *rapid.T) { s.subscribe(t, &m.outboxModel) },
+			"unsubscribe":    func(t *rapid.T) { s.unsubscribe(t, &m.outboxModel) },
+			"drop pending":   func(t *rapid.T) { s.drop(t, &m.outboxModel) },
+			"forget":         func(t *rapid.T) { s.forget(t, &m.outboxModel) },
 			"reopen": func(*rapid.T) {
 				s.l.Close()
 				s.open()
 			},
 			"": func(t *rapid.T) {
 				s.compare(t, m)
-				s.compareTold(t, &m.told)
+				s.compareOutbox(t, &m.outboxModel)
 			},
 		})
 	})

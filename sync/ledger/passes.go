@@ -68,7 +68,7 @@ func (c *Connector) leftOver(ctx context.Context) (unclean bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for _, p := range c.ledger.idle.look(c) {
+	for _, p := range c.ledger.idle.ofConnector(c) {
 		running = running || p.State == filesync.Running
 	}
 	if !running {
@@ -234,7 +234,7 @@ func scanPass(row interface{ Scan(...any) error }) (Pass, error) {
 
 // Passes gives the last passes, newest first.
 func (c *Connector) Passes(ctx context.Context, limit int) ([]Pass, error) {
-	not := c.ledger.idle.look(c)
+	not := c.ledger.idle.ofConnector(c)
 	passes := []Pass{}
 	err := c.ledger.show(ctx, "SELECT "+passColumns+" FROM passes WHERE connector = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
 		p, err := scanPass(rows)

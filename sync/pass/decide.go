@@ -184,7 +184,7 @@ func (dc *decider) decideAll(ctx context.Context, cands []candidate) error {
 			}
 			continue
 		}
-		if err := dc.carryOut(ctx, c, d); err != nil {
+		if err := dc.execute(ctx, c, d); err != nil {
 			return err
 		}
 	}
@@ -288,8 +288,8 @@ type findings struct {
 	mended []string
 }
 
-// carryOut does what was decided about a candidate that does not go through the queue.
-func (dc *decider) carryOut(ctx context.Context, c candidate, d plan.Decision) error {
+// execute does what was decided about a candidate that does not go through the queue.
+func (dc *decider) execute(ctx context.Context, c candidate, d plan.Decision) error {
 	if d.State == filesync.StateFailed && d.Err != nil && !d.Held {
 		dc.fail(ctx, c.Listed, d.Err) // a try of the file
 	} else {

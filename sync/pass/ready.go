@@ -49,98 +49,98 @@ func newObservations() *Observations {
 }
 
 // begin starts a pass: what it does not come across is forgotten by end.
-func (l *Observations) begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.gen++
+func (o *Observations) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gen++
 }
 
 // end forgets the files that a pass with a complete listing did not see.
-func (l *Observations) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, k := range l.seen {
-		if k.gen != l.gen {
-			delete(l.seen, key)
+func (o *Observations) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key, k := range o.seen {
+		if k.gen != o.gen {
+			delete(o.seen, key)
 		}
 	}
-	if len(l.seen) == 0 {
-		l.seen = map[uint64]observation{} // a map keeps its size
+	if len(o.seen) == 0 {
+		o.seen = map[uint64]observation{} // a map keeps its size
 	}
 }
 
 // forget drops a file that was delivered or is gone.
-func (l *Observations) forget(name string) {
-	key := maphash.String(l.seed, name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.seen, key)
+func (o *Observations) forget(name string) {
+	key := maphash.String(o.seed, name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.seen, key)
 }
 
 // await notes that a pass takes a second look at a file; awaited reports that, once.
-func (l *Observations) await(name string) {
-	key := maphash.String(l.seed, name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if k, known := l.seen[key]; known {
+func (o *Observations) await(name string) {
+	key := maphash.String(o.seed, name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if k, known := o.seen[key]; known {
 		k.awaited = true
-		l.seen[key] = k
+		o.seen[key] = k
 	}
 }
 
-func (l *Observations) awaited(name string) bool {
-	key := maphash.String(l.seed, name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	k, known := l.seen[key]
+func (o *Observations) awaited(name string) bool {
+	key := maphash.String(o.seed, name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k, known := o.seen[key]
 	if !known || !k.awaited {
 		return false
 	}
 	k.awaited = false
-	l.seen[key] = k
+	o.seen[key] = k
 	return true
 }
 
 // timeChanges reports in how many passes in a row a file had another time than before at
 // the same size: some servers give a file the time at which they are asked.
-func (l *Observations) timeChanges(name string) int {
-	key := maphash.String(l.seed, name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return int(l.seen[key].timeChanges)
+func (o *Observations) timeChanges(name string) int {
+	key := maphash.String(o.seed, name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int(o.seen[key].timeChanges)
 }
 
 // ready takes one look at e and reports whether it stood still for settle; if
 // not, for how long it has to be left alone from now, and why.
-func (l *Observations) ready(e filesync.Entry, settle time.Duration) (ok bool, wait time.Duration, reason string) {
+func (o *Observations) ready(e filesync.Entry, settle time.Duration) (ok bool, wait time.Duration, reason string) {
 	if settle <= 0 {
 		return true, 0, ""
 	}
-	key := maphash.String(l.seed, e.Name)
-	size, modTime := uint32(maphash.Comparable(l.seed, e.Size)), uint32(e.ModTime.Unix())
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Since(l.start)
-	k, known := l.seen[key]
+	key := maphash.String(o.seed, e.Name)
+	size, modTime := uint32(maphash.Comparable(o.seed, e.Size)), uint32(e.ModTime.Unix())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Since(o.start)
+	k, known := o.seen[key]
 	if known && k.size == size && k.modTime == modTime {
-		k.gen, k.awaited = l.gen, false
-		l.seen[key] = k
+		k.gen, k.awaited = o.gen, false
+		o.seen[key] = k
 		if wait := k.left(now, settle); wait > 0 {
 			return false, wait, fmt.Sprintf("has to stand still for %s, and for %s more", settle, wait.Round(time.Millisecond))
 		}
 		return true, 0, ""
 	}
-	if !known && len(l.seen) >= l.max {
-		return false, 0, fmt.Sprintf("%d other files wait before it", len(l.seen))
+	if !known && len(o.seen) >= o.max {
+		return false, 0, fmt.Sprintf("%d other files wait before it", len(o.seen))
 	}
 	timeChanges := uint8(0)
 	if known && k.size == size {
-		if timeChanges = k.timeChanges; k.gen != l.gen && timeChanges < math.MaxUint8 {
+		if timeChanges = k.timeChanges; k.gen != o.gen && timeChanges < math.MaxUint8 {
 			timeChanges++
 		}
 	}
-	k = observation{size: size, modTime: modTime, at: timeSteps(now), gen: l.gen, timeChanges: timeChanges}
-	l.seen[key] = k
+	k = observation{size: size, modTime: modTime, at: timeSteps(now), gen: o.gen, timeChanges: timeChanges}
+	o.seen[key] = k
 	if known {
 		return false, k.left(now, settle), fmt.Sprintf("it is changing; has to stand still for %s", settle)
 	}

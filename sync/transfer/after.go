@@ -134,11 +134,11 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 		case filesync.AfterOwed:
 			try = append(try, rec)
 		case filesync.AfterCompare:
-			ok, told, err := c.compareOriginal(ctx, late, rec)
+			ok, reported, err := c.compareOriginal(ctx, late, rec)
 			if err != nil {
 				return left, err
 			}
-			if told {
+			if reported {
 				left++
 			}
 			if ok {
@@ -159,12 +159,12 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 		return left, err
 	}
 	try = slices.DeleteFunc(try, func(rec filesync.Record) bool { return !slices.Contains(mine, rec.ID) })
-	results, told := make([]filesync.After, len(try)), make([]bool, len(try))
+	results, reported := make([]filesync.After, len(try)), make([]bool, len(try))
 	var g errgroup.Group
 	g.SetLimit(removers)
 	for i, rec := range try {
 		g.Go(func() error {
-			results[i], told[i] = c.disposeOne(ctx, rec.Delivery.Source)
+			results[i], reported[i] = c.disposeOne(ctx, rec.Delivery.Source)
 			c.r.pulse.Add(1)
 			return nil
 		})
@@ -173,7 +173,7 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 	byResult := map[filesync.After][]int64{}
 	for i, rec := range try {
 		byResult[results[i]] = append(byResult[results[i]], rec.ID)
-		if told[i] {
+		if reported[i] {
 			left++
 		}
 	}
@@ -192,7 +192,7 @@ func (r *run) setAfter(ctx context.Context, by map[filesync.After][]int64) error
 
 // disposeOne removes or moves one original and says what is known afterwards, and
 // whether the pass was told that it is left.
-func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesync.After, told bool) {
+func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesync.After, reported bool) {
 	c.s.Doing("after the copy of " + e.Name)
 	if ctx.Err() != nil {
 		return filesync.AfterOwed, false
@@ -232,8 +232,8 @@ func (c *Client) looksLike(ctx context.Context, e filesync.Entry) bool {
 
 // compareOriginal compares a file with its original, byte for byte, before
 // that may go: one that we adopted, or one whose removal was under way when
-// the program was killed. told says that the pass was told that it is left.
-func (c *Client) compareOriginal(ctx, late context.Context, rec filesync.Record) (same, told bool, err error) {
+// the program was killed. reported says that the pass was told that it is left.
+func (c *Client) compareOriginal(ctx, late context.Context, rec filesync.Record) (same, reported bool, err error) {
 	d := rec.Delivery
 	c.s.Doing("comparing " + d.Source.Name)
 	err = c.sameContents(ctx, d)

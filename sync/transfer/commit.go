@@ -188,7 +188,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 			continue
 		}
 		if s, ok := f.pending.(filesync.Standing); ok {
-			if now, told := s.Stands(); told {
+			if now, known := s.Stands(); known {
 				deliveries[i].Target = now
 				if now.Size >= 0 && now.Size != f.file.Entry.Size { // it is not what was sent
 					deliveries[i].After = filesync.AfterUnverified

@@ -40,11 +40,11 @@ func isKnown(r filesync.Room) bool { return 0 < r.Free && r.Free <= r.Total }
 
 // room is what is known of the room at a destination.
 type room struct {
-	mu      sync.Mutex
-	begun   int64                 // bytes of all files that were begun, but for those given up
-	writing map[*reservation]bool // of the files that are being written
-	told    map[string]roomOf     // by directory
-	misfits map[string]misfit     // by directory
+	mu          sync.Mutex
+	begun       int64                 // bytes of all files that were begun, but for those given up
+	writing     map[*reservation]bool // of the files that are being written
+	byDirectory map[string]roomOf     // what was told of them
+	misfits     map[string]misfit     // by directory
 
 	unseen  atomic.Int64 // bytes written since the room was looked at
 	looking sync.Mutex   // held for a look
@@ -86,36 +86,36 @@ func (m *room) promised() (sum int64) {
 // learn notes what was told of a directory. begun and promised are of the moment
 // before it was asked for.
 func (m *room) learn(dir string, r filesync.Room, begun, promised int64) roomOf {
-	told := roomOf{Room: r, at: time.Now(), most: math.MaxInt64}
+	answer := roomOf{Room: r, at: time.Now(), most: math.MaxInt64}
 	if isKnown(r) {
-		told.most = begun + r.Free - reserveOf(r) - promised
+		answer.most = begun + r.Free - reserveOf(r) - promised
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.told == nil || len(m.told) >= maxRooms {
-		m.told = map[string]roomOf{}
+	if m.byDirectory == nil || len(m.byDirectory) >= maxRooms {
+		m.byDirectory = map[string]roomOf{}
 	}
-	m.told[dir] = told
-	return told
+	m.byDirectory[dir] = answer
+	return answer
 }
 
 // known gives what was told of a directory a moment ago.
 func (m *room) known(dir string) (roomOf, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	told, ok := m.told[dir]
-	return told, ok && time.Since(told.at) < roomAge
+	answer, ok := m.byDirectory[dir]
+	return answer, ok && time.Since(answer.at) < roomAge
 }
 
 // take reserves room where so much was told of. It gives how much of that is left.
-func (m *room) take(r *reservation, told roomOf) (left int64, ok bool) {
+func (m *room) take(r *reservation, answer roomOf) (left int64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if left = told.most - m.begun; r.need > left {
+	if left = answer.most - m.begun; r.need > left {
 		return max(0, left), false
 	}
-	if isKnown(told.Room) && reserveOf(told.Room) > 0 { // else there is nothing that others could take of it
-		r.step = min(max(reserveOf(told.Room)/32, 64<<10), 2<<20)
+	if isKnown(answer.Room) && reserveOf(answer.Room) > 0 { // else there is nothing that others could take of it
+		r.step = min(max(reserveOf(answer.Room)/32, 64<<10), 2<<20)
 	}
 	if m.writing == nil {
 		m.writing = map[*reservation]bool{}
@@ -159,23 +159,23 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 	if !ok {
 		return v, nil
 	}
-	if told, ok := m.known(v.dir); ok {
-		if _, ok = m.take(v, told); ok {
+	if answer, ok := m.known(v.dir); ok {
+		if _, ok = m.take(v, answer); ok {
 			return v, nil
 		}
 	}
-	told, err := r.askRoom(d, v.dir)
+	answer, err := r.askRoom(d, v.dir)
 	if err != nil {
 		return nil, err
 	}
-	left, ok := m.take(v, told)
+	left, ok := m.take(v, answer)
 	if !ok {
-		text := fmt.Sprintf("it needs %s, and %s are free", inBytes(v.need), inBytes(told.Free))
-		if others := told.Free - reserveOf(told.Room) - left; others > roomUnit {
+		text := fmt.Sprintf("it needs %s, and %s are free", inBytes(v.need), inBytes(answer.Free))
+		if others := answer.Free - reserveOf(answer.Room) - left; others > roomUnit {
 			text += fmt.Sprintf(", less %s for files under way", inBytes(others))
 		}
-		if reserveOf(told.Room) > 0 {
-			text += fmt.Sprintf("; %s stay in reserve", inBytes(reserveOf(told.Room)))
+		if reserveOf(answer.Room) > 0 {
+			text += fmt.Sprintf("; %s stay in reserve", inBytes(reserveOf(answer.Room)))
 		}
 		return nil, refused(e, text)
 	}
@@ -185,7 +185,7 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 // askRoom has the destination tell the room of a directory, once for all copiers
 // that want to know.
 func (r *run) askRoom(d filesync.Roomer, dir string) (roomOf, error) {
-	told, err, _ := r.asking.Do(dir, func() (any, error) {
+	answer, err, _ := r.asking.Do(dir, func() (any, error) {
 		m := &r.q.room
 		m.mu.Lock()
 		begun, promised := m.begun, m.promised()
@@ -199,7 +199,7 @@ func (r *run) askRoom(d filesync.Roomer, dir string) (roomOf, error) {
 		}
 		return m.learn(dir, room, begun, promised), nil
 	})
-	return told.(roomOf), err
+	return answer.(roomOf), err
 }
 
 // refusal is why a file was not begun. It is ErrFull.

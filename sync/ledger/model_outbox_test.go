@@ -19,9 +19,9 @@ import (
 // ledger forget is not what passes wrote.
 var long = day.Add(-1000 * time.Hour)
 
-// told is the part of the model that other programs know of. Both lists are in
+// outboxModel is the part of the model that other programs know of. Both lists are in
 // the order of their making.
-type told struct {
+type outboxModel struct {
 	requests      []ledger.Request
 	subscriptions []ledger.Subscription // of connector c, Pending not counted
 	deliveries    []ledger.LoggedDelivery
@@ -37,25 +37,25 @@ type boxed struct {
 }
 
 // box adds a row, unless there is one.
-func (m *told) box(kind ledger.Kind, id, url string) {
+func (m *outboxModel) box(kind ledger.Kind, id, url string) {
 	if m.boxed(kind, id) < 0 {
 		receiver, _, _ := strings.Cut(url, "?")
 		m.outbox = append(m.outbox, boxed{ledger.Lane{Kind: kind, Receiver: receiver, Host: strings.TrimSuffix(receiver, "/in")}, id, url})
 	}
 }
 
-func (m *told) unbox(kind ledger.Kind, id string) {
+func (m *outboxModel) unbox(kind ledger.Kind, id string) {
 	if i := m.boxed(kind, id); i >= 0 {
 		m.outbox = slices.Delete(m.outbox, i, i+1)
 	}
 }
 
-func (m *told) boxed(kind ledger.Kind, id string) int {
+func (m *outboxModel) boxed(kind ledger.Kind, id string) int {
 	return slices.IndexFunc(m.outbox, func(b boxed) bool { return b.lane.Kind == kind && b.id == id })
 }
 
 // posting is how it goes with a row.
-func (m *told) posting(b boxed) *ledger.Posting {
+func (m *outboxModel) posting(b boxed) *ledger.Posting {
 	if b.lane.Kind == ledger.KindReply {
 		return &m.request(b.id).Posting
 	}
@@ -63,18 +63,18 @@ func (m *told) posting(b boxed) *ledger.Posting {
 }
 
 // isDue reports whether a try is to be made for a row now.
-func (m *told) isDue(b boxed) bool {
+func (m *outboxModel) isDue(b boxed) bool {
 	p := m.posting(b)
 	return !p.Next.IsZero() && (p.Tries == 0 || !p.Next.After(m.now))
 }
 
 // tick is the next moment.
-func (m *told) tick() time.Time {
+func (m *outboxModel) tick() time.Time {
 	m.now = m.now.Add(time.Second)
 	return m.now
 }
 
-func (m *told) log(d filesync.Delivery) {
+func (m *outboxModel) log(d filesync.Delivery) {
 	if len(m.subscriptions) == 0 {
 		return
 	}
@@ -83,7 +83,7 @@ func (m *told) log(d filesync.Delivery) {
 }
 
 // logged has the subscriptions told of what was logged since before.
-func (m *told) logged(before int64) {
+func (m *outboxModel) logged(before int64) {
 	if m.sequence == before {
 		return
 	}
@@ -96,7 +96,7 @@ func (m *told) logged(before int64) {
 }
 
 // trim forgets what everybody has passed.
-func (m *told) trim() {
+func (m *outboxModel) trim() {
 	least := int64(math.MaxInt64)
 	for _, s := range m.subscriptions {
 		least = min(least, s.Cursor)
@@ -104,7 +104,7 @@ func (m *told) trim() {
 	m.deliveries = slices.DeleteFunc(m.deliveries, func(d ledger.LoggedDelivery) bool { return d.Sequence <= least })
 }
 
-func (m *told) behind(cursor int64) []ledger.LoggedDelivery {
+func (m *outboxModel) behind(cursor int64) []ledger.LoggedDelivery {
 	i := slices.IndexFunc(m.deliveries, func(d ledger.LoggedDelivery) bool { return d.Sequence > cursor })
 	if i < 0 {
 		return []ledger.LoggedDelivery{}
@@ -112,7 +112,7 @@ func (m *told) behind(cursor int64) []ledger.LoggedDelivery {
 	return m.deliveries[i:]
 }
 
-func (m *told) request(id string) *ledger.Request {
+func (m *outboxModel) request(id string) *ledger.Request {
 	for i := range m.requests {
 		if m.requests[i].ID == id {
 			return &m.requests[i]
@@ -121,7 +121,7 @@ func (m *told) request(id string) *ledger.Request {
 	return &ledger.Request{}
 }
 
-func (m *told) subscription(id string) *ledger.Subscription {
+func (m *outboxModel) subscription(id string) *ledger.Subscription {
 	for i := range m.subscriptions {
 		if m.subscriptions[i].ID == id {
 			return &m.subscriptions[i]
@@ -143,7 +143,7 @@ func drawSubscription(t *rapid.T) string {
 	return rapid.SampledFrom(subscriptionIDs()).Draw(t, "subscription")
 }
 
-func (s *subject) accept(t *rapid.T, m *told) {
+func (s *subject) accept(t *rapid.T, m *outboxModel) {
 	at := m.tick()
 	asked := ledger.Request{ID: drawRequest(t), Connector: rapid.SampledFrom([]string{"c", "d"}).Draw(t, "connector"),
 		State: ledger.RequestAccepted, Body: fmt.Sprint(at), Token: "token", ReplyTo: rapid.SampledFrom([]string{"", "http://u/in", "http://v?1", "http://v?2"}).Draw(t, "reply to"),
@@ -163,7 +163,7 @@ func (s *subject) accept(t *rapid.T, m *told) {
 	}
 }
 
-func (s *subject) run(t *rapid.T, m *told) {
+func (s *subject) run(t *rapid.T, m *outboxModel) {
 	r := m.request(drawRequest(t))
 	open, err := s.l.RunRequest(s.ctx, r.ID)
 	ok(t, err)
@@ -175,7 +175,7 @@ func (s *subject) run(t *rapid.T, m *told) {
 	}
 }
 
-func (s *subject) finish(t *rapid.T, m *told) {
+func (s *subject) finish(t *rapid.T, m *outboxModel) {
 	r, at := m.request(drawRequest(t)), m.tick()
 	reply := fmt.Sprint("reply of ", at)
 	won, err := s.l.FinishRequest(s.ctx, r.ID, "replied", reply, at)
@@ -194,7 +194,7 @@ func (s *subject) finish(t *rapid.T, m *told) {
 }
 
 // drawNext draws when a failed posting is tried again.
-func drawNext(t *rapid.T, m *told) time.Time {
+func drawNext(t *rapid.T, m *outboxModel) time.Time {
 	if rapid.IntRange(0, 3).Draw(t, "for good") == 0 {
 		return time.Time{}
 	}
@@ -202,7 +202,7 @@ func drawNext(t *rapid.T, m *told) time.Time {
 }
 
 // drawBusy draws lanes and hosts that are not to be given.
-func drawBusy(t *rapid.T, m *told) (lanes []ledger.Lane, hosts []string) {
+func drawBusy(t *rapid.T, m *outboxModel) (lanes []ledger.Lane, hosts []string) {
 	for _, b := range m.outbox {
 		switch rapid.IntRange(0, 9).Draw(t, "busy") {
 		case 0:
@@ -215,7 +215,7 @@ func drawBusy(t *rapid.T, m *told) (lanes []ledger.Lane, hosts []string) {
 }
 
 // drawLanes asks for lanes, and checks them against all that wait.
-func (s *subject) drawLanes(t *rapid.T, m *told) []ledger.Lane {
+func (s *subject) drawLanes(t *rapid.T, m *outboxModel) []ledger.Lane {
 	now := m.tick()
 	limit := rapid.IntRange(1, 3).Draw(t, "limit")
 	busy, hosts := drawBusy(t, m)
@@ -254,7 +254,7 @@ func (s *subject) drawLanes(t *rapid.T, m *told) []ledger.Lane {
 }
 
 // send posts some of what is due.
-func (s *subject) send(t *rapid.T, m *told) {
+func (s *subject) send(t *rapid.T, m *outboxModel) {
 	for _, lane := range s.drawLanes(t, m) {
 		limit := rapid.IntRange(1, 3).Draw(t, "limit")
 		got, err := s.l.Outbox().Due(s.ctx, lane, m.now, limit)
@@ -284,7 +284,7 @@ func (s *subject) send(t *rapid.T, m *told) {
 }
 
 // try makes a try for a row.
-func (s *subject) try(t *rapid.T, m *told, r ledger.OutboxRow) {
+func (s *subject) try(t *rapid.T, m *outboxModel, r ledger.OutboxRow) {
 	p := m.posting(boxed{r.Lane, r.ID, r.URL})
 	if !rapid.Bool().Draw(t, "posted") {
 		*p = ledger.Posting{Tries: r.Tries + 1, Next: drawNext(t, m), Error: "refused"}
@@ -313,7 +313,7 @@ func (s *subject) try(t *rapid.T, m *told, r ledger.OutboxRow) {
 	m.trim()
 }
 
-func (s *subject) subscribe(t *rapid.T, m *told) {
+func (s *subject) subscribe(t *rapid.T, m *outboxModel) {
 	at := m.tick()
 	sub := ledger.Subscription{ID: drawSubscription(t), Connector: "c", Body: fmt.Sprint(at), Token: "token",
 		ReplyTo: rapid.SampledFrom([]string{"http://u/in", "http://v?1"}).Draw(t, "reply to"), Created: at}
@@ -325,7 +325,7 @@ func (s *subject) subscribe(t *rapid.T, m *told) {
 	m.subscriptions = append(m.subscriptions, sub)
 }
 
-func (s *subject) unsubscribe(t *rapid.T, m *told) {
+func (s *subject) unsubscribe(t *rapid.T, m *outboxModel) {
 	id := drawSubscription(t)
 	err := s.l.DeleteSubscription(s.ctx, id)
 	if m.subscription(id) == nil {
@@ -340,7 +340,7 @@ func (s *subject) unsubscribe(t *rapid.T, m *told) {
 	m.trim()
 }
 
-func (s *subject) drop(t *rapid.T, m *told) {
+func (s *subject) drop(t *rapid.T, m *outboxModel) {
 	id, at := drawSubscription(t), m.tick()
 	err := s.l.DropPending(s.ctx, id, at)
 	sub := m.subscription(id)
@@ -356,7 +356,7 @@ func (s *subject) drop(t *rapid.T, m *told) {
 	m.trim()
 }
 
-func (s *subject) forget(t *rapid.T, m *told) {
+func (s *subject) forget(t *rapid.T, m *outboxModel) {
 	before := m.now.Add(-time.Duration(rapid.IntRange(0, 10).Draw(t, "retention")) * time.Second)
 	ok(t, s.c.Forget(s.ctx, before))
 	m.requests = slices.DeleteFunc(m.requests, func(r ledger.Request) bool {
@@ -376,7 +376,7 @@ func (s *subject) forget(t *rapid.T, m *told) {
 }
 
 // compareTold looks at all that both know.
-func (s *subject) compareTold(t *rapid.T, m *told) {
+func (s *subject) compareOutbox(t *rapid.T, m *outboxModel) {
 	for _, id := range requestIDs() {
 		r, err := s.l.Request(s.ctx, id)
 		want := m.request(id)
