@@ -207,7 +207,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := p.setAside(ctx); err != nil {
+	if err := p.findSkipped(ctx); err != nil {
 		return err
 	}
 	if p.o.Mode != filesync.Request {
@@ -254,9 +254,9 @@ func (p *Pass) listAndSubmit(ctx context.Context) error {
 	return p.queue.Wait(ctx)
 }
 
-// setAside finds the directories that are not walked: what was moved there
+// findSkipped finds the directories that are not walked: what was moved there
 // would be copied again.
-func (p *Pass) setAside(ctx context.Context) error {
+func (p *Pass) findSkipped(ctx context.Context) error {
 	if p.o.Skip != "" {
 		p.skip = append(p.skip, p.o.Skip)
 	}

@@ -24,13 +24,13 @@ const (
 // finished is a file that is copied or adopted, or about to be, and waits to be committed.
 type finished struct {
 	*job
-	client   *Client          // whose delivery it is
-	pending  filesync.Pending // nil of a file that is adopted
-	delivery filesync.Delivery
-	started  time.Time
-	intent   int64        // the intent of a file that is written in place; 0: none
-	room     *reservation // nil of one that takes no room
-	beside   bool         // another file was written meanwhile
+	client     *Client          // whose delivery it is
+	pending    filesync.Pending // nil of a file that is adopted
+	delivery   filesync.Delivery
+	started    time.Time
+	intent     int64        // the intent of a file that is written in place; 0: none
+	room       *reservation // nil of one that takes no room
+	overlapped bool         // another file was written meanwhile
 }
 
 // work is the copier of one job.
@@ -76,7 +76,7 @@ func (r *run) work(j *job) {
 		r.mu.Unlock()
 		return
 	}
-	if errors.Is(err, filesync.ErrFull) && f.intent == 0 && r.putAside(j, f.beside, err) {
+	if errors.Is(err, filesync.ErrFull) && f.intent == 0 && r.deferJob(j, f.overlapped, err) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
@@ -191,7 +191,7 @@ func (r *run) copy(ctx context.Context, f *finished) error {
 		c.o.Log.Info("copy begins anew", "file", e.Name, "reason", err)
 		err = r.write(ctx, f)
 	}
-	f.beside = leave()
+	f.overlapped = leave()
 	return err
 }
 

@@ -180,9 +180,9 @@ func (r *run) take() *job {
 		return heap.Pop(&r.large).(*job)
 	case small:
 		return heap.Pop(&r.small).(*job)
-	case len(r.small)+len(r.large) == 0 && r.copying == 0 && len(r.aside) > 0:
-		j := r.aside[0]
-		r.aside = r.aside[1:]
+	case len(r.small)+len(r.large) == 0 && r.copying == 0 && len(r.deferred) > 0:
+		j := r.deferred[0]
+		r.deferred = r.deferred[1:]
 		r.alone = true
 		return j
 	}
@@ -208,7 +208,7 @@ func (j *job) before(o *job) bool { return jobs{j, o}.Less(0, 1) }
 // flushIfQuiet tells the committer that nothing more is coming for now. The caller
 // holds r.mu.
 func (r *run) flushIfQuiet() {
-	if r.copying > 0 || len(r.small)+len(r.large)+len(r.aside) > 0 {
+	if r.copying > 0 || len(r.small)+len(r.large)+len(r.deferred) > 0 {
 		return
 	}
 	for c := range r.clients {

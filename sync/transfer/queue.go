@@ -186,19 +186,19 @@ type run struct {
 	pulse              atomic.Int64 // changes as anything goes on
 	recovered          bool         // whoever has the turn looks at it
 
-	mu        sync.Mutex
-	clients   map[*Client]struct{}
-	jobs      map[string]*job // by their keys
-	small     jobs            // that wait to be begun
-	large     jobs
-	aside     []*job // that found no room, and are tried alone
-	setAside  int    // how many ever were
-	alone     bool   // one of them is
-	copying   int
-	copyLarge int
-	seq       int64
-	delivered int64 // by all passes
-	err       error // why nothing more is copied
+	mu           sync.Mutex
+	clients      map[*Client]struct{}
+	jobs         map[string]*job // by their keys
+	small        jobs            // that wait to be begun
+	large        jobs
+	deferred     []*job // that found no room, and are tried alone
+	everDeferred int    // how many ever were
+	alone        bool   // one of them is
+	copying      int
+	copyLarge    int
+	seq          int64
+	delivered    int64 // by all passes
+	err          error // why nothing more is copied
 }
 
 // Join adds a pass. The first to join recovers what a killed program left; the others

@@ -336,41 +336,41 @@ func (m *room) holds(r *reservation, atOnce bool) time.Time {
 
 // Files that are written side by side take the room of a full destination from
 // each other, until all of them give it up. Those that found none while others
-// were written are put aside, and tried one by one once nothing else is to be copied.
+// were written are deferred, and tried one by one once nothing else is to be copied.
 
-// Bounds on the files that are put aside. A refusal costs little, so that there may be
+// Bounds on the files that are deferred. A refusal costs little, so that there may be
 // more of those.
 const (
-	maxAside   = 256
-	maxMisfits = 64
+	maxDeferred = 256
+	maxMisfits  = 64
 )
 
 // enterWriting notes that a file is about to be written. What it gives is called when
 // that has ended, and reports whether another one was written meanwhile.
-func (r *run) enterWriting() (leave func() (beside bool)) {
-	beside, nth := r.writing.Add(1) > 1, r.everBegun.Add(1)
+func (r *run) enterWriting() (leave func() (overlapped bool)) {
+	overlapped, nth := r.writing.Add(1) > 1, r.everBegun.Add(1)
 	return func() bool {
 		r.writing.Add(-1)
-		return beside || r.everBegun.Load() != nth
+		return overlapped || r.everBegun.Load() != nth
 	}
 }
 
-// putAside keeps a file that found no room beside others for later, once. It reports
+// deferJob keeps a file that found no room beside others for later, once. It reports
 // whether it did.
-func (r *run) putAside(j *job, beside bool, err error) bool {
+func (r *run) deferJob(j *job, overlapped bool, err error) bool {
 	limit := maxMisfits
 	if isRefusal(err) {
-		limit = maxAside
+		limit = maxDeferred
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !beside || j.alone || r.setAside >= limit {
+	if !overlapped || j.alone || r.everDeferred >= limit {
 		return false
 	}
-	r.setAside++
+	r.everDeferred++
 	r.copied(j)
 	j.begun = false
-	r.aside = append(r.aside, j)
+	r.deferred = append(r.deferred, j)
 	r.dispatch()
 	return true
 }
