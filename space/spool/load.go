@@ -99,7 +99,7 @@ func (s *Spool) reconcile() error {
 	for _, o := range s.tree.doomed {
 		known[o.id] = o
 	}
-	lost, there, err := s.objects.strangers(func(id string) bool { return known[id] != nil })
+	lost, there, err := s.objects.removeUnknown(func(id string) bool { return known[id] != nil })
 	if lost > 0 {
 		s.o.Log.Error("spool: the index does not know uploads that were acknowledged: the ledger is older than they are, or new. They are kept in "+lostAndFound, "count", lost, "directory", s.o.Directory)
 	}

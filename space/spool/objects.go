@@ -82,10 +82,10 @@ func (o *objects) remove(id string) error {
 // sync makes the names in the directory durable.
 func (o *objects) sync() error { return o.names.join() }
 
-// strangers removes what is left of uploads that the index does not know, and moves
+// removeUnknown removes what is left of uploads that the index does not know, and moves
 // objects that were acknowledged and that it does not know out of the way: lost
 // is how many of these there are; there has those that it knows.
-func (o *objects) strangers(known func(id string) bool) (lost int, there map[string]bool, err error) {
+func (o *objects) removeUnknown(known func(id string) bool) (lost int, there map[string]bool, err error) {
 	there = map[string]bool{}
 	var remove, move []string
 	err = eachName(o.root, func(base string) error {

@@ -25,7 +25,7 @@ func place(t *testing.T) storetest.Place {
 			return d
 		}
 	}
-	return storetest.Place{Dir: dir, Open: open("0badcafe"), Stranger: open("deadbeef")}
+	return storetest.Place{Dir: dir, Open: open("0badcafe"), OtherOwner: open("deadbeef")}
 }
 
 func TestDestination(t *testing.T) { storetest.Destination(t, place) }

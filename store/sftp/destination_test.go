@@ -82,5 +82,5 @@ func uploadSetup(t *testing.T, e sftptest.Endpoint) storetest.Place {
 			return d
 		}
 	}
-	return storetest.Place{Open: open("0badcafe"), Stranger: open("5eaf00d5"), Dir: cfg.Root, ByPath: true}
+	return storetest.Place{Open: open("0badcafe"), OtherOwner: open("5eaf00d5"), Dir: cfg.Root, ByPath: true}
 }

@@ -53,7 +53,7 @@ func places(s *smbtest.Server) func(t *testing.T) storetest.Place {
 			}
 		}
 		return storetest.Place{
-			Dir: filepath.Join(s.Dir, dir), Open: as("0badcafe"), Stranger: as("deadbeef"),
+			Dir: filepath.Join(s.Dir, dir), Open: as("0badcafe"), OtherOwner: as("deadbeef"),
 			Refuses: smb.Refuses, FoldsCase: true, FollowsLinks: true, ByPath: true,
 		}
 	}

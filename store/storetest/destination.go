@@ -23,8 +23,8 @@ import (
 type Place struct {
 	// Open opens it; each time as the same program, started anew.
 	Open func(t *testing.T) filesync.Destination
-	// Stranger opens it as another program, with pending files of its own.
-	Stranger func(t *testing.T) filesync.Destination
+	// OtherOwner opens it as another program, with pending files of its own.
+	OtherOwner func(t *testing.T) filesync.Destination
 	// Dir is where it lies on this machine, for tests to look and meddle there.
 	Dir string
 

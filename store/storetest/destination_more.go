@@ -129,11 +129,11 @@ func (d *destination) sweep() {
 	for _, name := range theirs {
 		d.put(name, "theirs")
 	}
-	stranger := d.place.Stranger(d.T)
-	p, err := stranger.Begin(d.Context(), fileEntry("theirs too", "data"), nil)
+	other := d.place.OtherOwner(d.T)
+	p, err := other.Begin(d.Context(), fileEntry("theirs too", "data"), nil)
 	d.must(err)
 	d.must(p.Keep())
-	defer stranger.Close()
+	defer other.Close()
 	before := len(d.all())
 
 	d.reopen()
@@ -144,7 +144,7 @@ func (d *destination) sweep() {
 	for _, name := range theirs {
 		d.want(name, "theirs")
 	}
-	if _, err := stranger.Begin(d.Context(), fileEntry("theirs too", "data"), &filesync.Checkpoint{ID: p.ID()}); err != nil {
+	if _, err := other.Begin(d.Context(), fileEntry("theirs too", "data"), &filesync.Checkpoint{ID: p.ID()}); err != nil {
 		d.Errorf("the stranger's file: %v", err)
 	}
 	d.must(d.dst.Sweep(d.Context(), func(string) bool { return false }))
