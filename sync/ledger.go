@@ -31,6 +31,10 @@ type Ledger interface {
 	// none), all at once. It gives their rows' ids.
 	Commit(ctx context.Context, intent int64, batch []Delivery) (ids []int64, err error)
 
+	// Lost forgets deliveries whose copies do not stand any more, by their rows: a
+	// newer version that failed has destroyed them.
+	Lost(ctx context.Context, rows []int64) error
+
 	// Fail records files that could not be delivered; an older failure of the
 	// same path is replaced. It gives their rows' ids.
 	Fail(ctx context.Context, batch []Failure) (ids []int64, err error)
@@ -118,6 +122,9 @@ type Delivery struct {
 	PendingID string
 	// Begun says of one that was foretold that its file has been begun.
 	Begun bool
+	// Replaces is what stood under the name of an intent, and goes for this file;
+	// nil for nothing.
+	Replaces *Entry
 	// After is the after_copy that is owed for it.
 	After After
 }

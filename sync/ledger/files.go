@@ -115,10 +115,14 @@ type intent struct {
 	Pass       string
 	At         int64
 	Pending    string
-	Begun      bool `json:",omitempty"` // of a file that was foretold
-	Adopted    bool `json:",omitempty"`
+	Begun      bool      `json:",omitempty"` // of a file that was foretold
+	Adopted    bool      `json:",omitempty"`
+	Replaces   *replaced `json:",omitempty"`
 	After      filesync.After
 }
+
+// replaced is what stood under the name of an intent.
+type replaced struct{ Size, Time int64 }
 
 // Intend implements sync.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
@@ -170,6 +174,9 @@ func intentsOf(batch []filesync.Delivery) []intent {
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
 			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Begun, Adopted: d.Adopted, After: d.After,
 		}
+		if d.Replaces != nil {
+			intents[i].Replaces = &replaced{d.Replaces.Size, unix(d.Replaces.ModTime)}
+		}
 	}
 	return intents
 }
@@ -200,7 +207,11 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time), Version: in.Version}
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
-				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Begun: in.Begun, Adopted: in.Adopted, After: in.After,
+				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending,
+				Begun: in.Begun, Adopted: in.Adopted, After: in.After,
+			}
+			if in.Replaces != nil {
+				batch[i].Replaces = &filesync.Entry{Name: target.Name, Size: in.Replaces.Size, ModTime: seconds(in.Replaces.Time)}
 			}
 		}
 		all[id] = batch
@@ -304,6 +315,11 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		}
 	}
 	return nil
+}
+
+// Lost implements sync.Ledger.
+func (c *Connector) Lost(ctx context.Context, rows []int64) error {
+	return c.inChunks(ctx, "lost", "DELETE FROM files WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", rows, c.id)
 }
 
 // Fail implements sync.Ledger.

@@ -220,6 +220,7 @@ func TestForetell(t *testing.T) {
 	for i := range files {
 		files[i].PendingID = filesync.InPlaceID
 	}
+	files[1].Replaces = &filesync.Entry{Name: files[1].Target.Name, Size: 7, ModTime: time.Unix(1_700_000_000, 0).UTC()}
 	ids, err := c.Foretell(t.Context(), files)
 	must(t, err)
 	must(t, c.Begun(t.Context(), []int64{ids[0], ids[2]}))
@@ -243,6 +244,22 @@ func TestForetell(t *testing.T) {
 	}
 	if ids, err := c.Foretell(t.Context(), nil); err != nil || len(ids) != 0 {
 		t.Error(ids, err)
+	}
+}
+
+// Only a connector's own rows are forgotten as lost.
+func TestLost(t *testing.T) {
+	l := open(t, t.TempDir())
+	c, d := connector(t, l, "c"), connector(t, l, "d")
+	ids, err := c.Commit(t.Context(), 0, []filesync.Delivery{delivery("a", 1), delivery("b", 2), delivery("c", 3)})
+	must(t, err)
+	must(t, d.Lost(t.Context(), ids))
+	must(t, c.Lost(t.Context(), nil))
+	must(t, c.Lost(t.Context(), []int64{ids[0], ids[2]}))
+	for name, stays := range map[string]bool{"a": false, "b": true, "c": false} {
+		if got := find(t, c, name).ID != 0; got != stays {
+			t.Errorf("%s is recorded: %t", name, got)
+		}
 	}
 }
 

@@ -335,7 +335,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 			cerr = r.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
 		}
 		if cerr == nil && f.pending.Keep() == nil {
-			r.settledInPlace(f)
+			r.brokenInPlace(f)
 			return
 		}
 	}
@@ -345,7 +345,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		r.littered.Store(true)
 		log.Warn("pending file not removed", "file", name, "error", aerr)
 	} else {
-		r.settledInPlace(f)
+		r.brokenInPlace(f)
 	}
 	if w.checkpointed() && aerr == nil {
 		if derr := r.ledger.DropCheckpoint(late, name, f.pending.ID()); derr != nil {

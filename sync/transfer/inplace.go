@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -16,20 +15,12 @@ import (
 // again when it is, before anything is written to it. What stands under the name
 // of one that was not noted as begun is ours only if it is empty.
 
-// inPlaceID is the id of a file that replaces another one, or none.
-func inPlaceID(replaces *filesync.Entry) string {
-	if replaces == nil {
-		return filesync.InPlaceID
-	}
-	return fmt.Sprintf("%s of %d %d", filesync.InPlaceID, replaces.Size, replaces.ModTime.Unix())
-}
-
 // isInPlace reports whether the delivery is one that was about to be begun so.
 func isInPlace(d filesync.Delivery) bool { return strings.HasPrefix(d.PendingID, filesync.InPlaceID) }
 
 // replacesStanding reports whether what stands is the very file that was to be replaced.
 func replacesStanding(d filesync.Delivery, standing filesync.Look) bool {
-	return standing.Err == nil && d.PendingID != filesync.InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
+	return standing.Err == nil && d.Replaces != nil && d.Replaces.SameVersion(standing.Entry)
 }
 
 // foretell journals that a file is about to be begun under its own name.
@@ -38,7 +29,7 @@ func (r *run) foretell(f *finished) (err error) {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At = inPlaceID(f.file.Replaces), time.Now()
+	d.PendingID, d.At, d.Replaces = filesync.InPlaceID, time.Now(), f.file.Replaces
 	f.foretold, err = r.foretold.ask(r.ctx, d)
 	return err
 }
@@ -76,8 +67,8 @@ func (r *run) confirmAll(ctx context.Context, foretold []int64) ([]struct{}, err
 	return make([]struct{}, len(foretold)), r.ledger.Begun(ctx, foretold)
 }
 
-// settledInPlace ends that for files that are whole, gone, or kept with a
-// checkpoint. A failure leaves it to the next pass, which finds nothing to do.
+// settledInPlace ends that for files that are whole, or were never begun. A failure
+// leaves it to the next pass, which finds nothing to do.
 func (r *run) settledInPlace(files ...*finished) {
 	var ids []int64
 	for _, f := range files {
@@ -94,4 +85,24 @@ func (r *run) settledInPlace(files ...*finished) {
 	if err := r.ledger.Drop(ctx, ids); err != nil {
 		r.log.Warn("intents not dropped", "error", err)
 	}
+}
+
+// brokenInPlace ends that for files that are gone, or of which a part is there. Without
+// an answer of the destination it is left to the next pass.
+func (r *run) brokenInPlace(files ...*finished) {
+	var begun []filesync.Delivery
+	for _, f := range files {
+		if f.foretold != 0 {
+			d := f.delivery
+			d.Replaces = f.file.Replaces
+			begun = append(begun, d)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), lastWords)
+	defer cancel()
+	if err := r.forgetLost(ctx, begun); err != nil {
+		r.log.Warn("intents not dropped", "error", err)
+		return
+	}
+	r.settledInPlace(files...)
 }

@@ -77,11 +77,18 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 				continue
 			}
 			// What is kept of a file goes on from there.
-			batch = slices.DeleteFunc(batch, func(d filesync.Delivery) bool {
-				_, ok := kept[d.Source.Name]
-				return ok && isInPlace(d)
-			})
-			if err := c.recoverIntent(ctx, id, batch); err != nil {
+			var goesOn, open []filesync.Delivery
+			for _, d := range batch {
+				if _, ok := kept[d.Source.Name]; ok && isInPlace(d) {
+					goesOn = append(goesOn, d)
+				} else {
+					open = append(open, d)
+				}
+			}
+			if err := c.r.forgetLost(ctx, goesOn); err != nil {
+				return err
+			}
+			if err := c.recoverIntent(ctx, id, open); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -105,20 +112,26 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	if err != nil {
 		return err
 	}
-	var published []filesync.Delivery
+	var published, broken []filesync.Delivery
 	var stand []string
 	for i, d := range batch {
-		named, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
+		became, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
 		if err != nil {
 			return err
 		}
-		if named && !confirmedBy(d, standing[i].Entry) {
-			d.After = filesync.AfterUnverified
-		}
-		if named {
+		switch became {
+		case named:
+			if !confirmedBy(d, standing[i].Entry) {
+				d.After = filesync.AfterUnverified
+			}
 			published = append(published, d)
 			stand = append(stand, d.Target.Name)
+		case unnamed:
+			broken = append(broken, d)
 		}
+	}
+	if err := c.r.forgetLost(ctx, broken); err != nil {
+		return err
 	}
 	var durable []filesync.Delivery
 	keep := false
@@ -148,12 +161,22 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	return nil
 }
 
+// outcome is what became of a file of a batch that was about to get its name.
+type outcome int
+
+// The outcomes.
+const (
+	nothing outcome = iota // it was recorded, or not begun
+	named                  // it has its name
+	unnamed                // it was begun and has no name: what was left of it is removed
+)
+
 // recoverDelivery finds out whether a file of a batch got its name, by what the
 // ledger has of it and what stands there; what is left of one that did not is
 // removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (named bool, err error) {
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (outcome, error) {
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
-		return false, nil // it was recorded, or never begun
+		return nothing, nil // it was recorded, or never begun
 	}
 	part := d.Target
 	unknown := isInPlace(d) && !d.Begun
@@ -169,22 +192,22 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
 		if err = pending.Abort(ctx); filesync.IsUnavailable(err) {
-			return false, err
+			return nothing, err
 		}
-		return false, nil
+		return unnamed, nil
 	}
 	switch {
 	case filesync.IsUnavailable(err):
-		return false, err
-	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
-		unknown,                     // what stands is somebody else's
+		return nothing, err
+	case unknown, // what stands is somebody else's
 		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
-		return false, nil
+		return nothing, nil
+	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
+		standing.Err != nil || !standing.Entry.Agrees(d.Target),
+		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
+		return unnamed, nil
 	}
-	if standing.Err != nil || !standing.Entry.Agrees(d.Target) {
-		return false, nil
-	}
-	return confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d), nil
+	return named, nil
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
