@@ -62,7 +62,7 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 // isGone reports whether something else stands where a file was, or nothing.
 func isGone(was filesync.Entry, standing filesync.Look) bool {
 	if standing.Err != nil {
-		return errors.Is(standing.Err, fs.ErrNotExist)
+		return errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
 	}
 	return !was.Agrees(standing.Entry)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	filesync "sftpconnector/sync"
@@ -71,24 +73,26 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	open := map[question]bool{}
 	for _, inPlace := range []bool{false, true} {
-		for id, batch := range intents {
+		for _, id := range slices.Sorted(maps.Keys(intents)) {
+			batch := intents[id]
 			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
 				continue
 			}
 			// What is kept of a file goes on from there.
-			var goesOn, open []filesync.Delivery
+			var goesOn, left []filesync.Delivery
 			for _, d := range batch {
 				if _, ok := kept[d.Source.Name]; ok && isInPlace(d) {
 					goesOn = append(goesOn, d)
 				} else {
-					open = append(open, d)
+					left = append(left, d)
 				}
 			}
 			if err := c.r.forgetLost(ctx, goesOn); err != nil {
 				return err
 			}
-			if err := c.recoverIntent(ctx, id, open); err != nil {
+			if err := c.recoverIntent(ctx, id, left, open); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -97,14 +101,38 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 	return nil
 }
 
+// question is what is not known of a delivery. Of several intents that ask the same, one
+// is kept.
+type question struct {
+	name       string
+	begun      bool
+	size       int64
+	replaces   bool
+	replaced   int64 // the size of that
+	replacedAt int64 // its time, in Unix seconds
+}
+
+func questionOf(d filesync.Delivery) question {
+	q := question{name: d.Target.Name, begun: d.Begun, size: d.Target.Size}
+	if d.Replaces != nil {
+		q.replaces, q.replaced, q.replacedAt = true, d.Replaces.Size, d.Replaces.ModTime.Unix()
+	}
+	return q
+}
+
 // recoverIntent commits the files of a batch that have their names, and drops
-// the others: a pending file that is still there was not renamed.
-func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery) error {
-	names, paths := make([]string, len(batch)), make([]string, len(batch))
+// the others: a pending file that is still there was not renamed. The intent stays
+// while there are open questions that no other one has.
+func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, open map[question]bool) error {
+	names, paths, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
-		names[i], paths[i] = d.Target.Name, d.Source.Name
+		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
 	}
 	recs, err := c.r.ledger.Find(ctx, paths)
+	if err != nil {
+		return err
+	}
+	owners, err := c.r.ledger.Owners(ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -113,13 +141,18 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		return err
 	}
 	var published, broken []filesync.Delivery
+	keep := false
 	var stand []string
 	for i, d := range batch {
-		became, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
+		became, err := c.recoverDelivery(ctx, d, recs[i], owners[i], standing[i])
 		if err != nil {
 			return err
 		}
 		switch became {
+		case uncertain:
+			if q := questionOf(d); !open[q] {
+				open[q], keep = true, true
+			}
 		case named:
 			if !confirmedBy(d, standing[i].Entry) {
 				d.After = filesync.AfterUnverified
@@ -134,7 +167,6 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		return err
 	}
 	var durable []filesync.Delivery
-	keep := false
 	for i, err := range c.r.dst.Persist(ctx, stand) {
 		switch {
 		case filesync.IsUnavailable(err):
@@ -166,15 +198,20 @@ type outcome int
 
 // The outcomes.
 const (
-	nothing outcome = iota // it was recorded, or not begun
-	named                  // it has its name
-	unnamed                // it was begun and has no name: what was left of it is removed
+	nothing   outcome = iota // it was recorded, or not begun
+	named                    // it has its name
+	unnamed                  // it was begun and has no name: what was left of it is removed
+	uncertain                // the destination does not let us find out now, or remove what is left
 )
 
 // recoverDelivery finds out whether a file of a batch got its name, by what the
-// ledger has of it and what stands there; what is left of one that did not is
-// removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.Look) (outcome, error) {
+// ledger has of it and of the owner of that name, and by what stands there; what is left
+// of one that did not is removed. Its error is one of the whole destination.
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.Look) (outcome, error) {
+	later := deliveredSince(d, rec) || deliveredSince(d, owner)
+	if later && c.o.InPlace {
+		return nothing, nil // what stands is whole, and recorded
+	}
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
 		return nothing, nil // it was recorded, or never begun
 	}
@@ -191,23 +228,44 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	}
 	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
-		if err = pending.Abort(ctx); filesync.IsUnavailable(err) {
+		switch err = pending.Abort(ctx); {
+		case filesync.IsUnavailable(err):
 			return nothing, err
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && c.o.InPlace:
+			return uncertain, nil
 		}
-		return unnamed, nil
+		return unnamed, nil // a pending file that is left has a name that tells
 	}
+	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, filesync.ErrUnseen)
 	switch {
 	case filesync.IsUnavailable(err):
 		return nothing, err
-	case unknown, // what stands is somebody else's
-		rec.Delivery.At.After(d.At): // another pass has found it since, and gone on from there
+	case later: // another pass has found it since, and gone on from there
 		return nothing, nil
-	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
+	case !missing && (c.o.InPlace || errors.Is(standing.Err, filesync.ErrUnseen)):
+		return uncertain, nil
+	case unknown: // what stands is somebody else's
+		return nothing, nil
+	case !missing, // its directory is none any more, say
 		standing.Err != nil || !standing.Entry.Agrees(d.Target),
 		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
 		return unnamed, nil
 	}
 	return named, nil
+}
+
+// deliveredSince reports whether the record is of a later delivery under the same name.
+// The numbers of passes tell, and of deliveries of one pass the times: clocks are set.
+func deliveredSince(d filesync.Delivery, rec filesync.Record) bool {
+	if rec.ID == 0 || rec.Delivery.Target.Name != d.Target.Name {
+		return false
+	}
+	recorded, err := strconv.ParseInt(rec.Delivery.Pass, 10, 64)
+	intended, err2 := strconv.ParseInt(d.Pass, 10, 64)
+	if err == nil && err2 == nil && recorded != intended {
+		return recorded > intended
+	}
+	return rec.Delivery.At.After(d.At)
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
