@@ -122,7 +122,7 @@ func TestMappingOutlivesFailedWrites(t *testing.T) {
 		file, err := os.OpenFile(name, os.O_RDWR, 0)
 		must(t, err)
 		_, _ = file.Write([]byte("b")) // another time
-		file.Close() // may fail, as the pages are written back
+		file.Close()                   // may fail, as the pages are written back
 		_, err = os.Stat(name)
 		must(t, err)
 	}
