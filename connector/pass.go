@@ -401,6 +401,7 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) pass.Option
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		Once:           e.cfg.Uploads() || e.cfg.Space != nil,
 		CheckpointStep: e.checkpointStep(),
+		RoomHold:       e.roomHold(),
 		InPlace:        e.cfg.Uploads() && f.UploadName == config.UploadDirect,
 		KeepBoth:       e.cfg.Space != nil && e.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
@@ -411,6 +412,17 @@ func (e *Element) options(mode filesync.Mode, id string, sweep bool) pass.Option
 		OnDelivered:    e.delivered,
 		Release:        func(s filesync.Source, lost bool) { e.src.release(s.(Source), lost) },
 	}
+}
+
+// roomHold has the next automatic pass look again whether a destination has room, unless
+// passes are so frequent that it would be written to all the time.
+func (e *Element) roomHold() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.schedule.interval == 0 {
+		return 0
+	}
+	return max(e.schedule.interval/2, 10*time.Second)
 }
 
 // checkpointStep is short where the connection to the destination may break.

@@ -80,7 +80,7 @@ func (r *run) work(j *job) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) {
-		r.q.room.misfit(f.room)
+		r.q.room.misfit(f.room, c.o.RoomHold)
 	}
 	r.answer(j, r.failed(j, c, err))
 }
