@@ -409,6 +409,7 @@ func (c *Connector) options(mode filesync.Mode, id string, sweep bool) pass.Opti
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		Once:           c.cfg.Uploads() || c.cfg.Space != nil,
 		CheckpointStep: c.checkpointStep(),
+		RoomHold:       c.roomHold(),
 		InPlace:        c.cfg.Uploads() && f.UploadName == config.UploadDirect,
 		KeepBoth:       c.cfg.Space != nil && c.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
@@ -419,6 +420,17 @@ func (c *Connector) options(mode filesync.Mode, id string, sweep bool) pass.Opti
 		OnDelivered:    c.delivered,
 		Release:        func(s filesync.Source, lost bool) { c.src.release(s.(Source), lost) },
 	}
+}
+
+// roomHold has the next automatic pass look again whether a destination has room, unless
+// passes are so frequent that it would be written to all the time.
+func (c *Connector) roomHold() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.schedule.interval == 0 {
+		return 0
+	}
+	return max(c.schedule.interval/2, 10*time.Second)
 }
 
 // checkpointStep is short where the connection to the destination may break.

@@ -54,6 +54,9 @@ type Delivery struct {
 	// Opened says of an intent that was journaled before its file was begun under its
 	// own name that the file has been opened.
 	Opened bool
+	// Replaces is what stood under the name of an intent, and goes for this file;
+	// nil for nothing.
+	Replaces *Entry
 	// After is the after_copy that is owed for it.
 	After After
 }

@@ -129,6 +129,11 @@ func (c fileCalls) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenO
 	if in.Flags&syscall.O_TRUNC != 0 {
 		c.f.resize(i, 0)
 	}
+	if i.opens > 0 {
+		// Else the kernel drops the pages that it has of the file, those of mappings
+		// among them whose writing back has failed: no other file system does.
+		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+	}
 	out.Fh = c.f.open(i)
 	return fuse.OK
 }

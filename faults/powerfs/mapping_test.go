@@ -109,6 +109,31 @@ func TestMappedFiles(t *testing.T) {
 	want("b")
 }
 
+// What a mapping has in memory is not lost when it cannot be written back and somebody
+// opens the file: SQLite has its index of the log there.
+func TestMappingOutlivesFailedWrites(t *testing.T) {
+	f, dir := mounted(t)
+	name := filepath.Join(dir, "mapped")
+	write(t, name, []byte(strings.Repeat("a", 50_000)), true)
+	end := mapping(t, name, false)
+	defer end()
+	f.Inject(Fault{Ops: []Op{OpWrite}, Errno: syscall.EIO, Every: 2})
+	for range 5 {
+		file, err := os.OpenFile(name, os.O_RDWR, 0)
+		must(t, err)
+		_, _ = file.Write([]byte("b")) // another time
+		file.Close()                   // may fail, as the pages are written back
+		_, err = os.Stat(name)
+		must(t, err)
+	}
+	f.Inject()
+	data, err := os.ReadFile(name)
+	must(t, err)
+	if string(data) != strings.Repeat("b", 50_000) {
+		t.Errorf("%.60s, want only b", summary(data))
+	}
+}
+
 func TestLocks(t *testing.T) {
 	f, dir := mounted(t)
 	name := filepath.Join(dir, "locked")

@@ -100,7 +100,10 @@ func (f *FS) newServer() (*fuse.Server, error) {
 		Options:            []string{"default_permissions"},
 		DisableXAttrs:      true,
 		DisableReadDirPlus: true,
-		Logger:             log.New(io.Discard, "", 0), // it tells of every call that was interrupted
+		// Else the kernel drops a file's pages when it hears of another time, those of
+		// mappings among them whose writing back has failed.
+		ExplicitDataCacheControl: true,
+		Logger:                   log.New(io.Discard, "", 0), // it tells of every call that was interrupted
 	})
 }
 

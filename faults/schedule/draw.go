@@ -277,6 +277,13 @@ func (d *drawer) disks(of string) {
 		}
 		d.fault(s, 300*time.Millisecond, 5*time.Second)
 	}
+	if of == "" {
+		return
+	}
+	for range d.likely(20) {
+		code := pick(d, syscall.ESTALE, syscall.EIO, syscall.EHOSTDOWN, syscall.ENOTCONN)
+		d.fault(Step{On: of, Do: Away, Code: int(code)}, 300*time.Millisecond, 5*time.Second)
+	}
 }
 
 // daemon draws faults of the daemon, of the ledger and of receivers.

@@ -126,6 +126,7 @@ const (
 	PowerCut Action = "power-cut" // of all disks and the daemon at once
 	Full     Action = "full"      // for For
 	ReadOnly Action = "read-only" // for For
+	Away     Action = "away"      // for For, each call about a destination answers Code, as for a mount whose server is gone
 	DiskFail Action = "disk-fail" // each Each-th call of Op answers Code, for For
 	DiskSlow Action = "disk-slow" // each Each-th call of Op takes 200 ms longer, for For
 )
@@ -144,7 +145,7 @@ func Faults() []Action {
 		Kill, Stop, Term, Reload, Clock,
 		Reset, ResetAfter, HalfOpen, Stall, OneByte, Refuse,
 		Restart, ChangeKey, ChangePassword, RefuseLogins, RefuseSessions, Misbehave,
-		PowerCut, Full, ReadOnly, DiskFail, DiskSlow,
+		PowerCut, Full, ReadOnly, Away, DiskFail, DiskSlow,
 		LockLedger, GarbleLedger, ReceiverFails, RestartShare,
 		Take, Plant, Remove, Rename, Directory, Link,
 	}

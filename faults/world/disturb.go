@@ -142,8 +142,11 @@ func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
 		defer w.faults.remove(w, step)
 	}
 	wait(ctx, step.For)
-	if site := w.sites[step.On]; site != nil && (step.Do == schedule.Full || step.Do == schedule.ReadOnly) {
-		w.outage(site, began, "its destination had this: "+string(step.Do))
+	if site := w.sites[step.On]; site != nil {
+		switch step.Do {
+		case schedule.Full, schedule.ReadOnly, schedule.Away:
+			w.outage(site, began, "its destination had this: "+string(step.Do))
+		}
 	}
 	return nil
 }
@@ -163,7 +166,10 @@ func (d *diskFaults) fill(disk *powerfs.FS, n int) {
 }
 
 func (d *diskFaults) add(w *world, step schedule.Step) {
-	f := powerfs.Fault{Under: step.On, Every: step.Each, Errno: syscall.Errno(step.Code), Ops: operations(step.Op)}
+	f := powerfs.Fault{Under: step.On, Every: step.Each, Errno: syscall.Errno(step.Code)}
+	if step.Do != schedule.Away {
+		f.Ops = operations(step.Op)
+	}
 	if step.Do == schedule.DiskSlow {
 		f.Errno, f.Delay = 0, slow
 	}

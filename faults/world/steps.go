@@ -77,7 +77,7 @@ func (w *world) do(ctx context.Context, step schedule.Step) error {
 		return w.misbehave(ctx, site, step)
 	case schedule.RestartShare:
 		return site.share.restart(ctx, step.For)
-	case schedule.Full, schedule.ReadOnly, schedule.DiskFail, schedule.DiskSlow:
+	case schedule.Full, schedule.ReadOnly, schedule.Away, schedule.DiskFail, schedule.DiskSlow:
 		return w.disturbDisk(ctx, step)
 	case schedule.ReceiverFails:
 		w.receiver.failing.Store(true)

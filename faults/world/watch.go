@@ -22,7 +22,7 @@ type watcher struct {
 	dir  string
 	poke chan string // slash paths that have changed
 
-	looking sync.Mutex // held while a file is read: sights are in the order of time
+	looking sync.Mutex // held while a file is read: sights are in the order in which they were seen
 
 	mu   sync.Mutex
 	last map[string]state
@@ -103,7 +103,9 @@ func (w *watcher) look(name string) {
 	if same {
 		return
 	}
-	at := time.Now()
+	// Whoever is late to look, on a busy machine, still knows when the file came: its
+	// status changed last as it got its name.
+	at := time.Unix(0, now.changed)
 	sum, err := sumOf(path)
 	if err != nil {
 		return
@@ -142,7 +144,7 @@ func sumOf(path string) (model.Sum, error) {
 	return s.Sum(), nil
 }
 
-// sights is all that was seen, in the order of time.
+// sights is all that was seen, in the order in which it was.
 func (w *watcher) sights() []model.Sight {
 	w.mu.Lock()
 	defer w.mu.Unlock()

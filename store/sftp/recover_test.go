@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -299,5 +300,63 @@ func TestDirectIsNotedBeforeItIsWritten(t *testing.T) {
 	}
 	if _, err := os.Stat(u.at("y.csv")); err == nil || len(journaled()) > 0 {
 		t.Errorf("left: %v %v", err, journaled())
+	}
+}
+
+// What a killed pass has begun under its own name is not forgotten while the server
+// does not let us see it, or remove it.
+func TestDirectIsRememberedWhileNothingIsKnown(t *testing.T) {
+	data := noise(1000)
+	refuse := func(ops ...sftptest.Op) func(sftptest.Op, string) sftptest.Status {
+		return func(op sftptest.Op, _ string) sftptest.Status {
+			if slices.Contains(ops, op) {
+				return sftptest.StatusFailure
+			}
+			return sftptest.StatusOK
+		}
+	}
+	for name, test := range map[string]struct {
+		begun  bool
+		stands []byte
+		fail   func(sftptest.Op, string) sftptest.Status
+	}{
+		"not begun, unseen":       {false, nil, refuse(sftptest.OpStat, sftptest.OpLstat, sftptest.OpFstat, sftptest.OpOpen)},
+		"not begun, cannot be":    {false, nil, refuse(sftptest.OpRemove, sftptest.OpOpen)},
+		"not begun, not removed":  {false, nil, refuse(sftptest.OpRemove)},
+		"half of it, not removed": {true, data[:400], refuse(sftptest.OpRemove)},
+		"half of it, unseen":      {true, data[:400], refuse(sftptest.OpStat, sftptest.OpLstat, sftptest.OpFstat, sftptest.OpOpen)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+			r := newUploader(t)
+			r.src.Put("x.csv", string(data), old)
+			e := uploadEntry("x.csv", data)
+			ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
+			u.must(err)
+			if test.begun {
+				u.must(r.memory.MarkOpened(t.Context(), ids))
+			}
+			u.must(os.WriteFile(u.at("x.csv"), test.stands, 0o644))
+			s.Set(func(f *sftptest.Faults) { f.Fail = test.fail })
+			for range 4 {
+				if result := r.pass(uploadTo(t, s.Endpoint, direct), nil); result.Files.Copied > 0 {
+					t.Fatalf("%s %+v", result.Outcome, result.Files)
+				}
+			}
+			intents, err := r.memory.Intents(t.Context())
+			u.must(err)
+			if len(intents) == 0 || len(intents) > 3 {
+				t.Errorf("%d intents after four passes", len(intents))
+			}
+			s.Set(func(f *sftptest.Faults) { f.Fail = nil })
+			again := uploadTo(t, s.Endpoint, direct)
+			if result := r.pass(again, func(o *pass.Options) { o.Mode = filesync.Apply }); result.Files.Copied != 1 {
+				t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Failures)
+			}
+			again.want("x.csv", data)
+			if intents, err = r.memory.Intents(t.Context()); err != nil || len(intents) > 0 {
+				t.Errorf("left: %v %v", intents, err)
+			}
+		})
 	}
 }

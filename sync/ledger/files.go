@@ -116,11 +116,15 @@ type intent struct {
 	Pass       string
 	At         int64
 	Pending    string
-	Begun      bool `json:",omitempty"` // the file has been opened under its own name
-	Adopted    bool `json:",omitempty"`
+	Begun      bool      `json:",omitempty"` // the file has been opened under its own name
+	Adopted    bool      `json:",omitempty"`
+	Replaces   *replaced `json:",omitempty"`
 	After      filesync.After
 	Sequence   int64 `json:",omitempty"`
 }
+
+// replaced is what stood under the name of an intent.
+type replaced struct{ Size, Time int64 }
 
 // Intend implements pass.Ledger.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
@@ -172,6 +176,9 @@ func intentsOf(batch []filesync.Delivery, sequence int64) []intent {
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
 			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Opened, Adopted: d.Adopted, After: d.After, Sequence: sequence,
 		}
+		if d.Replaces != nil {
+			intents[i].Replaces = &replaced{d.Replaces.Size, unix(d.Replaces.ModTime)}
+		}
 	}
 	return intents
 }
@@ -204,6 +211,9 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 			batch[i] = filesync.Delivery{
 				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Opened: in.Begun, Adopted: in.Adopted, After: in.After,
 				Sequence: in.Sequence,
+			}
+			if in.Replaces != nil {
+				batch[i].Replaces = &filesync.Entry{Name: target.Name, Size: in.Replaces.Size, ModTime: seconds(in.Replaces.Time)}
 			}
 		}
 		all[id] = batch
@@ -312,6 +322,11 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 		}
 	}
 	return nil
+}
+
+// Lost implements transfer.Ledger.
+func (c *Connector) Lost(ctx context.Context, rows []int64) error {
+	return c.inChunks(ctx, "lost", "DELETE FROM files WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", rows, c.id)
 }
 
 // Fail implements pass.Ledger.

@@ -230,6 +230,7 @@ func TestIntendInPlace(t *testing.T) {
 	for i := range files {
 		files[i].PendingID = filesync.InPlaceID
 	}
+	files[1].Replaces = &filesync.Entry{Name: files[1].Target.Name, Size: 7, ModTime: time.Unix(1_700_000_000, 0).UTC()}
 	ids, err := c.IntendInPlace(t.Context(), files)
 	must(t, err)
 	must(t, c.MarkOpened(t.Context(), []int64{ids[0], ids[2]}))
@@ -253,6 +254,22 @@ func TestIntendInPlace(t *testing.T) {
 	}
 	if ids, err := c.IntendInPlace(t.Context(), nil); err != nil || len(ids) != 0 {
 		t.Error(ids, err)
+	}
+}
+
+// Only a connector's own rows are forgotten as lost.
+func TestLost(t *testing.T) {
+	l := open(t, t.TempDir())
+	c, d := connector(t, l, "c"), connector(t, l, "d")
+	ids, err := c.Commit(t.Context(), 0, []filesync.Delivery{delivery("a", 1), delivery("b", 2), delivery("c", 3)})
+	must(t, err)
+	must(t, d.Lost(t.Context(), ids))
+	must(t, c.Lost(t.Context(), nil))
+	must(t, c.Lost(t.Context(), []int64{ids[0], ids[2]}))
+	for name, stays := range map[string]bool{"a": false, "b": true, "c": false} {
+		if got := find(t, c, name).ID != 0; got != stays {
+			t.Errorf("%s is recorded: %t", name, got)
+		}
 	}
 }
 

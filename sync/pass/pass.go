@@ -37,6 +37,9 @@ type Options struct {
 	Once bool
 	// Rerun says that this pass has run before, and lost its destination.
 	Rerun bool
+	// RoomHold is for how long at most a file is left alone of whose size another one
+	// found no room, though there seemed to be some; 0: for as long as one that failed.
+	RoomHold time.Duration
 	// CheckpointStep is after how many bytes of a large file a checkpoint of it is
 	// saved; 0 for the default.
 	CheckpointStep int64
@@ -180,7 +183,7 @@ func (p *Pass) joinAndRun(ctx context.Context) (needsSweep bool, err error) {
 	p.joining.Store(true)
 	queue, err := p.shared.queue.Join(ctx, transfer.Ends{Source: p.lister.src, Destination: p.dst, Ledger: p.ledger}, p, transfer.Options{
 		Pass: p.o.ID, Mode: p.o.Mode, Overwrite: p.o.Overwrite, Once: p.o.Once, InPlace: p.o.InPlace,
-		AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun,
+		AfterCopy: p.o.AfterCopy, Sweep: p.o.Sweep, Rerun: p.o.Rerun, RoomHold: p.o.RoomHold,
 		CheckpointStep: p.o.CheckpointStep, Log: p.o.Log,
 	})
 	p.joining.Store(false)

@@ -511,7 +511,7 @@ func TestWatchdogSaysWhereItStood(t *testing.T) {
 		<-stuck
 		return errors.New("unreachable")
 	}
-	go func() { time.AfterFunc(300*time.Millisecond, func() { stuck <- struct{}{} }) }()
+	go func() { time.AfterFunc(2*time.Second, func() { stuck <- struct{}{} }) }()
 	r := b.pass(filesync.Automatic, func(o *pass.Options) { o.Stall = 80 * time.Millisecond })
 	if r.Outcome != filesync.Failed || !strings.Contains(fmt.Sprint(r.Err), "copying stuck") {
 		t.Error(r.Outcome, r.Err)

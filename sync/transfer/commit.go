@@ -163,6 +163,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	for i, f := range batch {
 		deliveries[i] = f.delivery
 		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
+		deliveries[i].Replaces = f.file.Replaces
 		publications[i] = filesync.Publication{Pending: f.pending, Replaces: f.file.Replaces}
 	}
 	intent, err := r.ledger.Intend(ctx, deliveries)
@@ -181,10 +182,11 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 			return false
 		}
 	}
-	var committed []filesync.Delivery
+	var committed, failed []filesync.Delivery
 	var whole []*finished
 	for i, f := range batch {
 		if errs[i] != nil {
+			failed = append(failed, deliveries[i])
 			continue
 		}
 		if s, ok := f.pending.(filesync.Standing); ok {
@@ -197,6 +199,11 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		}
 		committed = append(committed, deliveries[i])
 		whole = append(whole, f)
+	}
+	if err := r.forgetLost(ctx, failed); err != nil {
+		r.fail(err)
+		r.forget(batch)
+		return false
 	}
 	ids, err := r.ledger.Commit(ctx, intent, committed)
 	if err != nil { // the intent stays: the next pass finds out what was published
@@ -256,7 +263,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 	for _, b := range bad {
 		r.abort(ctx, b.f)
 	}
-	r.dropIntents(refused...)
+	r.dropBroken(refused...)
 	for _, b := range bad {
 		switch {
 		case filesync.IsUnavailable(b.err):
@@ -344,5 +351,5 @@ func (r *run) abort(ctx context.Context, f *finished) {
 		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
 		return
 	}
-	r.dropIntents(f)
+	r.dropBroken(f)
 }

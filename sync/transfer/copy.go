@@ -80,7 +80,7 @@ func (r *run) work(j *job) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
-		r.q.room.misfit(f.room)
+		r.q.room.misfit(f.room, c.o.RoomHold)
 	}
 	r.answer(j, r.failed(j, c, err))
 }
@@ -338,7 +338,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 			cerr = r.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
 		}
 		if cerr == nil && f.pending.Keep() == nil {
-			r.dropIntents(f)
+			r.dropBroken(f)
 			return
 		}
 	}
@@ -351,7 +351,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		r.leftPending.Store(true)
 		log.Warn("pending file not removed", "file", name, "error", aerr)
 	} else {
-		r.dropIntents(f)
+		r.dropBroken(f)
 	}
 	if w.checkpointed() && aerr == nil {
 		if derr := r.ledger.DropCheckpoint(late, name, f.pending.ID()); derr != nil {

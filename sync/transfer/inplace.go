@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -16,20 +15,12 @@ import (
 // marked once it is open, before anything is written to it. What stands under the
 // name of one that was not marked is ours only if it is empty.
 
-// inPlaceID is the id of a file that replaces another one, or none.
-func inPlaceID(replaces *filesync.Entry) string {
-	if replaces == nil {
-		return filesync.InPlaceID
-	}
-	return fmt.Sprintf("%s of %d %d", filesync.InPlaceID, replaces.Size, replaces.ModTime.Unix())
-}
-
 // isInPlace reports whether the delivery is one that was about to be begun so.
 func isInPlace(d filesync.Delivery) bool { return strings.HasPrefix(d.PendingID, filesync.InPlaceID) }
 
 // replacesStanding reports whether what stands is the very file that was to be replaced.
 func replacesStanding(d filesync.Delivery, standing filesync.StatResult) bool {
-	return standing.Err == nil && d.PendingID != filesync.InPlaceID && d.PendingID == inPlaceID(&standing.Entry)
+	return standing.Err == nil && d.Replaces != nil && d.Replaces.SameVersion(standing.Entry)
 }
 
 // intendInPlace journals that a file is about to be begun under its own name.
@@ -38,7 +29,7 @@ func (r *run) intendInPlace(f *finished) (err error) {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At = inPlaceID(f.file.Replaces), time.Now()
+	d.PendingID, d.At, d.Replaces = filesync.InPlaceID, time.Now(), f.file.Replaces
 	f.intent, err = r.intents.ask(r.ctx, d)
 	return err
 }
@@ -76,8 +67,8 @@ func (r *run) markAllOpened(ctx context.Context, intents []int64) ([]struct{}, e
 	return make([]struct{}, len(intents)), r.ledger.MarkOpened(ctx, intents)
 }
 
-// dropIntents ends the intents of files that are whole, gone, or kept with a
-// checkpoint. A failure leaves it to the next pass, which finds nothing to do.
+// dropIntents ends the intents of files that are whole, or were never begun. A failure
+// leaves it to the next pass, which finds nothing to do.
 func (r *run) dropIntents(files ...*finished) {
 	var ids []int64
 	for _, f := range files {
@@ -94,4 +85,24 @@ func (r *run) dropIntents(files ...*finished) {
 	if err := r.ledger.Drop(ctx, ids); err != nil {
 		r.log.Warn("intents not dropped", "error", err)
 	}
+}
+
+// dropBroken ends the intents of files that are gone, or of which a part is there. Without
+// an answer of the destination it is left to the next pass.
+func (r *run) dropBroken(files ...*finished) {
+	var begun []filesync.Delivery
+	for _, f := range files {
+		if f.intent != 0 {
+			d := f.delivery
+			d.Replaces = f.file.Replaces
+			begun = append(begun, d)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), lastWords)
+	defer cancel()
+	if err := r.forgetLost(ctx, begun); err != nil {
+		r.log.Warn("intents not dropped", "error", err)
+		return
+	}
+	r.dropIntents(files...)
 }

@@ -45,6 +45,10 @@ type Journal interface {
 	// checkpoints of their pending files, and ends the intent (0: there is none), all at
 	// once. It gives their rows' ids.
 	Commit(ctx context.Context, intent int64, batch []filesync.Delivery) (ids []int64, err error)
+
+	// Lost forgets deliveries whose copies do not stand any more, by their rows: a
+	// newer version that failed has destroyed them.
+	Lost(ctx context.Context, rows []int64) error
 }
 
 // Checkpoints remembers interrupted copies, by their paths.

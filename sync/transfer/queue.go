@@ -57,6 +57,9 @@ type Options struct {
 	AfterCopy filesync.AfterCopy
 	Sweep     bool // what a killed pass left at the destination is removed first
 	Rerun     bool // the pass has run before, and lost its destination
+	// RoomHold is for how long at most a file is left alone of whose size another one
+	// found no room, though there seemed to be some; 0: for as long as one that failed.
+	RoomHold time.Duration
 	// CheckpointStep is after how many bytes of a large file a checkpoint of it is
 	// saved; 0 for the default.
 	CheckpointStep int64

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,17 +73,26 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	open := map[question]bool{}
 	for _, inPlace := range []bool{false, true} {
-		for id, batch := range intents {
+		for _, id := range slices.Sorted(maps.Keys(intents)) {
+			batch := intents[id]
 			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
 				continue
 			}
 			// What is kept of a file goes on from there.
-			batch = slices.DeleteFunc(batch, func(d filesync.Delivery) bool {
-				_, ok := kept[d.Source.Name]
-				return ok && isInPlace(d)
-			})
-			if err := c.recoverIntent(ctx, id, batch); err != nil {
+			var goesOn, left []filesync.Delivery
+			for _, d := range batch {
+				if _, ok := kept[d.Source.Name]; ok && isInPlace(d) {
+					goesOn = append(goesOn, d)
+				} else {
+					left = append(left, d)
+				}
+			}
+			if err := c.r.forgetLost(ctx, goesOn); err != nil {
+				return err
+			}
+			if err := c.recoverIntent(ctx, id, left, open); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -91,14 +101,38 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 	return nil
 }
 
+// question is what is not known of a delivery. Of several intents that ask the same, one
+// is kept.
+type question struct {
+	name       string
+	begun      bool
+	size       int64
+	replaces   bool
+	replaced   int64 // the size of that
+	replacedAt int64 // its time, in Unix seconds
+}
+
+func questionOf(d filesync.Delivery) question {
+	q := question{name: d.Target.Name, begun: d.Opened, size: d.Target.Size}
+	if d.Replaces != nil {
+		q.replaces, q.replaced, q.replacedAt = true, d.Replaces.Size, d.Replaces.ModTime.Unix()
+	}
+	return q
+}
+
 // recoverIntent commits the files of a batch that have their names, and drops
-// the others: a pending file that is still there was not renamed.
-func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery) error {
-	names, paths := make([]string, len(batch)), make([]string, len(batch))
+// the others: a pending file that is still there was not renamed. The intent stays
+// while there are open questions that no other one has.
+func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, open map[question]bool) error {
+	names, paths, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
-		names[i], paths[i] = d.Target.Name, d.Source.Name
+		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
 	}
 	recs, err := c.r.ledger.Find(ctx, paths)
+	if err != nil {
+		return err
+	}
+	owners, err := c.r.ledger.Owners(ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -106,19 +140,30 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	if err != nil {
 		return err
 	}
-	var published, durable []filesync.Delivery
+	var published, durable, broken []filesync.Delivery
+	keep := false
 	var stand []string
 	sure := map[string]bool{} // by name: it was published, whoever has it now
 	for i, d := range batch {
-		naming, err := c.recoverDelivery(ctx, d, recs[i], standing[i])
+		became, err := c.recoverDelivery(ctx, d, recs[i], owners[i], standing[i])
 		if err != nil {
 			return err
 		}
-		sure[d.Target.Name] = naming == proven
-		switch agrees := standing[i].Err == nil && standing[i].Entry.Agrees(d.Target); {
-		case naming == unnamed:
+		sure[d.Target.Name] = became == proven
+		switch became {
+		case nothing:
 			continue
-		case naming == proven && !agrees: // its reader has it, or has written to it
+		case uncertain:
+			if q := questionOf(d); !open[q] {
+				open[q], keep = true, true
+			}
+			continue
+		case unnamed:
+			broken = append(broken, d)
+			continue
+		}
+		switch agrees := standing[i].Err == nil && standing[i].Entry.Agrees(d.Target); {
+		case became == proven && !agrees: // its reader has it, or has written to it
 			durable = append(durable, d)
 			continue
 		case !confirmedBy(d, standing[i].Entry):
@@ -127,7 +172,9 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		published = append(published, d)
 		stand = append(stand, d.Target.Name)
 	}
-	keep := false
+	if err := c.r.forgetLost(ctx, broken); err != nil {
+		return err
+	}
 	for i, err := range c.r.dst.Persist(ctx, stand) {
 		switch {
 		case filesync.IsUnavailable(err):
@@ -154,21 +201,28 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	return nil
 }
 
-// naming is whether a file got its name before the program was killed.
-type naming int
+// outcome is what became of a file of a batch that was about to get its name.
+type outcome int
 
+// The outcomes.
 const (
-	unnamed naming = iota // it did not, or nobody knows
-	named                 // it stands under the name
-	proven                // it did, whatever stands there now
+	nothing   outcome = iota // it was recorded, or not begun
+	unnamed                  // it was begun and has no name: what was left of it is removed
+	uncertain                // the destination does not let us find out now, or remove what is left
+	named                    // it stands under the name
+	proven                   // it did, whatever stands there now
 )
 
 // recoverDelivery finds out whether a file of a batch got its name, by what the
-// ledger has of it and what stands there; what is left of one that did not is
-// removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec filesync.Record, standing filesync.StatResult) (naming, error) {
+// ledger has of it and of the owner of that name, and by what stands there; what is left
+// of one that did not is removed. Its error is one of the whole destination.
+func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.StatResult) (outcome, error) {
+	later := deliveredSince(d, rec) || deliveredSince(d, owner)
+	if later && c.o.InPlace {
+		return nothing, nil // what stands is whole, and recorded
+	}
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
-		return unnamed, nil // it was recorded, or never begun
+		return nothing, nil // it was recorded, or never begun
 	}
 	part := d.Target
 	unknown := isInPlace(d) && !d.Opened
@@ -183,42 +237,50 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec f
 	}
 	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
 	if err == nil {
-		err = pending.Abort(ctx)
-		switch {
+		switch err = pending.Abort(ctx); {
 		case filesync.IsUnavailable(err):
-			return unnamed, err
-		case !errors.Is(err, fs.ErrNotExist):
+			return nothing, err
+		case err == nil:
 			return unnamed, nil
+		case !errors.Is(err, fs.ErrNotExist) && c.o.InPlace:
+			return uncertain, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return unnamed, nil // the name of what is left tells that it is pending
 		}
 		// It went between the two: whoever had begun it may have given it its name.
 		stats, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
 		if err != nil {
-			return unnamed, err
+			return nothing, err
 		}
 		standing = stats[0]
 	}
+	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, filesync.ErrUnseen)
 	switch {
 	case filesync.IsUnavailable(err):
-		return unnamed, err
-	case later(rec.Delivery, d): // another pass has found it since, and gone on from there
-		return unnamed, nil
+		return nothing, err
+	case later: // another pass has found it since, and gone on from there
+		return nothing, nil
 	case errors.Is(err, filesync.ErrPublished):
 		c.r.leftPending.Store(true) // the proof goes with the next sweep
 		return proven, nil
-	case !errors.Is(err, fs.ErrNotExist), // its directory is none any more, say
-		unknown: // what stands is somebody else's
+	case !missing && (c.o.InPlace || errors.Is(standing.Err, filesync.ErrUnseen)):
+		return uncertain, nil
+	case unknown: // what stands is somebody else's
+		return nothing, nil
+	case !missing, // its directory is none any more, say
+		standing.Err != nil || !standing.Entry.Agrees(d.Target),
+		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
 		return unnamed, nil
-	case standing.Err != nil || !standing.Entry.Agrees(d.Target):
-		return unnamed, nil
-	case confirmedBy(d, standing.Entry) || !c.o.Overwrite && !isInPlace(d):
-		return named, nil
 	}
-	return unnamed, nil
+	return named, nil
 }
 
-// later reports whether a was written after b.
-func later(a, b filesync.Delivery) bool {
-	return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.At.Compare(b.At)) > 0
+// deliveredSince reports whether the record is of a later delivery under the same name.
+func deliveredSince(d filesync.Delivery, rec filesync.Record) bool {
+	if rec.ID == 0 || rec.Delivery.Target.Name != d.Target.Name {
+		return false
+	}
+	return cmp.Or(cmp.Compare(rec.Delivery.Sequence, d.Sequence), rec.Delivery.At.Compare(d.At)) > 0
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.

@@ -152,7 +152,7 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 	}
 	v.need = max(0, v.need+roomUnit-1) &^ (roomUnit - 1)
 	m := &r.q.room
-	if until := m.holds(v, f.client.o.Mode.Ensures()); !until.IsZero() {
+	if until := m.holds(v, f.client.o.Mode.Ensures(), f.client.o.RoomHold); !until.IsZero() {
 		return nil, refused(e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
 	}
 	d, ok := r.dst.(filesync.Roomer)
@@ -300,8 +300,18 @@ type misfit struct {
 	next  time.Time
 }
 
+// hold is for how long a size is left alone after its n-th try: as a file that failed
+// is, and no longer than longest, if that is not 0.
+func hold(n int, longest time.Duration) time.Duration {
+	d := backoff.File.Wait(n)
+	if longest > 0 {
+		d = min(d, longest)
+	}
+	return d
+}
+
 // misfit notes that a file was begun and found no room.
-func (m *room) misfit(r *reservation) {
+func (m *room) misfit(r *reservation, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.misfits == nil || len(m.misfits) >= maxRooms {
@@ -312,12 +322,12 @@ func (m *room) misfit(r *reservation) {
 		last.size = r.size
 	}
 	last.tries = cmp.Or(last.tries, 1)
-	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(backoff.File.Wait(last.tries))}
+	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(hold(last.tries, longest))}
 }
 
 // holds gives until when a file is not to be begun as such a one found no room;
 // zero for now. When the time has come, one is tried.
-func (m *room) holds(r *reservation, atOnce bool) time.Time {
+func (m *room) holds(r *reservation, atOnce bool, longest time.Duration) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last, known := m.misfits[r.dir]
@@ -329,7 +339,7 @@ func (m *room) holds(r *reservation, atOnce bool) time.Time {
 		return last.next
 	}
 	last.tries++
-	last.next = now.Add(backoff.File.Wait(last.tries))
+	last.next = now.Add(hold(last.tries, longest))
 	m.misfits[r.dir] = last
 	return time.Time{}
 }

@@ -1,0 +1,68 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	filesync "sftpconnector/sync"
+)
+
+// A new version of a file can destroy the copy of the last one without taking its
+// place: one that is written under its own name and is cut off, or one that gets its
+// name in two steps (REMOVE, RENAME), of which the second fails. The source may have
+// neither version any more by then, so that the record of the last one has to go.
+
+// forgetLost forgets the deliveries whose copies were to be replaced by these, and do
+// not stand any more. Without an answer of the destination, nothing is forgotten.
+func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error {
+	failed = slices.DeleteFunc(slices.Clone(failed), func(d filesync.Delivery) bool { return d.Replaces == nil })
+	if len(failed) == 0 {
+		return nil
+	}
+	names, paths, keys := make([]string, len(failed)), make([]string, len(failed)), make([]string, len(failed))
+	for i, d := range failed {
+		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
+	}
+	standing, err := r.dst.Stat(ctx, names)
+	if err != nil {
+		return err
+	}
+	byPath, err := r.ledger.Find(ctx, paths)
+	if err != nil {
+		return err
+	}
+	byKey, err := r.ledger.Owners(ctx, keys)
+	if err != nil {
+		return err
+	}
+	lost := map[int64]string{}
+	for i, d := range failed {
+		if !isGone(*d.Replaces, standing[i]) {
+			continue
+		}
+		for _, rec := range []filesync.Record{byPath[i], byKey[i]} {
+			if rec.ID != 0 && rec.Delivery.Target.Name == d.Target.Name && isGone(rec.Delivery.Target, standing[i]) {
+				lost[rec.ID] = d.Target.Name
+			}
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	rows := make([]int64, 0, len(lost))
+	for row, name := range lost {
+		rows = append(rows, row)
+		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name)
+	}
+	return r.ledger.Lost(ctx, rows)
+}
+
+// isGone reports whether something else stands where a file was, or nothing.
+func isGone(was filesync.Entry, standing filesync.StatResult) bool {
+	if standing.Err != nil {
+		return errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
+	}
+	return !was.Agrees(standing.Entry)
+}
