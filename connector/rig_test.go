@@ -75,7 +75,7 @@ func newRig(t *testing.T, e sftptest.Endpoint, adjust ...func(*rig)) *rig {
 	}
 	r.sftp = sftp.Config{
 		Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath,
-			KnownHostsPath: e.KnownHosts},
+			KnownHosts: sshclient.KnownHostsFile(e.KnownHosts)},
 		Root: e.Root, Limits: new(sftp.Limits),
 	}
 	r.parts = connector.Parts{Source: r.source, Destination: r.destination}

@@ -41,7 +41,7 @@ func TestSourceContract(t *testing.T) {
 	storetest.Source(t, func(t *testing.T) (filesync.Source, storetest.Host) {
 		e := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint
 		src, err := sftp.Open(t.Context(), sftp.Config{
-			Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts},
+			Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHosts: sshclient.KnownHostsFile(e.KnownHosts)},
 			Root:   e.Root,
 		}, nil)
 		if err != nil {

@@ -28,6 +28,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
+	"sftpconnector/durable"
 	"sftpconnector/interapp"
 	"sftpconnector/space/credentials"
 	"sftpconnector/space/spool"
@@ -125,8 +126,8 @@ func Open(ctx context.Context, o Options) (*Spaces, error) {
 func (s *Spaces) receive(ctx context.Context, o Options) (err error) {
 	c := o.Config
 	s.server, err = sshd.New(sshd.Options{
-		HostKeyDirectory: filepath.Join(c.DataDirectory, "host_keys"),
-		Authenticate:     s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
+		HostKeys:     sshd.HostKeyDirectory(filepath.Join(c.DataDirectory, "host_keys")),
+		Authenticate: s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
 		MaximumConnections: c.SpaceServer.Connections, MaximumConnectionsPerSpace: c.SpaceServer.ConnectionsSpace,
 		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
@@ -146,8 +147,8 @@ func (s *Spaces) receive(ctx context.Context, o Options) (err error) {
 // daemon and the command line may have them open at the same time.
 func OpenCredentials(c *config.Config) (*credentials.Store, error) {
 	return credentials.Open(credentials.Options{
-		Path:    filepath.Join(c.DataDirectory, "space_credentials.json"),
-		KeyPath: filepath.Join(c.DataDirectory, "space_credentials.key"),
+		Records: durable.Document{Path: filepath.Join(c.DataDirectory, "space_credentials.json"), Mode: 0o600},
+		Key:     durable.Document{Path: filepath.Join(c.DataDirectory, "space_credentials.key")},
 		Expiry:  c.SpaceServer.CredentialsExpiry.Std(),
 	})
 }

@@ -40,9 +40,9 @@ type Config struct {
 	// password, by pattern: a part of the prompt, or a glob for all of it.
 	Answers map[string]string
 
-	HostKey        string // PolicyKnownHosts (also ""), PolicyAcceptNew, or fingerprints "SHA256:…" with blanks between them
-	KnownHostsPath string // a missing file is an empty one
-	Jump           *Jump  // the host to go through; nil: none
+	HostKey    string     // PolicyKnownHosts (also ""), PolicyAcceptNew, or fingerprints "SHA256:…" with blanks between them
+	KnownHosts KnownHosts // nil: no host is known
+	Jump       *Jump      // the host to go through; nil: none
 
 	LegacyAlgorithms bool // offer algorithms with known weaknesses too
 

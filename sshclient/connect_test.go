@@ -21,7 +21,7 @@ import (
 // keyLogin is the configuration of a login by key at a test server.
 func keyLogin(e sftptest.Endpoint) Config {
 	return Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
-		KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}
+		KeyPath: e.PrivateKeyPath, KnownHosts: KnownHostsFile(e.KnownHosts)}
 }
 
 // passwordLogin is the same with a password.
@@ -39,7 +39,7 @@ func at(t *testing.T, addr string) Config {
 		t.Fatal(err)
 	}
 	return Config{Host: tcp.IP.String(), Port: tcp.Port, Username: "nobody", Password: "secret-word",
-		KnownHostsPath: filepath.Join(t.TempDir(), "known_hosts")}
+		KnownHosts: KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))}
 }
 
 // noLeaks checks at the end of the test, after all that it cleans up, that no

@@ -258,7 +258,7 @@ func TestRekeying(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, cfg.KnownHostsPath, "")
+	writeFile(t, cfg.KnownHosts.String(), "")
 	for deadline := time.Now().Add(3 * cfg.Timeouts.Handshake); time.Now().Before(deadline); {
 		if _, _, err := c.client.SendRequest("keepalive@openssh.com", true, make([]byte, 1<<10)); err != nil {
 			t.Fatalf("%v: %v", err, c.Err())
@@ -272,8 +272,8 @@ func jumpTo(t *testing.T, bastion, target sftptest.Endpoint) Config {
 	t.Helper()
 	cfg := keyLogin(target)
 	cfg.KeyPath = bastion.PrivateKeyPath
-	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
-	writeFile(t, cfg.KnownHostsPath,
+	cfg.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
+	writeFile(t, cfg.KnownHosts.String(),
 		string(sftptest.KnownHostsLines(bastion.Addr, bastion.HostKeys...))+
 			string(sftptest.KnownHostsLines(target.Addr, target.HostKeys...)))
 	cfg.Jump = &Jump{Username: bastion.User, Host: bastion.Host, Port: bastion.Port}
@@ -314,8 +314,8 @@ func TestCloseThroughFrozenJump(t *testing.T) {
 	t.Cleanup(func() { r.Close() })
 	cfg := jumpTo(t, bastion.Endpoint, bastion.Endpoint)
 	cfg.Jump.Port = at(t, r.Addr).Port
-	lines := readText(t, cfg.KnownHostsPath) + string(sftptest.KnownHostsLines(r.Addr, bastion.HostKeys...))
-	writeFile(t, cfg.KnownHostsPath, lines)
+	lines := readText(t, cfg.KnownHosts.String()) + string(sftptest.KnownHostsLines(r.Addr, bastion.HostKeys...))
+	writeFile(t, cfg.KnownHosts.String(), lines)
 	c, _, err := connectTo(t, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +352,7 @@ func TestJumpFailures(t *testing.T) {
 		"target is unknown":       {with(func(c *Config) { c.Host = "no-such-host.invalid" }), status.HostNotFound, status.StageConnect, "no-such-host.invalid"},
 		"jump host is unknown":    {with(func(c *Config) { c.Jump.Host = "no-such-host.invalid" }), status.HostNotFound, status.StageResolve, "no-such-host.invalid"},
 		"jump host is closed":     {with(func(c *Config) { c.Jump.Port = 1 }), status.ConnectionRefused, status.StageConnect, "127.0.0.1:1"},
-		"jump host has other key": {with(func(c *Config) { c.KnownHostsPath = filepath.Join(t.TempDir(), "none") }), status.HostKeyUnknown, status.StageConnect, "jump host: check the host key"},
+		"jump host has other key": {with(func(c *Config) { c.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "none")) }), status.HostKeyUnknown, status.StageConnect, "jump host: check the host key"},
 		"jump login is refused":   {with(func(c *Config) { c.Jump.Username = "nobody-we-know" }), status.AuthenticationFailed, status.StageConnect, "jump host: log in to"},
 		"no forwarding":           {jumpTo(t, closed.Endpoint, closed.Endpoint), status.ConnectionRefused, status.StageConnect, "does not allow forwarding"},
 		"target is silent": {with(func(c *Config) {

@@ -28,7 +28,7 @@ type HostKey struct {
 type hostKeyCheck struct {
 	addr   string
 	policy string
-	path   string
+	hosts  KnownHosts
 	prompt func(context.Context, HostKey) (bool, error)
 
 	tried     []HostKey // keys that are not pinned, of different types
@@ -37,7 +37,7 @@ type hostKeyCheck struct {
 }
 
 func newHostKeyCheck(cfg Config) *hostKeyCheck {
-	return &hostKeyCheck{addr: hostAddr(cfg), policy: cfg.HostKey, path: cfg.KnownHostsPath, prompt: cfg.Prompt}
+	return &hostKeyCheck{addr: hostAddr(cfg), policy: cfg.HostKey, hosts: cfg.KnownHosts, prompt: cfg.Prompt}
 }
 
 // hostAddr is the name under which a host is known: OpenSSH lowers its case.
@@ -76,7 +76,7 @@ func (c *hostKeyCheck) algorithms(allowed []string) []string {
 		c.left = slices.ContainsFunc(left, func(a string) bool { return keyTypeOf(a) != keyTypeOf(left[0]) })
 		return left
 	}
-	known, err := readKnownHosts(c.path)
+	known, err := readKnownHosts(c.hosts)
 	if err != nil {
 		return hostKeyAlgorithms(allowed, nil, false) // verify will say why
 	}
@@ -107,7 +107,7 @@ func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) (detail st
 	if c.pinned() != nil {
 		return c.verifyPinned(k)
 	}
-	known, err := readKnownHosts(c.path)
+	known, err := readKnownHosts(c.hosts)
 	if err != nil {
 		return "", c.keyError(status.HostKeyVerificationFailed, err)
 	}
@@ -170,7 +170,7 @@ func (c *hostKeyCheck) decideUnknown(ctx context.Context, k HostKey, named, why 
 		}
 		how = "confirmed and remembered"
 	}
-	if err := addKnownHost(ctx, c.path, k); err != nil {
+	if err := addKnownHost(ctx, c.hosts, k); err != nil {
 		if errors.Is(err, errOtherKey) {
 			return "", c.keyError(status.HostKeyVerificationFailed, fmt.Errorf("%s: %w", named, err))
 		}

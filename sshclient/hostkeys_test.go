@@ -86,10 +86,10 @@ func TestHostKeyPolicies(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			cfg := keyLogin(server.Endpoint)
-			cfg.HostKey, cfg.KnownHostsPath = tt.policy, filepath.Join(t.TempDir(), "sub", "known_hosts")
+			cfg.HostKey, cfg.KnownHosts = tt.policy, KnownHostsFile(filepath.Join(t.TempDir(), "sub", "known_hosts"))
 			if tt.file != "" {
-				os.Mkdir(filepath.Dir(cfg.KnownHostsPath), 0o700)
-				writeFile(t, cfg.KnownHostsPath, tt.file)
+				os.Mkdir(filepath.Dir(cfg.KnownHosts.String()), 0o700)
+				writeFile(t, cfg.KnownHosts.String(), tt.file)
 			}
 			if tt.word != "" {
 				expectFailure(t, cfg, tt.word, status.StageHostKey, tt.text)
@@ -109,7 +109,7 @@ func TestHostKeyPolicies(t *testing.T) {
 func TestAcceptNewRemembers(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	cfg := keyLogin(server.Endpoint)
-	cfg.HostKey, cfg.KnownHostsPath = PolicyAcceptNew, filepath.Join(t.TempDir(), "sub", "known_hosts")
+	cfg.HostKey, cfg.KnownHosts = PolicyAcceptNew, KnownHostsFile(filepath.Join(t.TempDir(), "sub", "known_hosts"))
 	var connectors sync.WaitGroup
 	for range 4 {
 		connectors.Go(func() {
@@ -122,10 +122,10 @@ func TestAcceptNewRemembers(t *testing.T) {
 		})
 	}
 	connectors.Wait()
-	if n := strings.Count(readText(t, cfg.KnownHostsPath), "\n"); n != 1 {
-		t.Errorf("%d lines after four connections:\n%s", n, readText(t, cfg.KnownHostsPath))
+	if n := strings.Count(readText(t, cfg.KnownHosts.String()), "\n"); n != 1 {
+		t.Errorf("%d lines after four connections:\n%s", n, readText(t, cfg.KnownHosts.String()))
 	}
-	if info, err := os.Stat(cfg.KnownHostsPath); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(cfg.KnownHosts.String()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if _, stages, err := connectTo(t, cfg); err != nil || !strings.Contains(stages[3].Detail, "known in") {
@@ -140,10 +140,10 @@ func TestAcceptNewRemembers(t *testing.T) {
 func TestLearnRefusesASecondKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "known_hosts")
 	one, two := hostKeyFor(t, "host:22"), hostKeyFor(t, "host:22")
-	if err := addKnownHost(t.Context(), path, one); err != nil {
+	if err := addKnownHost(t.Context(), KnownHostsFile(path), one); err != nil {
 		t.Fatal(err)
 	}
-	if err := addKnownHost(t.Context(), path, two); err == nil {
+	if err := addKnownHost(t.Context(), KnownHostsFile(path), two); err == nil {
 		t.Errorf("both keys are there:\n%s", readText(t, path))
 	}
 }
@@ -151,7 +151,7 @@ func TestLearnRefusesASecondKey(t *testing.T) {
 func TestPrompt(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	cfg := keyLogin(server.Endpoint)
-	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
+	cfg.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
 	cfg.Timeouts.Handshake = 300 * time.Millisecond
 	var asked []HostKey
 	answer := false
@@ -192,7 +192,7 @@ func TestFetchHostKeyAndRemember(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	noLeaks(t) // the server's end would end what is left over
 	cfg := keyLogin(server.Endpoint)
-	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
+	cfg.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
 	fetch := func() HostKey {
 		t.Helper()
 		k, err := FetchHostKey(t.Context(), cfg)
@@ -205,7 +205,7 @@ func TestFetchHostKeyAndRemember(t *testing.T) {
 	if k.Known || k.Changed || k.Type != ssh.KeyAlgoED25519 || k.Addr != server.Addr {
 		t.Errorf("before: %+v", k)
 	}
-	if err := Remember(cfg.KnownHostsPath, k); err != nil {
+	if err := Remember(t.Context(), cfg.KnownHosts, k); err != nil {
 		t.Fatal(err)
 	}
 	if k = fetch(); !k.Known {
@@ -215,7 +215,7 @@ func TestFetchHostKeyAndRemember(t *testing.T) {
 	if k = fetch(); k.Known || !k.Changed {
 		t.Errorf("with another key: %+v", k)
 	}
-	if err := Remember(cfg.KnownHostsPath, k); err != nil {
+	if err := Remember(t.Context(), cfg.KnownHosts, k); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := connectTo(t, cfg); err != nil {
@@ -264,7 +264,7 @@ func TestHostCertificates(t *testing.T) {
 			server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{
 				HostKeys: []sftptest.Key{host}, Extra: []string{"HostCertificate " + tt.cert}})
 			cfg := keyLogin(server.Endpoint)
-			writeFile(t, cfg.KnownHostsPath, "@cert-authority 127.0.0.* "+string(ssh.MarshalAuthorizedKey(authority.Signer.PublicKey())))
+			writeFile(t, cfg.KnownHosts.String(), "@cert-authority 127.0.0.* "+string(ssh.MarshalAuthorizedKey(authority.Signer.PublicKey())))
 			if tt.word != "" {
 				expectFailure(t, cfg, tt.word, status.StageHostKey, "ssh: ")
 				return
@@ -277,7 +277,7 @@ func TestHostCertificates(t *testing.T) {
 				t.Errorf("host-key says %q", stages[3].Detail)
 			}
 			// The same server is known by its plain key where no authority is.
-			writeFile(t, cfg.KnownHostsPath, string(sftptest.KnownHostsLines(server.Addr, host.Signer.PublicKey())))
+			writeFile(t, cfg.KnownHosts.String(), string(sftptest.KnownHostsLines(server.Addr, host.Signer.PublicKey())))
 			if _, _, err := connectTo(t, cfg); err != nil {
 				t.Error(err)
 			}
@@ -316,13 +316,13 @@ func TestRememberReplaces(t *testing.T) {
 			if tt.before != "" {
 				writeFile(t, path, tt.before)
 			}
-			if err := Remember(path, k); err != nil {
+			if err := Remember(t.Context(), KnownHostsFile(path), k); err != nil {
 				t.Fatal(err)
 			}
 			if got := readText(t, path); got != tt.after {
 				t.Errorf("got\n%s\nwant\n%s", got, tt.after)
 			}
-			known, err := readKnownHosts(path)
+			known, err := readKnownHosts(KnownHostsFile(path))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -343,7 +343,7 @@ func TestRememberKeepsALinkedFile(t *testing.T) {
 	if err := os.Symlink(real, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := Remember(link, hostKeyFor(t, "h:22")); err != nil {
+	if err := Remember(t.Context(), KnownHostsFile(link), hostKeyFor(t, "h:22")); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 || readText(t, real) == "" {
@@ -359,7 +359,7 @@ func TestRememberConcurrently(t *testing.T) {
 	for i := range n {
 		k := hostKeyFor(t, fmt.Sprintf("host%d:22", i))
 		writers.Go(func() {
-			if err := Remember(path, k); err != nil {
+			if err := Remember(t.Context(), KnownHostsFile(path), k); err != nil {
 				t.Error(err)
 			}
 		})

@@ -17,8 +17,8 @@ import (
 // neither a password nor a key of its own yet.
 func through(t *testing.T, cfg Config, bastion, target sftptest.Endpoint) Config {
 	t.Helper()
-	cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
-	writeFile(t, cfg.KnownHostsPath,
+	cfg.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
+	writeFile(t, cfg.KnownHosts.String(),
 		string(sftptest.KnownHostsLines(bastion.Addr, bastion.HostKeys...))+
 			string(sftptest.KnownHostsLines(target.Addr, target.HostKeys...)))
 	cfg.Jump = &Jump{Username: bastion.User, Host: bastion.Host, Port: bastion.Port}

@@ -2,15 +2,17 @@ package sshclient
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"sftpconnector/durable"
 )
 
 // keyVerdict is what a known_hosts file says of a key.
@@ -24,34 +26,42 @@ const (
 	keyUncertified                   // nothing is known but an authority, and its certificate does not hold
 )
 
-// maxKnownHosts bounds the file that is read into memory.
-const maxKnownHosts = 16 << 20
+// KnownHosts keeps the text of a known_hosts file, in the format of sshd(8), where
+// several connectors and processes read and change it. It may be used concurrently.
+type KnownHosts interface {
+	fmt.Stringer // what messages call it
+	// Read gives the text; fs.ErrNotExist where there is none yet.
+	Read() (data []byte, version string, err error)
+	// Edit replaces the text by what change makes of it, all or nothing. Edits wait
+	// for each other.
+	Edit(ctx context.Context, change func(old []byte) ([]byte, error)) error
+}
 
-// knownHosts is one reading of a known_hosts file, in the format of sshd(8).
+// KnownHostsFile is a known_hosts file of at most 16 MiB; nil if path is "". It is made
+// with mode 0600 when first needed.
+func KnownHostsFile(path string) KnownHosts {
+	if path == "" {
+		return nil
+	}
+	return durable.Document{Path: path}
+}
+
+// knownHosts is one reading of a known_hosts file.
 type knownHosts struct {
-	path string
+	name string // of the file; "" if there is none
 	data []byte
 }
 
 // readKnownHosts reads the file; a missing one is an empty one.
-func readKnownHosts(path string) (knownHosts, error) {
-	data, err := readFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && path != "" {
-		return knownHosts{path: path}, err
+func readKnownHosts(hosts KnownHosts) (knownHosts, error) {
+	if hosts == nil {
+		return knownHosts{}, nil
 	}
-	return knownHosts{path: path, data: data}, nil
-}
-
-// readFile reads a file of bounded size.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	data, _, err := hosts.Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if info.Size() > maxKnownHosts {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxKnownHosts)
-	}
-	return os.ReadFile(path)
+	return knownHosts{hosts.String(), data}, err
 }
 
 // hostNames gives the names under which a host is looked up: "[host]:port", and
@@ -131,13 +141,13 @@ func (k knownHosts) judge(addr string, key ssh.PublicKey) (keyVerdict, string) {
 	found := k.lines(addr)
 	if line, ok := revoking(found.all(), key); ok {
 		if line.key == nil {
-			return keyRevoked, fmt.Sprintf("%s:%d has the marker @revoked and cannot be read", k.path, line.number)
+			return keyRevoked, fmt.Sprintf("%s:%d has the marker @revoked and cannot be read", k.name, line.number)
 		}
-		return keyRevoked, fmt.Sprintf("marked @revoked in %s:%d", k.path, line.number)
+		return keyRevoked, fmt.Sprintf("marked @revoked in %s:%d", k.name, line.number)
 	}
 	verdict, remark := certifies(found.all(), addr, key)
 	if verdict == keyKnown {
-		return keyKnown, "certified by an authority in " + k.path
+		return keyKnown, "certified by an authority in " + k.name
 	}
 	key = plainKey(key)
 	other, known := compareKeys(found.exact, key)
@@ -146,14 +156,14 @@ func (k knownHosts) judge(addr string, key ssh.PublicKey) (keyVerdict, string) {
 	}
 	switch {
 	case known:
-		return keyKnown, "known in " + k.path
+		return keyKnown, "known in " + k.name
 	case other != nil:
 		return keyChanged, fmt.Sprintf("%s:%d has %s %s for this host%s",
-			k.path, other.number, other.key.Type(), ssh.FingerprintSHA256(other.key), remark)
-	case k.path == "":
+			k.name, other.number, other.key.Type(), ssh.FingerprintSHA256(other.key), remark)
+	case k.name == "":
 		return keyUnknown, "is not in known_hosts (no file is configured)"
 	}
-	return verdict, "is not in " + k.path + remark
+	return verdict, "is not in " + k.name + remark
 }
 
 // compareKeys looks for the key among the plain ones, and gives another one of

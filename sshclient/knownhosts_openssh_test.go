@@ -255,11 +255,11 @@ func trustedByUs(t *testing.T, server *sftptest.Server, addr, policy, file strin
 		t.Fatal(err)
 	}
 	host, port := splitHost(t, addr)
-	cfg.Host, cfg.HostKey, cfg.KnownHostsPath = host, policy, filepath.Join(t.TempDir(), "known_hosts")
+	cfg.Host, cfg.HostKey, cfg.KnownHosts = host, policy, KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
 	fmt.Sscan(port, &cfg.Port)
 	cfg = cfg.WithDefaults()
 	cfg.Timeouts.Handshake = time.Minute
-	writeFile(t, cfg.KnownHostsPath, file)
+	writeFile(t, cfg.KnownHosts.String(), file)
 	client, err := handshake(ctx, stream, cfg, newHostKeyCheck(cfg), nil)
 	if err == nil {
 		client.Close()

@@ -5,28 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/crypto/ssh/knownhosts"
-
-	"sftpconnector/durable"
 )
 
 // errOtherKey: the host got another key from someone else meanwhile.
 var errOtherKey = errors.New("another key was remembered for this host meanwhile")
 
 // addKnownHost appends the key of a host that has none yet.
-func addKnownHost(ctx context.Context, path string, k HostKey) error {
-	return editKnownHosts(ctx, path, func(data []byte) ([]byte, error) {
-		known, err := readKnownHosts(path) // another connector may have come first
-		if err != nil {
-			return nil, err
-		}
+func addKnownHost(ctx context.Context, hosts KnownHosts, k HostKey) error {
+	return editKnownHosts(ctx, hosts, func(data []byte) ([]byte, error) {
+		known := knownHosts{hosts.String(), data} // another connector may have come first
 		switch verdict, why := known.judge(k.Addr, k.key); verdict {
 		case keyKnown:
 			return data, nil
@@ -38,16 +28,14 @@ func addKnownHost(ctx context.Context, path string, k HostKey) error {
 	})
 }
 
-// Remember makes k the trusted key of its host in the known_hosts file: the
-// host's other keys go, hashed lines included. Comments, lines with a marker,
-// patterns with wildcards and other hosts stay as they are. The file is created
-// with mode 0600 and replaced as a whole; concurrent calls, from other
-// processes too, wait for each other. A key that is there already changes nothing.
-func Remember(path string, k HostKey) error {
+// Remember makes k the trusted key of its host: the host's other keys go, hashed lines
+// included. Comments, lines with a marker, patterns with wildcards and other hosts stay
+// as they are. A key that is there already changes nothing.
+func Remember(ctx context.Context, hosts KnownHosts, k HostKey) error {
 	if k.key == nil {
 		return errors.New("remember host key: no key was fetched")
 	}
-	err := editKnownHosts(context.Background(), path, func(data []byte) ([]byte, error) {
+	err := editKnownHosts(ctx, hosts, func(data []byte) ([]byte, error) {
 		return replaceKey(data, k), nil
 	})
 	if err != nil {
@@ -56,60 +44,11 @@ func Remember(path string, k HostKey) error {
 	return nil
 }
 
-// lockPatience bounds the wait for another process that edits the file.
-const lockPatience = 10 * time.Second
-
-// editKnownHosts replaces the file by what edit makes of it, under a lock
-// beside it: a lock on the file itself would be lost with its replacement.
-func editKnownHosts(ctx context.Context, path string, edit func([]byte) ([]byte, error)) error {
-	if path == "" {
+func editKnownHosts(ctx context.Context, hosts KnownHosts, edit func([]byte) ([]byte, error)) error {
+	if hosts == nil {
 		return errors.New("no known_hosts file is configured")
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
-		return fmt.Errorf("lock %s.lock: %w", path, err)
-	}
-	defer lock.Close()
-
-	data, err := readFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	edited, err := edit(data)
-	if err != nil || bytes.Equal(edited, data) {
-		return err
-	}
-	return replaceFile(path, edited)
-}
-
-// replaceFile gives path new contents, all or nothing.
-func replaceFile(path string, data []byte) error {
-	mode := fs.FileMode(0o600)
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".known_hosts-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return durable.SyncDirectory(filepath.Dir(path))
+	return hosts.Edit(ctx, edit)
 }
 
 // appendKey adds the host's line at the end.

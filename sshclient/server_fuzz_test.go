@@ -111,7 +111,7 @@ func FuzzHandshake(f *testing.F) {
 	} {
 		f.Add([]byte(says))
 	}
-	cfg := Config{Host: "sftp.example", Port: 22, Username: "me", Password: "correct-horse", HostKey: PolicyAcceptNew, KnownHostsPath: f.TempDir() + "/known_hosts"}.WithDefaults()
+	cfg := Config{Host: "sftp.example", Port: 22, Username: "me", Password: "correct-horse", HostKey: PolicyAcceptNew, KnownHosts: KnownHostsFile(f.TempDir() + "/known_hosts")}.WithDefaults()
 	f.Fuzz(func(t *testing.T, says []byte) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

@@ -41,8 +41,8 @@ func TestTrustWithSeveralKeys(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			cfg := keyLogin(server.Endpoint)
-			cfg.KnownHostsPath = filepath.Join(t.TempDir(), "known_hosts")
-			writeFile(t, cfg.KnownHostsPath, tt.file)
+			cfg.KnownHosts = KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))
+			writeFile(t, cfg.KnownHosts.String(), tt.file)
 			k, err := FetchHostKey(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -53,10 +53,10 @@ func TestTrustWithSeveralKeys(t *testing.T) {
 			if k.Known {
 				return // 'trust' says so, and leaves it at that
 			}
-			if err := Remember(cfg.KnownHostsPath, k); err != nil {
+			if err := Remember(t.Context(), cfg.KnownHosts, k); err != nil {
 				t.Fatal(err)
 			}
-			if got := readText(t, cfg.KnownHostsPath); got != tt.after {
+			if got := readText(t, cfg.KnownHosts.String()); got != tt.after {
 				t.Errorf("remembered\n%s\nwant\n%s", got, tt.after)
 			}
 			if _, _, err := connectTo(t, cfg); err != nil {
@@ -78,7 +78,7 @@ func FuzzKnownHosts(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		known, err := readKnownHosts(path)
+		known, err := readKnownHosts(KnownHostsFile(path))
 		if err != nil {
 			t.Fatalf("it cannot be read: %v", err)
 		}

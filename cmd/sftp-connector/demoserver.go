@@ -34,7 +34,7 @@ type demoServer struct {
 func startDemoServer(files, keys string) (*demoServer, error) {
 	s := &demoServer{password: rand.Text()}
 	server, err := sshd.New(sshd.Options{
-		HostKeyDirectory: filepath.Join(keys, "demo_host_keys"),
+		HostKeys: sshd.HostKeyDirectory(filepath.Join(keys, "demo_host_keys")),
 		Authenticate: func(_ context.Context, user, _ string, password []byte) bool {
 			return subtle.ConstantTimeCompare(password, []byte(s.password)) == 1 && user == demoUser
 		},

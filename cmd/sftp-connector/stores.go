@@ -105,7 +105,7 @@ func sftpConfig(c *config.Connector) sftp.Config {
 		Agent:    c.SFTP.Authentication == config.Agent,
 		Password: c.SFTP.Password.Reveal(), Answers: c.SFTP.InteractiveAnswers.Reveal(),
 		KeyPath: c.SFTP.KeyPairsPath, KeyPassphrase: c.SFTP.KeyPairsPassphrase.Reveal(),
-		HostKey: c.SFTP.HostKey.String(), KnownHostsPath: c.SFTP.KnownHostsPath,
+		HostKey: c.SFTP.HostKey.String(), KnownHosts: sshclient.KnownHostsFile(c.SFTP.KnownHostsPath),
 		LegacyAlgorithms: c.SFTP.LegacyAlgorithms,
 	},
 		Root: c.Files.SourceDirectoryPath, Connections: c.SFTP.Connections,

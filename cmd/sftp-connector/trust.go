@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
-	"sftpconnector/durable"
 
 	"sftpconnector/sshclient"
 )
@@ -83,15 +81,12 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 				return failed(errors.Join(err, errors.New("the key is not trusted")))
 			}
 		}
-		if err := durable.MkdirAll(filepath.Dir(c.KnownHostsPath), 0o700); err != nil {
-			return failed(err)
-		}
-		if err := sshclient.Remember(c.KnownHostsPath, key); err != nil {
+		if err := sshclient.Remember(ctx, c.KnownHosts, key); err != nil {
 			return failed(err)
 		}
 		t.Remembered = true
 		if !a.json {
-			fmt.Fprintf(a.stdout, "Remembered in %s.\n", c.KnownHostsPath)
+			fmt.Fprintf(a.stdout, "Remembered in %s.\n", c.KnownHosts)
 		}
 		a.tellDaemon(ctx, name)
 	}

@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 		if _, err := s.Check(space, []byte(c.Password())); err != nil {
 			f.Fatal(err)
 		}
-		data, err := os.ReadFile(o.Path)
+		data, err := os.ReadFile(o.Records.String())
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -41,10 +40,10 @@ const defaultLive = 8
 // maxPassword bounds how many bytes of a password are looked at. Ours are much shorter.
 const maxPassword = 1024
 
-// Options are where a Store keeps its files, and how long passwords live.
+// Options are where a Store keeps its documents, and how long passwords live.
 type Options struct {
-	Path    string           // the file, in the data directory; made with mode 0600 when first needed
-	KeyPath string           // the key of the HMACs: 32 random bytes, made likewise
+	Records Storage          // the passwords' HMACs
+	Key     Storage          // the key of the HMACs: 32 random bytes, made at the first start
 	Live    int              // how many passwords of a Space work at most; 0: 8
 	Expiry  time.Duration    // after which a new password works no more; 0: never
 	Now     func() time.Time // nil: time.Now
@@ -88,9 +87,9 @@ func (c Created) Password() string {
 	return *c.password
 }
 
-// Store keeps the passwords of all Spaces in a file, each as
+// Store keeps the passwords of all Spaces in a document, each as
 // HMAC-SHA-256(key, Space, 0, password): they are random, so that a slow hash
-// would only let guesses burn memory. Other processes may change the file at the
+// would only let guesses burn memory. Other processes may change it at the
 // same time; every call sees what they did. A Store may be used concurrently.
 // Close it at the end.
 type Store struct {
@@ -99,8 +98,8 @@ type Store struct {
 	editing chan struct{} // holds one change at a time
 
 	mu     sync.Mutex
-	seen   fs.FileInfo          // of the file as it was read last; nil: there is none
-	broken error                // what is wrong with that file
+	seen   string               // the version that was read last; "": there is none
+	broken error                // what is wrong with that
 	known  map[string][]record  // what it has, by Space, oldest first
 	used   map[string]time.Time // uses that it does not have yet, by id
 	note   *time.Timer          // will write them; nil: nobody will
@@ -108,8 +107,8 @@ type Store struct {
 	closed bool
 }
 
-// Open reads the file, and makes the key on the first start. A file that cannot
-// be understood, and a file whose key is missing, is an error and left as it is.
+// Open reads the records, and makes the key on the first start. Records that cannot be
+// understood, or whose key is missing, are an error and left as they are.
 func Open(o Options) (*Store, error) {
 	if o.Live == 0 {
 		o.Live = defaultLive
@@ -140,8 +139,10 @@ func (s *Store) SetExpiry(d time.Duration) {
 	s.o.Expiry = d
 }
 
-// Format shows the path only, whatever the verb: the key stands in a Store.
-func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "credentials "+s.o.Path) }
+// Format shows the name only, whatever the verb: the key stands in a Store.
+func (s *Store) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "credentials "+s.o.Records.String())
+}
 
 // Create makes a password for the Space: 130 random bits in upper case letters
 // and digits after the Prefix, which need no quotes anywhere. It works from when

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"sftpconnector/durable"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // inDir are options whose files stand in dir.
 func inDir(dir string) Options {
-	return Options{Path: filepath.Join(dir, "credentials.json"), KeyPath: filepath.Join(dir, "credentials.key")}
+	return Options{Records: durable.Document{Path: filepath.Join(dir, "credentials.json"), Mode: 0o600}, Key: durable.Document{Path: filepath.Join(dir, "credentials.key")}}
 }
 
 func open(t *testing.T, o Options) *Store {
@@ -104,7 +106,7 @@ func TestPasswordOpensItsSpaceOnly(t *testing.T) {
 // The form that shells, YAML, SSH_ASKPASS and a double click leave alone.
 func TestPasswordForm(t *testing.T) {
 	t.Parallel()
-	s := open(t, Options{Live: 50, Path: filepath.Join(t.TempDir(), "deep", "c"), KeyPath: filepath.Join(t.TempDir(), "k")})
+	s := open(t, Options{Live: 50, Records: durable.Document{Path: filepath.Join(t.TempDir(), "deep", "c")}, Key: durable.Document{Path: filepath.Join(t.TempDir(), "k")}})
 	form := regexp.MustCompile(`^sftp_[A-Z2-7]{26,}$`) // 5 bits each: 130 at least
 	seen := map[string]bool{}
 	for range 50 {
@@ -123,11 +125,11 @@ func TestFileHoldsNoPassword(t *testing.T) {
 	o := inDir(t.TempDir())
 	s := open(t, o)
 	c := create(t, s, "a")
-	data, err := os.ReadFile(o.Path)
+	data, err := os.ReadFile(o.Records.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := os.ReadFile(o.KeyPath)
+	key, err := os.ReadFile(o.Key.String())
 	if err != nil || len(key) != 32 {
 		t.Fatalf("a key of %d bytes, %v", len(key), err)
 	}
@@ -144,7 +146,7 @@ func TestFileHoldsNoPassword(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // which has no such modes
 	}
-	for _, path := range []string{o.Path, o.KeyPath, o.Path + ".lock"} {
+	for _, path := range []string{o.Records.String(), o.Key.String(), o.Records.String() + ".lock"} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
@@ -266,7 +268,7 @@ func TestExpiry(t *testing.T) {
 	forever := create(t, open(t, o), "a")
 	now = now.AddDate(500, 0, 0)
 	opens(t, s, "a", forever, true)
-	if data, err := os.ReadFile(o.Path); err != nil || strings.Contains(string(data), c.ID) {
+	if data, err := os.ReadFile(o.Records.String()); err != nil || strings.Contains(string(data), c.ID) {
 		t.Errorf("the expired one was kept: %s, %v", data, err)
 	}
 }
@@ -298,7 +300,7 @@ func TestRefusedOptionsAndSpaces(t *testing.T) {
 	t.Parallel()
 	o := inDir(t.TempDir())
 	for _, bad := range []Options{{Live: -1}, {Expiry: -1}} {
-		bad.Path, bad.KeyPath = o.Path, o.KeyPath
+		bad.Records, bad.Key = o.Records, o.Key
 		if _, err := Open(bad); err == nil {
 			t.Errorf("%d, %v taken", bad.Live, bad.Expiry)
 		}
@@ -309,7 +311,7 @@ func TestRefusedOptionsAndSpaces(t *testing.T) {
 			t.Errorf("%q taken", space)
 		}
 	}
-	if _, err := os.Stat(o.Path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(o.Records.String()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("something was written: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,7 +328,7 @@ func TestUsesAreWrittenLater(t *testing.T) {
 		o := inDir(t.TempDir())
 		s := open(t, o)
 		c := create(t, s, "a")
-		fresh, err := os.ReadFile(o.Path)
+		fresh, err := os.ReadFile(o.Records.String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,7 +339,7 @@ func TestUsesAreWrittenLater(t *testing.T) {
 		}
 		time.Sleep(noteWithin - time.Second)
 		synctest.Wait()
-		if data, err := os.ReadFile(o.Path); !bytes.Equal(data, fresh) || err != nil {
+		if data, err := os.ReadFile(o.Records.String()); !bytes.Equal(data, fresh) || err != nil {
 			t.Errorf("a login has written %s, %v", data, err)
 		}
 		time.Sleep(2 * time.Second)
@@ -372,7 +374,7 @@ func TestNothingShowsASecret(t *testing.T) {
 	o := inDir(t.TempDir())
 	s := open(t, o)
 	c := create(t, s, "a")
-	data, err := os.ReadFile(o.KeyPath)
+	data, err := os.ReadFile(o.Key.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,11 +74,11 @@ func FuzzPackets(f *testing.F) {
 // fuzzServer serves files in memory to every client. Each fuzz worker has one.
 func fuzzServer(f *testing.F) *Server {
 	s, err := New(Options{
-		HostKeyDirectory: f.TempDir(),
-		Authenticate:     authenticate,
-		Handlers:         func(string) (sftp.Handlers, error) { return smallMemory(), nil },
-		Log:              slog.New(slog.DiscardHandler),
-		Handshake:        5 * time.Second,
+		HostKeys:     HostKeyDirectory(f.TempDir()),
+		Authenticate: authenticate,
+		Handlers:     func(string) (sftp.Handlers, error) { return smallMemory(), nil },
+		Log:          slog.New(slog.DiscardHandler),
+		Handshake:    5 * time.Second,
 	})
 	if err != nil {
 		f.Fatal(err)

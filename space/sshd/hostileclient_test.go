@@ -469,7 +469,7 @@ func TestLimitsAreGivenBack(t *testing.T) {
 func TestServeGivesTheListenersError(t *testing.T) {
 	t.Parallel()
 	s, err := New(Options{
-		HostKeyDirectory: t.TempDir() + "/keys", Authenticate: authenticate,
+		HostKeys: HostKeyDirectory(t.TempDir() + "/keys"), Authenticate: authenticate,
 		Handlers: func(string) (sftp.Handlers, error) { return sftp.Handlers{}, errTest },
 	})
 	if err != nil {

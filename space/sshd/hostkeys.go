@@ -41,36 +41,80 @@ var hostKeyKinds = []struct {
 // rsaSignatures are the signatures that an RSA key makes: none with SHA-1.
 var rsaSignatures = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 
+// HostKeys keeps the private host keys of a server, by the names that OpenSSH gives
+// their files.
+type HostKeys interface {
+	// Read gives a key in PEM, without a passphrase; fs.ErrNotExist where there is none.
+	Read(name string) ([]byte, error)
+	// Create keeps a key, durably; fs.ErrExist where there is one.
+	Create(name string, key []byte) error
+}
+
+// HostKeyDirectory keeps host keys in a directory, which is made when first needed.
+type HostKeyDirectory string
+
+// Read implements HostKeys. A key that others may read is an error.
+func (d HostKeyDirectory) Read(name string) ([]byte, error) {
+	path := filepath.Join(string(d), name)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("others may read %s (mode %04o): if none of them had a look, run chmod 600; else remove it, and clients will have to trust a new one", path, info.Mode().Perm())
+	}
+	key, _, err := durable.Document{Path: path}.Read()
+	return key, err
+}
+
+// Create implements HostKeys.
+func (d HostKeyDirectory) Create(name string, key []byte) error {
+	return durable.Document{Path: filepath.Join(string(d), name)}.Create(key)
+}
+
 // loadHostKeys reads the keys, and makes the missing ones. A key that cannot be read is
 // an error and is not replaced: every client would take a new key for an attack.
-func loadHostKeys(dir string) ([]ssh.Signer, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("host keys: %w", err)
-	}
-	if err := durable.SyncDirectory(filepath.Dir(dir)); err != nil {
-		return nil, fmt.Errorf("host keys: %w", err)
-	}
+func loadHostKeys(keys HostKeys) ([]ssh.Signer, error) {
 	var signers []ssh.Signer
 	for _, kind := range hostKeyKinds {
-		path := filepath.Join(dir, kind.file)
-		signer, err := readHostKey(path)
+		key, err := keys.Read(kind.file)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = createHostKey(path, kind.generate); err == nil {
-				signer, err = readHostKey(path)
+			if err = createHostKey(keys, kind.file, kind.generate); err == nil {
+				key, err = keys.Read(kind.file) // it may be another process's
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("host key %s: %w", path, err)
+			return nil, fmt.Errorf("host key %s: %w", kind.file, err)
+		}
+		signer, err := ssh.ParsePrivateKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("host key %s: it is no unencrypted private key: bring it back from a backup, or remove it, and clients will have to trust a new one (%w)", kind.file, err)
 		}
 		if got := signer.PublicKey().Type(); got != kind.algorithm {
-			return nil, fmt.Errorf("host key %s: it is of type %s, not %s", path, got, kind.algorithm)
+			return nil, fmt.Errorf("host key %s: it is of type %s, not %s", kind.file, got, kind.algorithm)
 		}
 		if signer, err = withoutSHA1(signer); err != nil {
-			return nil, fmt.Errorf("host key %s: %w", path, err)
+			return nil, fmt.Errorf("host key %s: %w", kind.file, err)
 		}
 		signers = append(signers, signer)
 	}
 	return signers, nil
+}
+
+// createHostKey makes a key. If another process was quicker, its key stays.
+func createHostKey(keys HostKeys, name string, generate func() (crypto.Signer, error)) error {
+	key, err := generate()
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "sftp-connector")
+	if err != nil {
+		return err
+	}
+	if err := keys.Create(name, pem.EncodeToMemory(block)); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // withoutSHA1 lets an RSA key sign with SHA-2 only. Other keys are left as they are.
@@ -80,60 +124,4 @@ func withoutSHA1(s ssh.Signer) (ssh.Signer, error) {
 		return s, nil
 	}
 	return ssh.NewSignerWithAlgorithms(a, rsaSignatures)
-}
-
-func readHostKey(path string) (ssh.Signer, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others may read it (mode %04o): if none of them had a look, run chmod 600; else remove it, and clients will have to trust a new one", info.Mode().Perm())
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := ssh.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("it is no unencrypted private key: bring it back from a backup, or remove it, and clients will have to trust a new one (%w)", err)
-	}
-	return signer, nil
-}
-
-// createHostKey makes a key appear in one step, complete and durable. If another
-// process was quicker, its key stays.
-func createHostKey(path string, generate func() (crypto.Signer, error)) error {
-	key, err := generate()
-	if err != nil {
-		return err
-	}
-	block, err := ssh.MarshalPrivateKey(key, "sftp-connector")
-	if err != nil {
-		return err
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".host_key_*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(pem.EncodeToMemory(block))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := publish(f.Name(), path); err != nil {
-		return err
-	}
-	return durable.SyncDirectory(dir)
-}
-
-// publish gives a file its name, unless the name is taken. Without hard links it
-// renames the file: the last of two that start at the same moment then wins.
-func publish(temporary, path string) error {
-	err := os.Link(temporary, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return os.Rename(temporary, path)
 }

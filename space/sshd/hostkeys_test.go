@@ -16,7 +16,7 @@ import (
 
 func fingerprints(t *testing.T, dir string) []string {
 	t.Helper()
-	signers, err := loadHostKeys(dir)
+	signers, err := loadHostKeys(HostKeyDirectory(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,13 +142,13 @@ func TestUnusableHostKeysAreErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, _ := os.ReadFile(path)
-		_, err := loadHostKeys(dir)
+		_, err := loadHostKeys(HostKeyDirectory(dir))
 		wants(t, c.name, err, c.want)
-		wants(t, c.name, err, path)
+		wants(t, c.name, err, "ssh_host_ed25519_key")
 		if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 			t.Errorf("%s: the key was changed", c.name)
 		}
 	}
-	_, err := loadHostKeys(filepath.Join(good, "missing", "keys"))
-	wants(t, "no parent", err, "missing")
+	_, err := loadHostKeys(HostKeyDirectory(filepath.Join(good, "ssh_host_rsa_key")))
+	wants(t, "a file", err, "ssh_host_rsa_key")
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	testKeys = sync.OnceValues(func() (string, error) {
-		_, err := loadHostKeys(dir)
+		_, err := loadHostKeys(HostKeyDirectory(dir))
 		return dir, err
 	})
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
@@ -83,11 +83,12 @@ func startOn(t *testing.T, l net.Listener, o Options) *running {
 	if o.Handlers == nil {
 		o.Handlers = func(string) (sftp.Handlers, error) { return diskHandlers(t, r.directory), nil }
 	}
-	if o.HostKeyDirectory == "" {
-		var err error
-		if o.HostKeyDirectory, err = testKeys(); err != nil {
+	if o.HostKeys == nil {
+		keys, err := testKeys()
+		if err != nil {
 			t.Fatal(err)
 		}
+		o.HostKeys = HostKeyDirectory(keys)
 	}
 	o.OnEvent = func(e Event) {
 		select {

@@ -31,9 +31,8 @@ import (
 // Options say who may log in, and how many. Zero numbers and durations stand for the
 // default that is given with each.
 type Options struct {
-	// HostKeyDirectory holds an Ed25519, an ECDSA and an RSA key. Missing keys are
-	// made, and so is the directory, if its parent exists.
-	HostKeyDirectory string
+	// HostKeys has an Ed25519, an ECDSA and an RSA key. Missing ones are made.
+	HostKeys HostKeys
 
 	// Authenticate reports whether the password opens the Space. It is called
 	// concurrently, also for Spaces that do not exist, and should take the same time
@@ -121,7 +120,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("sshd: Authenticate and Handlers are needed")
 	}
 	o = o.withDefaults()
-	signers, err := loadHostKeys(o.HostKeyDirectory)
+	signers, err := loadHostKeys(o.HostKeys)
 	if err != nil {
 		return nil, err
 	}

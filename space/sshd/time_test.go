@@ -19,7 +19,7 @@ func bubble(t *testing.T, o Options, test func(t *testing.T, r *running, l *pipe
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		o.HostKeyDirectory = keys
+		o.HostKeys = HostKeyDirectory(keys)
 		l := newPipeListener()
 		r := startOn(t, l, o)
 		test(t, r, l)

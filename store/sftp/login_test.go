@@ -17,7 +17,7 @@ import (
 // byKey is the configuration of a login by key at a test server.
 func byKey(e sftptest.Endpoint) Config {
 	return Config{Root: e.Root, Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
-		KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}}
+		KeyPath: e.PrivateKeyPath, KnownHosts: sshclient.KnownHostsFile(e.KnownHosts)}}
 }
 
 // byPassword is the same with a password.
@@ -75,7 +75,7 @@ func serveSubsystem(t *testing.T, program func(ssh.Channel)) Config {
 	}()
 	addr := l.Addr().(*net.TCPAddr)
 	return Config{Config: sshclient.Config{Host: addr.IP.String(), Port: addr.Port, Username: "nobody", Password: "secret-word",
-		HostKey: sshclient.PolicyAcceptNew, KnownHostsPath: filepath.Join(t.TempDir(), "known_hosts")}}
+		HostKey: sshclient.PolicyAcceptNew, KnownHosts: sshclient.KnownHostsFile(filepath.Join(t.TempDir(), "known_hosts"))}}
 }
 
 func serveConn(conn net.Conn, config *ssh.ServerConfig, program func(ssh.Channel)) {

@@ -26,7 +26,7 @@ func inEncoding(t *testing.T, e sftptest.Endpoint, encoding string) sftp.Config 
 		t.Fatal(err)
 	}
 	return sftp.Config{Root: e.Root, NameEncoding: names, Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User,
-		KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}}
+		KeyPairs: true, KeyPath: e.PrivateKeyPath, KnownHosts: sshclient.KnownHostsFile(e.KnownHosts)}}
 }
 
 func write(t *testing.T, root, name string) {

@@ -37,7 +37,7 @@ func TestEndlessListing(t *testing.T) {
 	s.Set(func(f *sftptest.Faults) { f.EndlessListing = s.Root + "/endless" })
 	b := newBench(t)
 	open := func(ctx context.Context) (filesync.Source, error) {
-		return sftp.Open(ctx, sftp.Config{Root: s.Root, Config: sshclient.Config{Host: s.Host, Port: s.Port, Username: s.User, Password: s.Password, KnownHostsPath: s.KnownHosts}}, nil)
+		return sftp.Open(ctx, sftp.Config{Root: s.Root, Config: sshclient.Config{Host: s.Host, Port: s.Port, Username: s.User, Password: s.Password, KnownHosts: sshclient.KnownHostsFile(s.KnownHosts)}}, nil)
 	}
 	src, err := open(t.Context())
 	if err != nil {

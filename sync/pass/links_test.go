@@ -46,7 +46,7 @@ func TestLinkLoopsAreExcluded(t *testing.T) {
 	remote := func(e sftptest.Endpoint) transfer.OpenSource {
 		return func(ctx context.Context) (filesync.Source, error) {
 			return sftp.Open(ctx, sftp.Config{Root: e.Root, Config: sshclient.Config{Host: e.Host, Port: e.Port, Username: e.User, KeyPairs: true,
-				KeyPath: e.PrivateKeyPath, KnownHostsPath: e.KnownHosts}}, nil)
+				KeyPath: e.PrivateKeyPath, KnownHosts: sshclient.KnownHostsFile(e.KnownHosts)}}, nil)
 		}
 	}
 	for name, start := range map[string]func(t *testing.T) (transfer.OpenSource, string){

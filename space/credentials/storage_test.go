@@ -40,7 +40,7 @@ func TestOtherProcessesCount(t *testing.T) {
 	}
 	c := create(t, cli, "a")
 	opens(t, daemon, "a", c, true)
-	if err := os.Remove(o.Path); err != nil {
+	if err := os.Remove(o.Records.String()); err != nil {
 		t.Fatal(err)
 	}
 	opens(t, daemon, "a", c, false)
@@ -54,12 +54,12 @@ func TestVersionsDiffer(t *testing.T) {
 	s := open(t, o)
 	c := create(t, s, "a")
 	ahead := time.Now().Add(24 * time.Hour)
-	if err := os.Chtimes(o.Path, ahead, ahead); err != nil {
+	if err := os.Chtimes(o.Records.String(), ahead, ahead); err != nil {
 		t.Fatal(err)
 	}
 	opens(t, s, "a", c, true)
 	create(t, open(t, o), "a")
-	if info, err := os.Stat(o.Path); err != nil || !info.ModTime().After(ahead) {
+	if info, err := os.Stat(o.Records.String()); err != nil || !info.ModTime().After(ahead) {
 		t.Errorf("%v, %v", info.ModTime(), err)
 	}
 }
@@ -70,7 +70,7 @@ func TestDamagedFile(t *testing.T) {
 	o := inDir(t.TempDir())
 	s := open(t, o)
 	c := create(t, s, "a")
-	whole, err := os.ReadFile(o.Path)
+	whole, err := os.ReadFile(o.Records.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestDamagedFile(t *testing.T) {
 		if text == string(whole) {
 			t.Fatalf("%s: nothing was damaged", what)
 		}
-		if err := os.WriteFile(o.Path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(o.Records.String(), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, opening := Open(o)
@@ -111,16 +111,16 @@ func TestDamagedFile(t *testing.T) {
 		_, creating := s.Create(t.Context(), "a", "")
 		_, revoking := s.Revoke(t.Context(), "a", "")
 		for i, err := range []error{opening, checking, again, listing, creating, revoking} {
-			if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), o.Path) {
+			if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), o.Records.String()) {
 				t.Errorf("%s, %d: %v", what, i, err)
 			}
 		}
-		if data, err := os.ReadFile(o.Path); string(data) != text || err != nil {
+		if data, err := os.ReadFile(o.Records.String()); string(data) != text || err != nil {
 			t.Errorf("%s: changed to %s, %v", what, data, err)
 		}
 	}
 	// Mended, it counts again, in another form of white space too.
-	if err := os.WriteFile(o.Path, other.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(o.Records.String(), other.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	opens(t, s, "a", c, true)
@@ -145,26 +145,26 @@ func TestKeyIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	o := inDir(t.TempDir())
 	c := create(t, open(t, o), "a")
-	key, err := os.ReadFile(o.KeyPath)
+	key, err := os.ReadFile(o.Key.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range [][]byte{nil, {}, key[:31], slices.Concat(key, key), make([]byte, keySize)} {
-		if err := os.Remove(o.KeyPath); err != nil {
+		if err := os.Remove(o.Key.String()); err != nil {
 			t.Fatal(err)
 		}
 		if bad != nil {
-			if err := os.WriteFile(o.KeyPath, bad, 0o600); err != nil {
+			if err := os.WriteFile(o.Key.String(), bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), o.KeyPath) {
+		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), o.Key.String()) {
 			t.Errorf("%d bytes: %v", len(bad), err)
 		}
-		if now, err := os.ReadFile(o.KeyPath); !bytes.Equal(now, bad) || (err != nil) != (bad == nil) {
+		if now, err := os.ReadFile(o.Key.String()); !bytes.Equal(now, bad) || (err != nil) != (bad == nil) {
 			t.Errorf("%d bytes are %d now, %v", len(bad), len(now), err)
 		}
-		if err := os.WriteFile(o.KeyPath, key, 0o600); err != nil {
+		if err := os.WriteFile(o.Key.String(), key, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,11 +176,11 @@ func TestLockedOutWaitsNoLongerThanItsContext(t *testing.T) {
 	t.Parallel()
 	o := inDir(t.TempDir())
 	s, other := open(t, o), open(t, o)
-	err := other.locked(t.Context(), func() error {
+	err := other.o.Records.Edit(t.Context(), func([]byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		_, err := s.Create(ctx, "a", "")
-		return err
+		return nil, err
 	})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
@@ -234,7 +234,7 @@ func child(dir string) {
 func TestKilledProcesses(t *testing.T) {
 	t.Parallel()
 	o := inDir(t.TempDir())
-	dir := filepath.Dir(o.Path)
+	dir := filepath.Dir(o.Records.String())
 	var mu sync.Mutex
 	given := map[string][]Created{}
 	var wg sync.WaitGroup
