@@ -62,7 +62,7 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 			_, err := c.Intend(ctx, []filesync.Delivery{delivery("z", 1)})
 			return err
 		},
-		"Foretell": func() error {
+		"IntendInPlace": func() error {
 			_, err := c.IntendInPlace(ctx, []filesync.Delivery{delivery("z", 1)})
 			return err
 		},
