@@ -164,7 +164,7 @@ func (c *Connector) tellHeld() {
 	}
 }
 
-// held is until when passes are held back. The caller holds e.mu.
+// held is until when passes are held back. The caller holds c.mu.
 func (c *Connector) held() time.Time {
 	if c.srcHold.until.After(c.dstHold.until) {
 		return c.srcHold.until

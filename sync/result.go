@@ -23,7 +23,7 @@ const (
 	Survey Mode = "survey"
 )
 
-// ensures reports whether the mode brings back what is missing at the destination.
+// Ensures reports whether the mode brings back what is missing at the destination.
 func (m Mode) Ensures() bool { return m == Apply || m == Request }
 
 // AfterCopy is what becomes of originals.

@@ -1,5 +1,5 @@
-// Command sftp-connector polls SFTP servers and copies their files to local
-// directories. See 'sftp-connector help', and the README.
+// Command sftp-connector copies files between SFTP servers and local directories or
+// network shares, and receives uploads. See 'sftp-connector help', and the README.
 package main
 
 import (

@@ -334,7 +334,7 @@ func (w *writer) Close() error {
 		failed = w.fail(errGap)
 	}
 	if failed == nil {
-		return w.s.answer("publish", w.name, w.s.publish(w))
+		return w.s.answer("publish", w.name, w.s.accept(w))
 	}
 	if err := w.s.discardPart(w); err != nil {
 		w.s.o.Log.Warn("spool: upload not removed", "name", w.name, "error", err)

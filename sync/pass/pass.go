@@ -242,7 +242,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 // listAndSubmit lists the source, decides about its files, has those copied that are to
 // be, and waits for that.
 //
-//	walk → chunks → compare → queue
+//	list → chunks → decide → submit
 func (p *Pass) listAndSubmit(ctx context.Context) error {
 	if err := p.listAndCompare(ctx, p.o.AwaitSettle); err != nil {
 		return err

@@ -99,7 +99,7 @@ func (c *Connector) Sync() (*Run, error) {
 	return c.running, nil
 }
 
-// start runs a pass. The caller holds e.mu, and no pass runs.
+// start runs a pass. The caller holds c.mu, and no pass runs.
 func (c *Connector) start(r *Run) {
 	r.started = time.Now()
 	c.running = r
