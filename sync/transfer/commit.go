@@ -186,7 +186,9 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	var whole []*finished
 	for i, f := range batch {
 		if errs[i] != nil {
-			failed = append(failed, deliveries[i])
+			if !errors.Is(errs[i], filesync.ErrConflict) { // somebody else's stands, untouched by us
+				failed = append(failed, deliveries[i])
+			}
 			continue
 		}
 		if s, ok := f.pending.(filesync.Standing); ok {
@@ -250,7 +252,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		case err == nil:
 			good = append(good, f)
 			continue
-		case filesync.IsUnavailable(err):
+		case filesync.IsUnavailable(err) && !errors.Is(err, filesync.ErrFull): // others may fit
 			ended = fmt.Errorf("deliver %s: %w", f.file.Entry.Name, err)
 		default:
 			refused = append(refused, f)
@@ -266,6 +268,11 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 	r.dropBroken(refused...)
 	for _, b := range bad {
 		switch {
+		case errors.Is(b.err, filesync.ErrFull):
+			if b.f.room != nil {
+				r.q.room.misfit(b.f.room, b.f.client.o.RoomHold)
+			}
+			r.conclude(b.f, r.failed(b.f.job, b.f.client, b.err))
 		case filesync.IsUnavailable(b.err):
 			r.conclude(b.f, Result{Entry: b.f.file.Entry})
 		case errors.Is(b.err, filesync.ErrConflict):
