@@ -151,8 +151,8 @@ func (l mortalLedger) Intend(ctx context.Context, batch []filesync.Delivery) (id
 	return id, err
 }
 
-func (l mortalLedger) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) (ids []int64, err error) {
-	err = l.m.around("commit", func() error { ids, err = l.Ledger.Commit(ctx, intent, batch); return err })
+func (l mortalLedger) Commit(ctx context.Context, intents []int64, batch []filesync.Delivery) (ids []int64, err error) {
+	err = l.m.around("commit", func() error { ids, err = l.Ledger.Commit(ctx, intents, batch); return err })
 	return ids, err
 }
 

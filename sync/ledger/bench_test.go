@@ -48,7 +48,7 @@ func batch(b *testing.B, c *ledger.Connector, n int, after filesync.After) error
 	if err != nil {
 		return err
 	}
-	rows, err := c.Commit(b.Context(), intent, files)
+	rows, err := c.Commit(b.Context(), []int64{intent}, files)
 	if err != nil || after == filesync.AfterNone {
 		return err
 	}
@@ -68,7 +68,7 @@ func BenchmarkFind(b *testing.B) {
 	var paths []string
 	for i := range 100 {
 		files := deliveries(fmt.Sprintf("%d/", i), 512)
-		if _, err := c.Commit(b.Context(), 0, files); err != nil {
+		if _, err := c.Commit(b.Context(), nil, files); err != nil {
 			b.Fatal(err)
 		}
 		paths = append(paths, files[i].Source.Name)

@@ -231,7 +231,7 @@ func (c *Connector) Drop(ctx context.Context, intents []int64) error {
 }
 
 // Commit implements pass.Ledger.
-func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) ([]int64, error) {
+func (c *Connector) Commit(ctx context.Context, intents []int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
 	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
 		if err := c.insert(ctx, tx, batch, ids, sequence); err != nil {
@@ -240,10 +240,14 @@ func (c *Connector) Commit(ctx context.Context, intent int64, batch []filesync.D
 		if err := c.log(ctx, tx, ids); err != nil {
 			return err
 		}
-		if intent == 0 {
+		if len(intents) == 0 {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM intents WHERE id = ?", intent)
+		list, err := json.Marshal(intents)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM intents WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", c.id, string(list))
 		return err
 	})
 	if err != nil {

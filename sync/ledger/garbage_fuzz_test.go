@@ -109,7 +109,7 @@ func realLedger(f *testing.F) []byte {
 	}
 	c, err := l.Connector(f.Context(), "results")
 	if err == nil {
-		_, err = c.Commit(f.Context(), 0, []filesync.Delivery{delivery("a.csv", 1), delivery("b.csv", 2)})
+		_, err = c.Commit(f.Context(), nil, []filesync.Delivery{delivery("a.csv", 1), delivery("b.csv", 2)})
 	}
 	if err = errors.Join(err, l.Close()); err != nil {
 		f.Fatal(err)

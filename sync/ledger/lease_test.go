@@ -69,7 +69,7 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 		"MarkOpened": func() error { return c.MarkOpened(ctx, []int64{intent}) },
 		"Drop":       func() error { return c.Drop(ctx, []int64{intent}) },
 		"Commit": func() error {
-			_, err := c.Commit(ctx, intent, []filesync.Delivery{delivery("y", 1)})
+			_, err := c.Commit(ctx, []int64{intent}, []filesync.Delivery{delivery("y", 1)})
 			return err
 		},
 		"Fail": func() error {

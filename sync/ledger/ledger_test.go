@@ -62,7 +62,7 @@ func delivery(name string, size int64) filesync.Delivery {
 
 func commit(t *testing.T, c *ledger.Connector, batch ...filesync.Delivery) []int64 {
 	t.Helper()
-	ids, err := c.Commit(t.Context(), 0, batch)
+	ids, err := c.Commit(t.Context(), nil, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestManyHandlesWriteAtOnce(t *testing.T) {
 				d := delivery(fmt.Sprintf("%d/%d", h, i), 1)
 				n, err := c.Intend(context.Background(), []filesync.Delivery{d})
 				if err == nil {
-					_, err = c.Commit(context.Background(), n, []filesync.Delivery{d})
+					_, err = c.Commit(context.Background(), []int64{n}, []filesync.Delivery{d})
 				}
 				if err != nil {
 					done <- err
@@ -209,9 +209,9 @@ func TestIntents(t *testing.T) {
 	if find(t, c, "a").ID != 0 {
 		t.Error("an intent counts as delivered")
 	}
-	_, err = c.Commit(t.Context(), first, []filesync.Delivery{a})
+	_, err = c.Commit(t.Context(), []int64{first}, []filesync.Delivery{a})
 	must(t, err)
-	_, err = c.Commit(t.Context(), second, nil)
+	_, err = c.Commit(t.Context(), []int64{second}, nil)
 	must(t, err)
 	if intents, err = c.Intents(t.Context()); err != nil || len(intents) != 0 {
 		t.Error(intents, err)
@@ -261,7 +261,7 @@ func TestIntendInPlace(t *testing.T) {
 func TestLost(t *testing.T) {
 	l := open(t, t.TempDir())
 	c, d := connector(t, l, "c"), connector(t, l, "d")
-	ids, err := c.Commit(t.Context(), 0, []filesync.Delivery{delivery("a", 1), delivery("b", 2), delivery("c", 3)})
+	ids, err := c.Commit(t.Context(), nil, []filesync.Delivery{delivery("a", 1), delivery("b", 2), delivery("c", 3)})
 	must(t, err)
 	must(t, d.Lost(t.Context(), ids))
 	must(t, c.Lost(t.Context(), nil))
@@ -323,7 +323,7 @@ func TestCancelledContext(t *testing.T) {
 	c := connector(t, open(t, t.TempDir()), "c")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Commit(ctx, 0, []filesync.Delivery{delivery("a", 1)}); !errors.Is(err, context.Canceled) {
+	if _, err := c.Commit(ctx, nil, []filesync.Delivery{delivery("a", 1)}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if _, err := c.Find(ctx, []string{"a"}); !errors.Is(err, context.Canceled) {

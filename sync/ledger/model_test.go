@@ -133,7 +133,7 @@ func (s *subject) open() {
 	// A neighbour with rows of the same paths, which must stay its own.
 	d, err := s.l.Connector(s.ctx, "d")
 	ok(s.t, err)
-	_, err = d.Commit(s.ctx, 0, []filesync.Delivery{{Source: entry("p0", 77), Target: entry("p0", 77), Key: "k0", Pass: "9", At: day, After: filesync.AfterOwed}})
+	_, err = d.Commit(s.ctx, nil, []filesync.Delivery{{Source: entry("p0", 77), Target: entry("p0", 77), Key: "k0", Pass: "9", At: day, After: filesync.AfterOwed}})
 	ok(s.t, err)
 }
 
@@ -168,7 +168,7 @@ func drawBatch(t *rapid.T) []filesync.Delivery {
 
 func (s *subject) commit(t *rapid.T, m *model) {
 	batch := drawBatch(t)
-	ids, err := s.c.Commit(s.ctx, 0, batch)
+	ids, err := s.c.Commit(s.ctx, nil, batch)
 	ok(t, err)
 	m.commit(ids, batch)
 }
@@ -193,7 +193,7 @@ func (s *subject) intend(t *rapid.T, m *model) {
 func (s *subject) endIntent(t *rapid.T, m *model) {
 	for id, batch := range m.intents {
 		batch = batch[:rapid.IntRange(0, len(batch)).Draw(t, "published")]
-		ids, err := s.c.Commit(s.ctx, id, batch)
+		ids, err := s.c.Commit(s.ctx, []int64{id}, batch)
 		ok(t, err)
 		m.commit(ids, batch)
 		delete(m.intents, id)

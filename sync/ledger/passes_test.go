@@ -119,7 +119,7 @@ func TestPassNumbersAreNotUsedAgain(t *testing.T) {
 func TestClear(t *testing.T) {
 	c := connector(t, open(t, t.TempDir()), "c")
 	half := delivery("half", 4)
-	_, err := c.Commit(t.Context(), 0, []filesync.Delivery{delivery("a", 1)})
+	_, err := c.Commit(t.Context(), nil, []filesync.Delivery{delivery("a", 1)})
 	must(t, err)
 	_, err = c.Fail(t.Context(), []filesync.Failure{{Source: delivery("b", 2).Source, Tries: 1, Error: "no"}})
 	must(t, err)

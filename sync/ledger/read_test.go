@@ -47,7 +47,7 @@ func TestLookersHoldUpNobody(t *testing.T) {
 		if _, err := c.Find(t.Context(), []string{"a", "b"}); err != nil {
 			t.Error(err)
 		}
-		if _, err := c.Commit(t.Context(), 0, []filesync.Delivery{{Source: filesync.Entry{Name: "a"}, Target: filesync.Entry{Name: "a"}}}); err != nil {
+		if _, err := c.Commit(t.Context(), nil, []filesync.Delivery{{Source: filesync.Entry{Name: "a"}, Target: filesync.Entry{Name: "a"}}}); err != nil {
 			t.Error(err)
 		}
 		if _, _, err := l.Outbox().Lanes(t.Context(), time.Now(), nil, nil, 10); err != nil {
@@ -129,7 +129,7 @@ func TestLogIsBoundedWhileReadersOverlap(t *testing.T) {
 			e := filesync.Entry{Name: strings.Repeat("directory/", 200) + string(rune('a'+n%26)) + time.Unix(int64(n*1000+i), 0).UTC().Format(time.RFC3339)}
 			batch[i] = filesync.Delivery{Source: e, Target: e}
 		}
-		if _, err := c.Commit(t.Context(), 0, batch); err != nil {
+		if _, err := c.Commit(t.Context(), nil, batch); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := os.Stat(l.path + "-wal"); err == nil {

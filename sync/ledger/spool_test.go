@@ -53,7 +53,7 @@ func TestVersionsAreKept(t *testing.T) {
 	}
 	for _, version := range []string{"first", "second"} {
 		d.Source.Version = version
-		_, err = c.Commit(t.Context(), intent, []filesync.Delivery{d})
+		_, err = c.Commit(t.Context(), []int64{intent}, []filesync.Delivery{d})
 		must(t, err)
 		if r := find(t, c, "a"); r.Delivery.Source != d.Source || !r.Delivered(d.Source) {
 			t.Errorf("%+v", r)

@@ -77,7 +77,7 @@ func TestLogIsOfTheCommit(t *testing.T) {
 	must(t, err)
 	_, err = db.Exec("CREATE TRIGGER no BEFORE DELETE ON intents BEGIN SELECT raise(ABORT, 'no'); END")
 	must(t, errors.Join(err, db.Close()))
-	if _, err = c.Commit(t.Context(), intent, deliveries("a", 2)); err == nil {
+	if _, err = c.Commit(t.Context(), []int64{intent}, deliveries("a", 2)); err == nil {
 		t.Fatal("committed")
 	}
 	if got := log(t, l, "s"); len(got) != 0 {
@@ -186,7 +186,7 @@ func BenchmarkCommit(b *testing.B) {
 				err = l.AddSubscription(b.Context(), ledger.Subscription{ID: "s", Connector: "c"})
 			}
 			for i := 0; err == nil && b.Loop(); i++ {
-				_, err = c.Commit(b.Context(), 0, deliveries(fmt.Sprintf("%d/", i), 512))
+				_, err = c.Commit(b.Context(), nil, deliveries(fmt.Sprintf("%d/", i), 512))
 			}
 			if err != nil {
 				b.Fatal(err)

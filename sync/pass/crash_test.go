@@ -197,14 +197,14 @@ func (l mortalLedger) Intend(ctx context.Context, batch []filesync.Delivery) (id
 	return id, err
 }
 
-func (l mortalLedger) Commit(ctx context.Context, intent int64, batch []filesync.Delivery) (ids []int64, err error) {
+func (l mortalLedger) Commit(ctx context.Context, intents []int64, batch []filesync.Delivery) (ids []int64, err error) {
 	err = l.k.around("commit", func() error {
 		for _, d := range batch {
 			if info, err := os.Stat(filepath.Join(l.dest, d.Target.Name)); err != nil || info.Size() != d.Source.Size {
 				l.k.t.Errorf("%s: a row without a file (%v)", d.Source.Name, err)
 			}
 		}
-		if ids, err = l.Ledger.Commit(ctx, intent, batch); err == nil {
+		if ids, err = l.Ledger.Commit(ctx, intents, batch); err == nil {
 			for _, d := range batch {
 				l.k.note(l.k.committed, d.Source.Name)
 			}

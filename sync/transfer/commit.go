@@ -71,7 +71,7 @@ func (r *run) adopt(ctx context.Context, batch []*finished) bool {
 		deliveries[i] = f.delivery
 		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
 	}
-	ids, err := r.ledger.Commit(ctx, 0, deliveries)
+	ids, err := r.ledger.Commit(ctx, nil, deliveries)
 	if err != nil {
 		r.fail(err)
 		r.forget(batch)
@@ -207,13 +207,18 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		r.forget(batch)
 		return false
 	}
-	ids, err := r.ledger.Commit(ctx, intent, committed)
-	if err != nil { // the intent stays: the next pass finds out what was published
+	intents := []int64{intent}
+	for _, f := range whole {
+		if f.intent != 0 { // of a file that was written in place
+			intents = append(intents, f.intent)
+		}
+	}
+	ids, err := r.ledger.Commit(ctx, intents, committed)
+	if err != nil { // the intents stay: the next pass finds out what was published
 		r.fail(err)
 		r.forget(batch)
 		return false
 	}
-	r.dropIntents(whole...)
 	r.committed(whole, committed, ids)
 	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
 	_, ok = r.takeOutFailed(ctx, batch, errs)

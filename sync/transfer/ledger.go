@@ -42,9 +42,9 @@ type Journal interface {
 	// Drop ends intents of which nothing became.
 	Drop(ctx context.Context, intents []int64) error
 	// Commit records the deliveries, releases the failures of their paths, drops the
-	// checkpoints of their pending files, and ends the intent (0: there is none), all at
-	// once. It gives their rows' ids.
-	Commit(ctx context.Context, intent int64, batch []filesync.Delivery) (ids []int64, err error)
+	// checkpoints of their pending files, and ends the intents, all at once. It gives
+	// their rows' ids.
+	Commit(ctx context.Context, intents []int64, batch []filesync.Delivery) (ids []int64, err error)
 
 	// Lost forgets deliveries whose copies do not stand any more, by their rows: a
 	// newer version that failed has destroyed them.

@@ -74,14 +74,14 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open := map[question]bool{}
+	asked := map[question]bool{}
 	for _, inPlace := range []bool{false, true} {
 		for _, id := range slices.Sorted(maps.Keys(intents)) {
 			batch := intents[id]
 			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
 				continue
 			}
-			if err := c.recoverIntent(ctx, id, batch, kept, open); err != nil {
+			if err := c.recoverIntent(ctx, id, batch, kept, asked); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -110,9 +110,9 @@ func questionOf(d filesync.Delivery) question {
 }
 
 // recoverIntent commits the files of a batch that have their names, and drops
-// the others: a pending file that is still there was not renamed. The intent stays
-// while there are open questions that no other one has.
-func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, kept map[string]filesync.Interrupted, open map[question]bool) error {
+// the others: a pending file that is still there was not renamed. What cannot be found
+// out now, and no other intent asks, stays journaled.
+func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, kept map[string]filesync.Interrupted, asked map[question]bool) error {
 	names, paths, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
 		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
@@ -129,8 +129,7 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	if err != nil {
 		return err
 	}
-	var published, durable, broken []filesync.Delivery
-	keep := false
+	var published, durable, broken, open []filesync.Delivery
 	var stand []string
 	sure := map[string]bool{} // by name: it was published, whoever has it now
 	for i, d := range batch {
@@ -147,8 +146,8 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		case nothing:
 			continue
 		case uncertain:
-			if q := questionOf(d); !open[q] {
-				open[q], keep = true, true
+			if q := questionOf(d); !asked[q] {
+				asked[q], open = true, append(open, d)
 			}
 			continue
 		case unnamed:
@@ -179,13 +178,19 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 			// nobody knows of.
 			c.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
 			c.r.q.notDurable.add(published[i].Source, err)
-			keep = true
+			open = append(open, published[i])
 		}
 	}
-	if keep {
-		id = 0 // the intent stays
+	switch {
+	case len(open) == 0:
+	case len(open) == len(batch):
+		return nil // the intent stays as it is
+	default:
+		if _, err := c.r.ledger.Intend(ctx, open); err != nil {
+			return err
+		}
 	}
-	if _, err = c.r.ledger.Commit(ctx, id, durable); err != nil {
+	if _, err = c.r.ledger.Commit(ctx, []int64{id}, durable); err != nil {
 		return err
 	}
 	for _, d := range durable {
