@@ -199,6 +199,8 @@ func (c *Connector) wait(ctx context.Context, forever bool, left time.Duration) 
 // server refused us a short while ago.
 func (c *Connector) tick(due time.Time) {
 	now := c.parts.now()
+	told := func() {}
+	defer func() { told() }() // without the lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.next.Equal(due) {
@@ -214,9 +216,13 @@ func (c *Connector) tick(due time.Time) {
 	case c.running != nil:
 		c.skipped++
 		c.totals.Skipped++
-		c.log.Info("tick skipped: the pass before it still runs", "skipped", c.skipped, "running_since", c.running.started)
+		skipped, since := c.skipped, c.running.started
+		told = func() {
+			c.log.Info("tick skipped: the pass before it still runs", "skipped", skipped, "running_since", since)
+		}
 	case time.Now().Before(c.held()):
-		c.log.Debug("tick passed over: the server refused the login", "until", c.held())
+		until := c.held()
+		told = func() { c.log.Debug("tick passed over: the server refused the login", "until", until) }
 	default:
 		c.start(newRun(filesync.Automatic))
 	}

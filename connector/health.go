@@ -24,7 +24,11 @@ type health struct {
 	now      Health
 	settled  Health // the last that was not Checking
 	onChange func(next, was Health)
+	changes  []healthChange // that onChange has not been told of yet
+	telling  bool           // somebody is at it
 }
+
+type healthChange struct{ now, was Health }
 
 // newHealth makes one that tells of each change of the status, and of another cause of
 // the same status that asks for something else to be done. Checking is no change.
@@ -96,9 +100,28 @@ func (h *health) abandon() {
 	h.set(back)
 }
 
+// set changes the health. onChange is called without the lock, for one change after the
+// other: by whoever is at it already, if anybody is.
 func (h *health) set(next Health) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.change(next)
+	if h.telling {
+		return
+	}
+	h.telling = true
+	for len(h.changes) > 0 {
+		c := h.changes[0]
+		h.changes = h.changes[1:]
+		h.mu.Unlock()
+		h.onChange(c.now, c.was)
+		h.mu.Lock()
+	}
+	h.telling = false
+}
+
+// change is set, but for telling of it. The caller holds h.mu.
+func (h *health) change(next Health) {
 	next.Since = time.Now()
 	if next.Status == status.Checking {
 		h.now = next
@@ -113,7 +136,7 @@ func (h *health) set(next Health) {
 	h.now, h.settled = next, next
 	another := next.Hint != was.Hint && !status.SameCause(next.Error, was.Error)
 	if (next.Status != was.Status || another) && h.onChange != nil {
-		h.onChange(next, was)
+		h.changes = append(h.changes, healthChange{next, was})
 	}
 }
 

@@ -77,9 +77,7 @@ func (c *Connector) Request(ctx context.Context, sel *filesync.Selection, starte
 		err = p.Result.Err
 	}
 	if err == nil || p.ID != "" {
-		c.mu.Lock()
 		c.count(p)
-		c.mu.Unlock()
 	}
 	return collected.report(p, err), err
 }

@@ -111,12 +111,14 @@ func (c *Connector) start(r *Run) {
 
 // ended notes the end of a pass and starts the Apply that waits for it.
 func (c *Connector) ended(r *Run, report PassReport, err error) {
+	if err == nil {
+		c.count(report)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = nil
 	if err == nil {
 		c.last = &report
-		c.count(report)
 	}
 	r.finish(report, err)
 	if next := c.waiting; next != nil && !c.stopped {
@@ -125,8 +127,9 @@ func (c *Connector) ended(r *Run, report PassReport, err error) {
 	}
 }
 
-// count takes a pass into the totals.
+// count takes a pass into the totals, and tells of it.
 func (c *Connector) count(p PassReport) {
+	c.mu.Lock()
 	c.totals.Passes[p.Result.Outcome]++
 	c.totals.Files += p.Result.Files.Copied
 	c.totals.Bytes += p.Result.Files.Bytes
@@ -134,6 +137,7 @@ func (c *Connector) count(p PassReport) {
 	if p.Result.Outcome == filesync.Failed {
 		c.totals.Errors[p.Status]++
 	}
+	c.mu.Unlock()
 	if c.parts.OnPass != nil {
 		c.parts.OnPass(c.cfg.Name, p)
 	}

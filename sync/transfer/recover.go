@@ -33,9 +33,18 @@ func (c *Client) recoverLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	intents, err := c.r.ledger.Intents(ctx) // those that stay
+	if err != nil {
+		return err
+	}
 	keep := make(map[string]bool, len(kept))
 	for _, k := range kept {
 		keep[k.Checkpoint.ID] = true
+	}
+	for _, batch := range intents {
+		for _, d := range batch {
+			keep[d.PendingID] = true
+		}
 	}
 	within := sweepWithin
 	if c.o.Mode == filesync.Request {
