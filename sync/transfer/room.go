@@ -46,8 +46,8 @@ type room struct {
 	byDirectory map[string]roomOf     // what was told of them
 	misfits     map[string]misfit     // by directory
 
-	unseen  atomic.Int64 // bytes written since the room was looked at
-	looking sync.Mutex   // held for a look
+	unseen  atomic.Int64                  // bytes written since the room was looked at
+	looking atomic.Pointer[chan struct{}] // closed when the look that is under way is over; nil: there is none
 }
 
 // roomOf is what was told of a directory.
@@ -164,7 +164,7 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 			return v, nil
 		}
 	}
-	answer, err := r.askRoom(d, v.dir)
+	answer, err := r.askRoom(ctx, d, v.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 
 // askRoom has the destination tell the room of a directory, once for all copiers
 // that want to know.
-func (r *run) askRoom(d filesync.Roomer, dir string) (roomOf, error) {
-	answer, err, _ := r.asking.Do(dir, func() (any, error) {
+func (r *run) askRoom(ctx context.Context, d filesync.Roomer, dir string) (roomOf, error) {
+	asked := r.asking.DoChan(dir, func() (any, error) {
 		m := &r.q.room
 		m.mu.Lock()
 		begun, promised := m.begun, m.promised()
@@ -199,7 +199,12 @@ func (r *run) askRoom(d filesync.Roomer, dir string) (roomOf, error) {
 		}
 		return m.learn(dir, room, begun, promised), nil
 	})
-	return answer.(roomOf), err
+	select {
+	case answer := <-asked:
+		return answer.Val.(roomOf), answer.Err
+	case <-ctx.Done():
+		return roomOf{}, context.Cause(ctx)
+	}
 }
 
 // refusal is why a file was not begun. It is ErrFull.
@@ -224,6 +229,7 @@ const hintRoom = "Free space at the destination; what fits is delivered meanwhil
 // others write to the same file system.
 type watched struct {
 	filesync.Pending
+	ctx  context.Context
 	look func() error // nil while there is room
 	step int64
 	m    *room
@@ -239,7 +245,7 @@ func (r *run) watchRoom(ctx context.Context, v *reservation, w *extents) (stop f
 	if !ok || v.step == 0 {
 		return func() {}
 	}
-	x := &watched{Pending: w.pending, step: v.step, m: &r.q.room}
+	x := &watched{Pending: w.pending, ctx: ctx, step: v.step, m: &r.q.room}
 	x.look = func() error {
 		now, err := d.Room(ctx, v.dir)
 		if err != nil || !isKnown(now) || now.Free >= reserveOf(now)/2 {
@@ -259,19 +265,27 @@ func (x *watched) WriteAt(b []byte, off int64) (int, error) {
 	}
 	n, err := x.Pending.WriteAt(b, off)
 	unseen := x.m.unseen.Add(int64(n))
+	if unseen < x.step {
+		return n, err
+	}
+	over := make(chan struct{})
 	switch {
-	case unseen < x.step:
-	case x.m.looking.TryLock():
+	case x.m.looking.CompareAndSwap(nil, &over):
 		x.m.unseen.Store(0)
 		x.all.Go(func() {
-			defer x.m.looking.Unlock()
+			defer close(over)
+			defer x.m.looking.Store(nil)
 			if err := x.look(); err != nil {
 				x.full.Store(&err)
 			}
 		})
 	case unseen >= maxUnseen*x.step: // no further before that is known
-		x.m.looking.Lock()
-		x.m.looking.Unlock() //nolint:staticcheck // waits for the look
+		if other := x.m.looking.Load(); other != nil {
+			select {
+			case <-*other:
+			case <-x.ctx.Done():
+			}
+		}
 	}
 	return n, err
 }
