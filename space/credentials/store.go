@@ -1,9 +1,3 @@
-// Package credentials says who gets into a Space: the passwords that were made
-// for it (Store), the public keys that its configuration has (ParseKeys), and
-// the secret keys with which programs ask for new passwords (Authorize).
-//
-// It knows nothing of which Spaces are configured: a password of a Space that
-// was taken out of the configuration is still right here.
 package credentials
 
 import (

@@ -14,6 +14,10 @@
 // The index is in memory as a whole. Changes are made there first and are written in
 // groups: whoever changes something waits until the group with it is durable, and
 // holds nothing meanwhile.
+//
+// Read spool.go, session.go and tree.go, then open.go and writer.go for how an upload is
+// written, close.go for how it ends and is accepted, commit.go for the index, and ready.go
+// and source.go for the import.
 package spool
 
 import (

@@ -1,6 +1,3 @@
-// Package sftp is a Source and a Destination over SFTP, version 3. A session
-// (session.go) is a directory on a server and the channels to it, on an SSH connection.
-// Source (source.go) reads through it, and Destination (destination.go) writes.
 package sftp
 
 import (

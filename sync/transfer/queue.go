@@ -1,13 +1,3 @@
-// Package transfer copies the files of one connector. A Queue has at most one job for
-// each name at the destination; the passes of the connector plan, submit and wait, and
-// hold nothing meanwhile, so that no two of them can wait for each other. A job is
-// copied, verified and committed with others in batches; then its original is removed
-// or moved, if that is asked for.
-//
-//	submit → queue → copy → verify → commit → after
-//
-// Who submits a file that is under way already gets the result of that job. Contents
-// are durable before they have their names, and have them before the ledger says so.
 package transfer
 
 import (
