@@ -150,21 +150,21 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		if err != nil {
 			return err
 		}
-		sure[d.Target.Name] = became == proven
+		sure[d.Target.Name] = became == outcomeProven
 		switch became {
-		case nothing:
+		case outcomeSettled:
 			continue
-		case uncertain:
+		case outcomeUnknown:
 			if q := questionOf(d); !asked[q] {
 				asked[q], open = true, append(open, d)
 			}
 			continue
-		case unnamed:
+		case outcomeNotPublished:
 			broken = append(broken, d)
 			continue
 		}
 		switch agrees := standing[i].Err == nil && standing[i].Entry.Agrees(d.Target); {
-		case became == proven && !agrees: // its reader has it, or has written to it
+		case became == outcomeProven && !agrees: // its reader has it, or has written to it
 			durable = append(durable, d)
 			continue
 		case !confirmedBy(d, standing[i].Entry):
@@ -221,11 +221,11 @@ type outcome int
 
 // The outcomes.
 const (
-	nothing   outcome = iota // it was recorded, or not begun
-	unnamed                  // it was begun and has no name: what was left of it is removed
-	uncertain                // the destination does not let us find out now, or remove what is left
-	named                    // it stands under the name
-	proven                   // it did, whatever stands there now
+	outcomeSettled      outcome = iota // it was recorded, or not begun
+	outcomeNotPublished                // it was begun and has no name: what was left of it is removed
+	outcomeUnknown                     // the destination does not let us find out now, or remove what is left
+	outcomePublished                   // it stands under the name
+	outcomeProven                      // it did, whatever stands there now
 )
 
 // recoverDelivery finds out whether a file of a batch got its name, by what the
@@ -234,10 +234,10 @@ const (
 func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.StatResult) (outcome, error) {
 	later := deliveredSince(d, rec) || deliveredSince(d, owner)
 	if c.o.InPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
-		return nothing, nil // what stands is whole, and recorded
+		return outcomeSettled, nil // what stands is whole, and recorded
 	}
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
-		return nothing, nil // it was recorded, or never begun
+		return outcomeSettled, nil // it was recorded, or never begun
 	}
 	part := d.Target
 	unknown := isInPlace(d) && !d.Opened
@@ -254,40 +254,40 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 	if err == nil {
 		switch err = pending.Abort(ctx); {
 		case filesync.IsUnavailable(err):
-			return nothing, err
+			return outcomeSettled, err
 		case err == nil:
-			return unnamed, nil
+			return outcomeNotPublished, nil
 		case !errors.Is(err, fs.ErrNotExist) && c.o.InPlace:
-			return uncertain, nil
+			return outcomeUnknown, nil
 		case !errors.Is(err, fs.ErrNotExist):
-			return unnamed, nil // the name of what is left tells that it is pending
+			return outcomeNotPublished, nil // the name of what is left tells that it is pending
 		}
 		// It went between the two: whoever had begun it may have given it its name.
 		stats, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
 		if err != nil {
-			return nothing, err
+			return outcomeSettled, err
 		}
 		standing = stats[0]
 	}
 	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, filesync.ErrUnseen)
 	switch {
 	case filesync.IsUnavailable(err):
-		return nothing, err
+		return outcomeSettled, err
 	case later: // another pass has found it since, and gone on from there
-		return nothing, nil
+		return outcomeSettled, nil
 	case errors.Is(err, filesync.ErrPublished):
 		c.r.leftPending.Store(true) // the proof goes with the next sweep
-		return proven, nil
+		return outcomeProven, nil
 	case !missing && (c.o.InPlace || errors.Is(standing.Err, filesync.ErrUnseen)):
-		return uncertain, nil
+		return outcomeUnknown, nil
 	case unknown: // what stands is somebody else's
-		return nothing, nil
+		return outcomeSettled, nil
 	case !missing, // its directory is none any more, say
 		standing.Err != nil || !standing.Entry.Agrees(d.Target),
 		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
-		return unnamed, nil
+		return outcomeNotPublished, nil
 	}
-	return named, nil
+	return outcomePublished, nil
 }
 
 // isRecorded reports whether what stands under the name is what the record says, and not
