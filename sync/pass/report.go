@@ -27,7 +27,7 @@ type report struct {
 	incomplete                                  atomic.Bool           // the listing missed something; rows.Unlisted says where
 	missed                                      sync.Map              // names that were listed and have gone since
 	noRoom                                      atomic.Pointer[error] // the first file's that did not fit
-	misfits                                     atomic.Int64          // files that did not fit
+	begunInVain                                 atomic.Int64          // files that were begun and found no room
 
 	mu       sync.Mutex
 	failures []filesync.FileFailure

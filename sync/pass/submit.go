@@ -13,7 +13,7 @@ import (
 )
 
 // maxMisfits is how many files find no room until the pass gives up.
-const maxMisfits = 64
+const maxNoRoom = 64
 
 // now is the queue's number of what others have delivered.
 func (dc *decider) now() int64 {
@@ -154,7 +154,7 @@ func (t *report) failedOne(r transfer.Result) {
 	t.decide(r.Entry, filesync.StateFailed, r.Err.Error())
 	if r.NoRoom {
 		t.noRoom.CompareAndSwap(nil, &r.Err)
-		if r.Begun && t.misfits.Add(1) > maxMisfits {
+		if r.Begun && t.begunInVain.Add(1) > maxNoRoom {
 			t.abort(fmt.Errorf("copy %s: %w", r.Entry.Name, r.Err))
 		}
 	}

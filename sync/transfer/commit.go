@@ -275,7 +275,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		switch {
 		case errors.Is(b.err, filesync.ErrFull):
 			if b.f.room != nil {
-				r.q.room.misfit(b.f.room, b.f.client.o.RoomHold)
+				r.q.room.noteFull(b.f.room, b.f.client.o.RoomHold)
 			}
 			r.conclude(b.f, r.failed(b.f.job, b.f.client, b.err))
 		case filesync.IsUnavailable(b.err):

@@ -80,7 +80,7 @@ func (r *run) work(j *job) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
-		r.q.room.misfit(f.room, c.o.RoomHold)
+		r.q.room.noteFull(f.room, c.o.RoomHold)
 	}
 	r.answer(j, r.failed(j, c, err))
 }

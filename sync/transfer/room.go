@@ -40,11 +40,11 @@ func isKnown(r filesync.Room) bool { return 0 < r.Free && r.Free <= r.Total }
 
 // room is what is known of the room at a destination.
 type room struct {
-	mu          sync.Mutex
-	begun       int64                 // bytes of all files that were begun, but for those given up
-	writing     map[*reservation]bool // of the files that are being written
-	byDirectory map[string]roomOf     // what was told of them
-	misfits     map[string]misfit     // by directory
+	mu              sync.Mutex
+	begun           int64                    // bytes of all files that were begun, but for those given up
+	writing         map[*reservation]bool    // of the files that are being written
+	byDirectory     map[string]roomOf        // what was told of them
+	fullDirectories map[string]fullDirectory // by directory
 
 	unseen  atomic.Int64                  // bytes written since the room was looked at
 	looking atomic.Pointer[chan struct{}] // closed when the look that is under way is over; nil: there is none
@@ -135,8 +135,8 @@ func (m *room) end(r *reservation, err error) {
 			m.begun -= r.need
 		}
 	}
-	if err == nil && m.misfits[r.dir].size <= r.size {
-		delete(m.misfits, r.dir)
+	if err == nil && m.fullDirectories[r.dir].size <= r.size {
+		delete(m.fullDirectories, r.dir)
 	}
 }
 
@@ -152,7 +152,7 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 	}
 	v.need = max(0, v.need+roomUnit-1) &^ (roomUnit - 1)
 	m := &r.q.room
-	if until := m.holds(v, f.client.o.Mode.Ensures(), f.client.o.RoomHold); !until.IsZero() {
+	if until := m.heldUntil(v, f.client.o.Mode.Ensures(), f.client.o.RoomHold); !until.IsZero() {
 		return nil, refused(e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
 	}
 	d, ok := r.dst.(filesync.Roomer)
@@ -305,18 +305,18 @@ func inBytes(n int64) string {
 	return fmt.Sprintf("%.1f PB", v)
 }
 
-// misfit is the smallest file that found no room in a directory, though it was
-// told of enough, or of none. Such a size is left alone for a while, as a file
-// that failed is.
-type misfit struct {
+// fullDirectory is a directory in which a file was begun and found no room, though the
+// destination had told of enough, or of none. The size of the smallest such file is left
+// alone for a while, as a file that failed is.
+type fullDirectory struct {
 	size  int64
 	tries int
-	next  time.Time
+	next  time.Time // until then nothing of that size is begun
 }
 
-// hold is for how long a size is left alone after its n-th try: as a file that failed
+// holdTime is for how long a size is left alone after its n-th try: as a file that failed
 // is, and no longer than longest, if that is not 0.
-func hold(n int, longest time.Duration) time.Duration {
+func holdTime(n int, longest time.Duration) time.Duration {
 	d := backoff.File.Wait(n)
 	if longest > 0 {
 		d = min(d, longest)
@@ -324,27 +324,28 @@ func hold(n int, longest time.Duration) time.Duration {
 	return d
 }
 
-// misfit notes that a file was begun and found no room.
-func (m *room) misfit(r *reservation, longest time.Duration) {
+// noteFull notes that a file was begun and found no room.
+func (m *room) noteFull(r *reservation, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.misfits == nil || len(m.misfits) >= maxRooms {
-		m.misfits = map[string]misfit{}
+	if m.fullDirectories == nil || len(m.fullDirectories) >= maxRooms {
+		m.fullDirectories = map[string]fullDirectory{}
 	}
-	last, known := m.misfits[r.dir]
+	last, known := m.fullDirectories[r.dir]
 	if !known {
 		last.size = r.size
 	}
 	last.tries = cmp.Or(last.tries, 1)
-	m.misfits[r.dir] = misfit{min(last.size, r.size), last.tries, time.Now().Add(hold(last.tries, longest))}
+	m.fullDirectories[r.dir] = fullDirectory{min(last.size, r.size), last.tries, time.Now().Add(holdTime(last.tries, longest))}
 }
 
-// holds gives until when a file is not to be begun as such a one found no room;
-// zero for now. When the time has come, one is tried.
-func (m *room) holds(r *reservation, atOnce bool, longest time.Duration) time.Time {
+// heldUntil gives until when a file is not to be begun, as another one of its size or less
+// found no room; zero if it may be begun now. When the time has come, the first file for
+// which this is asked may be begun, and counts as the next try.
+func (m *room) heldUntil(r *reservation, atOnce bool, longest time.Duration) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last, known := m.misfits[r.dir]
+	last, known := m.fullDirectories[r.dir]
 	now := time.Now()
 	switch {
 	case !known || r.size < last.size || atOnce:
@@ -353,8 +354,8 @@ func (m *room) holds(r *reservation, atOnce bool, longest time.Duration) time.Ti
 		return last.next
 	}
 	last.tries++
-	last.next = now.Add(hold(last.tries, longest))
-	m.misfits[r.dir] = last
+	last.next = now.Add(holdTime(last.tries, longest))
+	m.fullDirectories[r.dir] = last
 	return time.Time{}
 }
 
@@ -365,8 +366,8 @@ func (m *room) holds(r *reservation, atOnce bool, longest time.Duration) time.Ti
 // Bounds on the files that are deferred. A refusal costs little, so that there may be
 // more of those.
 const (
-	maxDeferred = 256
-	maxMisfits  = 64
+	maxDeferred      = 256
+	maxDeferredBegun = 64
 )
 
 // enterWriting notes that a file is about to be written. What it gives is called when
@@ -382,7 +383,7 @@ func (r *run) enterWriting() (leave func() (overlapped bool)) {
 // deferJob keeps a file that found no room beside others for later, once. It reports
 // whether it did.
 func (r *run) deferJob(j *job, overlapped bool, err error) bool {
-	limit := maxMisfits
+	limit := maxDeferredBegun
 	if isRefusal(err) {
 		limit = maxDeferred
 	}

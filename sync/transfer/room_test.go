@@ -21,18 +21,18 @@ func TestHoldOfASizeThatFoundNoRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var m room
 				small, large := &reservation{dir: "d", size: 9}, &reservation{dir: "d", size: 10}
-				m.misfit(large, test.longest)
-				if !m.holds(small, false, test.longest).IsZero() || !m.holds(large, true, test.longest).IsZero() {
+				m.noteFull(large, test.longest)
+				if !m.heldUntil(small, false, test.longest).IsZero() || !m.heldUntil(large, true, test.longest).IsZero() {
 					t.Error("a smaller file is held, or one that somebody asks for")
 				}
 				want := test.first
 				for try := range 5 {
-					until := m.holds(large, false, test.longest)
+					until := m.heldUntil(large, false, test.longest)
 					if got := time.Until(until); try == 0 && got != want || try == 4 && got != test.late {
 						t.Errorf("after try %d it is held for %s", try+1, got)
 					}
 					time.Sleep(time.Until(until))
-					if !m.holds(large, false, test.longest).IsZero() { // it is tried
+					if !m.heldUntil(large, false, test.longest).IsZero() { // it is tried
 						t.Errorf("try %d is not let through", try+2)
 					}
 				}
