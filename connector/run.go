@@ -298,7 +298,7 @@ func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep 
 // longer than the ledger itself waits for another program's lock: so the error names it.
 const (
 	recordWithin = 45 * time.Second
-	lastWords    = 5 * time.Second // once the connector is stopped
+	graceTime    = 5 * time.Second // once the connector is stopped
 )
 
 // closing gives a context for what is recorded at the end of a pass.
@@ -306,7 +306,7 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 	late, cancelLate := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	stop := context.AfterFunc(ctx, func() {
 		select {
-		case <-time.After(lastWords):
+		case <-time.After(graceTime):
 			cancelLate()
 		case <-late.Done():
 		}
@@ -317,7 +317,7 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 // requireSweep has the next pass sweep once more: the far side may have done what it
 // had in hand of a lost connection after this pass had swept.
 func (c *Connector) requireSweep(ctx context.Context) {
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	if err := c.memory.RequireSweep(late); err != nil {
 		c.log.Warn("pending files may be left at the destination", "error", err)

@@ -73,7 +73,7 @@ const (
 	comparers    = 2
 	chunkSize    = 512
 	defaultStall = 5 * time.Minute
-	lastWords    = 5 * time.Second // for what is done after a pass was cancelled
+	graceTime    = 5 * time.Second // for what is done after a pass was cancelled
 )
 
 // Pass is one pass over a source. Make one with New and Run it once.
@@ -166,7 +166,7 @@ func fruitless(c filesync.Counts, irregular int64) bool {
 
 // requireSweep notes that pending files could not be removed any more.
 func (p *Pass) requireSweep(ctx context.Context) {
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	if err := p.ledger.RequireSweep(late); err != nil {
 		p.o.Log.Warn("pending files may be left at the destination", "error", err)

@@ -17,7 +17,7 @@ import (
 const (
 	keepFrom       = 8 << 20
 	checkpointStep = 256 << 20
-	lastWords      = 5 * time.Second // for what is done after a pass was cancelled
+	graceTime      = 5 * time.Second // for what is done after a pass was cancelled
 	maxBegins      = 5               // of one copy that has to begin anew
 )
 
@@ -327,7 +327,7 @@ func interrupted(ctx context.Context, err error) bool {
 // giveUp removes the pending file, or keeps it for a later copy if it is not
 // the file that is at fault and much of it is there.
 func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	name, log := f.file.Entry.Name, f.client.o.Log
 	// Under its own name, a part is not for its receiver to see.

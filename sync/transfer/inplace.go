@@ -80,7 +80,7 @@ func (r *run) dropIntents(files ...*finished) {
 	if len(ids) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
 	if err := r.ledger.Drop(ctx, ids); err != nil {
 		r.log.Warn("intents not dropped", "error", err)
@@ -98,7 +98,7 @@ func (r *run) dropBroken(files ...*finished) {
 			begun = append(begun, d)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
 	if err := r.forgetLost(ctx, begun); err != nil {
 		r.log.Warn("intents not dropped", "error", err)

@@ -29,7 +29,7 @@ func (r *run) link(ctx context.Context, f *finished) (linked bool, err error) {
 		will, err = f.pending.Finish(ctx)
 	}
 	if err != nil {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 		defer cancel()
 		r.abort(late, f)
 		f.pending = nil

@@ -348,7 +348,7 @@ func (c *Client) Leave() (needsSweep bool) {
 	for _, j := range orphans {
 		j.cancel()
 	}
-	late, cancel := context.WithTimeout(context.Background(), 2*lastWords)
+	late, cancel := context.WithTimeout(context.Background(), 2*graceTime)
 	defer cancel()
 	if c.Wait(late) != nil {
 		r.mu.Lock()
