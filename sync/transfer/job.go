@@ -262,7 +262,7 @@ func (r *run) drop(c *Client) (orphans []*job) {
 			case j.begun && len(j.clients) == 1:
 				orphans = append(orphans, j)
 			default:
-				r.forgo(j, c)
+				r.withdraw(j, c)
 			}
 		}
 	}
@@ -270,8 +270,8 @@ func (r *run) drop(c *Client) (orphans []*job) {
 	return orphans
 }
 
-// forgo takes a client off a job. The caller holds r.mu.
-func (r *run) forgo(j *job, c *Client) {
+// withdraw takes a client off a job. The caller holds r.mu.
+func (r *run) withdraw(j *job, c *Client) {
 	j.clients = slices.DeleteFunc(j.clients, func(other *Client) bool { return other == c })
 	if j.at >= 0 { // it may be urgent no more
 		heap.Fix(r.heapOf(j), j.at)
@@ -285,7 +285,7 @@ func (r *run) abandonCopies(c *Client) {
 	for _, first := range r.jobs {
 		for j := first; j != nil; j = j.next {
 			if j.has(c) && !j.whole {
-				r.forgo(j, c)
+				r.withdraw(j, c)
 			}
 		}
 	}
