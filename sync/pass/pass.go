@@ -228,7 +228,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 	}
 	switch {
 	case p.o.Mode == filesync.Request:
-		return p.bygone(ctx)
+		return p.deliveredEarlier(ctx)
 	case p.o.Mode == filesync.Survey:
 		return nil
 	}

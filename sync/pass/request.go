@@ -38,9 +38,9 @@ func (l *lister) startOf(ctx context.Context) (directory, error) {
 	return directory{name: start, real: start, depth: 1 + strings.Count(start, "/")}, nil
 }
 
-// bygone decides about files that the source has no more: those that were
+// deliveredEarlier decides about files that the source has no more: those that were
 // delivered earlier and still stand at the destination match too.
-func (p *Pass) bygone(ctx context.Context) error {
+func (p *Pass) deliveredEarlier(ctx context.Context) error {
 	sel := p.o.Selection
 	from, to := sel.Times()
 	var recs []filesync.Record
