@@ -300,7 +300,7 @@ func (l *lister) descend(above, d directory, e filesync.Entry, push func(directo
 // overflow counts a directory in above for which the stack has no room. Of very
 // many, the directory above them is named, once.
 func (l *lister) overflow(above directory) {
-	if above.kids.left++; above.kids.left > 1 {
+	if above.children.left++; above.children.left > 1 {
 		l.failed.Add(1)
 		return
 	}

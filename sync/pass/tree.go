@@ -17,11 +17,11 @@ const (
 
 // directory is one that is to be listed.
 type directory struct {
-	name  string
-	real  string   // its path with all symbolic links resolved
-	above []string // the real paths of the directories that links led out of, on the way here
-	depth int
-	kids  *kids // where its children are put while it is listed
+	name     string
+	real     string   // its path with all symbolic links resolved
+	above    []string // the real paths of the directories that links led out of, on the way here
+	depth    int
+	children *children // where its children are put while it is listed
 }
 
 // child is the directory base in d, which no link leads to.
@@ -53,8 +53,8 @@ func (d directory) loops(real string) bool {
 	return false
 }
 
-// kids are the children of one directory, while that is listed by one lister.
-type kids struct {
+// children are those of one directory, while that is listed by one lister.
+type children struct {
 	at   *block // where they are put; tree.mu guards it
 	left int    // for which there was no room
 }
@@ -110,7 +110,7 @@ func (t *tree) next() (directory, bool) {
 		return directory{}, false
 	}
 	d := t.pop()
-	d.kids = new(kids)
+	d.children = new(children)
 	t.active++
 	return d, true
 }
@@ -149,14 +149,14 @@ func (t *tree) pushChild(d directory, base string) bool {
 	if t.bytes > maxStack {
 		return false
 	}
-	b := d.kids.at
+	b := d.children.at
 	if b == nil || !b.stacked || len(b.names)+len(base) >= blockSize {
 		b = &block{of: d}
-		b.of.kids = nil
+		b.of.children = nil
 		if !t.stackBlock(b) {
 			return false
 		}
-		d.kids.at = b
+		d.children.at = b
 	}
 	before := cap(b.names)
 	b.names = append(append(b.names, base...), byte(len(base)))
