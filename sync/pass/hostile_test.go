@@ -212,29 +212,29 @@ func TestHostileListings(t *testing.T) {
 	}
 }
 
-// The names that a listing which starts anew has handed on already are bounded, too.
-func TestHandedOnNames(t *testing.T) {
-	h, used := pass.NewHanded()
+// The names that a listing which starts anew has had already are bounded, too.
+func TestSeenNames(t *testing.T) {
+	seen, used := pass.NewSeenNames()
 	name := func(i int) string { return fmt.Sprintf("d/%07d", i) }
 	const names = 1_200_000
 	for i := range names {
-		if !h.Add(name(i)) {
+		if !seen.Add(name(i)) {
 			t.Fatalf("%s is taken for one of an earlier listing", name(i))
 		}
 	}
 	if used.Load() > 8<<20 {
 		t.Errorf("%d bytes", used.Load())
 	}
-	h.Again()
+	seen.Again()
 	for i := range 1_000_000 {
-		if h.Add(name(i)) {
+		if seen.Add(name(i)) {
 			t.Fatalf("%s is handed on again", name(i))
 		}
 	}
-	if !h.Add("d/new") {
+	if !seen.Add("d/new") {
 		t.Error("a new name is not handed on")
 	}
-	h.Release()
+	seen.Release()
 	if used.Load() != 0 {
 		t.Errorf("%d bytes are left", used.Load())
 	}

@@ -34,7 +34,7 @@ type lister struct {
 	skip []string // directories that are never walked
 
 	entries    atomic.Int64 // that were listed
-	handed     atomic.Int64 // bytes that the listings keep of their names
+	seenBytes  atomic.Int64 // bytes that the listings keep of their names
 	relisting  atomic.Bool  // the source is listed again, for the second look
 	relisted   atomic.Int64 // files that the second listing found
 	once       sync.Once    // for OnReached
@@ -74,15 +74,15 @@ func (l *lister) walk(ctx context.Context) error {
 // source's root that cannot be read, and a connection that cannot be had again.
 func (l *lister) listOne(ctx context.Context, t *tree, d directory) error {
 	l.at("listing /" + d.name)
-	handed := handed{used: &l.handed}
-	defer handed.release()
+	names := seenNames{used: &l.seenBytes}
+	defer names.release()
 	for relists := 0; ; relists++ {
-		err := l.listEntries(ctx, t, d, &handed)
+		err := l.listEntries(ctx, t, d, &names)
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, transfer.ErrReopened) && relists < maxRelists:
-			handed.again()
+			names.again()
 			continue
 		case ctx.Err() != nil || filesync.IsUnavailable(err) || errors.Is(err, transfer.ErrReopened):
 			return fmt.Errorf("list /%s: %w", d.name, err)
@@ -145,7 +145,7 @@ func (l *lister) unreadable(name string, err error) {
 	l.listFailure(filesync.FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
 }
 
-func (l *lister) listEntries(ctx context.Context, t *tree, d directory, handed *handed) error {
+func (l *lister) listEntries(ctx context.Context, t *tree, d directory, names *seenNames) error {
 	entries, size := 0, 0
 	var chunk []filesync.Entry
 	send := func() error {
@@ -171,7 +171,7 @@ func (l *lister) listEntries(ctx context.Context, t *tree, d directory, handed *
 		if l.entries.Add(1) > maxTree {
 			return errors.Join(fmt.Errorf("more than %d entries in the whole tree: %w", maxTree, filesync.ErrLimit), send())
 		}
-		if !handed.add(e.Name) {
+		if !names.add(e.Name) {
 			continue
 		}
 		if err := filesync.CheckBelow(d.name, e.Name); err != nil {
