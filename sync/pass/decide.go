@@ -19,9 +19,9 @@ type decider struct {
 	ledger Ledger
 	queue  *transfer.Client // nil of a Survey, and before the pass has joined
 
-	resumes   resumes
-	second    waiting
-	noTelling atomic.Bool // the source could not tell of files that are unverified
+	checkpoints checkpoints
+	second      waiting
+	noTelling   atomic.Bool // the source could not tell of files that are unverified
 }
 
 // candidate is a file about which is decided.
@@ -77,7 +77,7 @@ func (dc *decider) candidate(e filesync.Entry, rec filesync.Record) *candidate {
 	now := time.Now()
 	c := &candidate{Facts: plan.Facts{Now: now, Listed: e, Record: rec, Excluded: dc.o.Filter.Excluded(e), TooYoung: dc.o.Filter.TooYoung(e, now)}}
 	if c.Excluded == "" && !c.delivered() {
-		_, c.Checkpoint = dc.resumes.find(e) // what is kept of it stays
+		_, c.Checkpoint = dc.checkpoints.find(e) // what is kept of it stays
 		if dc.queue != nil {
 			c.NotDurable = dc.queue.NotDurable(e)
 		}

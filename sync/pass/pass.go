@@ -199,7 +199,7 @@ func (p *Pass) joinAndRun(ctx context.Context) (needsSweep bool, err error) {
 // run is the pass, step by step.
 func (p *Pass) run(ctx context.Context) (err error) {
 	if p.queue != nil {
-		if p.resumes.kept, err = p.ledger.Checkpoints(ctx); err != nil {
+		if p.checkpoints.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 			return err
 		}
 		// Where the pass brings back what is missing at the destination, an
@@ -233,7 +233,7 @@ func (p *Pass) run(ctx context.Context) (err error) {
 		return nil
 	}
 	p.observations.end()
-	if err := p.dropResumes(ctx); err != nil {
+	if err := p.dropCheckpoints(ctx); err != nil {
 		return err
 	}
 	return p.ledger.Gone(ctx, p.rows, since, time.Now())

@@ -44,7 +44,7 @@ func (dc *decider) file(c candidate, d plan.Decision) transfer.File {
 	if d.Action == plan.Adopt {
 		f.Adopts = &c.Standing.Entry
 	}
-	if last, ok := dc.resumes.find(c.Listed); ok {
+	if last, ok := dc.checkpoints.find(c.Listed); ok {
 		f.Checkpoint = &last
 	}
 	return f

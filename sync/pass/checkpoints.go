@@ -11,8 +11,8 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// resumes are the copies that were interrupted in earlier passes and kept.
-type resumes struct {
+// checkpoints are those of copies that were interrupted in earlier passes.
+type checkpoints struct {
 	kept map[string]filesync.Interrupted // by path; not written to after it is set
 
 	mu    sync.Mutex
@@ -20,7 +20,7 @@ type resumes struct {
 }
 
 // find gives the checkpoint of an interrupted copy of this version.
-func (r *resumes) find(e filesync.Entry) (filesync.Checkpoint, bool) {
+func (r *checkpoints) find(e filesync.Entry) (filesync.Checkpoint, bool) {
 	k, ok := r.kept[e.Name]
 	if !ok || !k.Source.SameVersion(e) {
 		return filesync.Checkpoint{}, false
@@ -42,11 +42,11 @@ func (dc *decider) target(name string) string {
 	return name
 }
 
-// dropResumes removes what is kept of copies that will never go on: the listing
+// dropCheckpoints removes what is kept of copies that will never go on: the listing
 // did not have their files, or had them in another version.
-func (p *Pass) dropResumes(ctx context.Context) error {
-	for name, k := range p.resumes.kept {
-		if p.resumes.found[name] || p.rows.Unlisted.Covers(name) {
+func (p *Pass) dropCheckpoints(ctx context.Context) error {
+	for name, k := range p.checkpoints.kept {
+		if p.checkpoints.found[name] || p.rows.Unlisted.Covers(name) {
 			continue
 		}
 		k.Source.Name = name
