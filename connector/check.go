@@ -123,7 +123,7 @@ func (c *Connector) Survey(ctx context.Context, decide func(filesync.Decision)) 
 	o := c.options(filesync.Survey, "", false)
 	o.AwaitSettle = false
 	o.OnDecision = decide
-	result := pass.New(src, c.reopen, dst, c.memory, pass.NewShared(0), o).Run(ctx)
+	result := pass.New(src, c.reopen, dst, c.ledger, pass.NewShared(0), o).Run(ctx)
 	return result, result.Err
 }
 

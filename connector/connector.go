@@ -62,19 +62,19 @@ var (
 
 // Connector is one connector at work. Its methods may be called concurrently.
 type Connector struct {
-	cfg    *config.Connector
-	parts  Parts
-	memory *ledger.Connector
-	filter *filesync.Filter
-	common *pass.Shared
-	src    *shared[Source]
-	dst    *shared[filesync.Destination]
-	slots  chan struct{} // has room for the requests that may run at a time
-	health *health
-	log    *slog.Logger
+	cfg       *config.Connector
+	parts     Parts
+	ledger    *ledger.Connector
+	filter    *filesync.Filter
+	passState *pass.Shared
+	src       *shared[Source]
+	dst       *shared[filesync.Destination]
+	slots     chan struct{} // has room for the requests that may run at a time
+	health    *health
+	log       *slog.Logger
 
 	mu       sync.Mutex
-	sync     config.Schedule // in force: the file's, or what was set over it
+	inForce  config.Schedule // the file's schedule, or what was set over it
 	schedule schedule
 	next     time.Time // of the next automatic pass; zero: none
 	ran      time.Time // when the last automatic pass was due; zero: there was none
@@ -115,7 +115,7 @@ func rootOf(cfg *config.Connector) string { return filepath.ToSlash(cfg.Files.So
 
 // New makes a connector, with what the ledger remembers of it. over is the
 // schedule that was set over the file's, or "".
-func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over string) (*Connector, error) {
+func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string) (*Connector, error) {
 	filter, err := filesync.NewFilter(filesync.FilterOptions{
 		Include: cfg.Files.Include, Exclude: cfg.Files.Exclude,
 		MaximumSize: int64(cfg.Files.MaximumFileSize), MinimumAge: cfg.Files.MinimumAge.Std(),
@@ -128,29 +128,29 @@ func New(cfg *config.Connector, parts Parts, memory ledger.Remembered, over stri
 		parts.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Connector{
-		cfg: cfg, parts: parts, memory: memory.Connector, filter: filter,
-		common: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
+		cfg: cfg, parts: parts, ledger: past.Connector, filter: filter,
+		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
 		entering: make(chan struct{}, 1), log: parts.Log.With("connector", cfg.Name),
-		sync: cfg.Sync, changed: make(chan struct{}, 1),
+		inForce: cfg.Sync, changed: make(chan struct{}, 1),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
-	c.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), memory.Holds, time.Now())
-	c.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), memory.Holds, time.Now())
+	c.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), past.Holds, time.Now())
+	c.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), past.Holds, time.Now())
 	c.health = newHealth(c.healthChanged)
 	c.src = newShared(c.openSource, func(s Source) { s.Close() })
 	c.dst = newShared(c.openDestination, func(d filesync.Destination) { d.Close() })
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	if over != "" {
 		if s, err := config.ParseSchedule(over); err == nil {
-			c.sync = s
+			c.inForce = s
 		}
 	}
-	if c.schedule, err = newSchedule(cfg.Name, c.sync, cfg.TimeZone.Location); err != nil {
+	if c.schedule, err = newSchedule(cfg.Name, c.inForce, cfg.TimeZone.Location); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
-	c.next, c.ran = c.schedule.first(c.parts.now(), memory.LastStart), memory.LastStart
-	if memory.Last != nil {
-		last := remembered(*memory.Last)
+	c.next, c.ran = c.schedule.first(c.parts.now(), past.LastStart), past.LastStart
+	if past.Last != nil {
+		last := remembered(*past.Last)
 		c.last = &last
 	}
 	return c, nil
@@ -162,8 +162,8 @@ func (c *Connector) Name() string { return c.cfg.Name }
 // Config is the connector's configuration; it must not be changed.
 func (c *Connector) Config() *config.Connector { return c.cfg }
 
-// Memory is the connector's part of the ledger.
-func (c *Connector) Memory() *ledger.Connector { return c.memory }
+// Ledger is the connector's part of the ledger.
+func (c *Connector) Ledger() *ledger.Connector { return c.ledger }
 
 // run starts the automatic passes until ctx ends.
 func (c *Connector) run(ctx context.Context) {
@@ -237,11 +237,11 @@ func (c *Connector) SetSchedule(ctx context.Context, s config.Schedule) error {
 	if err != nil {
 		return err
 	}
-	if err := c.memory.SetSchedule(ctx, s.String(), c.cfg.Sync.String()); err != nil {
+	if err := c.ledger.SetSchedule(ctx, s.String(), c.cfg.Sync.String()); err != nil {
 		return err
 	}
 	c.mu.Lock()
-	c.sync, c.schedule = s, compiled
+	c.inForce, c.schedule = s, compiled
 	c.next = compiled.next(c.parts.now())
 	c.mu.Unlock()
 	c.wake()
@@ -259,7 +259,7 @@ func (c *Connector) wake() {
 
 // Retry releases quarantined files: the named ones, or all for none.
 func (c *Connector) Retry(ctx context.Context, paths []string) ([]string, error) {
-	return c.memory.Retry(ctx, paths)
+	return c.ledger.Retry(ctx, paths)
 }
 
 // stop ends the pass under way and waits for it; ErrStopped is its cause.

@@ -504,7 +504,7 @@ func TestStopEndsPasses(t *testing.T) {
 		if w := c.Report().Health.Status; w == status.Checking || w == status.ConnectionLost {
 			t.Errorf("a cancelled pass left the status %s", w)
 		}
-		past, err := c.Memory().Passes(t.Context(), 10)
+		past, err := c.Ledger().Passes(t.Context(), 10)
 		if err != nil || len(past) != 1 || past[0].State != filesync.Cancelled {
 			t.Error(past, err)
 		}

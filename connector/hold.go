@@ -129,7 +129,7 @@ func login[T any](ctx context.Context, c *Connector, h *hold, target string, ope
 func (c *Connector) keep(ctx context.Context, h *hold) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := c.memory.SetHold(late, h.kept()); err != nil {
+	if err := c.ledger.SetHold(late, h.kept()); err != nil {
 		c.log.Warn("that the login was refused, or is not any more, is not remembered", "error", err)
 	}
 }

@@ -30,7 +30,7 @@ func (c *Connector) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Report{
-		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: c.sync,
+		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: c.inForce,
 		Next: c.next, Last: c.last, Skipped: c.skipped, Totals: c.totals,
 	}
 	r.Totals.Passes, r.Totals.Errors = maps.Clone(c.totals.Passes), maps.Clone(c.totals.Errors)

@@ -78,12 +78,12 @@ func (c *Connector) forget() {
 // forgetOld removes what is older than the retention, if the clock can be gone by.
 func (c *Connector) forgetOld(ctx context.Context, elapsed time.Duration) error {
 	now, retention := c.parts.now(), c.cfg.Retention.Std()
-	known, err := c.memory.Clock(ctx)
+	known, err := c.ledger.Clock(ctx)
 	if err != nil {
 		return err
 	}
 	clock := observe(known, now, elapsed, retention)
-	if err := c.memory.SetClock(ctx, clock); err != nil {
+	if err := c.ledger.SetClock(ctx, clock); err != nil {
 		return err
 	}
 	if !steady(clock) {
@@ -92,7 +92,7 @@ func (c *Connector) forgetOld(ctx context.Context, elapsed time.Duration) error 
 		}
 		return nil
 	}
-	if err := c.memory.Forget(ctx, now.Add(-retention)); err != nil {
+	if err := c.ledger.Forget(ctx, now.Add(-retention)); err != nil {
 		return fmt.Errorf("remove what is older than %v: %w", retention, err)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (w *world) copies(c *Connector, n int) {
 
 func (w *world) remembered(c *Connector) int {
 	w.t.Helper()
-	passes, err := c.Memory().Passes(w.t.Context(), 1000)
+	passes, err := c.Ledger().Passes(w.t.Context(), 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}

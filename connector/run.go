@@ -187,7 +187,7 @@ func (c *Connector) enter(ctx context.Context, r *Run) (id string, unclean bool,
 		}
 	}
 	if alone {
-		c.claimed, err = c.memory.Claim(ctx)
+		c.claimed, err = c.ledger.Claim(ctx)
 	}
 	r.ledger = c.claimed
 	if err == nil {
@@ -319,7 +319,7 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 func (c *Connector) requireSweep(ctx context.Context) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
-	if err := c.memory.RequireSweep(late); err != nil {
+	if err := c.ledger.RequireSweep(late); err != nil {
 		c.log.Warn("pending files may be left at the destination", "error", err)
 	}
 }
@@ -356,7 +356,7 @@ func (c *Connector) runOnce(ctx context.Context, r *Run, id string, sweep bool) 
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); c.delivered(d) }
 	}
-	pass := pass.New(src, c.reopen, dst, r.ledger, c.common, o)
+	pass := pass.New(src, c.reopen, dst, r.ledger, c.passState, o)
 	c.mu.Lock()
 	first := r.pass == nil
 	r.pass = pass

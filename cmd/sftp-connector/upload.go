@@ -193,7 +193,7 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 	defer by.close()
 	c, err := by.inside.set.Get(own.Name)
 	if err == nil {
-		err = c.Memory().Clear(ctx)
+		err = c.Ledger().Clear(ctx)
 	}
 	if err != nil {
 		return none, failed(err)

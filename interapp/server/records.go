@@ -45,7 +45,7 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 		if in.State+in.Match+in.Cursor != "" {
 			return nil, huma.Error422UnprocessableEntity("order: it goes with limit alone; leave out state, name and cursor")
 		}
-		rows, err := c.Memory().Delivered(ctx, in.Limit)
+		rows, err := c.Ledger().Delivered(ctx, in.Limit)
 		return &answer[interapp.FilePage]{pageOf(rows, "")}, err
 	}
 	page, err := filePage(ctx, c, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
@@ -54,7 +54,7 @@ func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interap
 
 // filePage reads a page of a connector's part of the ledger.
 func filePage(ctx context.Context, c *connector.Connector, q ledger.Query) (interapp.FilePage, error) {
-	rows, next, err := c.Memory().Files(ctx, q)
+	rows, next, err := c.Ledger().Files(ctx, q)
 	return pageOf(rows, next), err
 }
 
@@ -76,7 +76,7 @@ func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[inter
 	if err != nil {
 		return nil, err
 	}
-	passes, err := c.Memory().Passes(ctx, in.Limit)
+	passes, err := c.Ledger().Passes(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}

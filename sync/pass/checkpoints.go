@@ -20,17 +20,17 @@ type checkpoints struct {
 }
 
 // find gives the checkpoint of an interrupted copy of this version.
-func (r *checkpoints) find(e filesync.Entry) (filesync.Checkpoint, bool) {
-	k, ok := r.kept[e.Name]
+func (c *checkpoints) find(e filesync.Entry) (filesync.Checkpoint, bool) {
+	k, ok := c.kept[e.Name]
 	if !ok || !k.Source.SameVersion(e) {
 		return filesync.Checkpoint{}, false
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.found == nil {
-		r.found = map[string]bool{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.found == nil {
+		c.found = map[string]bool{}
 	}
-	r.found[e.Name] = true
+	c.found[e.Name] = true
 	return k.Checkpoint, true
 }
 
