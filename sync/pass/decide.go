@@ -14,7 +14,7 @@ import (
 // decider decides about the files of a pass, and does what that says.
 type decider struct {
 	*report
-	src    *transfer.Source
+	src    *transfer.ReopeningSource
 	dst    filesync.Destination
 	ledger Ledger
 	queue  *transfer.Client // nil of a Survey, and before the pass has joined

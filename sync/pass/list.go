@@ -30,7 +30,7 @@ const (
 // lister lists the source of a pass.
 type lister struct {
 	*report
-	src  *transfer.Source
+	src  *transfer.ReopeningSource
 	skip []string // directories that are never walked
 
 	entries    atomic.Int64 // that were listed

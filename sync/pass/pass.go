@@ -96,7 +96,7 @@ func New(first filesync.Source, open transfer.OpenSource, dst filesync.Destinati
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	src := transfer.NewSource(first, open, o.Release, o.OnLost)
+	src := transfer.NewReopeningSource(first, open, o.Release, o.OnLost)
 	r := &report{
 		o: o, tracker: &shared.tracker, observations: shared.observations, rows: filesync.NewSeen(),
 		rules: plan.Rules{

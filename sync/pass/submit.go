@@ -183,7 +183,7 @@ func (t *report) miss(e filesync.Entry) {
 
 // vanished reports whether the source has the file no more. Some servers list
 // names that they cannot open.
-func vanished(ctx context.Context, src *transfer.Source, e filesync.Entry) bool {
+func vanished(ctx context.Context, src *transfer.ReopeningSource, e filesync.Entry) bool {
 	stats, err := src.Relist(ctx, []filesync.Entry{e})
 	return err == nil && errors.Is(stats[0].Err, fs.ErrNotExist)
 }

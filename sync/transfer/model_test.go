@@ -296,7 +296,7 @@ func runModel(t *testing.T, seed uint64) {
 			open := func(context.Context) (filesync.Source, error) { return source{memory, m}, nil }
 			first, _ := open(ctx)
 			c, err := q.Join(ctx, transfer.Ends{
-				Source: transfer.NewSource(first, open, nil, nil), Destination: destination{dir, m}, Ledger: records,
+				Source: transfer.NewReopeningSource(first, open, nil, nil), Destination: destination{dir, m}, Ledger: records,
 			}, s, transfer.Options{Pass: fmt.Sprint(n), Mode: mode})
 			if err != nil {
 				return

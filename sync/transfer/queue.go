@@ -32,7 +32,7 @@ func New(bytesPerSecond int64) *Queue { return &Queue{limiter: newLimiter(bytesP
 
 // Ends are what files are copied between, and the ledger that knows of it.
 type Ends struct {
-	Source      *Source
+	Source      *ReopeningSource
 	Destination filesync.Destination
 	Ledger      Ledger
 }
@@ -154,7 +154,7 @@ const (
 // run is the life of a queue from the first pass that joins to the last that leaves.
 type run struct {
 	q      *Queue
-	src    *Source
+	src    *ReopeningSource
 	dst    filesync.Destination
 	ledger Ledger
 	log    *slog.Logger
@@ -298,7 +298,7 @@ func (c *Client) enter(ctx context.Context) error {
 }
 
 // Source is the source that the files are read from.
-func (c *Client) Source() *Source { return c.r.src }
+func (c *Client) Source() *ReopeningSource { return c.r.src }
 
 // Destination is the destination that they are copied to.
 func (c *Client) Destination() filesync.Destination { return c.r.dst }

@@ -24,11 +24,11 @@ const (
 // OpenSource opens a source.
 type OpenSource func(ctx context.Context) (filesync.Source, error)
 
-// Source is a source whose connection is opened again when it is lost. Stat, RemoveIf
+// ReopeningSource is a source whose connection is opened again when it is lost. Stat, RemoveIf
 // and the others are asked again then; Fetch and List are not, as their callers know
 // how far they came: they see ErrReopened once the new connection stands. It may be
 // used concurrently.
-type Source struct {
+type ReopeningSource struct {
 	open    OpenSource
 	release func(s filesync.Source, lost bool)
 	onLost  func(error) // of a loss, and with nil of its end
@@ -43,17 +43,17 @@ type Source struct {
 	err     error // why no further connection can be had
 }
 
-// NewSource takes a source that is open. open opens another one; release, which may be
+// NewReopeningSource takes a source that is open. open opens another one; release, which may be
 // nil, takes one back instead of its Close, lost if its connection is; onLost, which
 // may be nil, is told of a loss, and with nil of its end.
-func NewSource(first filesync.Source, open OpenSource, release func(s filesync.Source, lost bool), onLost func(error)) *Source {
+func NewReopeningSource(first filesync.Source, open OpenSource, release func(s filesync.Source, lost bool), onLost func(error)) *ReopeningSource {
 	if release == nil {
 		release = func(s filesync.Source, _ bool) { s.Close() }
 	}
 	if onLost == nil {
 		onLost = func(error) {}
 	}
-	return &Source{open: open, release: release, onLost: onLost, current: first, left: maxReopens, all: maxAllReopens}
+	return &ReopeningSource{open: open, release: release, onLost: onLost, current: first, left: maxReopens, all: maxAllReopens}
 }
 
 // ErrReopened: the connection was lost, and another one stands. What was read is to be
@@ -66,14 +66,14 @@ func lost(err error) bool {
 	return (status.Is(err, status.ConnectionLost) || status.Is(err, status.ConnectionTimedOut)) && !errors.Is(err, filesync.ErrDisconnected)
 }
 
-func (s *Source) source() (filesync.Source, int, error) {
+func (s *ReopeningSource) source() (filesync.Source, int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current, s.gen, s.err
 }
 
 // arrived notes that the connection is of use.
-func (s *Source) arrived() {
+func (s *ReopeningSource) arrived() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left = maxReopens
@@ -81,7 +81,7 @@ func (s *Source) arrived() {
 
 // reopen replaces the connection of generation gen, once for all who lost it.
 // It answers with why none can be had.
-func (s *Source) reopen(ctx context.Context, gen int, why error) error {
+func (s *ReopeningSource) reopen(ctx context.Context, gen int, why error) error {
 	for {
 		s.mu.Lock()
 		switch opening := s.opening; {
@@ -108,7 +108,7 @@ func (s *Source) reopen(ctx context.Context, gen int, why error) error {
 
 // replace opens another connection in the place of the one that was lost. It is called
 // by one at a time.
-func (s *Source) replace(ctx context.Context, why error) error {
+func (s *ReopeningSource) replace(ctx context.Context, why error) error {
 	s.giveBack(true)
 	s.onLost(why)
 	next, err := s.dial(ctx, why)
@@ -129,7 +129,7 @@ func (s *Source) replace(ctx context.Context, why error) error {
 }
 
 // dial tries to open a connection, with growing pauses, while that may help.
-func (s *Source) dial(ctx context.Context, why error) (filesync.Source, error) {
+func (s *ReopeningSource) dial(ctx context.Context, why error) (filesync.Source, error) {
 	for n := 1; ; n++ {
 		if !s.mayDial() {
 			return nil, why
@@ -151,7 +151,7 @@ func (s *Source) dial(ctx context.Context, why error) (filesync.Source, error) {
 }
 
 // mayDial counts one more opening of the connection, if there may be one.
-func (s *Source) mayDial() bool {
+func (s *ReopeningSource) mayDial() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left == 0 || s.all == 0 {
@@ -173,7 +173,7 @@ func retriable(err error) bool {
 }
 
 // do runs f, and once more on a new connection each time it is lost.
-func (s *Source) do(ctx context.Context, f func(filesync.Source) error) error {
+func (s *ReopeningSource) do(ctx context.Context, f func(filesync.Source) error) error {
 	for {
 		current, gen, err := s.source()
 		if err != nil {
@@ -191,7 +191,7 @@ func (s *Source) do(ctx context.Context, f func(filesync.Source) error) error {
 
 // List lists dir on the connection that stands. When that is lost midway, the
 // error is ErrReopened if another one stands now, so that the caller may list again.
-func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
+func (s *ReopeningSource) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry, error] {
 	return func(yield func(filesync.Entry, error) bool) {
 		current, gen, err := s.source()
 		if err != nil {
@@ -212,7 +212,7 @@ func (s *Source) List(ctx context.Context, dir string) iter.Seq2[filesync.Entry,
 }
 
 // Fetch is like List: ErrReopened asks the caller to go on from where it is.
-func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
+func (s *ReopeningSource) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.WriterAt) (filesync.Entry, error) {
 	current, gen, err := s.source()
 	if err != nil {
 		return filesync.Entry{}, err
@@ -229,7 +229,7 @@ func (s *Source) Fetch(ctx context.Context, e filesync.Entry, from int64, w io.W
 // Link has a file of this machine get another name, as a LocalSource does. The error is
 // errors.ErrUnsupported where the source has none, or its connection is lost: then the
 // file is to be fetched.
-func (s *Source) Link(ctx context.Context, e filesync.Entry, link func(path string) error) (filesync.Entry, error) {
+func (s *ReopeningSource) Link(ctx context.Context, e filesync.Entry, link func(path string) error) (filesync.Entry, error) {
 	current, _, err := s.source()
 	if err != nil {
 		return filesync.Entry{}, err
@@ -246,7 +246,7 @@ func (s *Source) Link(ctx context.Context, e filesync.Entry, link func(path stri
 }
 
 // Stat implements filesync.Source.
-func (s *Source) Stat(ctx context.Context, names []string) (stats []filesync.StatResult, err error) {
+func (s *ReopeningSource) Stat(ctx context.Context, names []string) (stats []filesync.StatResult, err error) {
 	err = s.do(ctx, func(current filesync.Source) error {
 		stats, err = current.Stat(ctx, names)
 		return err
@@ -255,7 +255,7 @@ func (s *Source) Stat(ctx context.Context, names []string) (stats []filesync.Sta
 }
 
 // Relist asks by name where the source tells of a file in one way only.
-func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) (stats []filesync.StatResult, err error) {
+func (s *ReopeningSource) Relist(ctx context.Context, entries []filesync.Entry) (stats []filesync.StatResult, err error) {
 	names := make([]string, len(entries))
 	for i, e := range entries {
 		names[i] = e.Name
@@ -273,7 +273,7 @@ func (s *Source) Relist(ctx context.Context, entries []filesync.Entry) (stats []
 
 // Resolve follows a symbolic link, as a Linker does; errors.ErrUnsupported where there
 // are none.
-func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync.Entry, real string, err error) {
+func (s *ReopeningSource) Resolve(ctx context.Context, e filesync.Entry) (target filesync.Entry, real string, err error) {
 	err = s.do(ctx, func(current filesync.Source) error {
 		l, ok := current.(filesync.Linker)
 		if !ok {
@@ -287,7 +287,7 @@ func (s *Source) Resolve(ctx context.Context, e filesync.Entry) (target filesync
 
 // Locate finds a directory, as a Locator does; errors.ErrUnsupported where the source
 // cannot tell.
-func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bool, err error) {
+func (s *ReopeningSource) Locate(ctx context.Context, dir string) (name string, inside bool, err error) {
 	err = s.do(ctx, func(current filesync.Source) error {
 		l, ok := current.(filesync.Locator)
 		if !ok {
@@ -301,16 +301,16 @@ func (s *Source) Locate(ctx context.Context, dir string) (name string, inside bo
 
 // RemoveIf is tried once, as is MoveIf: after a lost connection nobody knows
 // whether they were done, and only the next listing can tell.
-func (s *Source) RemoveIf(ctx context.Context, e filesync.Entry) error {
+func (s *ReopeningSource) RemoveIf(ctx context.Context, e filesync.Entry) error {
 	return s.consume(ctx, func(c filesync.Consumer) error { return c.RemoveIf(ctx, e) })
 }
 
 // MoveIf moves a file as RemoveIf removes it.
-func (s *Source) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
+func (s *ReopeningSource) MoveIf(ctx context.Context, e filesync.Entry, dir string) error {
 	return s.consume(ctx, func(c filesync.Consumer) error { return c.MoveIf(ctx, e, dir) })
 }
 
-func (s *Source) consume(ctx context.Context, f func(filesync.Consumer) error) error {
+func (s *ReopeningSource) consume(ctx context.Context, f func(filesync.Consumer) error) error {
 	current, gen, err := s.source()
 	if err != nil {
 		return filesync.Untouched(err)
@@ -326,13 +326,13 @@ func (s *Source) consume(ctx context.Context, f func(filesync.Consumer) error) e
 }
 
 // Close gives the connection back.
-func (s *Source) Close() error {
+func (s *ReopeningSource) Close() error {
 	s.giveBack(false)
 	return nil
 }
 
 // giveBack gives the connection that stands, or stood, back, once.
-func (s *Source) giveBack(lost bool) {
+func (s *ReopeningSource) giveBack(lost bool) {
 	s.mu.Lock()
 	current, given := s.current, s.given
 	s.given = true
