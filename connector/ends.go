@@ -39,7 +39,7 @@ func (c *Connector) tryDestination(ctx context.Context, dst filesync.Destination
 }
 
 func (c *Connector) openSource(ctx context.Context) (Source, error) {
-	return login(ctx, c, &c.srcHold, c.cfg.SFTP.Host, func(ctx context.Context) (Source, error) {
+	return unlessHeld(ctx, c, &c.srcHold, c.cfg.SFTP.Host, func(ctx context.Context) (Source, error) {
 		return c.source(ctx, nil)
 	})
 }
@@ -49,7 +49,7 @@ func (c *Connector) openDestination(ctx context.Context) (filesync.Destination, 
 	if c.cfg.Uploads() {
 		target = c.cfg.SFTP.Host
 	}
-	return login(ctx, c, &c.dstHold, target, func(ctx context.Context) (filesync.Destination, error) {
+	return unlessHeld(ctx, c, &c.dstHold, target, func(ctx context.Context) (filesync.Destination, error) {
 		return c.destination(ctx, nil)
 	})
 }

@@ -100,10 +100,10 @@ func isRefusal(err error) bool {
 	return errors.Is(err, status.ErrLoginRefused)
 }
 
-// login opens an end at target, unless its server refused us a short while ago:
+// unlessHeld opens an end at target, unless its server refused us a short while ago:
 // only a person who asks for it tries again before the hold is over. One login
 // is tried at a time.
-func login[T any](ctx context.Context, c *Connector, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
+func unlessHeld[T any](ctx context.Context, c *Connector, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
 	c.mu.Lock()
 	now := *h
 	c.mu.Unlock()
@@ -172,8 +172,8 @@ func (c *Connector) held() time.Time {
 	return c.dstHold.until
 }
 
-// letIn ends the holds, as somebody asks for a login now.
-func (c *Connector) letIn() {
+// clearHolds ends the holds, as somebody asks for a login now.
+func (c *Connector) clearHolds() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.srcHold.until, c.dstHold.until = time.Time{}, time.Time{}

@@ -263,7 +263,7 @@ const (
 func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
 	c.health.checking()
 	if r.Mode == filesync.Apply {
-		c.letIn()
+		c.clearHolds()
 	}
 	var done filesync.Result
 	for all, inRow := 1, 1; ; all, inRow = all+1, inRow+1 {

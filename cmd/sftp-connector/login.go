@@ -11,9 +11,9 @@ import (
 	"sftpconnector/store/sftp"
 )
 
-// login opens the SFTP end of a connector. Few logins are under way at one server
-// at a time. What was learnt of the server serves the next session.
-func (s stores) login(ctx context.Context, c *config.Connector, observe status.Observer, open func(context.Context, sftp.Config, status.Observer) error) error {
+// limitLogins opens the SFTP end of a connector once few enough other logins are under
+// way at its server. What was learnt of the server serves the next session.
+func (s stores) limitLogins(ctx context.Context, c *config.Connector, observe status.Observer, open func(context.Context, sftp.Config, status.Observer) error) error {
 	cfg := sftpConfig(c)
 	server := s.servers.of(cfg)
 	cfg.Limits, cfg.Prompt = server.limits, s.prompt

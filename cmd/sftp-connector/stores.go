@@ -42,7 +42,7 @@ func (s stores) source(ctx context.Context, c *config.Connector, observe status.
 		return src, nil
 	}
 	var src *sftp.Source
-	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
+	err := s.limitLogins(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
 		src, err = sftp.Open(ctx, cfg, observe)
 		return err
 	})
@@ -69,7 +69,7 @@ func (s stores) destination(ctx context.Context, c *config.Connector, epoch int6
 // server opens the destination of an upload.
 func (s stores) server(ctx context.Context, c *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error) {
 	var d *sftp.Destination
-	err := s.login(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
+	err := s.limitLogins(ctx, c, observe, func(ctx context.Context, cfg sftp.Config, observe status.Observer) (err error) {
 		cfg.Owner, cfg.Direct = pending.NewOwner(s.owner, c.Name, epoch), c.Files.UploadName == config.UploadDirect
 		cfg.Overwrite = c.Files.OnConflict == config.OverwriteOnConflict
 		d, err = sftp.OpenDestination(ctx, cfg, observe)
