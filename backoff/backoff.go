@@ -37,8 +37,8 @@ const (
 	Handle
 	// Size is a look at a file whose size an SFTP server does not show yet.
 	Size
-	// Accept is a listener that fails, as for want of file descriptors.
-	Accept
+	// Listen is a listener that fails, as for want of file descriptors.
+	Listen
 	// Guess is the answer to a wrong password or secret key, which is held back.
 	Guess
 )
@@ -62,7 +62,7 @@ func (p Policy) terms() terms {
 		Ledger:       {first: 5 * time.Second, longest: 5 * time.Second},
 		Handle:       {first: 100 * time.Millisecond, longest: time.Second},
 		Size:         {first: 50 * time.Millisecond, longest: 2 * time.Second},
-		Accept:       {first: 5 * time.Millisecond, longest: time.Second},
+		Listen:       {first: 5 * time.Millisecond, longest: time.Second},
 		Guess:        {first: 250 * time.Millisecond, longest: 4 * time.Second},
 	}[p]
 }

@@ -218,7 +218,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, serve func(net.Conn
 		failures++
 		s.options.Log.Error("a connection could not be accepted", "err", err)
 		select {
-		case <-time.After(backoff.Accept.Wait(failures)):
+		case <-time.After(backoff.Listen.Wait(failures)):
 		case <-ctx.Done():
 			return nil
 		}
