@@ -56,9 +56,9 @@ func (t *report) notCopied(e filesync.Entry) {
 	t.bytesFound.Add(-e.Size)
 }
 
-// Plan implements transfer.Submitter: others have delivered since the file was
+// DecideAgain implements transfer.Submitter: others have delivered since the file was
 // submitted, this one perhaps.
-func (dc *decider) Plan(ctx context.Context, e filesync.Entry) (f transfer.File, ok bool, err error) {
+func (dc *decider) DecideAgain(ctx context.Context, e filesync.Entry) (f transfer.File, ok bool, err error) {
 	now := dc.now()
 	recs, err := dc.ledger.Find(ctx, []string{e.Name})
 	if err != nil {

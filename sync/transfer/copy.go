@@ -51,7 +51,7 @@ func (r *run) work(j *job) {
 		r.answer(j, r.failed(j, c, err))
 		return
 	}
-	if (anew || moved) && !j.alone && !r.decideAnew(j, c) {
+	if (anew || moved) && !j.alone && !r.decideAgain(j, c) {
 		return
 	}
 	f := &finished{job: j, client: c, started: time.Now()}
@@ -105,10 +105,10 @@ func adoption(c *Client, f File) filesync.Delivery {
 	return filesync.Delivery{Source: f.Entry, Target: target, Key: f.Key, Adopted: true, After: c.owes(true)}
 }
 
-// decideAnew asks the pass again about a file, as others have delivered since it was
+// decideAgain asks the pass again about a file, as others have delivered since it was
 // decided. It reports whether the job goes on; else it is settled.
-func (r *run) decideAnew(j *job, c *Client) bool {
-	f, ok, err := c.s.Plan(j.ctx, j.file.Entry)
+func (r *run) decideAgain(j *job, c *Client) bool {
+	f, ok, err := c.s.DecideAgain(j.ctx, j.file.Entry)
 	switch {
 	case err != nil:
 		r.answer(j, r.failed(j, c, err))
@@ -126,7 +126,7 @@ func (r *run) decideAnew(j *job, c *Client) bool {
 	r.mu.Unlock()
 	for i, other := range clients {
 		if i > 0 {
-			f, ok, err = other.s.Plan(r.ctx, j.file.Entry)
+			f, ok, err = other.s.DecideAgain(r.ctx, j.file.Entry)
 		}
 		if err != nil {
 			other.s.End(err)

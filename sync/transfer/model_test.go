@@ -197,7 +197,7 @@ func (s *submitter) file(e filesync.Entry, now int64) transfer.File {
 	return transfer.File{Entry: e, Name: e.Name, Decided: now}
 }
 
-func (s *submitter) Plan(ctx context.Context, e filesync.Entry) (transfer.File, bool, error) {
+func (s *submitter) DecideAgain(ctx context.Context, e filesync.Entry) (transfer.File, bool, error) {
 	now := s.queue.Now()
 	recs, err := s.ledger.Find(ctx, []string{e.Name})
 	if err != nil {
@@ -304,7 +304,7 @@ func runModel(t *testing.T, seed uint64) {
 			s.queue = c
 			submitted := true
 			for _, i := range chosen {
-				f, ok, err := s.Plan(ctx, entry(i))
+				f, ok, err := s.DecideAgain(ctx, entry(i))
 				if err != nil {
 					break
 				}

@@ -59,9 +59,9 @@ type Options struct {
 // Submitter is a pass, as the queue sees it. Its methods are called from several
 // goroutines, never under a lock.
 type Submitter interface {
-	// Plan decides anew about a file, as others have delivered since it was submitted.
+	// DecideAgain decides anew about a file, as others have delivered since it was submitted.
 	// ok is false if it is not to be copied any more, which the pass has counted then.
-	Plan(ctx context.Context, e filesync.Entry) (f File, ok bool, err error)
+	DecideAgain(ctx context.Context, e filesync.Entry) (f File, ok bool, err error)
 	// Done tells what became of a file, once for each that was submitted.
 	Done(Result)
 	// Recovered tells of a delivery that an earlier pass, or an earlier run of this one,
