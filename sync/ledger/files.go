@@ -47,7 +47,7 @@ func scanFailure(row interface{ Scan(...any) error }) (int64, filesync.Failure, 
 	return id, f, err
 }
 
-// Find implements pass.Ledger.
+// Find implements transfer.Ledger.
 func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record, error) {
 	found := make(map[string]filesync.Record, len(paths))
 	list, err := json.Marshal(paths)
@@ -81,7 +81,7 @@ func (c *Connector) Find(ctx context.Context, paths []string) ([]filesync.Record
 	return records, nil
 }
 
-// Owners implements pass.Ledger.
+// Owners implements transfer.Ledger.
 func (c *Connector) Owners(ctx context.Context, keys []string) ([]filesync.Record, error) {
 	owners := make([]filesync.Record, len(keys))
 	byKey := map[string]filesync.Record{}
@@ -126,7 +126,7 @@ type intent struct {
 // replaced is what stood under the name of an intent.
 type replaced struct{ Size, Time int64 }
 
-// Intend implements pass.Ledger.
+// Intend implements transfer.Journal.
 func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int64, error) {
 	ids, err := c.intend(ctx, batch)
 	if err != nil {
@@ -135,12 +135,12 @@ func (c *Connector) Intend(ctx context.Context, batch []filesync.Delivery) (int6
 	return ids[0], nil
 }
 
-// IntendInPlace implements pass.Ledger.
+// IntendInPlace implements transfer.Journal.
 func (c *Connector) IntendInPlace(ctx context.Context, files []filesync.Delivery) ([]int64, error) {
 	return c.intend(ctx, slices.Collect(slices.Chunk(files, 1))...)
 }
 
-// MarkOpened implements pass.Ledger.
+// MarkOpened implements transfer.Journal.
 func (c *Connector) MarkOpened(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "mark opened", `UPDATE intents SET batch = json_set(batch, '$[0].Begun', json('true'))
 		WHERE `+ofPair+` AND id IN (SELECT value FROM json_each(?))`, intents, c.id)
@@ -191,7 +191,7 @@ func targetOf(d filesync.Delivery) string {
 	return d.Target.Name
 }
 
-// Intents implements pass.Ledger.
+// Intents implements transfer.Journal.
 func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery, error) {
 	all := map[int64][]filesync.Delivery{}
 	err := c.each(ctx, "SELECT id, batch FROM intents WHERE "+ofPair, func(rows *sql.Rows) error {
@@ -225,12 +225,12 @@ func (c *Connector) Intents(ctx context.Context) (map[int64][]filesync.Delivery,
 	return all, nil
 }
 
-// Drop implements pass.Ledger.
+// Drop implements transfer.Journal.
 func (c *Connector) Drop(ctx context.Context, intents []int64) error {
 	return c.inChunks(ctx, "drop intents", "DELETE FROM intents WHERE "+ofPair+" AND id IN (SELECT value FROM json_each(?))", intents, c.id)
 }
 
-// Commit implements pass.Ledger.
+// Commit implements transfer.Journal.
 func (c *Connector) Commit(ctx context.Context, intents []int64, batch []filesync.Delivery) ([]int64, error) {
 	ids := make([]int64, len(batch))
 	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
@@ -328,12 +328,12 @@ func (c *Connector) settle(ctx context.Context, tx *sql.Tx, batch []filesync.Del
 	return nil
 }
 
-// Lost implements transfer.Ledger.
+// Lost implements transfer.Journal.
 func (c *Connector) Lost(ctx context.Context, rows []int64) error {
 	return c.inChunks(ctx, "lost", "DELETE FROM files WHERE connector = ? AND id IN (SELECT value FROM json_each(?))", rows, c.id)
 }
 
-// Fail implements pass.Ledger.
+// Fail implements transfer.Ledger.
 func (c *Connector) Fail(ctx context.Context, batch []filesync.Failure) ([]int64, error) {
 	ids := make([]int64, len(batch))
 	err := c.write(ctx, len(batch), func(tx *sql.Tx, sequence int64) error {
@@ -365,18 +365,18 @@ func (c *Connector) Release(ctx context.Context, paths []string) error {
 	return c.exec(ctx, "release", "DELETE FROM failures WHERE "+ofPair+" AND path IN (SELECT value FROM json_each(?))", c.id, string(list))
 }
 
-// SaveCheckpoint implements pass.Ledger.
+// SaveCheckpoint implements transfer.Checkpoints.
 func (c *Connector) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
 	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix, e.Version)
 }
 
-// DropCheckpoint implements pass.Ledger.
+// DropCheckpoint implements transfer.Checkpoints.
 func (c *Connector) DropCheckpoint(ctx context.Context, path, pendingID string) error {
 	return c.exec(ctx, "drop checkpoint", "DELETE FROM checkpoints WHERE "+ofPair+" AND path = ? AND pending = ?", c.id, path, pendingID)
 }
 
-// Checkpoints implements pass.Ledger.
+// Checkpoints implements transfer.Checkpoints.
 func (c *Connector) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
 	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE "+ofPair, func(rows *sql.Rows) error {

@@ -110,7 +110,7 @@ func (c *Connector) RequireSweep(ctx context.Context) error {
 	return c.ledger.exec(ctx, "require sweep", "UPDATE connectors SET sweep = 1 WHERE id = ?", c.id)
 }
 
-// Swept implements pass.Ledger.
+// Swept implements transfer.Ledger.
 func (c *Connector) Swept(ctx context.Context) error {
 	return c.exec(ctx, "swept", "UPDATE connectors SET sweep = 0 WHERE id = ?", c.id)
 }
