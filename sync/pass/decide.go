@@ -1,7 +1,6 @@
 package pass
 
 import (
-	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -99,43 +98,6 @@ func (dc *decider) consider(c *candidate, await bool) plan.Decision {
 	return plan.Decide(rules, c.Facts)
 }
 
-// leave counts a file of which nothing becomes now.
-func (t *report) leave(c candidate, d plan.Decision) {
-	e := c.Listed
-	if d.Delivered {
-		t.countDelivered(c.Record)
-		t.decideRecorded(e, c.Record, d.Target, d.Reason)
-		return
-	}
-	failure := filesync.FileFailure{Name: e.Name, Error: d.Reason, Hint: d.Hint, Held: d.Held}
-	if d.Err != nil {
-		failure.Error = d.Err.Error()
-		failure.Hint = cmp.Or(d.Hint, hint(d.Err))
-	}
-	switch d.State {
-	case filesync.StateWaiting:
-		t.waiting.Add(1)
-		t.decide(e, d.State, d.Reason)
-		return
-	case filesync.StateExcluded:
-		t.exclude(e, d.Reason)
-		return
-	case filesync.StateConflict:
-		t.conflict.Add(1)
-	case filesync.StateQuarantined:
-		t.quarantined.Add(1)
-	case filesync.StateUnsafe:
-		t.unsafe.Add(1)
-	case filesync.StateFailed:
-		t.failed.Add(1)
-	}
-	if d.Stuck {
-		t.stuck.Add(1)
-	}
-	t.listFailure(failure)
-	t.decide(e, d.State, d.Reason)
-}
-
 // nameIt gives a candidate its name at the destination.
 func (dc *decider) nameIt(c *candidate, target string) {
 	c.Destination, c.key = target, dc.keyOf(target)
@@ -151,21 +113,6 @@ func (dc *decider) keyOf(target string) string {
 		return target
 	}
 	return ""
-}
-
-// countDelivered counts a file that needs nothing; one that an earlier run of this very
-// pass has delivered is counted there.
-func (t *report) countDelivered(rec filesync.Record) {
-	if t.o.ID != "" && rec.Delivery.Pass == t.o.ID {
-		t.again.Add(1)
-		return
-	}
-	t.present.Add(1)
-}
-
-func (t *report) wait(e filesync.Entry, reason string) {
-	t.waiting.Add(1)
-	t.decide(e, filesync.StateWaiting, reason)
 }
 
 // decideAll looks at what stands at the destination under the candidates' names, decides

@@ -33,18 +33,6 @@ func (t *failureTracker) now() int64 {
 	return t.count
 }
 
-// list notes what the pass could not do.
-func (t *report) list(name, text, hint string) {
-	t.listFailure(filesync.FileFailure{Name: name, Error: text, Hint: hint})
-}
-
-func (t *report) listFailure(f filesync.FileFailure) {
-	t.keepFailure(f)
-	if t.o.Mode != filesync.Survey {
-		t.tracker.logNew(t, f)
-	}
-}
-
 // logNew logs a failure if it is news.
 func (t *failureTracker) logNew(r *report, f filesync.FileFailure) {
 	news, more := t.add(r.o.ID, f)

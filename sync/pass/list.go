@@ -316,12 +316,6 @@ func (l *lister) leaveOut(e filesync.Entry, reason string) {
 	l.exclude(e, reason)
 }
 
-// exclude counts a file that is not for this connector.
-func (t *report) exclude(e filesync.Entry, reason string) {
-	t.excluded.Add(1)
-	t.decide(e, filesync.StateExcluded, reason)
-}
-
 // refuse counts an entry that must not come near the destination.
 func (l *lister) refuse(e filesync.Entry, err error) {
 	if l.relisting.Load() || l.o.Selection != nil && !e.Mode.IsDir() && !l.o.Selection.Match(e) {

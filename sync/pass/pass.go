@@ -348,22 +348,3 @@ func (p *Pass) watch(ctx context.Context) (stop func()) {
 	}()
 	return func() { cancel(); <-finished }
 }
-
-// decide tells the observer of a decision.
-func (t *report) decide(e filesync.Entry, s filesync.State, reason string) {
-	t.decideTarget(e, s, "", reason)
-}
-
-// decideTarget is decide for a file that is at the destination under that name.
-func (t *report) decideTarget(e filesync.Entry, s filesync.State, target, reason string) {
-	if t.o.OnDecision != nil {
-		t.o.OnDecision(filesync.Decision{Entry: e, State: s, Target: target, Reason: reason})
-	}
-}
-
-// decideRecorded is decideTarget for a file that the ledger has as delivered.
-func (t *report) decideRecorded(e filesync.Entry, r filesync.Record, target, reason string) {
-	if t.o.OnDecision != nil {
-		t.o.OnDecision(filesync.Decision{Entry: e, State: r.State(), Target: target, Reason: reason, Unverified: r.Unverified()})
-	}
-}
