@@ -147,35 +147,6 @@ func (r *run) decideAgain(j *job, c *Client) bool {
 	return false
 }
 
-// answer ends a job that was not copied, and tells all who wait for it.
-func (r *run) answer(j *job, result Result) {
-	r.mu.Lock()
-	r.copied(j)
-	clients := r.settle(j)
-	r.dispatch()
-	r.mu.Unlock()
-	for i, c := range clients {
-		result.Joined = i > 0
-		c.answer(result)
-	}
-}
-
-// answer gives a pass its answer about a file.
-func (c *Client) answer(result Result) {
-	c.s.Done(result)
-	<-c.slots
-	c.r.pulse.Add(1)
-	c.r.mu.Lock()
-	defer c.r.mu.Unlock()
-	c.answered()
-}
-
-// wrote tells that so many bytes were written.
-func (c *Client) wrote(n int64) {
-	c.r.pulse.Add(1)
-	c.s.Wrote(n)
-}
-
 // copy copies a file into a pending one, to its end, if there is room for it.
 func (r *run) copy(ctx context.Context, f *finished) error {
 	c, e := f.client, f.file.Entry

@@ -291,6 +291,68 @@ func (r *run) abandonCopies(c *Client) {
 	}
 }
 
+// Files that are written side by side take the room of a full destination from
+// each other, until all of them give it up. Those that found none while others
+// were written are deferred, and tried one by one once nothing else is to be copied.
+// These are how many at most: a refusal costs little, so that there may be more of those.
+const (
+	maxDeferred      = 256 // that were refused
+	maxDeferredBegun = 64  // that were begun
+)
+
+// enterWriting notes that a file is about to be written. What it gives is called when
+// that has ended, and reports whether another one was written meanwhile.
+func (r *run) enterWriting() (leave func() (overlapped bool)) {
+	overlapped, nth := r.writing.Add(1) > 1, r.everBegun.Add(1)
+	return func() bool {
+		r.writing.Add(-1)
+		return overlapped || r.everBegun.Load() != nth
+	}
+}
+
+// deferJob keeps a file that found no room beside others for later, once. It reports
+// whether it did.
+func (r *run) deferJob(j *job, overlapped bool, err error) bool {
+	limit := maxDeferredBegun
+	if isRefusal(err) {
+		limit = maxDeferred
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !overlapped || j.alone || r.everDeferred >= limit {
+		return false
+	}
+	r.everDeferred++
+	r.copied(j)
+	j.begun = false
+	r.deferred = append(r.deferred, j)
+	r.dispatch()
+	return true
+}
+
+// answer ends a job that was not copied, and tells all who wait for it.
+func (r *run) answer(j *job, result Result) {
+	r.mu.Lock()
+	r.copied(j)
+	clients := r.settle(j)
+	r.dispatch()
+	r.mu.Unlock()
+	for i, c := range clients {
+		result.Joined = i > 0
+		c.answer(result)
+	}
+}
+
+// answer gives a pass its answer about a file.
+func (c *Client) answer(result Result) {
+	c.s.Done(result)
+	<-c.slots
+	c.r.pulse.Add(1)
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	c.answered()
+}
+
 // answered notes that one thing that the client waits for is done. The caller holds
 // r.mu.
 func (c *Client) answered() {
@@ -301,4 +363,10 @@ func (c *Client) answered() {
 		default:
 		}
 	}
+}
+
+// wrote tells that so many bytes were written.
+func (c *Client) wrote(n int64) {
+	c.r.pulse.Add(1)
+	c.s.Wrote(n)
 }
