@@ -34,6 +34,42 @@ func (r *run) commitAll(ctx context.Context) {
 	}
 }
 
+// gather waits for a batch; an empty one means that there is no more.
+func (r *run) gather() []*finished {
+	f, ok := <-r.done
+	if !ok {
+		return nil
+	}
+	batch := []*finished{f}
+	full := time.NewTimer(linger)
+	defer full.Stop()
+	for len(batch) < maxBatch {
+		select {
+		case f, ok := <-r.done:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, f)
+			continue
+		default:
+		}
+		select {
+		case f, ok := <-r.done:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, f)
+		case <-r.flush:
+			if len(r.done) == 0 {
+				return batch
+			}
+		case <-full.C:
+			return batch
+		}
+	}
+	return batch
+}
+
 // commit commits a batch: what is adopted, and what was copied. After an error, which
 // ends the passes before it answers them, it reports false.
 func (r *run) commit(ctx context.Context, batch []*finished) bool {
@@ -105,42 +141,6 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 		}
 	}
 	return left, true
-}
-
-// gather waits for a batch; an empty one means that there is no more.
-func (r *run) gather() []*finished {
-	f, ok := <-r.done
-	if !ok {
-		return nil
-	}
-	batch := []*finished{f}
-	full := time.NewTimer(linger)
-	defer full.Stop()
-	for len(batch) < maxBatch {
-		select {
-		case f, ok := <-r.done:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, f)
-			continue
-		default:
-		}
-		select {
-		case f, ok := <-r.done:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, f)
-		case <-r.flush:
-			if len(r.done) == 0 {
-				return batch
-			}
-		case <-full.C:
-			return batch
-		}
-	}
-	return batch
 }
 
 // publish gives a batch its names, so that no crash leaves half a file, a row
