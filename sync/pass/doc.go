@@ -7,4 +7,8 @@
 //
 // A pass holds nothing while it waits. Only what was listed completely is concluded to be
 // gone from the source.
+//
+// Read pass.go, list.go with tree.go, ready.go, secondlook.go, decide.go, submit.go and
+// report.go in this order. request.go has what only the pass of a request does, and
+// checkpoints.go what is kept of interrupted copies.
 package pass

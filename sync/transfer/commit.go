@@ -240,9 +240,8 @@ func (r *run) recorded(ctx context.Context, batch []*finished) {
 }
 
 // takeOutFailed takes out the files that could not be done. It reports false when that
-// ends the passes.
-// What stands of one whose name was refused is not taken for ours later, also
-// where it cannot be removed: by size and time it would be whole.
+// ends the passes. What stands of a file whose name was refused is not taken for ours
+// later, also where it cannot be removed: by size and time it would be whole.
 func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ok bool) {
 	type failure struct {
 		f   *finished

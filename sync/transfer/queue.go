@@ -335,9 +335,10 @@ func (c *Client) Wait(ctx context.Context) error {
 	return err
 }
 
-// Leave ends what nobody but this pass has asked for and is not copied yet, and the removal
-// of its originals, waits for the rest, and leaves the queue. It does not wait for long for a copy that does not end
-// when it should. It reports whether pending files may have been left at the destination.
+// Leave ends what nobody but this pass has asked for and is not copied yet, and the
+// removal of its originals, waits for the rest, and leaves the queue. It does not wait
+// for long for a copy that does not end when it should. It reports whether pending files
+// may have been left at the destination.
 func (c *Client) Leave() (needsSweep bool) {
 	r := c.r
 	r.mu.Lock()

@@ -24,10 +24,10 @@ const (
 // OpenSource opens a source.
 type OpenSource func(ctx context.Context) (filesync.Source, error)
 
-// ReopeningSource is a source whose connection is opened again when it is lost. Stat, RemoveIf
-// and the others are asked again then; Fetch and List are not, as their callers know
-// how far they came: they see ErrReopened once the new connection stands. It may be
-// used concurrently.
+// ReopeningSource is a source whose connection is opened again when it is lost. Stat and
+// Relist and the like are asked again then; Fetch and List are not, as their callers know
+// how far they came: they see ErrReopened once the new connection stands. RemoveIf and
+// MoveIf are tried once. It may be used concurrently.
 type ReopeningSource struct {
 	open    OpenSource
 	release func(s filesync.Source, lost bool)
@@ -43,9 +43,9 @@ type ReopeningSource struct {
 	err     error // why no further connection can be had
 }
 
-// NewReopeningSource takes a source that is open. open opens another one; release, which may be
-// nil, takes one back instead of its Close, lost if its connection is; onLost, which
-// may be nil, is told of a loss, and with nil of its end.
+// NewReopeningSource takes a source that is open. open opens another one; release, which
+// may be nil, takes one back instead of its Close, lost if its connection is; onLost,
+// which may be nil, is told of a loss, and with nil of its end.
 func NewReopeningSource(first filesync.Source, open OpenSource, release func(s filesync.Source, lost bool), onLost func(error)) *ReopeningSource {
 	if release == nil {
 		release = func(s filesync.Source, _ bool) { s.Close() }
