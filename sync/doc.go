@@ -5,8 +5,8 @@
 //
 // Below it, plan decides about one file, transfer copies files, pass runs over a source,
 // and ledger remembers. A reader who wants to follow a file reads pass/pass.go, then
-// pass/list.go, pass/decide.go, plan/plan.go, and transfer/queue.go, job.go, copy.go,
-// commit.go and after.go.
+// pass/list.go, pass/decide.go, plan/plan.go, pass/submit.go, and transfer/queue.go,
+// job.go, copy.go, commit.go and after.go.
 //
 // The folder has the name of the standard library's package. Importers write
 //

@@ -93,12 +93,13 @@ func (t *report) exclude(e filesync.Entry, reason string) {
 	t.decide(e, filesync.StateExcluded, reason)
 }
 
+// wait counts a file that is left for a later pass.
 func (t *report) wait(e filesync.Entry, reason string) {
 	t.waiting.Add(1)
 	t.decide(e, filesync.StateWaiting, reason)
 }
 
-// leave counts a file of which nothing becomes now.
+// leave counts a file that is not copied now, and tells why.
 func (t *report) leave(c candidate, d plan.Decision) {
 	e := c.Listed
 	if d.Delivered {
@@ -167,6 +168,7 @@ func (t *report) copiedOne(r transfer.Result) {
 	}
 }
 
+// countCopied counts a file that was copied.
 func (t *report) countCopied(d filesync.Delivery) {
 	t.copied.Add(1)
 	if d.After == filesync.AfterUnverified {
