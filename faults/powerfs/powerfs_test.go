@@ -90,8 +90,9 @@ func TestACutForgetsWhatWasNotSynced(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "kept")); !errors.Is(err, syscall.EIO) {
 		t.Errorf("a look after the cut: %v", err)
 	}
-	if _, err := open.Read(make([]byte, 10)); !errors.Is(err, syscall.EIO) {
-		t.Errorf("a read after the cut: %v", err)
+	// A read may find the pages that the kernel still has: no call, so nothing fails.
+	if _, err := open.Stat(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a look through a handle after the cut: %v", err)
 	}
 	f.Restore(rand.New(rand.NewSource(1)))
 	got, err := os.ReadFile(filepath.Join(dir, "kept"))
