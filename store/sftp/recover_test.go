@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -359,4 +360,57 @@ func TestDirectIsRememberedWhileNothingIsKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was kept of an interrupted upload is removed only while it stands: a newer version
+// may have its name by then.
+func TestKeptPartThatWasReplacedIsLeft(t *testing.T) {
+	first, second := noise(60_000), noise(60_001)[1:]
+	for name, overwrite := range map[string]bool{"overwritten": true, "taken by its receiver": false} {
+		t.Run(name, func(t *testing.T) {
+			u, s := uploadFaulty(t, sftptest.Faults{}, func(c *Config) { c.Direct, c.Overwrite = true, overwrite })
+			r := newUploader(t)
+			change := func(o *pass.Options) { o.Overwrite = overwrite }
+			p, e, err := u.write("x.csv", first)
+			u.must(err)
+			u.must(p.Keep())
+			u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", e, filesync.Checkpoint{ID: p.ID(), Prefix: 20_000}))
+			u.must(u.Close())
+			if !overwrite {
+				u.must(os.Remove(u.at("x.csv")))
+			}
+			r.src.Put("x.csv", string(second), old.Add(time.Hour))
+			for range 3 {
+				r.pass(uploadTo(t, s.Endpoint, func(c *Config) { c.Direct, c.Overwrite = true, overwrite }), change)
+			}
+			u.want("x.csv", second)
+			if kept, err := r.memory.Checkpoints(t.Context()); err != nil || len(kept) > 0 {
+				t.Errorf("kept: %v, %v", kept, err)
+			}
+			if intents, err := r.memory.Intents(t.Context()); err != nil || len(intents) > 0 {
+				t.Errorf("intents: %v, %v", intents, err)
+			}
+		})
+	}
+}
+
+// A part goes on from its checkpoint only if that is of its version: a file that looks
+// whole may have lost what was written to it, and is written anew.
+func TestKeptPartOfAnotherVersionIsNoPart(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{}, direct)
+	r := newUploader(t)
+	whole := noise(60_000)
+	lost := append(bytes.Clone(whole[:30_000]), make([]byte, 30_000)...)
+	put(t, s.Endpoint, "x.csv", lost)
+	u.must(os.Chtimes(u.at("x.csv"), old, old))
+	e := uploadEntry("x.csv", whole)
+	ids, err := r.memory.Foretell(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
+	u.must(err)
+	u.must(r.memory.Begun(t.Context(), ids))
+	u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", e, filesync.Checkpoint{ID: "k", Prefix: 20_000}))
+	r.src.Put("x.csv", string(whole), old)
+	for range 2 {
+		r.pass(uploadTo(t, s.Endpoint, direct), nil)
+	}
+	u.want("x.csv", whole)
 }

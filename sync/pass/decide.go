@@ -138,14 +138,19 @@ func (t *report) leave(c candidate, d plan.Decision) {
 
 // nameIt gives a candidate its name at the destination.
 func (dc *decider) nameIt(c *candidate, target string) {
-	c.Destination, c.key = target, ""
-	folds := dc.dst.FoldsCase(dc.o.Mode != filesync.Survey)
-	if dc.o.Flat || folds {
-		c.key = target
+	c.Destination, c.key = target, dc.keyOf(target)
+}
+
+// keyOf is what other files must not share of a name at the destination; "" where no two
+// names can be one.
+func (dc *decider) keyOf(target string) string {
+	switch {
+	case dc.dst.FoldsCase(dc.o.Mode != filesync.Survey):
+		return filesync.FoldName(target)
+	case dc.o.Flat:
+		return target
 	}
-	if folds {
-		c.key = filesync.FoldName(c.key)
-	}
+	return ""
 }
 
 // countDelivered counts a file that needs nothing; one that an earlier run of this very

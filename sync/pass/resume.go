@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+	"time"
 
 	filesync "sftpconnector/sync"
 )
@@ -48,12 +49,10 @@ func (p *Pass) dropResumes(ctx context.Context) error {
 		if p.resumes.found[name] || p.rows.Unlisted.Covers(name) {
 			continue
 		}
+		k.Source.Name = name
 		e := k.Source
 		e.Name = p.target(name)
-		pending, err := p.dst.Begin(ctx, e, &k.Checkpoint)
-		if err == nil {
-			err = pending.Abort(ctx)
-		}
+		err := p.dropPart(ctx, k, e)
 		if filesync.IsUnavailable(err) {
 			return err
 		}
@@ -65,4 +64,24 @@ func (p *Pass) dropResumes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dropPart removes the pending file of a copy that will never go on. Where it has the
+// file's own name, another version may stand there by now, or be on its way: the next
+// pass finds out, before it copies anything, as for a file that a kill has left.
+func (p *Pass) dropPart(ctx context.Context, k filesync.Interrupted, e filesync.Entry) error {
+	if p.o.InPlace {
+		ids, err := p.ledger.Foretell(ctx, []filesync.Delivery{{
+			Source: k.Source, Target: e, Key: p.keyOf(e.Name), Pass: p.o.ID, At: time.Now(), PendingID: filesync.InPlaceID,
+		}})
+		if err != nil {
+			return err
+		}
+		return p.ledger.Begun(ctx, ids)
+	}
+	pending, err := p.dst.Begin(ctx, e, &k.Checkpoint)
+	if err == nil {
+		err = pending.Abort(ctx)
+	}
+	return err
 }

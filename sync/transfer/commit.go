@@ -186,7 +186,9 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	var whole []*finished
 	for i, f := range batch {
 		if errs[i] != nil {
-			failed = append(failed, deliveries[i])
+			if !errors.Is(errs[i], filesync.ErrConflict) { // somebody else's stands, untouched by us
+				failed = append(failed, deliveries[i])
+			}
 			continue
 		}
 		if s, ok := f.pending.(filesync.Standing); ok {

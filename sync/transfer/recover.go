@@ -80,19 +80,7 @@ func (c *Client) recoverIntents(ctx context.Context) error {
 			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
 				continue
 			}
-			// What is kept of a file goes on from there.
-			var goesOn, left []filesync.Delivery
-			for _, d := range batch {
-				if _, ok := kept[d.Source.Name]; ok && isInPlace(d) {
-					goesOn = append(goesOn, d)
-				} else {
-					left = append(left, d)
-				}
-			}
-			if err := c.r.forgetLost(ctx, goesOn); err != nil {
-				return err
-			}
-			if err := c.recoverIntent(ctx, id, left, open); err != nil {
+			if err := c.recoverIntent(ctx, id, batch, kept, open); err != nil {
 				return err
 			}
 			delete(intents, id)
@@ -123,7 +111,7 @@ func questionOf(d filesync.Delivery) question {
 // recoverIntent commits the files of a batch that have their names, and drops
 // the others: a pending file that is still there was not renamed. The intent stays
 // while there are open questions that no other one has.
-func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, open map[question]bool) error {
+func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, kept map[string]filesync.Interrupted, open map[question]bool) error {
 	names, paths, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
 		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
@@ -144,6 +132,10 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	keep := false
 	var stand []string
 	for i, d := range batch {
+		if goesOn(d, kept[d.Source.Name], recs[i], owners[i], standing[i]) {
+			broken = append(broken, d)
+			continue
+		}
 		became, err := c.recoverDelivery(ctx, d, recs[i], owners[i], standing[i])
 		if err != nil {
 			return err
@@ -193,6 +185,14 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	return nil
 }
 
+// goesOn reports whether a part that was written in place is what was kept of the file,
+// which the next copy goes on with.
+func goesOn(d filesync.Delivery, kept filesync.Interrupted, rec, owner filesync.Record, standing filesync.Look) bool {
+	return isInPlace(d) && kept.Checkpoint.ID != "" && kept.Source.SameVersion(d.Source) &&
+		!deliveredSince(d, rec) && !deliveredSince(d, owner) &&
+		standing.Err == nil && 0 <= standing.Entry.Size && standing.Entry.Size < d.Target.Size
+}
+
 // outcome is what became of a file of a batch that was about to get its name.
 type outcome int
 
@@ -209,7 +209,7 @@ const (
 // of one that did not is removed. Its error is one of the whole destination.
 func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.Look) (outcome, error) {
 	later := deliveredSince(d, rec) || deliveredSince(d, owner)
-	if later && c.o.InPlace {
+	if c.o.InPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
 		return nothing, nil // what stands is whole, and recorded
 	}
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
@@ -252,6 +252,12 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 		return unnamed, nil
 	}
 	return named, nil
+}
+
+// isRecorded reports whether what stands under the name is what the record says, and not
+// what was to be written there.
+func isRecorded(d filesync.Delivery, rec filesync.Record, standing filesync.Look) bool {
+	return standing.Err == nil && !rec.Delivery.Source.SameVersion(d.Source) && plan.Wrote(rec, d.Target.Name, standing.Entry)
 }
 
 // deliveredSince reports whether the record is of a later delivery under the same name.
