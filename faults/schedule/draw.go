@@ -317,6 +317,9 @@ func (d *drawer) daemon() {
 
 func (d *drawer) space(id string) {
 	s := Space{ID: id, SameName: pick(d, "replace", "keep-both")}
+	if (d.s.Seed+uint64(len(d.s.Spaces)))%2 == 0 {
+		s.Destination = "spool"
+	}
 	d.s.Spaces = append(d.s.Spaces, s)
 	for range d.times(3, 10) {
 		u := Step{At: d.at(), On: id, Do: Upload, Path: pick(d, "", "in/") + fmt.Sprintf("u%d.csv", d.r.IntN(4)), Size: d.size()}

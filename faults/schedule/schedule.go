@@ -45,6 +45,9 @@ func (c Connector) Takes() bool { return c.AfterCopy != "leave" }
 type Space struct {
 	ID       string `json:"id"`
 	SameName string `json:"same_name"` // replace | keep-both
+	// Where its files come to: "spool" is the disk of the data directory, where an
+	// import is a link; empty is another disk.
+	Destination string `json:"destination,omitempty"`
 }
 
 // Step is something that happens at a time of the run. What the fields mean

@@ -117,18 +117,14 @@ func (w *world) misbehave(ctx context.Context, s *site, step schedule.Step) erro
 
 // diskFaults are those in force, by the step that they are of.
 type diskFaults struct {
-	mu   sync.Mutex
-	full map[*powerfs.FS]int // how many steps have it full
-	disk map[schedule.Step]powerfs.Fault
-	data map[schedule.Step]powerfs.Fault
+	mu     sync.Mutex
+	full   map[*powerfs.FS]int // how many steps have it full
+	faults map[*powerfs.FS]map[schedule.Step]powerfs.Fault
 }
 
 // disturbDisk is about a destination, or the data directory.
 func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
-	disk, under := w.disk, step.On
-	if step.On == "" {
-		disk = w.data
-	}
+	disk, under := w.diskOf(step.On), step.On
 	began := time.Now()
 	switch step.Do {
 	case schedule.Full:
@@ -138,8 +134,8 @@ func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
 		disk.SetReadOnly(under, true)
 		defer disk.SetReadOnly(under, false)
 	default:
-		w.faults.add(w, step)
-		defer w.faults.remove(w, step)
+		w.faults.add(disk, step)
+		defer w.faults.remove(disk, step)
 	}
 	wait(ctx, step.For)
 	if site := w.sites[step.On]; site != nil {
@@ -149,6 +145,17 @@ func (w *world) disturbDisk(ctx context.Context, step schedule.Step) error {
 		}
 	}
 	return nil
+}
+
+// diskOf returns the disk of a destination, or that of the data directory.
+func (w *world) diskOf(id string) *powerfs.FS {
+	if s := w.spaces[id]; s != nil {
+		return s.disk
+	}
+	if id == "" {
+		return w.data
+	}
+	return w.disk
 }
 
 // fill has a disk full from the first step that wants it so to the last.
@@ -165,7 +172,7 @@ func (d *diskFaults) fill(disk *powerfs.FS, n int) {
 	}
 }
 
-func (d *diskFaults) add(w *world, step schedule.Step) {
+func (d *diskFaults) add(disk *powerfs.FS, step schedule.Step) {
 	f := powerfs.Fault{Under: step.On, Every: step.Each, Errno: syscall.Errno(step.Code)}
 	if step.Do != schedule.Away {
 		f.Ops = operations(step.Op)
@@ -175,28 +182,21 @@ func (d *diskFaults) add(w *world, step schedule.Step) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.disk == nil {
-		d.disk, d.data = map[schedule.Step]powerfs.Fault{}, map[schedule.Step]powerfs.Fault{}
+	if d.faults == nil {
+		d.faults = map[*powerfs.FS]map[schedule.Step]powerfs.Fault{}
 	}
-	if step.On == "" {
-		d.data[step] = f
-	} else {
-		d.disk[step] = f
+	if d.faults[disk] == nil {
+		d.faults[disk] = map[schedule.Step]powerfs.Fault{}
 	}
-	d.inject(w)
+	d.faults[disk][step] = f
+	disk.Inject(valuesOf(d.faults[disk])...)
 }
 
-func (d *diskFaults) remove(w *world, step schedule.Step) {
+func (d *diskFaults) remove(disk *powerfs.FS, step schedule.Step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.disk, step)
-	delete(d.data, step)
-	d.inject(w)
-}
-
-func (d *diskFaults) inject(w *world) {
-	w.disk.Inject(valuesOf(d.disk)...)
-	w.data.Inject(valuesOf(d.data)...)
+	delete(d.faults[disk], step)
+	disk.Inject(valuesOf(d.faults[disk])...)
 }
 
 // operations are those of the file system that a schedule names. A file is

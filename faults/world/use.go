@@ -80,7 +80,7 @@ func (w *world) use(ctx context.Context) (Use, error) {
 	if u.Goroutines, err = w.api.metric(ctx, "go_goroutines"); err != nil {
 		return u, err
 	}
-	err = filepath.WalkDir(w.path("data"), func(_ string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(w.path("data/connector"), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // it goes meanwhile
 		}

@@ -84,6 +84,7 @@ type site struct {
 // spaceSite is a Space with its clients and its destination.
 type spaceSite struct {
 	schedule.Space
+	disk        *powerfs.FS // which the destination is on
 	destination string
 	watcher     *watcher
 	mu          sync.Mutex
@@ -112,6 +113,7 @@ func (w *world) start(ctx context.Context) error {
 		return err
 	}
 	w.disk.Watch(w.diskChanged)
+	w.data.Watch(w.diskChanged)
 	if w.receiver, err = startReceiver(); err != nil {
 		return err
 	}
@@ -228,7 +230,10 @@ func (s *site) archive() string {
 }
 
 func (w *world) addSpace(s schedule.Space) error {
-	p := &spaceSite{Space: s, destination: w.path("disk/" + s.ID), names: map[string]*sync.Mutex{}}
+	p := &spaceSite{Space: s, disk: w.disk, destination: w.path("disk/" + s.ID), names: map[string]*sync.Mutex{}}
+	if s.Destination == "spool" {
+		p.disk, p.destination = w.data, w.path("data/"+s.ID)
+	}
 	p.watcher = newWatcher(p.destination)
 	w.spaces[s.ID] = p
 	return nil
