@@ -95,7 +95,7 @@ type when int
 
 const (
 	never when = iota // all is well: when something comes
-	soon              // the destination fails, a reload has cut it, or a client was at a file
+	soon              // the destination fails, it has pending files left, a reload has cut it, or a client was at a file
 	later             // single files fail, which the ledger holds back
 )
 
@@ -110,7 +110,7 @@ func importNow(ctx context.Context, set *connector.Set, name string) when {
 	}
 	p, err := run.Wait(ctx)
 	switch {
-	case err != nil || p.Result.Files.Waiting > 0:
+	case err != nil || p.Result.Files.Waiting > 0 || p.Result.Left:
 		return soon
 	case p.Result.Outcome == filesync.Succeeded:
 		return never

@@ -3,6 +3,9 @@ package space_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
 	"sftpconnector/space/sshd"
+	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
 )
 
@@ -84,6 +88,30 @@ func TestRemovedDuringTheImport(t *testing.T) {
 }
 
 // What the daemon's pages and metrics are made of.
+// A pending file that could not be removed goes soon, also when nothing is uploaded any
+// more.
+func TestPendingFileIsRemovedWithoutAnotherUpload(t *testing.T) {
+	t.Parallel()
+	made := make(chan string, 1)
+	r := newRig(t, func(r *rig) {
+		r.publish = func([]filesync.Publication) {
+			owner := pending.NewOwner(r.ledger.Owner(), "c", 0)
+			left := filepath.Join(r.dir, "to", id, pending.Name("a.csv", owner.NewID()))
+			if err := os.WriteFile(left, nil, 0o600); err != nil {
+				t.Error(err)
+			}
+			r.left.Store(true)
+			made <- left
+		}
+	})
+	r.put(r.login(id), "a.csv", "data")
+	left := <-made
+	r.until("the pending file is gone", func() bool {
+		_, err := os.Lstat(left)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
 func TestStatusAndEvents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(r *rig) { r.add("other", config.ReplaceSameName) })

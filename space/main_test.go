@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ type rig struct {
 	fetched   func(filesync.Entry)         // before one returns; may be nil
 	copies    bool                         // nothing is linked
 	publish   func([]filesync.Publication) // before files get their names; may be nil
+	left      atomic.Bool                  // the destination says once that it has pending files left
 }
 
 // newRig starts one. adjust may change its settings.
@@ -231,6 +233,10 @@ func (d destination) Publish(ctx context.Context, batch []filesync.Publication) 
 		d.rig.publish(batch)
 	}
 	return d.Destination.Publish(ctx, batch)
+}
+
+func (d destination) NeedsSweep() bool {
+	return d.Destination.NeedsSweep() || d.rig.left.Swap(false)
 }
 
 // login is a client of a Space, until the test ends.

@@ -102,7 +102,10 @@ type Result struct {
 	// Fruitless says that there are files, and that the pass could deliver none of
 	// them, nor had it done so before.
 	Fruitless bool
-	Err       error
+	// Left says that pending files may be left at the destination, which the next pass
+	// removes.
+	Left bool
+	Err  error
 }
 
 // Join adds the run r of a pass that began anew to what the run before it did.

@@ -27,8 +27,10 @@ func (d *Destination) BeginLink(ctx context.Context, from string, e filesync.Ent
 	p := &pendingFile{d: d, entry: e, id: id, name: pending.Name(path.Base(e.Name), id), dir: dir, finished: true}
 	err = ignoringEINTR(func() error { return unix.Linkat(unix.AT_FDCWD, from, dir.fd(), p.name, 0) })
 	if err == nil {
-		if p.file, err = dir.asNew(p.name, d.owner); err != nil && errors.Join(dir.remove(p.name), syncHandle(dir.handle)) != nil {
-			d.leftPending.Store(true)
+		if p.file, err = dir.asNew(p.name, d.owner); err != nil {
+			if errors.Join(dir.remove(p.name), syncHandle(dir.handle)) != nil || errors.Is(err, errLeft) {
+				d.leftPending.Store(true)
+			}
 		}
 	}
 	if err != nil {
@@ -38,6 +40,10 @@ func (d *Destination) BeginLink(ctx context.Context, from string, e filesync.Ent
 	p.opened = d.opens.Add(1)
 	return p, nil
 }
+
+// errLeft is about a pending file that was only made to look at it, and could not be
+// removed.
+var errLeft = errors.New("a pending file is left")
 
 // asNew opens a file that has got a name in d, and gives it the attributes of a new file
 // there. One that has more names than that and one other is refused: somebody may write
@@ -76,7 +82,11 @@ func (d *directory) attributes(owner pending.Owner) (*attributes, error) {
 		return nil, err
 	}
 	a, _, err := attributesOf(f)
-	if err = errors.Join(err, f.Close(), d.remove(name)); err != nil {
+	err = errors.Join(err, f.Close())
+	if left := d.remove(name); left != nil {
+		err = errors.Join(err, errLeft, left)
+	}
+	if err != nil {
 		return nil, err
 	}
 	d.fresh.Store(a)

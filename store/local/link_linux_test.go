@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sftpconnector/faults/powerfs"
 	"sftpconnector/store/local"
 	"sftpconnector/store/pending"
 	filesync "sftpconnector/sync"
@@ -22,8 +23,11 @@ type linking struct {
 	*local.Destination
 }
 
-func newLinking(t *testing.T) *linking {
-	l := &linking{T: t, from: t.TempDir(), to: filepath.Join(t.TempDir(), "to")}
+func newLinking(t *testing.T) *linking { return newLinkingIn(t, t.TempDir()) }
+
+func newLinkingIn(t *testing.T, dir string) *linking {
+	l := &linking{T: t, from: filepath.Join(dir, "from"), to: filepath.Join(dir, "to")}
+	l.must(os.Mkdir(l.from, 0o700))
 	d, err := local.Open(l.to, pending.NewOwner("0badcafe", "c", 0))
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +138,39 @@ func TestLink(t *testing.T) {
 		t.Error("a file of another size is finished")
 	}
 	l.must(p.Abort(t.Context()))
+}
+
+// What a link that fails cannot remove is told of, and goes with the next sweep.
+func TestLinkThatLeavesPendingFiles(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]powerfs.Fault{
+		"nothing can be removed": {Ops: []powerfs.Op{powerfs.OpUnlink}, Errno: unix.EACCES},
+		"the first cannot":       {Ops: []powerfs.Op{powerfs.OpUnlink}, Errno: unix.EACCES, Limit: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			disk, err := powerfs.Mount(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := disk.Unmount(); err != nil {
+					t.Error(err)
+				}
+			})
+			l := newLinkingIn(t, dir)
+			disk.Inject(fault)
+			if p, err := l.begin("x"); err == nil {
+				t.Fatal("linked", p)
+			}
+			if !l.NeedsSweep() {
+				t.Error("nothing is told of the pending files")
+			}
+			disk.Inject()
+			l.must(l.Sweep(t.Context(), func(string) bool { return false }))
+			l.wantFiles(0)
+		})
+	}
 }
 
 // A linked file has the mode, the group and the access control list that a new file of

@@ -127,13 +127,15 @@ func (p *Pass) Run(ctx context.Context) filesync.Result {
 
 	needsSweep, err := p.joinAndRun(ctx)
 	stop()
-	if l, ok := p.dst.(filesync.SweepRequester); errors.Is(err, filesync.ErrDisconnected) || needsSweep || ok && l.NeedsSweep() {
+	l, ok := p.dst.(filesync.SweepRequester)
+	left := errors.Is(err, filesync.ErrDisconnected) || needsSweep || ok && l.NeedsSweep()
+	if left {
 		p.requireSweep(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
 	}
-	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Err: err}
+	r := filesync.Result{Started: started, Finished: time.Now(), Files: p.counts(), Again: p.again.Load(), ToCopy: p.filesFound.Load(), Failures: p.failures, Incomplete: p.incomplete.Load(), Left: left, Err: err}
 	r.Stuck, r.Fruitless = p.stuck.Load(), err == nil && r.Again == 0 && fruitless(r.Files, p.irregular.Load())
 	if err == nil && p.o.Mode != filesync.Survey && p.o.Mode != filesync.Request {
 		p.tracker.logEnded(p.report, p.began)
