@@ -3,6 +3,7 @@ package sftp
 import (
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,22 @@ func TestRecordOfADestroyedCopyGoes(t *testing.T) {
 			}
 		}
 	}
+	// Nobody can look at the file after that.
+	refuseBlindly := func(which sftptest.Op) func(f *sftptest.Faults) {
+		return func(f *sftptest.Faults) {
+			var refused atomic.Bool
+			f.Fail = func(op sftptest.Op, _ string) sftptest.Status {
+				switch {
+				case op == which:
+					refused.Store(true)
+					return sftptest.StatusPermissionDenied
+				case refused.Load() && slices.Contains([]sftptest.Op{sftptest.OpLstat, sftptest.OpStat, sftptest.OpOpendir}, op):
+					return sftptest.StatusFailure
+				}
+				return sftptest.StatusOK
+			}
+		}
+	}
 	inTwoSteps := []string{"posix-rename@openssh.com"}
 	for name, test := range map[string]struct {
 		without []string
@@ -37,6 +54,8 @@ func TestRecordOfADestroyedCopyGoes(t *testing.T) {
 		"under its own name, not begun": {nil, direct, refuse(sftptest.OpOpen), false},
 		"in two steps":                  {inTwoSteps, nil, refuse(sftptest.OpRename), true},
 		"in two steps, the first fails": {inTwoSteps, nil, refuse(sftptest.OpRemove), false},
+		"under its own name, not seen":  {nil, direct, refuseBlindly(sftptest.OpWrite), true},
+		"in two steps, not seen":        {inTwoSteps, nil, refuseBlindly(sftptest.OpRename), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, sftptest.Faults{Without: test.without}, test.change)

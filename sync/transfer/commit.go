@@ -202,7 +202,11 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		committed = append(committed, deliveries[i])
 		whole = append(whole, f)
 	}
-	if err := r.forgetLost(ctx, failed); err != nil {
+	unseen, err := r.forgetLost(ctx, failed)
+	if err == nil && len(unseen) > 0 {
+		_, err = r.ledger.Intend(ctx, unseen) // the next pass finds out
+	}
+	if err != nil {
 		r.fail(err)
 		r.forget(batch)
 		return false

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,9 +101,16 @@ func (r *run) dropBroken(files ...*finished) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
-	if err := r.forgetLost(ctx, begun); err != nil {
+	unseen, err := r.forgetLost(ctx, begun)
+	if err != nil {
 		r.log.Warn("intents not dropped", "error", err)
 		return
 	}
-	r.dropIntents(files...)
+	var ended []*finished
+	for _, f := range files {
+		if !slices.ContainsFunc(unseen, func(d filesync.Delivery) bool { return d.Target.Name == f.delivery.Target.Name }) {
+			ended = append(ended, f)
+		}
+	}
+	r.dropIntents(ended...)
 }

@@ -15,11 +15,12 @@ import (
 // neither version any more by then, so that the record of the last one has to go.
 
 // forgetLost forgets the deliveries whose copies were to be replaced by these, and do
-// not stand any more. Without an answer of the destination, nothing is forgotten.
-func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error {
+// not stand any more. It gives those back of which the destination does not tell just
+// now what stands: their intents have to stay.
+func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) (unseen []filesync.Delivery, err error) {
 	failed = slices.DeleteFunc(slices.Clone(failed), func(d filesync.Delivery) bool { return d.Replaces == nil })
 	if len(failed) == 0 {
-		return nil
+		return nil, nil
 	}
 	names, paths, keys := make([]string, len(failed)), make([]string, len(failed)), make([]string, len(failed))
 	for i, d := range failed {
@@ -27,18 +28,21 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 	}
 	standing, err := r.dst.Stat(ctx, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	byPath, err := r.ledger.Find(ctx, paths)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	byKey, err := r.ledger.Owners(ctx, keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	lost := map[int64]string{}
 	for i, d := range failed {
+		if !isSeen(standing[i]) {
+			unseen = append(unseen, d)
+		}
 		if !isGone(*d.Replaces, standing[i]) {
 			continue
 		}
@@ -49,20 +53,25 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 		}
 	}
 	if len(lost) == 0 {
-		return nil
+		return unseen, nil
 	}
 	rows := make([]int64, 0, len(lost))
 	for row, name := range lost {
 		rows = append(rows, row)
 		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name)
 	}
-	return r.ledger.Lost(ctx, rows)
+	return unseen, r.ledger.Lost(ctx, rows)
+}
+
+// isSeen reports whether the destination told what stands, or that nothing does.
+func isSeen(standing filesync.StatResult) bool {
+	return standing.Err == nil || errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
 }
 
 // isGone reports whether something else stands where a file was, or nothing.
 func isGone(was filesync.Entry, standing filesync.StatResult) bool {
 	if standing.Err != nil {
-		return errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
+		return isSeen(standing)
 	}
 	return !was.Agrees(standing.Entry)
 }

@@ -173,8 +173,14 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 		published = append(published, d)
 		stand = append(stand, d.Target.Name)
 	}
-	if err := c.r.forgetLost(ctx, broken); err != nil {
+	unseen, err := c.r.forgetLost(ctx, broken)
+	if err != nil {
 		return err
+	}
+	for _, d := range unseen {
+		if q := questionOf(d); !asked[q] {
+			asked[q], open = true, append(open, d)
+		}
 	}
 	for i, err := range c.r.dst.Persist(ctx, stand) {
 		switch {
