@@ -78,8 +78,33 @@ func openFile(ctx context.Context, path string) (*Ledger, error) {
 }
 
 // migrate makes the schema of a new file, brings one of an earlier version to
-// this one, and refuses one of a later.
+// this one, and refuses one of a later. Where all rows are sorted anew, that is done in
+// temporary files: memory would have to hold all of them. It has to where no file can be
+// made.
 func (l *Ledger) migrate(ctx context.Context) error {
+	err := l.migrateWith(ctx, "file")
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL:
+			err = l.migrateWith(ctx, "memory")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return l.sortIn(ctx, "memory")
+}
+
+// sortIn says where the writer keeps what it sorts: "file" or "memory".
+func (l *Ledger) sortIn(ctx context.Context, where string) error {
+	_, err := l.write.ExecContext(ctx, "PRAGMA temp_store = "+where)
+	return err
+}
+
+func (l *Ledger) migrateWith(ctx context.Context, where string) error {
+	if err := l.sortIn(ctx, where); err != nil {
+		return err
+	}
 	return l.update(ctx, func(tx *sql.Tx) error {
 		var have int
 		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
