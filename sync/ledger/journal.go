@@ -201,7 +201,7 @@ func (c journal) insert(ctx context.Context, tx *sql.Tx, batch []filesync.Delive
 		}
 		replaced = append(replaced, ids[i])
 	}
-	if err := (originals{c.part}).owe(ctx, tx, batch, ids, replaced); err != nil {
+	if err := originals(c).owe(ctx, tx, batch, ids, replaced); err != nil {
 		return err
 	}
 	return c.settle(ctx, tx, batch)
