@@ -145,6 +145,7 @@ type backend struct {
 	ledger *ledger.Ledger
 	spaces *space.Spaces
 
+	servers     *servers
 	credentials *connector.Credentials
 }
 
@@ -167,7 +168,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 			return nil, failed(err)
 		}
 	}
-	s := stores{owner: l.Owner(), servers: new(servers), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
+	s := stores{owner: l.Owner(), servers: newServers(ctx, l), prompt: prompt, spaces: spaces, foldings: new(local.Foldings)}
 	if parts.Source == nil {
 		parts.Source = s.source
 	}
@@ -184,7 +185,7 @@ func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Part
 		l.Close()
 		return nil, failed(err)
 	}
-	return &backend{cfg: cfg, set: set, ledger: l, spaces: spaces, credentials: parts.Credentials}, nil
+	return &backend{cfg: cfg, set: set, ledger: l, spaces: spaces, servers: s.servers, credentials: parts.Credentials}, nil
 }
 
 // withSpaces is the configuration with the connectors that import its Spaces, if
@@ -214,6 +215,7 @@ func (b *backend) free() {
 	if b.spaces != nil {
 		b.spaces.Close()
 	}
+	b.servers.saveAll()
 	b.ledger.Close()
 }
 

@@ -80,8 +80,10 @@ type Options struct {
 }
 
 // Service is the requests and subscriptions of all connectors. Its methods may
-// be called concurrently.
+// be called concurrently. Those of subscriptions are in subscribe.go.
 type Service struct {
+	subscriptions
+
 	set      *connector.Set
 	ledger   *ledger.Ledger
 	log      *slog.Logger
@@ -118,6 +120,7 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s.poster = notify.NewPoster(settings)
+	s.subscriptions = subscriptions{o.Set, o.Ledger, s.poster}
 	s.sender = notify.NewSender(outbox{o.Ledger.Outbox(), s}, s.poster.Post, s.log)
 	return s, nil
 }

@@ -11,13 +11,21 @@ import (
 
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
+	"sftpconnector/interapp/notify"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
 
+// subscriptions are those of all connectors.
+type subscriptions struct {
+	set    *connector.Set
+	ledger *ledger.Ledger
+	poster *notify.Poster
+}
+
 // Subscribe has a program told of every file that the connector delivers from
 // now on and that passes the filters. Errors: *Invalid, connector.ErrUnknown.
-func (s *Service) Subscribe(ctx context.Context, connector, token string, sub interapp.Subscription) (interapp.Subscription, error) {
+func (s subscriptions) Subscribe(ctx context.Context, connector, token string, sub interapp.Subscription) (interapp.Subscription, error) {
 	c, err := s.set.Get(connector)
 	if err != nil {
 		return sub, err
@@ -63,7 +71,7 @@ func wanted(sub interapp.Subscription, zone *time.Location) (*filesync.Selection
 
 // Subscriptions gives those of a connector, oldest first. For a caller whose one
 // is not, the query of its reply_to is blank.
-func (s *Service) Subscriptions(ctx context.Context, by Caller, connector string) ([]interapp.Subscription, error) {
+func (s subscriptions) Subscriptions(ctx context.Context, by Caller, connector string) ([]interapp.Subscription, error) {
 	if _, err := s.set.Get(connector); err != nil {
 		return nil, err
 	}
@@ -83,7 +91,7 @@ func (s *Service) Subscriptions(ctx context.Context, by Caller, connector string
 }
 
 // Subscription gives one of a connector as Subscriptions does, or ErrUnknown.
-func (s *Service) Subscription(ctx context.Context, by Caller, connector, id string) (interapp.Subscription, error) {
+func (s subscriptions) Subscription(ctx context.Context, by Caller, connector, id string) (interapp.Subscription, error) {
 	k, err := s.find(ctx, connector, id)
 	if err != nil {
 		return interapp.Subscription{}, err
@@ -100,7 +108,7 @@ func seen(k ledger.Subscription, by Caller) (interapp.Subscription, error) {
 	return sub, err
 }
 
-func (s *Service) find(ctx context.Context, connector, id string) (ledger.Subscription, error) {
+func (s subscriptions) find(ctx context.Context, connector, id string) (ledger.Subscription, error) {
 	if _, err := s.set.Get(connector); err != nil {
 		return ledger.Subscription{}, err
 	}
@@ -112,7 +120,7 @@ func (s *Service) find(ctx context.Context, connector, id string) (ledger.Subscr
 }
 
 // own gives an error, ErrUnknown or ErrForeign, unless a subscription is the caller's.
-func (s *Service) own(ctx context.Context, by Caller, connector, id string) error {
+func (s subscriptions) own(ctx context.Context, by Caller, connector, id string) error {
 	k, err := s.find(ctx, connector, id)
 	if err == nil && !by.owns(k.Token) {
 		err = ErrForeign
@@ -122,7 +130,7 @@ func (s *Service) own(ctx context.Context, by Caller, connector, id string) erro
 
 // Unsubscribe ends a subscription, with what its receiver was not told of yet.
 // Errors: ErrUnknown, ErrForeign.
-func (s *Service) Unsubscribe(ctx context.Context, by Caller, connector, id string) error {
+func (s subscriptions) Unsubscribe(ctx context.Context, by Caller, connector, id string) error {
 	if err := s.own(ctx, by, connector, id); err != nil {
 		return err
 	}
@@ -131,7 +139,7 @@ func (s *Service) Unsubscribe(ctx context.Context, by Caller, connector, id stri
 
 // DropPending gives up what the receiver of a subscription was not told of yet.
 // Errors: ErrUnknown, ErrForeign.
-func (s *Service) DropPending(ctx context.Context, by Caller, connector, id string) error {
+func (s subscriptions) DropPending(ctx context.Context, by Caller, connector, id string) error {
 	if err := s.own(ctx, by, connector, id); err != nil {
 		return err
 	}

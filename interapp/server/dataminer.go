@@ -20,9 +20,12 @@ import (
 // expiry is how long after its deadline the answer to a request is waited for.
 const expiry = 5 * time.Second
 
-// dataminerOperations are requests in DataMiner's own JSON.
-func (s *Server) dataminerOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+// dataminerRoutes are requests in DataMiner's own JSON.
+type dataminerRoutes struct{ requestRoutes }
+
+// add registers the operations.
+func (s dataminerRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRequest}, huma.Operation{
 		OperationID: "interapp", Method: http.MethodPost, Path: pathConnector + "/interapp", Tags: []string{tagRequests},
 		Summary: "A DataMiner InterApp call",
 		Description: "Takes an InterApp call, or a message of one, as DataMiner serializes it, whatever the Content-Type. Each message is a request with its guid as the id; " +
@@ -43,7 +46,7 @@ type interappInput struct {
 	RawBody []byte
 }
 
-func (s *Server) interapp(_ context.Context, in *interappInput) (*huma.StreamResponse, error) {
+func (s dataminerRoutes) interapp(_ context.Context, in *interappInput) (*huma.StreamResponse, error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (s *Server) interapp(_ context.Context, in *interappInput) (*huma.StreamRes
 }
 
 // replies does the requests of all messages, and gives the replies in their order.
-func (s *Server) replies(ctx context.Context, connector string, messages []dataminer.Message) []interapp.Reply {
+func (s dataminerRoutes) replies(ctx context.Context, connector string, messages []dataminer.Message) []interapp.Reply {
 	replies := make([]interapp.Reply, len(messages))
 	var all sync.WaitGroup
 	for i, m := range messages {
@@ -83,7 +86,7 @@ func (s *Server) replies(ctx context.Context, connector string, messages []datam
 
 // reply does a request. What is wrong with it is told in the reply, as the
 // sender of a message hears of nothing else.
-func (s *Server) reply(ctx context.Context, connector string, r interapp.Request) interapp.Reply {
+func (s dataminerRoutes) reply(ctx context.Context, connector string, r interapp.Request) interapp.Reply {
 	state, err := s.requests.Accept(ctx, connector, callerOf(ctx).name, r)
 	if err == nil {
 		state, err = s.await(ctx, state.ID, time.Until(state.Deadline)+expiry)

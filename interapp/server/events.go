@@ -192,9 +192,12 @@ func (e *Events) take(l *listener) [][]byte {
 	return texts
 }
 
-// eventOperations are the stream of events.
-func (s *Server) eventOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+// eventRoutes are the stream of events.
+type eventRoutes struct{ *Server }
+
+// add registers the operations.
+func (s eventRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{tagConnectors},
 		Summary: "What happens, as it happens",
 		Description: "Server-sent events, until the client goes away or its token does: status (a Connection Status changed), pass (a pass under way, once a second; and each that ended, those of requests too), " +
@@ -226,7 +229,7 @@ type eventsInput struct {
 }
 
 // only gives the connector that is asked for; "" for all.
-func (s *Server) only(in *eventsInput) (string, error) {
+func (s eventRoutes) only(in *eventsInput) (string, error) {
 	switch {
 	case in.Space != "" && in.Connector != "":
 		return "", huma.Error422UnprocessableEntity("connector, space: send one of the two")
@@ -240,7 +243,7 @@ func (s *Server) only(in *eventsInput) (string, error) {
 	return "", nil
 }
 
-func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+func (s eventRoutes) listen(_ context.Context, in *eventsInput) (*huma.StreamResponse, error) {
 	name, err := s.only(in)
 	if err != nil {
 		return nil, err
@@ -262,7 +265,7 @@ func (s *Server) listen(_ context.Context, in *eventsInput) (*huma.StreamRespons
 
 // stream sends a listener what it hears, until it goes away, may not read any
 // more or the server ends.
-func (s *Server) stream(r *http.Request, w http.ResponseWriter, l *listener) {
+func (s eventRoutes) stream(r *http.Request, w http.ResponseWriter, l *listener) {
 	conn := http.NewResponseController(w)
 	progress, comment := time.NewTicker(progressEvery), time.NewTicker(commentEvery)
 	defer progress.Stop()
@@ -297,7 +300,7 @@ func (s *Server) stream(r *http.Request, w http.ResponseWriter, l *listener) {
 
 // mayStill reports whether the caller of r, who was let in to read, would be
 // again: the tokens may have been swapped. That there are none now opens nothing.
-func (s *Server) mayStill(r *http.Request) bool {
+func (s eventRoutes) mayStill(r *http.Request) bool {
 	now := s.tokens.Load().caller(r)
 	return now.open == callerOf(r.Context()).open && now.may(scopes{config.ScopeRead})
 }

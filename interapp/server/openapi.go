@@ -46,16 +46,18 @@ func (s *Server) describe(version string) {
 		secretKey: {Type: "http", Scheme: "bearer", Description: "A key of space_server.secret_keys, which opens the Spaces that are listed with it"},
 	}
 	api := humago.New(s.mux, cfg)
-	s.connectorOperations(api)
-	s.recordOperations(api)
+	connectorRoutes{s}.add(api)
+	recordRoutes{s}.add(api)
 	if s.requests != nil {
-		s.requestOperations(api)
-		s.subscriptionOperations(api)
-		s.spaceSubscriptionOperations(api)
-		s.dataminerOperations(api)
+		asked := requestRoutes{s}
+		asked.add(api)
+		subscribed := subscriptionRoutes{s}
+		subscribed.add(api)
+		spaceSubscriptionRoutes{subscribed}.add(api)
+		dataminerRoutes{asked}.add(api)
 	}
-	s.spaceOperations(api)
-	s.eventOperations(api)
+	spaceRoutes{s}.add(api)
+	eventRoutes{s}.add(api)
 	s.healthOperations(api)
 	describeSFTPCredentials(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")

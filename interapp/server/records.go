@@ -13,14 +13,17 @@ import (
 	"sftpconnector/sync/ledger"
 )
 
-// recordOperations read what the ledger remembers.
-func (s *Server) recordOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+// recordRoutes are what the ledger has of connectors: files and passes.
+type recordRoutes struct{ *Server }
+
+// add registers the operations.
+func (s recordRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-files", Method: http.MethodGet, Path: pathConnector + "/files", Tags: []string{tagConnectors},
 		Summary: "Files that were delivered or failed", Description: "A page of the ledger: first the files that fail, then those delivered, the newest first.",
 		Errors: []int{http.StatusNotFound},
 	}, s.listFiles)
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-passes", Method: http.MethodGet, Path: pathConnector + "/passes", Tags: []string{tagConnectors},
 		Summary: "Passes of the past", Description: "Newest first; the one under way is among them.",
 		Errors: []int{http.StatusNotFound},
@@ -36,7 +39,7 @@ type filesInput struct {
 	Order  string `query:"order" enum:"delivered" doc:"delivered: only what was delivered or found in place, the last delivery first, also of a file that was delivered before; one page, without state, name and cursor"`
 }
 
-func (s *Server) listFiles(ctx context.Context, in *filesInput) (*answer[interapp.FilePage], error) {
+func (s recordRoutes) listFiles(ctx context.Context, in *filesInput) (*answer[interapp.FilePage], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ type passesInput struct {
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
 }
 
-func (s *Server) listPasses(ctx context.Context, in *passesInput) (*answer[interapp.PassList], error) {
+func (s recordRoutes) listPasses(ctx context.Context, in *passesInput) (*answer[interapp.PassList], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err

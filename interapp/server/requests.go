@@ -26,9 +26,12 @@ type Requested struct {
 	ID string `path:"id" maxLength:"200" doc:"The id of the request"`
 }
 
-// requestOperations are requests for files.
-func (s *Server) requestOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+// requestRoutes are requests for files.
+type requestRoutes struct{ *Server }
+
+// add registers the operations.
+func (s requestRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRequest}, huma.Operation{
 		OperationID: "request", Method: http.MethodPost, Path: pathConnector + "/requests", Tags: []string{tagRequests},
 		Summary: "Ask for files",
 		Description: "Makes sure that every file that matches both filters is at the destination, and replies with their names. " +
@@ -40,12 +43,12 @@ func (s *Server) requestOperations(api huma.API) {
 		},
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.request)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeRead}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeRead}, huma.Operation{
 		OperationID: "get-request", Method: http.MethodGet, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
 		Summary: "The state of a request", Description: "With its reply, when it has ended. With wait, the answer comes when it ends, or when the wait is over." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.getRequest)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "cancel-request", Method: http.MethodDelete, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
 		Summary: "Cancel a request", Description: "Its answer is then that it was cancelled. One that has ended stays as it is." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
@@ -64,7 +67,7 @@ type requestOutput struct {
 	Body     any    // a Reply or a RequestState
 }
 
-func (s *Server) request(ctx context.Context, in *requestInput) (*requestOutput, error) {
+func (s requestRoutes) request(ctx context.Context, in *requestInput) (*requestOutput, error) {
 	wait, err := parseWait(in.Wait)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s *Server) request(ctx context.Context, in *requestInput) (*requestOutput,
 }
 
 // await gives a request when it has ended, or after the wait as it is then.
-func (s *Server) await(ctx context.Context, id string, wait time.Duration) (interapp.RequestState, error) {
+func (s requestRoutes) await(ctx context.Context, id string, wait time.Duration) (interapp.RequestState, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	state, err := s.requests.Wait(ctx, callerOf(ctx).asker(), id)
@@ -98,7 +101,7 @@ type getRequestInput struct {
 	Waiting
 }
 
-func (s *Server) getRequest(ctx context.Context, in *getRequestInput) (*answer[interapp.RequestState], error) {
+func (s requestRoutes) getRequest(ctx context.Context, in *getRequestInput) (*answer[interapp.RequestState], error) {
 	wait, err := parseWait(in.Wait)
 	if err != nil {
 		return nil, err
@@ -107,7 +110,7 @@ func (s *Server) getRequest(ctx context.Context, in *getRequestInput) (*answer[i
 	return &answer[interapp.RequestState]{state}, err
 }
 
-func (s *Server) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
+func (s requestRoutes) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
 	state, err := s.requests.Cancel(ctx, callerOf(ctx).asker(), in.ID)
 	if err != nil {
 		return nil, fmt.Errorf("request %q: %w", in.ID, err)

@@ -34,7 +34,8 @@ type Options struct {
 	Pprof    bool // serve /debug/pprof/
 }
 
-// Server is the http.Handler of the daemon.
+// Server is the http.Handler of the daemon. What it answers is in types over it, one a
+// resource and each in its file: connectorRoutes, requestRoutes and so on.
 type Server struct {
 	set         *connector.Set
 	requests    *requests.Service
@@ -73,7 +74,7 @@ func New(o Options) *Server {
 		s.mux.Handle("/debug/pprof/symbol", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Symbol)))
 		s.mux.Handle("/debug/pprof/trace", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Trace)))
 	}
-	s.mux.HandleFunc("GET "+pathSFTPCredentials, s.sftpCredentials)
+	s.mux.HandleFunc("GET "+pathSFTPCredentials, credentialRoutes{s}.sftpCredentials)
 	s.mux.HandleFunc("/", s.nothing)
 	s.handler = s.observe(s.identify(s.guard(s.mux)))
 	return s

@@ -20,10 +20,13 @@ const pathSFTPCredentials = "/v1/auth/sftp-credentials"
 // secretKey is the name of its security scheme.
 const secretKey = "secretKey"
 
+// credentialRoutes are the credentials that programs fetch.
+type credentialRoutes struct{ *Server }
+
 // sftpCredentials makes new credentials for whoever has a secret key of the
 // Space. All refusals are the same, in their body, their headers and, as far as
 // we can help it, their time: who asks learns nothing of keys and Spaces.
-func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
+func (s credentialRoutes) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 	if s.spaces == nil {
 		writeProblem(w, http.StatusNotFound, errNoSpaces.Error())
 		return
@@ -62,7 +65,7 @@ func (s *Server) sftpCredentials(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuseCredentials answers who has no key for the Space.
-func (s *Server) refuseCredentials(w http.ResponseWriter, r *http.Request) {
+func (s credentialRoutes) refuseCredentials(w http.ResponseWriter, r *http.Request) {
 	hold, flood := s.keyFailures.add(r.RemoteAddr)
 	level := slog.LevelInfo
 	if flood { // it is not to fill the log

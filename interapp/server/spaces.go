@@ -34,40 +34,43 @@ type Spaced struct {
 	ID string `path:"id" maxLength:"200" doc:"The Space's id in the configuration"`
 }
 
-// spaceOperations are the state of Spaces, their files and their credentials.
-func (s *Server) spaceOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+// spaceRoutes are the state of Spaces, their files and their credentials.
+type spaceRoutes struct{ *Server }
+
+// add registers the operations.
+func (s spaceRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-spaces", Method: http.MethodGet, Path: pathSpaces, Tags: []string{tagSpaces},
 		Summary: "The state of all Spaces", Description: "In the order of their ids.",
 		Errors: []int{http.StatusNotFound},
 	}, s.listSpaces)
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "get-space", Method: http.MethodGet, Path: pathSpace, Tags: []string{tagSpaces},
 		Summary: "The state of a Space", Description: "Its inbox, the import of that, who is logged in, and which passwords work.",
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, s.getSpace)
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-space-files", Method: http.MethodGet, Path: pathSpace + "/files", Tags: []string{tagSpaces},
 		Summary:     "Files that were uploaded",
 		Description: "What is in the inbox, and a page of the ledger: first the files that could not be imported, which are in the inbox too, then those that were, the newest first.",
 		Errors:      []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, s.listSpaceFiles)
-	register(s, api, scopes{config.ScopeApply}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "retry-space", Method: http.MethodPost, Path: pathSpace + "/retry", Tags: []string{tagSpaces},
 		Summary: "Release files that were put aside", Description: "Those that failed five times are imported again, within a minute. Names that are not among them are passed over.",
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, s.retrySpace)
-	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
 		OperationID: "create-credentials", Method: http.MethodPost, Path: pathCredentials, Tags: []string{tagSpaces}, DefaultStatus: http.StatusCreated,
 		Summary: "Make a password", Description: "Nothing shows it again. The others stay, but eight work at most: those that were not used for the longest time go.",
 		Errors: []int{http.StatusNotFound},
 	}, s.createCredentials)
-	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
 		OperationID: "revoke-all-credentials", Method: http.MethodDelete, Path: pathCredentials, Tags: []string{tagSpaces},
 		Summary: "Revoke all passwords", Description: "And cut the sessions of the Space. Public keys of the configuration still open it.",
 		Errors: []int{http.StatusNotFound},
 	}, s.revokeAllCredentials)
-	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
 		OperationID: "revoke-credentials", Method: http.MethodDelete, Path: pathCredentials + "/{credential}", Tags: []string{tagSpaces},
 		Summary: "Revoke a password", Description: "And cut the sessions of the Space, all of them: which came by that password is not known.",
 		Errors: []int{http.StatusNotFound},
@@ -91,7 +94,7 @@ func (s *Server) connector(id string) (*connector.Connector, error) {
 }
 
 // lookAt gives the state of a Space.
-func (s *Server) lookAt(id string) (interapp.Space, error) {
+func (s spaceRoutes) lookAt(id string) (interapp.Space, error) {
 	c, err := s.connector(id)
 	if err != nil {
 		return interapp.Space{}, err
@@ -114,7 +117,7 @@ func (s *Server) lookAt(id string) (interapp.Space, error) {
 	return out, nil
 }
 
-func (s *Server) listSpaces(context.Context, *struct{}) (*answer[interapp.SpaceList], error) {
+func (s spaceRoutes) listSpaces(context.Context, *struct{}) (*answer[interapp.SpaceList], error) {
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}
@@ -135,7 +138,7 @@ func (s *Server) listSpaces(context.Context, *struct{}) (*answer[interapp.SpaceL
 	return &answer[interapp.SpaceList]{out}, nil
 }
 
-func (s *Server) getSpace(_ context.Context, in *Spaced) (*answer[interapp.Space], error) {
+func (s spaceRoutes) getSpace(_ context.Context, in *Spaced) (*answer[interapp.Space], error) {
 	one, err := s.lookAt(in.ID)
 	return &answer[interapp.Space]{one}, err
 }
@@ -148,7 +151,7 @@ type spaceFilesInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
-func (s *Server) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answer[interapp.SpaceFiles], error) {
+func (s spaceRoutes) listSpaceFiles(ctx context.Context, in *spaceFilesInput) (*answer[interapp.SpaceFiles], error) {
 	c, err := s.connector(in.ID)
 	if err != nil {
 		return nil, err
@@ -171,7 +174,7 @@ type retrySpaceInput struct {
 	Body *interapp.RetryRequest
 }
 
-func (s *Server) retrySpace(ctx context.Context, in *retrySpaceInput) (*answer[interapp.RetryReply], error) {
+func (s spaceRoutes) retrySpace(ctx context.Context, in *retrySpaceInput) (*answer[interapp.RetryReply], error) {
 	c, err := s.connector(in.ID)
 	if err != nil {
 		return nil, err
@@ -185,7 +188,7 @@ type secretOutput struct {
 	Body         interapp.NewCredentials
 }
 
-func (s *Server) createCredentials(ctx context.Context, in *Spaced) (*secretOutput, error) {
+func (s spaceRoutes) createCredentials(ctx context.Context, in *Spaced) (*secretOutput, error) {
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}
@@ -196,7 +199,7 @@ func (s *Server) createCredentials(ctx context.Context, in *Spaced) (*secretOutp
 	return &secretOutput{CacheControl: "no-store", Body: login.Message()}, nil
 }
 
-func (s *Server) revokeAllCredentials(ctx context.Context, in *Spaced) (*answer[interapp.RevokedCredentials], error) {
+func (s spaceRoutes) revokeAllCredentials(ctx context.Context, in *Spaced) (*answer[interapp.RevokedCredentials], error) {
 	out, err := s.revoke(ctx, in.ID, "")
 	if errors.Is(err, credentials.ErrNotFound) { // as it was to be
 		return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: in.ID, Revoked: credentials.Messages(nil)}}, nil
@@ -209,11 +212,11 @@ type revokeInput struct {
 	Credential string `path:"credential" maxLength:"200" doc:"The id of the password"`
 }
 
-func (s *Server) revokeCredentials(ctx context.Context, in *revokeInput) (*answer[interapp.RevokedCredentials], error) {
+func (s spaceRoutes) revokeCredentials(ctx context.Context, in *revokeInput) (*answer[interapp.RevokedCredentials], error) {
 	return s.revoke(ctx, in.ID, in.Credential)
 }
 
-func (s *Server) revoke(ctx context.Context, id, credential string) (*answer[interapp.RevokedCredentials], error) {
+func (s spaceRoutes) revoke(ctx context.Context, id, credential string) (*answer[interapp.RevokedCredentials], error) {
 	if s.spaces == nil {
 		return nil, errNoSpaces
 	}

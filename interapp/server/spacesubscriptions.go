@@ -10,12 +10,14 @@ import (
 	"sftpconnector/interapp"
 )
 
-// spaceSubscriptionOperations are about programs that are told of what a Space
-// has imported. They are those of connectors, for its connector.
-func (s *Server) spaceSubscriptionOperations(api huma.API) {
+// spaceSubscriptionRoutes are who is told of imports.
+type spaceSubscriptionRoutes struct{ subscriptionRoutes }
+
+// add registers the operations.
+func (s spaceSubscriptionRoutes) add(api huma.API) {
 	const all = pathSpace + "/subscriptions"
 	const one = all + "/{subscription}"
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest}, huma.Operation{
 		OperationID: "subscribe-space", Method: http.MethodPost, Path: all, Tags: []string{tagSpaces}, DefaultStatus: http.StatusCreated,
 		Summary:     "Be told of imported files",
 		Description: "Every file that is imported from now on and that passes the filters is posted to reply_to, as with the subscriptions of a connector.",
@@ -27,7 +29,7 @@ func (s *Server) spaceSubscriptionOperations(api huma.API) {
 		}
 		return s.subscribe(ctx, &subscribeInput{named, in.Body})
 	})
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "list-space-subscriptions", Method: http.MethodGet, Path: all, Tags: []string{tagSpaces},
 		Summary: "The subscriptions of a Space", Description: "Oldest first, with what their receivers were not told of yet." + queryIsBlank,
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
@@ -38,17 +40,17 @@ func (s *Server) spaceSubscriptionOperations(api huma.API) {
 		}
 		return s.listSubscriptions(ctx, &named)
 	})
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "get-space-subscription", Method: http.MethodGet, Path: one, Tags: []string{tagSpaces},
 		Summary: "A subscription of a Space", Description: "With how many files its receiver was not told of yet, and why." + queryIsBlank,
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, ofSpace(s, s.getSubscription))
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "unsubscribe-space", Method: http.MethodDelete, Path: one, Tags: []string{tagSpaces},
 		Summary: "End a subscription of a Space", Description: "Nothing is posted any more, nor what its receiver was not told of yet." + ownersOnly,
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, ofSpace(s, s.unsubscribe))
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "drop-space-pending", Method: http.MethodDelete, Path: one + "/pending", Tags: []string{tagSpaces},
 		Summary: "Give up what cannot be told of", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
@@ -67,13 +69,13 @@ type spaceSubscribed struct {
 
 // named is a Space as the operations on connectors take it. Its error is that of
 // connector.
-func (s *Server) named(id string) (Named, error) {
+func (s spaceSubscriptionRoutes) named(id string) (Named, error) {
 	_, err := s.connector(id)
 	return Named{interapp.SpaceConnector(id)}, err
 }
 
 // ofSpace makes an operation on a connector's subscription one on a Space's.
-func ofSpace[O any](s *Server, handle func(context.Context, *Subscribed) (*O, error)) func(context.Context, *spaceSubscribed) (*O, error) {
+func ofSpace[O any](s spaceSubscriptionRoutes, handle func(context.Context, *Subscribed) (*O, error)) func(context.Context, *spaceSubscribed) (*O, error) {
 	return func(ctx context.Context, in *spaceSubscribed) (*O, error) {
 		named, err := s.named(in.ID)
 		if err != nil {

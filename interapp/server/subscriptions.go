@@ -18,33 +18,36 @@ type Subscribed struct {
 	ID string `path:"id" maxLength:"200" doc:"The id of the subscription"`
 }
 
-// subscriptionOperations are about programs that are told of delivered files.
-func (s *Server) subscriptionOperations(api huma.API) {
+// subscriptionRoutes are who is told of deliveries.
+type subscriptionRoutes struct{ *Server }
+
+// add registers the operations.
+func (s subscriptionRoutes) add(api huma.API) {
 	const all = pathConnector + "/subscriptions"
 	const one = all + "/{id}"
-	register(s, api, scopes{config.ScopeRequest}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest}, huma.Operation{
 		OperationID: "subscribe", Method: http.MethodPost, Path: all, Tags: []string{tagRequests}, DefaultStatus: http.StatusCreated,
 		Summary: "Be told of delivered files",
 		Description: "Every file that the connector delivers from now on and that passes the filters is posted to reply_to, at least once and in the order of delivery, across restarts. " +
 			"The same subscription twice is two subscriptions.",
 		Errors: []int{http.StatusNotFound},
 	}, s.subscribe)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "list-subscriptions", Method: http.MethodGet, Path: all, Tags: []string{tagRequests},
 		Summary: "The subscriptions of a connector", Description: "Oldest first, with what their receivers were not told of yet." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.listSubscriptions)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "get-subscription", Method: http.MethodGet, Path: one, Tags: []string{tagRequests},
 		Summary: "A subscription", Description: "With how many deliveries its receiver was not told of yet, and why." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.getSubscription)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "unsubscribe", Method: http.MethodDelete, Path: one, Tags: []string{tagRequests},
 		Summary: "End a subscription", Description: "Nothing is posted any more, nor what its receiver was not told of yet." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.unsubscribe)
-	register(s, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "drop-pending", Method: http.MethodDelete, Path: one + "/pending", Tags: []string{tagRequests},
 		Summary: "Give up what cannot be delivered", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
@@ -61,7 +64,7 @@ type subscribeOutput struct {
 	Body     interapp.Subscription
 }
 
-func (s *Server) subscribe(ctx context.Context, in *subscribeInput) (*subscribeOutput, error) {
+func (s subscriptionRoutes) subscribe(ctx context.Context, in *subscribeInput) (*subscribeOutput, error) {
 	sub, err := s.requests.Subscribe(ctx, in.Name, callerOf(ctx).name, in.Body)
 	at := pathConnectors + "/" + segment(in.Name)
 	if sub.Space != "" {
@@ -70,21 +73,21 @@ func (s *Server) subscribe(ctx context.Context, in *subscribeInput) (*subscribeO
 	return &subscribeOutput{Location: at + "/subscriptions/" + segment(sub.ID), Body: sub}, err
 }
 
-func (s *Server) listSubscriptions(ctx context.Context, in *Named) (*answer[interapp.SubscriptionList], error) {
+func (s subscriptionRoutes) listSubscriptions(ctx context.Context, in *Named) (*answer[interapp.SubscriptionList], error) {
 	all, err := s.requests.Subscriptions(ctx, callerOf(ctx).asker(), in.Name)
 	return &answer[interapp.SubscriptionList]{interapp.SubscriptionList{Subscriptions: all}}, err
 }
 
-func (s *Server) getSubscription(ctx context.Context, in *Subscribed) (*answer[interapp.Subscription], error) {
+func (s subscriptionRoutes) getSubscription(ctx context.Context, in *Subscribed) (*answer[interapp.Subscription], error) {
 	sub, err := s.requests.Subscription(ctx, callerOf(ctx).asker(), in.Name, in.ID)
 	return &answer[interapp.Subscription]{sub}, in.explain(err)
 }
 
-func (s *Server) unsubscribe(ctx context.Context, in *Subscribed) (*struct{}, error) {
+func (s subscriptionRoutes) unsubscribe(ctx context.Context, in *Subscribed) (*struct{}, error) {
 	return nil, in.explain(s.requests.Unsubscribe(ctx, callerOf(ctx).asker(), in.Name, in.ID))
 }
 
-func (s *Server) dropPending(ctx context.Context, in *Subscribed) (*struct{}, error) {
+func (s subscriptionRoutes) dropPending(ctx context.Context, in *Subscribed) (*struct{}, error) {
 	return nil, in.explain(s.requests.DropPending(ctx, callerOf(ctx).asker(), in.Name, in.ID))
 }
 

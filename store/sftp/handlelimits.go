@@ -14,6 +14,7 @@ import (
 // allowed at another time. So more are tried once in a while.
 type handleLimit struct {
 	value atomic.Int32 // 0: unknown
+	shown atomic.Int32 // the value without a trial of a higher one
 
 	mu            sync.Mutex
 	openedAtLimit int  // how many were opened in a row with the limit reached
@@ -42,6 +43,7 @@ func (l *handleLimit) lower(n int) {
 	}
 	l.openedAtLimit, l.probing = 0, false
 	lower(&l.value, n)
+	l.shown.Store(l.value.Load())
 }
 
 // noteOpened notes that one more was opened, and that so many are open now.
@@ -56,10 +58,12 @@ func (l *handleLimit) noteOpened(open int) {
 	}
 	if l.probing {
 		l.failedProbes = 0
+		l.shown.Store(l.value.Load())
 	}
 	l.openedAtLimit, l.probing = 0, true
 	if n := l.value.Add(max(1, l.value.Load()/2)); n > noLimit {
 		l.value.Store(0)
+		l.shown.Store(0)
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 
 // Limits is what was learnt about what a server can do, so that the next pass does not
 // have to learn it again. All Sources and Destinations of one server may share one,
-// also concurrently. The zero Limits knows nothing.
+// also concurrently. The zero Limits knows nothing. Document and Restore carry some of it
+// to the next start of the program.
 type Limits struct {
+	origin limitsOrigin
+
 	channels    atomic.Int32 // data channels beside the control channel, plus one; 0: unknown
 	lostOpening atomic.Int32 // how often in a row opening one more ended the connection, or was not answered
 	openFiles   handleLimit  // files and directories open at once

@@ -65,6 +65,7 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 		return nil, err
 	}
 	began := time.Now()
+	cfg.Limits.meet(conn.ServerVersion(), began)
 	s, err := startSession(ctx, conn, cfg, start)
 	// Two channels at once may be too many, and then two at all.
 	for range 2 {
@@ -77,6 +78,7 @@ func openSession(ctx context.Context, cfg Config, observe status.Observer, start
 		}
 		_ = conn.Close()
 		if conn, err = sshclient.Dial(ctx, cfg.Config, nil); err == nil {
+			cfg.Limits.meet(conn.ServerVersion(), time.Now())
 			s, err = startSession(ctx, conn, cfg, start)
 		}
 	}

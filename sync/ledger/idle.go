@@ -29,6 +29,8 @@ const (
 // transactions of their own: many connectors that look every few seconds would keep the
 // disk busy with them.
 type idlePasses struct {
+	db *database
+
 	mu         sync.Mutex
 	rows       map[int64]*idlePass
 	next, last int64 // the ids that are reserved
@@ -40,7 +42,7 @@ type idlePasses struct {
 // idlePass is a pass that is not in the file.
 type idlePass struct {
 	Pass
-	c       *Connector
+	c       *part
 	id      int64
 	writing bool // a transaction writes it
 }
@@ -83,7 +85,7 @@ func (i *idlePasses) discard() {
 
 // take gives the passes of a connector (nil: of all), in the order of their ids, to a
 // transaction that writes them. It leaves what one before it has written, and not said yet.
-func (i *idlePasses) take(c *Connector) []*idlePass {
+func (i *idlePasses) take(c *part) []*idlePass {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var taken []*idlePass
@@ -109,7 +111,7 @@ func (i *idlePasses) give(taken []*idlePass, written bool) {
 }
 
 // ofConnector gives the passes of a connector as they are.
-func (i *idlePasses) ofConnector(c *Connector) []Pass {
+func (i *idlePasses) ofConnector(c *part) []Pass {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var passes []Pass
@@ -145,10 +147,9 @@ func reserveIDs(ctx context.Context, tx *sql.Tx) (last int64, err error) {
 	return last, err
 }
 
-// finishIdle notes that a pass found nothing to do. ok is false where that has to be
+// finish notes that a pass found nothing to do. ok is false where that has to be
 // written at once: the pass is in the file, or the others could not be written.
-func (l *Ledger) finishIdle(id string, end Pass) (ok bool) {
-	i := &l.idle
+func (i *idlePasses) finish(id string, end Pass) (ok bool) {
 	n, _ := strconv.ParseInt(id, 10, 64)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -166,44 +167,44 @@ func (l *Ledger) finishIdle(id string, end Pass) (ok bool) {
 }
 
 // arm has the passes written in a while.
-func (l *Ledger) arm() {
-	l.idle.mu.Lock()
-	defer l.idle.mu.Unlock()
-	if l.idle.timer == nil && !l.idle.closed {
-		l.idle.timer = time.AfterFunc(flushEvery, func() {
-			l.idle.mu.Lock()
-			l.idle.timer = nil
-			l.idle.mu.Unlock()
+func (i *idlePasses) arm() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.timer == nil && !i.closed {
+		i.timer = time.AfterFunc(flushEvery, func() {
+			i.mu.Lock()
+			i.timer = nil
+			i.mu.Unlock()
 			ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 			defer cancel()
-			if l.flush(ctx) != nil {
-				l.arm()
+			if i.flush(ctx) != nil {
+				i.arm()
 			}
 		})
 	}
 }
 
 // flush writes the passes that are not in the file.
-func (l *Ledger) flush(ctx context.Context) error {
-	l.idle.mu.Lock()
-	none := len(l.idle.rows) == 0
-	l.idle.mu.Unlock()
+func (i *idlePasses) flush(ctx context.Context) error {
+	i.mu.Lock()
+	none := len(i.rows) == 0
+	i.mu.Unlock()
 	if none {
 		return nil
 	}
-	err := l.writing(ctx, nil, func(*sql.Tx) error { return nil })
-	l.idle.mu.Lock()
-	defer l.idle.mu.Unlock()
-	l.idle.err = err
+	err := i.writing(ctx, nil, func(*sql.Tx) error { return nil })
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.err = err
 	return err
 }
 
 // writing writes the passes of a connector (nil: of all) that are not in the file, and
 // what f does, in one transaction.
-func (l *Ledger) writing(ctx context.Context, c *Connector, f func(*sql.Tx) error) error {
+func (i *idlePasses) writing(ctx context.Context, c *part, f func(*sql.Tx) error) error {
 	var taken []*idlePass
-	err := l.update(ctx, func(tx *sql.Tx) error {
-		taken = l.idle.take(c)
+	err := i.db.update(ctx, func(tx *sql.Tx) error {
+		taken = i.take(c)
 		for _, p := range taken {
 			if err := p.write(ctx, tx); err != nil {
 				return err
@@ -211,7 +212,7 @@ func (l *Ledger) writing(ctx context.Context, c *Connector, f func(*sql.Tx) erro
 		}
 		return f(tx)
 	})
-	l.idle.give(taken, err == nil)
+	i.give(taken, err == nil)
 	return err
 }
 
@@ -225,17 +226,17 @@ func (p *idlePass) write(ctx context.Context, tx *sql.Tx) error {
 		_, err = tx.ExecContext(ctx, "INSERT INTO passes (id, connector, mode, state, started) VALUES (?, ?, ?, 'running', ?)", p.id, p.c.id, p.Mode, p.Started.UnixMilli())
 	}
 	if err == nil && p.State != filesync.Running {
-		err = p.c.end(ctx, tx, p.Pass)
+		err = passes{p.c}.end(ctx, tx, p.Pass)
 	}
 	return err
 }
 
 // WillWrite implements transfer.Ledger.
-func (c *Connector) WillWrite(ctx context.Context, pass string) error {
+func (c passes) WillWrite(ctx context.Context, pass string) error {
 	if c.ledger.idle.get(pass) == nil {
 		return nil
 	}
-	err := c.ledger.writing(ctx, c, func(tx *sql.Tx) error {
+	err := c.ledger.idle.writing(ctx, c.part, func(tx *sql.Tx) error {
 		_, err := c.draw(ctx, tx, 0)
 		return err
 	})
@@ -245,9 +246,8 @@ func (c *Connector) WillWrite(ctx context.Context, pass string) error {
 	return nil
 }
 
-// closeIdle writes what is left, and gives the ids back that were not used.
-func (l *Ledger) closeIdle() error {
-	i := &l.idle
+// close writes what is left, and gives the ids back that were not used.
+func (i *idlePasses) close() error {
 	i.mu.Lock()
 	if i.timer != nil {
 		i.timer.Stop()
@@ -257,9 +257,9 @@ func (l *Ledger) closeIdle() error {
 	i.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
-	err := l.flush(ctx)
+	err := i.flush(ctx)
 	if next <= last && last > 0 {
-		_, gerr := l.change(ctx, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'passes' AND seq = ?", next-1, last)
+		_, gerr := i.db.change(ctx, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'passes' AND seq = ?", next-1, last)
 		err = errors.Join(err, gerr)
 	}
 	return err

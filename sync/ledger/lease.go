@@ -49,9 +49,7 @@ func (c *Connector) Claim(ctx context.Context) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: claim connector %s: %w", c.name, err)
 	}
-	claimed := *c
-	claimed.fence = now
-	return &claimed, nil
+	return newConnector(part{c.ledger, c.id, c.name, now}), nil
 }
 
 // Epoch is that of the claim; 0 if there was none.
@@ -60,7 +58,7 @@ func (c *Connector) Epoch() int64 { return c.fence.epoch }
 // write runs f in a transaction that is refused if the connector was taken over. It draws
 // n numbers: those of a connector grow in the order of its commits, whatever the clock
 // says. f gets the first.
-func (c *Connector) write(ctx context.Context, n int, f func(tx *sql.Tx, sequence int64) error) error {
+func (c *part) write(ctx context.Context, n int, f func(tx *sql.Tx, sequence int64) error) error {
 	return c.ledger.update(ctx, func(tx *sql.Tx) error {
 		sequence, err := c.draw(ctx, tx, n)
 		if err != nil {
@@ -71,7 +69,7 @@ func (c *Connector) write(ctx context.Context, n int, f func(tx *sql.Tx, sequenc
 }
 
 // draw lets a transaction past the fence, and draws n numbers.
-func (c *Connector) draw(ctx context.Context, tx *sql.Tx, n int) (sequence int64, err error) {
+func (c *part) draw(ctx context.Context, tx *sql.Tx, n int) (sequence int64, err error) {
 	query, args := "UPDATE leases SET seq = seq + ?3 WHERE connector = ?1 AND (?2 = '' OR holder = ?2 AND epoch = ?4) RETURNING seq", []any{c.id, c.fence.holder, n, c.fence.epoch}
 	if n == 0 { // there is one writer at a time: it is enough to look
 		query = "SELECT seq FROM leases WHERE connector = ?1 AND (?2 = '' OR holder = ?2 AND epoch = ?4)"
@@ -90,4 +88,10 @@ func (c *Connector) Sequence(ctx context.Context) (last int64, err error) {
 		return 0, fmt.Errorf("ledger: sequence: %w", err)
 	}
 	return last, nil
+}
+
+// addLeases gives new connectors their leases.
+func addLeases(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO leases SELECT id, '', 0, 0 FROM connectors WHERE id NOT IN (SELECT connector FROM leases)")
+	return err
 }

@@ -1,11 +1,3 @@
-// Package ledger keeps in one SQLite file what every connector has delivered,
-// what failed, what was about to happen when a pass was killed, and what other
-// programs asked for. A Connector of it implements pass.Ledger.
-//
-// SQLite is modernc.org/sqlite, which is pure Go and so builds everywhere. The
-// journal is a write-ahead log that is synced with every commit: what a method
-// wrote is durable when it returns. Several processes may have the file open;
-// that only one of them runs passes of a connector is the callers' promise.
 package ledger
 
 import (
@@ -16,16 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
 
 	"modernc.org/sqlite" // registers the driver "sqlite", too
 	sqlite3 "modernc.org/sqlite/lib"
-
-	filesync "sftpconnector/sync"
 )
 
 //go:embed schema.sql
@@ -33,27 +19,20 @@ var schema string // of a new file
 
 // upgrades bring a file to the next version: the first, one of version 1.
 //
-//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql
+//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql version7.sql
 var upgrades embed.FS
 
 // version is the schema's, kept in PRAGMA user_version.
-const version = 6
+const version = 7
 
-// Ledger is an open ledger file. It may be used concurrently.
+// Ledger is an open ledger file, by role. It may be used concurrently.
 type Ledger struct {
-	path   string
+	*database
+	requests
+	subscriptions
 	owner  string
 	holder string // this process, or rather what it has opened
-	// SQLite takes one writer at a time: writers queue for the one connection
-	// here, where waiting is fair and obeys ctx.
-	write *sql.DB
-	read  *sql.DB // for passes and postings, which nobody's curiosity may hold up
-	pages *sql.DB // for those who look at the ledger
-
-	idle idlePasses
-
-	trimming sync.Mutex
-	trimAt   int64 // the size of the write-ahead log that is too large; trimming guards it
+	idle   idlePasses
 }
 
 // Open opens the ledger file in dir, and makes it if there is none.
@@ -86,18 +65,11 @@ func open(ctx context.Context, path string) (*Ledger, error) {
 }
 
 func openFile(ctx context.Context, path string) (*Ledger, error) {
-	l := &Ledger{path: path, holder: randomHex(8), trimAt: maxLog}
-	var err error
-	for _, each := range []struct {
-		db          **sql.DB
-		lock        string
-		connections int
-	}{{&l.write, "immediate", 1}, {&l.read, "deferred", 4}, {&l.pages, "deferred", 4}} {
-		if *each.db, err = connect(path, each.lock, each.connections); err != nil {
-			l.Close()
-			return nil, err
-		}
+	db, err := openDatabase(path)
+	if err != nil {
+		return nil, err
 	}
+	l := &Ledger{database: db, requests: requests{db}, subscriptions: subscriptions{db}, holder: randomHex(8), idle: idlePasses{db: db}}
 	if err := l.migrate(ctx); err != nil {
 		l.Close()
 		return nil, err
@@ -105,35 +77,34 @@ func openFile(ctx context.Context, path string) (*Ledger, error) {
 	return l, nil
 }
 
-func connect(path, lock string, connections int) (*sql.DB, error) {
-	q := url.Values{"_txlock": {lock}, "_pragma": {
-		"busy_timeout(30000)", "journal_mode(wal)", fmt.Sprintf("journal_size_limit(%d)", maxLog), "synchronous(full)", "foreign_keys(on)", "cache_size(-4096)", "temp_store(memory)",
-	}}
-	db, err := sql.Open("sqlite", uri(path)+"?"+q.Encode())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	db.SetConnMaxIdleTime(maxIdle)
-	return db, nil
-}
-
-// uri is a path as SQLite reads it (https://sqlite.org/uri.html): what ends a
-// path there is escaped, and one that starts with a slash has an empty
-// authority, so that none is seen in //server/share. C:/dir needs none.
-func uri(path string) string {
-	path = filepath.ToSlash(path)
-	escaped := (&url.URL{Path: path}).EscapedPath()
-	if strings.HasPrefix(path, "/") {
-		return "file://" + escaped
-	}
-	return "file:" + escaped
-}
-
 // migrate makes the schema of a new file, brings one of an earlier version to
-// this one, and refuses one of a later.
+// this one, and refuses one of a later. Where all rows are sorted anew, that is done in
+// temporary files: memory would have to hold all of them. It has to where no file can be
+// made.
 func (l *Ledger) migrate(ctx context.Context) error {
+	err := l.migrateWith(ctx, "file")
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL:
+			err = l.migrateWith(ctx, "memory")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return l.sortIn(ctx, "memory")
+}
+
+// sortIn says where the writer keeps what it sorts: "file" or "memory".
+func (l *Ledger) sortIn(ctx context.Context, where string) error {
+	_, err := l.write.ExecContext(ctx, "PRAGMA temp_store = "+where)
+	return err
+}
+
+func (l *Ledger) migrateWith(ctx context.Context, where string) error {
+	if err := l.sortIn(ctx, where); err != nil {
+		return err
+	}
 	return l.update(ctx, func(tx *sql.Tx) error {
 		var have int
 		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
@@ -195,113 +166,10 @@ func Broken(err error) bool {
 func (l *Ledger) Owner() string { return l.owner }
 
 // Close closes the file.
-func (l *Ledger) Close() error {
-	var errs []error
-	if l.write != nil {
-		errs = append(errs, l.closeIdle())
-	}
-	for _, db := range []*sql.DB{l.pages, l.read, l.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
+func (l *Ledger) Close() error { return errors.Join(l.idle.close(), l.database.close()) }
 
-// update runs f in a transaction of the one writer. What it wrote is durable
-// when it returns nil.
-func (l *Ledger) update(ctx context.Context, f func(*sql.Tx) error) error {
-	if err := l.transact(ctx, f); err != nil {
-		return err
-	}
-	l.trim(ctx)
-	return nil
-}
-
-func (l *Ledger) transact(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := l.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// exec runs one statement in a transaction of its own.
-func (l *Ledger) exec(ctx context.Context, what, query string, args ...any) error {
-	if _, err := l.change(ctx, query, args...); err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
-	}
-	return nil
-}
-
-// change is exec without the words; it gives the number of rows.
-func (l *Ledger) change(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = l.update(ctx, func(tx *sql.Tx) error {
-		did, err := tx.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		n, err = did.RowsAffected()
-		return err
-	})
-	return n, err
-}
-
-// Connector opens one connector's part, and makes it if there is none.
-func (l *Ledger) Connector(ctx context.Context, name string) (*Connector, error) {
-	c := &Connector{ledger: l, name: name}
-	err := l.read.QueryRowContext(ctx, "SELECT id FROM connectors WHERE name = ?", name).Scan(&c.id)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = l.update(ctx, func(tx *sql.Tx) error {
-			err := tx.QueryRowContext(ctx,
-				"INSERT INTO connectors (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id", name).Scan(&c.id)
-			if err != nil {
-				return err
-			}
-			return addLeases(ctx, tx)
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger of connector %s: %w", name, err)
-	}
-	return c, nil
-}
-
-// addLeases gives new connectors their leases.
-func addLeases(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO leases SELECT id, '', 0, 0 FROM connectors WHERE id NOT IN (SELECT connector FROM leases)")
-	return err
-}
-
-// Connector is one connector's part of a ledger. It may be used concurrently. The writes
-// of one that was claimed are refused with a TakenOverError once another process has
-// claimed it.
-type Connector struct {
-	ledger *Ledger
-	id     int64
-	name   string
-	fence  fence
-}
-
-// Delivered gives the last files that were delivered, or found in place: the
-// newest delivery first, also of a file that was delivered before.
-func (c *Connector) Delivered(ctx context.Context, limit int) ([]File, error) {
-	files := []File{}
-	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY seq DESC, at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
-		r, err := scanFile(rows)
-		state := filesync.StateDelivered
-		if r.Delivery.Adopted {
-			state = filesync.StatePresent
-		}
-		files = append(files, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
-		return err
-	}, c.id, limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: delivered: %w", err)
-	}
-	return files, nil
+// RequireSweep has the next pass of each connector sweep: after a power cut there may be
+// pending files whose removal was not durable.
+func (l *Ledger) RequireSweep(ctx context.Context) error {
+	return l.exec(ctx, "require sweep", "UPDATE connectors SET sweep = 1")
 }

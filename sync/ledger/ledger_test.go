@@ -86,7 +86,7 @@ func gone(t *testing.T, c *ledger.Connector, seen *filesync.Seen, at time.Time) 
 	must(t, c.Gone(t.Context(), seen, since, at))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

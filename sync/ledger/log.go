@@ -18,22 +18,22 @@ const (
 // trim empties the write-ahead log when it is too large. Those who read from it
 // are waited for, and those who begin to read meanwhile do not need it any more.
 // If they take too long it is tried again when the log has grown by a half.
-func (l *Ledger) trim(ctx context.Context) {
-	if !l.trimming.TryLock() {
+func (d *database) trim(ctx context.Context) {
+	if !d.trimming.TryLock() {
 		return // somebody does it
 	}
-	defer l.trimming.Unlock()
-	info, err := os.Stat(l.path + "-wal")
-	if err != nil || info.Size() < l.trimAt {
+	defer d.trimming.Unlock()
+	info, err := os.Stat(d.path + "-wal")
+	if err != nil || info.Size() < d.trimAt {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), trimTime)
 	defer cancel()
 	var busy, pages, done int64
-	err = l.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &done)
+	err = d.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &done)
 	if err == nil && busy == 0 {
-		l.trimAt = maxLog
+		d.trimAt = maxLog
 	} else {
-		l.trimAt = info.Size() + maxLog/2
+		d.trimAt = info.Size() + maxLog/2
 	}
 }

@@ -52,10 +52,13 @@ func scanRequest(row interface{ Scan(...any) error }) (Request, error) {
 	return r, err
 }
 
+// requests is what other programs asked of connectors, and the answers.
+type requests struct{ *database }
+
 // AcceptRequest keeps a new request, of a connector that was opened. If there
 // is one of that id already, it stays as it is, whoever asked for what. now is
 // the request as the ledger has it, in either case.
-func (l *Ledger) AcceptRequest(ctx context.Context, r Request) (now Request, added bool, err error) {
+func (l requests) AcceptRequest(ctx context.Context, r Request) (now Request, added bool, err error) {
 	err = l.update(ctx, func(tx *sql.Tx) error {
 		did, err := tx.ExecContext(ctx, `INSERT INTO requests (id, connector, state, body, token, reply_to, accepted, deadline)
 			VALUES (?, (SELECT id FROM connectors WHERE name = ?), ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
@@ -78,7 +81,7 @@ func (l *Ledger) AcceptRequest(ctx context.Context, r Request) (now Request, add
 }
 
 // Request gives a request, or ErrNoRequest.
-func (l *Ledger) Request(ctx context.Context, id string) (Request, error) {
+func (l requests) Request(ctx context.Context, id string) (Request, error) {
 	r, err := Request{}, ErrNoRequest
 	slow := l.show(ctx, "SELECT "+requestColumns+", r.reply"+requestTables+"WHERE r.id = ?", func(rows *sql.Rows) error {
 		r, err = scanRequest(rows)
@@ -92,18 +95,18 @@ func (l *Ledger) Request(ctx context.Context, id string) (Request, error) {
 
 // OpenRequests gives the requests of all connectors that have no answer yet,
 // oldest first.
-func (l *Ledger) OpenRequests(ctx context.Context) ([]Request, error) {
-	return l.requests(ctx, l.each, "open requests", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
+func (l requests) OpenRequests(ctx context.Context) ([]Request, error) {
+	return l.list(ctx, l.each, "open requests", "WHERE r.state IN ('accepted', 'running') ORDER BY r.rowid")
 }
 
 // RequestsOf gives the last requests of a connector, newest first. They come
 // without their replies, which may be large.
-func (l *Ledger) RequestsOf(ctx context.Context, connector string, limit int) ([]Request, error) {
-	return l.requests(ctx, l.show, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
+func (l requests) RequestsOf(ctx context.Context, connector string, limit int) ([]Request, error) {
+	return l.list(ctx, l.show, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
 }
 
-// requests reads many requests, without their replies.
-func (l *Ledger) requests(ctx context.Context, read reader, what, where string, args ...any) ([]Request, error) {
+// list reads many requests, without their replies.
+func (l requests) list(ctx context.Context, read reader, what, where string, args ...any) ([]Request, error) {
 	all := []Request{}
 	err := read(ctx, "SELECT "+requestColumns+", ''"+requestTables+where, func(rows *sql.Rows) error {
 		r, err := scanRequest(rows)
@@ -118,7 +121,7 @@ func (l *Ledger) requests(ctx context.Context, read reader, what, where string, 
 
 // RunRequest records that a request is being worked on. open is false when it
 // has its answer already, or is not known.
-func (l *Ledger) RunRequest(ctx context.Context, id string) (open bool, err error) {
+func (l requests) RunRequest(ctx context.Context, id string) (open bool, err error) {
 	n, err := l.change(ctx, "UPDATE requests SET state = ? WHERE id = ? AND state IN ('accepted', 'running')", RequestRunning, id)
 	if err != nil {
 		return false, fmt.Errorf("ledger: run request %s: %w", id, err)
@@ -130,7 +133,7 @@ func (l *Ledger) RunRequest(ctx context.Context, id string) (open bool, err erro
 // the request says where to, the reply is due to be posted from then on. There
 // is one answer ever: won is false for all but the first, which stays, and for
 // a request that is not known.
-func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at time.Time) (won bool, err error) {
+func (l requests) FinishRequest(ctx context.Context, id, state, reply string, at time.Time) (won bool, err error) {
 	ms := at.UnixMilli()
 	err = l.update(ctx, func(tx *sql.Tx) error {
 		var url string
@@ -151,7 +154,7 @@ func (l *Ledger) FinishRequest(ctx context.Context, id, state, reply string, at 
 }
 
 // ReplyPosted records that the receiver has the reply of a request.
-func (l *Ledger) ReplyPosted(ctx context.Context, id string) error {
+func (l requests) ReplyPosted(ctx context.Context, id string) error {
 	err := l.update(ctx, func(tx *sql.Tx) error {
 		var failed int
 		err := tx.QueryRowContext(ctx, "DELETE FROM outbox WHERE kind = ? AND id = ? RETURNING tries", KindReply, id).Scan(&failed)

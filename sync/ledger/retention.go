@@ -59,7 +59,7 @@ type rowsOf struct {
 
 // inParts changes rows of the connector in a way that takes them out of those
 // that are meant. They are looked for without holding up writers.
-func (c *Connector) inParts(ctx context.Context, table string, which rowsOf, change string) error {
+func (c *part) inParts(ctx context.Context, table string, which rowsOf, change string) error {
 	find := fmt.Sprintf("SELECT rowid, %s FROM %s WHERE connector = ? AND %s AND %s >= ? ORDER BY %s LIMIT %d",
 		which.order, table, which.where, which.order, which.order, partRows)
 	// Others may have changed a row since it was found.

@@ -206,3 +206,10 @@ CREATE TABLE holds (
     hint      TEXT    NOT NULL,
     PRIMARY KEY (connector, pair, side)
 ) WITHOUT ROWID;
+
+-- What was learnt of servers, so that it is not learnt at each start.
+CREATE TABLE servers (
+    server TEXT    NOT NULL PRIMARY KEY, -- user@host:port
+    limits TEXT    NOT NULL, -- a document of the store
+    at     INTEGER NOT NULL -- unix milliseconds: when it was written
+) WITHOUT ROWID;

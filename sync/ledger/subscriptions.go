@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -54,9 +53,12 @@ func scanSubscription(row interface{ Scan(...any) error }) (Subscription, error)
 	return s, err
 }
 
+// subscriptions is who is told of deliveries, and the log that they read.
+type subscriptions struct{ *database }
+
 // AddSubscription keeps a new subscription, of a connector that was opened. Of
 // s it takes the fields above Cursor. It starts behind what is delivered by now.
-func (l *Ledger) AddSubscription(ctx context.Context, s Subscription) error {
+func (l subscriptions) AddSubscription(ctx context.Context, s Subscription) error {
 	return l.exec(ctx, "add subscription "+s.ID, `INSERT INTO subscriptions (id, connector, created, token, reply_to, body, cursor)
 		VALUES (?, (SELECT id FROM connectors WHERE name = ?), ?, ?, ?, ?, `+lastSequence+`)`,
 		s.ID, s.Connector, s.Created.UnixMilli(), s.Token, s.ReplyTo, s.Body)
@@ -66,7 +68,7 @@ func (l *Ledger) AddSubscription(ctx context.Context, s Subscription) error {
 const lastSequence = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0)"
 
 // Subscription gives a subscription, or ErrNoSubscription.
-func (l *Ledger) Subscription(ctx context.Context, id string) (Subscription, error) {
+func (l subscriptions) Subscription(ctx context.Context, id string) (Subscription, error) {
 	s, err := Subscription{}, ErrNoSubscription
 	slow := l.show(ctx, selectSubscriptions+"WHERE s.id = ?", func(rows *sql.Rows) error {
 		s, err = scanSubscription(rows)
@@ -87,7 +89,7 @@ func subscriptionError(what, id string, err error) error {
 }
 
 // Subscriptions gives the subscriptions of a connector, oldest first.
-func (l *Ledger) Subscriptions(ctx context.Context, connector string) ([]Subscription, error) {
+func (l subscriptions) Subscriptions(ctx context.Context, connector string) ([]Subscription, error) {
 	all := []Subscription{}
 	err := l.show(ctx, selectSubscriptions+"WHERE c.name = ? ORDER BY s.rowid", func(rows *sql.Rows) error {
 		s, err := scanSubscription(rows)
@@ -101,7 +103,7 @@ func (l *Ledger) Subscriptions(ctx context.Context, connector string) ([]Subscri
 }
 
 // DeleteSubscription removes a subscription, or gives ErrNoSubscription.
-func (l *Ledger) DeleteSubscription(ctx context.Context, id string) error {
+func (l subscriptions) DeleteSubscription(ctx context.Context, id string) error {
 	return l.move(ctx, "delete", id, time.Time{}, "DELETE FROM subscriptions WHERE id = ? RETURNING connector", id)
 }
 
@@ -109,19 +111,19 @@ func (l *Ledger) DeleteSubscription(ctx context.Context, id string) error {
 // sequence: its receiver has them, or does not want them. The next are due from
 // at on. A cursor never goes back, nor past the end of the log.
 // ErrNoSubscription: it was deleted.
-func (l *Ledger) Advance(ctx context.Context, id string, sequence int64, at time.Time) error {
+func (l subscriptions) Advance(ctx context.Context, id string, sequence int64, at time.Time) error {
 	return l.move(ctx, "advance", id, at, "UPDATE subscriptions SET cursor = max(cursor, min(?, "+lastSequence+")) WHERE id = ? RETURNING connector", sequence, id)
 }
 
 // DropPending gives up what a subscription's receiver was not told of: it goes
 // on with what is delivered from now on, also when it was never to be tried again.
-func (l *Ledger) DropPending(ctx context.Context, id string, at time.Time) error {
+func (l subscriptions) DropPending(ctx context.Context, id string, at time.Time) error {
 	return l.Advance(ctx, id, math.MaxInt64, at)
 }
 
 // move changes a subscription by a query that gives its connector, whose log may be
 // shorter then. What is left to be told goes to the end of its lane, due from at on.
-func (l *Ledger) move(ctx context.Context, what, id string, at time.Time, query string, args ...any) error {
+func (l subscriptions) move(ctx context.Context, what, id string, at time.Time, query string, args ...any) error {
 	var connector int64
 	err := l.update(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, query, args...).Scan(&connector); err != nil {
@@ -146,7 +148,7 @@ func (l *Ledger) move(ctx context.Context, what, id string, at time.Time, query 
 
 // prune removes from the log what every subscription of the connector has
 // passed: a part at a time, so that no commit waits for long.
-func (l *Ledger) prune(ctx context.Context, connector int64) error {
+func (l subscriptions) prune(ctx context.Context, connector int64) error {
 	const most = 2000
 	for {
 		n, err := l.change(ctx, `DELETE FROM deliveries WHERE sequence IN (SELECT sequence FROM deliveries WHERE connector = ?
@@ -158,35 +160,9 @@ func (l *Ledger) prune(ctx context.Context, connector int64) error {
 	}
 }
 
-// log appends deliveries, given by their rows, to the log if anybody reads it. The
-// subscriptions that read it are in the outbox then.
-func (c *Connector) log(ctx context.Context, tx *sql.Tx, rows []int64) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	var subscribed bool
-	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM subscriptions WHERE connector = ?)", c.id).Scan(&subscribed); err != nil || !subscribed {
-		return err
-	}
-	list, err := json.Marshal(rows)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO deliveries (connector, path, size, mtime, target, adopted, at)
-		SELECT f.connector, f.path, f.size, f.mtime, f.target, f.adopted, f.at
-		FROM json_each(?) batch JOIN files f ON f.id = batch.value ORDER BY batch.key`, string(list))
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (kind, id, url, next) SELECT ?, s.id, s.reply_to, d.at
-		FROM subscriptions s JOIN deliveries d ON d.sequence = `+lastSequence+` WHERE s.connector = ? ORDER BY s.rowid
-		ON CONFLICT (kind, id) DO NOTHING`, KindSubscription, c.id)
-	return err
-}
-
 // Deliveries gives up to limit deliveries of a subscription's connector behind
 // a sequence, in their order. There are none of one that is not known.
-func (l *Ledger) Deliveries(ctx context.Context, id string, after int64, limit int) ([]LoggedDelivery, error) {
+func (l subscriptions) Deliveries(ctx context.Context, id string, after int64, limit int) ([]LoggedDelivery, error) {
 	all := []LoggedDelivery{}
 	err := l.each(ctx, `SELECT sequence, path, size, mtime, coalesce(nullif(target, ''), path), adopted, at FROM deliveries
 		WHERE connector = (SELECT connector FROM subscriptions WHERE id = ?) AND sequence > ? ORDER BY sequence LIMIT ?`, func(rows *sql.Rows) error {

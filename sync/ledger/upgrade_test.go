@@ -19,7 +19,7 @@ import (
 var versions = []string{"version1", "version4"}
 
 // oldLedger gives a directory with a ledger of an older version.
-func oldLedger(t *testing.T, version string) (dir string) {
+func oldLedger(t testing.TB, version string) (dir string) {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join("testdata", version+".sql"))
 	must(t, err)

@@ -14,6 +14,10 @@ import (
 // table is short, and is quickly gone through and written to.
 const afterColumn = "CASE after WHEN 1 THEN coalesce((SELECT o.after FROM owed o WHERE o.file = files.id), 1) ELSE after END"
 
+// originals says which originals are to be removed or moved. It implements
+// transfer.Originals.
+type originals struct{ *part }
+
 // owed reports whether something is to be done yet.
 func owed(after filesync.After) bool {
 	switch after {
@@ -32,7 +36,7 @@ func inFiles(after filesync.After) int64 {
 }
 
 // Outstanding implements transfer.Originals.
-func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
+func (c originals) Outstanding(ctx context.Context, from int64, limit int) ([]filesync.Record, error) {
 	var recs []filesync.Record
 	err := c.each(ctx, "SELECT "+fileColumns+" FROM files WHERE id IN (SELECT file FROM owed WHERE "+ofPair+" AND file > ? ORDER BY file LIMIT ?) ORDER BY id",
 		func(rows *sql.Rows) error {
@@ -47,7 +51,7 @@ func (c *Connector) Outstanding(ctx context.Context, from int64, limit int) ([]f
 }
 
 // SetAfter implements transfer.Originals.
-func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
+func (c originals) SetAfter(ctx context.Context, ids []int64, after filesync.After) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -59,7 +63,7 @@ func (c *Connector) SetAfter(ctx context.Context, ids []int64, after filesync.Af
 }
 
 // SetAfterIf implements transfer.Originals.
-func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
+func (c originals) SetAfterIf(ctx context.Context, read map[int64]filesync.After, after filesync.After) ([]int64, error) {
 	if len(read) == 0 {
 		return nil, nil
 	}
@@ -95,7 +99,7 @@ func (c *Connector) SetAfterIf(ctx context.Context, read map[int64]filesync.Afte
 }
 
 // setAfter records how far after_copy has come for rows of files.
-func (c *Connector) setAfter(ctx context.Context, tx *sql.Tx, ids []int64, after filesync.After) error {
+func (c originals) setAfter(ctx context.Context, tx *sql.Tx, ids []int64, after filesync.After) error {
 	list, err := json.Marshal(ids)
 	if err != nil {
 		return err
@@ -116,7 +120,7 @@ func (c *Connector) setAfter(ctx context.Context, tx *sql.Tx, ids []int64, after
 
 // owe records what new rows of files owe. What older versions of the replaced ones owed
 // is not owed any more.
-func (c *Connector) owe(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids, replaced []int64) error {
+func (c originals) owe(ctx context.Context, tx *sql.Tx, batch []filesync.Delivery, ids, replaced []int64) error {
 	if len(replaced) > 0 {
 		list, err := json.Marshal(replaced)
 		if err != nil {
@@ -145,7 +149,7 @@ func (c *Connector) owe(ctx context.Context, tx *sql.Tx, batch []filesync.Delive
 
 // refuseOwed gives up what the deliveries of another source than today's owe. Ended in
 // the middle, it does the rest the next time.
-func (c *Connector) refuseOwed(ctx context.Context) error {
+func (c originals) refuseOwed(ctx context.Context) error {
 	open := rowsOf{"id", "after NOT IN (?, ?, ?)", []any{filesync.AfterDone, filesync.AfterRefused, filesync.AfterUnverified}}
 	if err := c.inParts(ctx, "files", open, fmt.Sprintf("UPDATE files SET after = %d", filesync.AfterRefused)); err != nil {
 		return err

@@ -28,9 +28,12 @@ type Query struct {
 	Limit  int    // 1 to 1000; 0 for 100
 }
 
+// history is the rows of files for those who look at them.
+type history struct{ *part }
+
 // Files gives a page of rows, newest first, and the cursor of the next page, or "".
 // Files that fail come before those that were delivered.
-func (c *Connector) Files(ctx context.Context, q Query) (page []File, next string, err error) {
+func (c history) Files(ctx context.Context, q Query) (page []File, next string, err error) {
 	if q.Limit <= 0 || q.Limit > 1000 {
 		q.Limit = 100
 	}
@@ -73,7 +76,7 @@ func parseCursor(s string) (table string, from int64, err error) {
 }
 
 // failing pages through the failures.
-func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, error) {
+func (c history) failing(ctx context.Context, q Query, from int64) ([]File, error) {
 	where, args := c.where(q, from)
 	switch q.State {
 	case "":
@@ -107,7 +110,7 @@ func (c *Connector) failing(ctx context.Context, q Query, from int64) ([]File, e
 }
 
 // delivered pages through the delivered files.
-func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File, error) {
+func (c history) delivered(ctx context.Context, q Query, from int64) ([]File, error) {
 	where, args := c.where(q, from)
 	switch q.State {
 	case "":
@@ -138,7 +141,7 @@ func (c *Connector) delivered(ctx context.Context, q Query, from int64) ([]File,
 // DeliveredFiles implements pass.Ledger. The records are in the order of their
 // paths and without failures. f may call the ledger; rows that are written
 // meanwhile may come or not.
-func (c *Connector) DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error {
+func (c history) DeliveredFiles(ctx context.Context, prefix string, from, to time.Time, f func(filesync.Record) error) error {
 	// A file whose time is not known is outside of any span.
 	first, end := int64(math.MinInt64), int64(math.MaxInt64)
 	if !to.IsZero() {
@@ -199,7 +202,7 @@ func successor(prefix string) string {
 }
 
 // where is what both tables have in common.
-func (c *Connector) where(q Query, from int64) (string, []any) {
+func (c history) where(q Query, from int64) (string, []any) {
 	where, args := "connector = ? AND id < ?", []any{c.id, from}
 	if q.Name != "" {
 		name := q.Name
@@ -211,4 +214,23 @@ func (c *Connector) where(q Query, from int64) (string, []any) {
 		args = append(args, strings.ReplaceAll(name, "[", "[[]"))
 	}
 	return where, args
+}
+
+// Delivered gives the last files that were delivered, or found in place: the
+// newest delivery first, also of a file that was delivered before.
+func (c history) Delivered(ctx context.Context, limit int) ([]File, error) {
+	files := []File{}
+	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY seq DESC, at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
+		r, err := scanFile(rows)
+		state := filesync.StateDelivered
+		if r.Delivery.Adopted {
+			state = filesync.StatePresent
+		}
+		files = append(files, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
+		return err
+	}, c.id, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: delivered: %w", err)
+	}
+	return files, nil
 }

@@ -37,18 +37,21 @@ type Named struct {
 // answer is a plain 200.
 type answer[T any] struct{ Body T }
 
-// connectorOperations are the state of connectors, and what they can be told to do.
-func (s *Server) connectorOperations(api huma.API) {
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+// connectorRoutes are the state of connectors, and what they can be told to do.
+type connectorRoutes struct{ *Server }
+
+// add registers the operations.
+func (s connectorRoutes) add(api huma.API) {
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-connectors", Method: http.MethodGet, Path: pathConnectors, Tags: []string{tagConnectors},
 		Summary: "The state of all connectors", Description: "In the order of their names.",
 	}, s.listConnectors)
-	register(s, api, scopes{config.ScopeRead}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "get-connector", Method: http.MethodGet, Path: pathConnector, Tags: []string{tagConnectors},
 		Summary: "The state of a connector", Description: "Its Connection Status, the pass under way, the last and the next one.",
 		Errors: []int{http.StatusNotFound},
 	}, s.getConnector)
-	register(s, api, scopes{config.ScopeApply}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "apply", Method: http.MethodPost, Path: pathConnector + "/apply", Tags: []string{tagConnectors},
 		Summary: "Copy all files now",
 		Description: "Starts an Apply: validates the connection and makes sure that every matching file is at the destination. " +
@@ -57,24 +60,24 @@ func (s *Server) connectorOperations(api huma.API) {
 		Responses: map[string]*huma.Response{"202": accepted[interapp.Pass](api, "the pass is queued or runs", "The connector, which shows the pass")},
 		Errors:    []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}, s.apply)
-	register(s, api, scopes{config.ScopeApply}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "check", Method: http.MethodPost, Path: pathConnector + "/check", Tags: []string{tagConnectors},
 		Summary: "Test the connection, stage by stage", Description: "The answer is 200 whether the test succeeds or not. Nothing is copied.",
 		Errors: []int{http.StatusNotFound},
 	}, s.check)
-	register(s, api, scopes{config.ScopeApply}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "retry", Method: http.MethodPost, Path: pathConnector + "/retry", Tags: []string{tagConnectors},
 		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
 		Errors: []int{http.StatusNotFound},
 	}, s.retry)
-	register(s, api, scopes{config.ScopeConfigure}, huma.Operation{
+	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
 		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
 		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
 		Errors: []int{http.StatusNotFound},
 	}, s.setSchedule)
 }
 
-func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
+func (s connectorRoutes) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
 	out := interapp.ConnectorList{Connectors: []interapp.Connector{}}
 	for _, c := range s.connectors() {
 		c := c.Report().Message()
@@ -86,7 +89,7 @@ func (s *Server) listConnectors(context.Context, *struct{}) (*answer[interapp.Co
 	return &answer[interapp.ConnectorList]{out}, nil
 }
 
-func (s *Server) getConnector(_ context.Context, in *Named) (*answer[interapp.Connector], error) {
+func (s connectorRoutes) getConnector(_ context.Context, in *Named) (*answer[interapp.Connector], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -129,7 +132,7 @@ type applyOutput struct {
 	Body     interapp.Pass
 }
 
-func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error) {
+func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutput, error) {
 	wait, err := parseWait(in.Wait)
 	if err != nil {
 		return nil, err
@@ -186,7 +189,7 @@ func parseWait(text string) (time.Duration, error) {
 	return wait.Std(), nil
 }
 
-func (s *Server) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
+func (s connectorRoutes) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -199,7 +202,7 @@ type retryInput struct {
 	Body *interapp.RetryRequest
 }
 
-func (s *Server) retry(ctx context.Context, in *retryInput) (*answer[interapp.RetryReply], error) {
+func (s connectorRoutes) retry(ctx context.Context, in *retryInput) (*answer[interapp.RetryReply], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -222,7 +225,7 @@ type scheduleInput struct {
 	Body interapp.Schedule
 }
 
-func (s *Server) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
+func (s connectorRoutes) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
