@@ -2,6 +2,7 @@ package sftptest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -183,7 +184,7 @@ func (c *conn) serveSession(nc ssh.NewChannel) {
 }
 
 func (c *conn) config(f *Faults) *ssh.ServerConfig {
-	config := &ssh.ServerConfig{Config: f.Algorithms, ServerVersion: "SSH-2.0-sftptest"}
+	config := &ssh.ServerConfig{Config: f.Algorithms, ServerVersion: cmp.Or(f.Banner, "SSH-2.0-sftptest")}
 	keys := c.srv.keys
 	if f.HostKeys != nil {
 		keys = f.HostKeys
