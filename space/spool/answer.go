@@ -75,8 +75,10 @@ func (s *Spool) answer(op, name string, err error) error {
 		return r
 	}
 	switch {
-	case err == nil || err == io.EOF:
-		return err
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return io.EOF
 	case errors.Is(err, fs.ErrNotExist):
 		return errMissing
 	case errors.Is(err, fs.ErrExist):
