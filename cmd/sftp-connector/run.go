@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sftpconnector/backoff"
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/durable"
@@ -238,20 +239,15 @@ func (d *daemon) stop() error {
 	}
 }
 
-// openAgain is how often a Space is tried whose spool could not be opened.
-const openAgain = 10 * time.Second
-
 // reloadOn reloads at each hangup until ctx ends, and tries Spaces again that could
 // not be opened. It is beside the loop that waits for the end of the program, as a
 // reload waits for passes to end.
 func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon) {
-	again := time.NewTicker(openAgain)
-	defer again.Stop()
 	for {
 		select {
 		case <-hangups:
 			a.reload(ctx, d)
-		case <-again.C:
+		case <-time.After(backoff.Spool.Wait(1)):
 			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(ctx, d.cfg) == nil {
 				d.log.Info("all Spaces receive uploads")
 			}
