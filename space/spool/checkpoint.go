@@ -37,7 +37,7 @@ func (w *writer) checkpoint(prefix int64) {
 		err = w.note(prefix)
 	}
 	if err != nil {
-		_ = w.fail(w.s.answer("flush", w.name, err))
+		_ = w.fail(w.s.refusals.answer("flush", w.name, err))
 	}
 }
 

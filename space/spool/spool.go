@@ -10,10 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"sftpconnector/durable"
 	"sftpconnector/status"
@@ -90,8 +87,7 @@ type Spool struct {
 	tidying   group // of objects that are to be removed
 	takeovers group // of what is in the inbox
 
-	refusals    atomic.Int64
-	tellRefused rate.Sometimes
+	refusals *refusals
 
 	mu     sync.Mutex // is never held while a disk or the ledger is written
 	limits Limits
@@ -123,8 +119,8 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	}
 	s := &Spool{
 		o: o, objects: objects, limits: o.Limits, tree: newTree(),
-		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
-		soon:        map[*file]bool{}, closed: true,
+		refusals: newRefusals(o.Log),
+		soon:     map[*file]bool{}, closed: true,
 		gone: memory{files: map[string]*gone{}},
 	}
 	s.commits.do, s.tidying.do = s.commit, s.tidy
@@ -259,7 +255,7 @@ func (s *Spool) Files() []File {
 	for f := range s.tree.files() {
 		name := f.path()
 		for i, o := range f.received {
-			state, since := s.state(f, o, now)
+			state, since := f.state(o, now, s.o.Quiet)
 			if i > 0 {
 				state, since = Waiting, o.touched
 			} else if f.held() {

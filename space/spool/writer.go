@@ -74,7 +74,7 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 	}
 	if len(data) > 0 && w.untouched() {
 		if err := w.first(); err != nil {
-			return 0, w.fail(w.s.answer("write", w.name, err))
+			return 0, w.fail(w.s.refusals.answer("write", w.name, err))
 		}
 	}
 	w.gate.RLock()
@@ -93,11 +93,11 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 		return 0, w.fail(err)
 	}
 	if err := w.beforeRewrite(off); err != nil {
-		return 0, w.fail(w.s.answer("write", w.name, err))
+		return 0, w.fail(w.s.refusals.answer("write", w.name, err))
 	}
 	n, err := w.file.WriteAt(data, off)
 	if err != nil {
-		return n, w.fail(w.s.answer("write", w.name, err))
+		return n, w.fail(w.s.refusals.answer("write", w.name, err))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,14 +172,14 @@ func (w *writer) ReadAt(to []byte, off int64) (int, error) {
 	if errors.Is(err, os.ErrClosed) {
 		return n, errClosed
 	}
-	return n, w.s.answer("read", w.name, err)
+	return n, w.s.refusals.answer("read", w.name, err)
 }
 
 // truncate is what SETSTAT of a size does to a file that is being written. If it
 // is refused the upload has failed, as clients may go on regardless: lftp does.
 func (w *writer) truncate(size int64) error {
 	if err := w.cutOrExtend(size); err != nil {
-		return w.fail(w.s.answer("set the size of", w.name, err))
+		return w.fail(w.s.refusals.answer("set the size of", w.name, err))
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (w *writer) fail(err error) error {
 	err = w.err
 	w.mu.Unlock()
 	if first {
-		w.s.refused(w.name, err)
+		w.s.refusals.note(w.name, err)
 	}
 	return err
 }
@@ -329,12 +329,12 @@ func (w *writer) Close() error {
 		w.file.Close()
 		return failed
 	case failed == nil && cut != nil:
-		return w.s.answer("leave", w.name, w.s.leavePart(w))
+		return w.s.refusals.answer("leave", w.name, w.s.leavePart(w))
 	case failed == nil && w.gap():
 		failed = w.fail(errGap)
 	}
 	if failed == nil {
-		return w.s.answer("publish", w.name, w.s.accept(w))
+		return w.s.refusals.answer("publish", w.name, w.s.accept(w))
 	}
 	if err := w.s.discardPart(w); err != nil {
 		w.s.o.Log.Warn("spool: upload not removed", "name", w.name, "error", err)
