@@ -155,7 +155,7 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*applyOutput, error
 		return ended(in.Name, run)
 	default:
 	}
-	look := c.Snapshot(run)
+	look := run.Snapshot()
 	look.Status = c.Report().Health.Status
 	return &applyOutput{
 		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: look.Message(in.Name),
