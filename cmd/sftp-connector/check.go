@@ -97,9 +97,9 @@ func (a *app) letGo(ctx context.Context, name string) {
 	}
 }
 
-func (a *app) printCheck(c interapp.Check) {
-	fmt.Fprintf(a.stdout, "%s: %s\n", c.Connector, c.ConnectionStatus)
-	t := a.table("  STAGE", "RESULT", "TIME", "DETAIL")
+func (o *output) printCheck(c interapp.Check) {
+	fmt.Fprintf(o.stdout, "%s: %s\n", c.Connector, c.ConnectionStatus)
+	t := o.table("  STAGE", "RESULT", "TIME", "DETAIL")
 	for _, s := range c.Stages {
 		result := "ok"
 		if !s.OK {
@@ -109,6 +109,6 @@ func (a *app) printCheck(c interapp.Check) {
 	}
 	t.flush()
 	if c.Hint != "" {
-		fmt.Fprintf(a.stdout, "  %s\n", c.Hint)
+		fmt.Fprintf(o.stdout, "  %s\n", c.Hint)
 	}
 }

@@ -26,9 +26,9 @@ func (s stores) limitLogins(ctx context.Context, c *config.Connector, observe st
 	return open(ctx, cfg, observe)
 }
 
-// logins is how many logins may be under way at one server. OpenSSH refuses
+// maxLogins is how many logins may be under way at one server. OpenSSH refuses
 // some from the tenth on (MaxStartups 10:30:100).
-const logins = 4
+const maxLogins = 4
 
 // servers is what was learnt of the servers since the program started. It may be
 // used concurrently. The zero servers is ready to use.
@@ -52,7 +52,7 @@ func (s *servers) of(c sftp.Config) *serverState {
 		s.known = map[string]*serverState{}
 	}
 	if s.known[key] == nil {
-		s.known[key] = &serverState{limits: new(sftp.Limits), logins: make(chan struct{}, logins)}
+		s.known[key] = &serverState{limits: new(sftp.Limits), logins: make(chan struct{}, maxLogins)}
 	}
 	return s.known[key]
 }

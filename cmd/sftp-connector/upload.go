@@ -68,7 +68,7 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 	if err != nil {
 		return err
 	}
-	kept, err := openSpool(ctx, cfg.DataDirectory)
+	kept, err := openStandardInput(ctx, cfg.DataDirectory)
 	if err != nil {
 		return failed(err)
 	}
