@@ -152,8 +152,8 @@ func (c *Connector) followSchedule(ctx context.Context) {
 // server refused us a short while ago.
 func (c *Connector) tick() {
 	held := c.ends.held()
-	told := func() {}
-	defer func() { told() }() // without the lock
+	tell := func() {}
+	defer func() { tell() }() // without the lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -162,11 +162,11 @@ func (c *Connector) tick() {
 		c.skipped++
 		c.totals.Skipped++
 		skipped, since := c.skipped, c.running.started
-		told = func() {
+		tell = func() {
 			c.log.Info("tick skipped: the pass before it still runs", "skipped", skipped, "running_since", since)
 		}
 	case time.Now().Before(held):
-		told = func() { c.log.Debug("tick passed over: the server refused the login", "until", held) }
+		tell = func() { c.log.Debug("tick passed over: the server refused the login", "until", held) }
 	default:
 		c.start(newRun(filesync.Automatic))
 	}

@@ -84,7 +84,7 @@ func newRefusals(log *slog.Logger) *refusals {
 }
 
 // answer turns an error into one that a client may see. What is the server's
-// own trouble goes to the log: it has paths of the server in it.
+// own failure goes to the log: it has paths of the server in it.
 func (r *refusals) answer(op, name string, err error) error {
 	if known, ok := errors.AsType[*refusal](err); ok {
 		return known
@@ -110,11 +110,11 @@ func (r *refusals) answer(op, name string, err error) error {
 // not as often as a client may try. A client whose upload another one has taken
 // over, or the end of the program has cut, is told so; nothing is wrong.
 func (r *refusals) note(name string, why error) {
-	if why == errTaken || why == errClosed {
+	if errors.Is(why, errTaken) || errors.Is(why, errClosed) {
 		return
 	}
 	r.count.Add(1)
-	if why != errInternal && why != errFull { // these have a line already
+	if !errors.Is(why, errInternal) && !errors.Is(why, errFull) { // these have a line already
 		r.tell.Do(func() { r.log.Warn("upload refused", "name", name, "why", why) })
 	}
 }

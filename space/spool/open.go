@@ -237,7 +237,7 @@ func (s uploads) giveUp(w *writer) {
 		s.tree.discard(w.o)
 		s.tidying.start()
 	}
-	s.letGo(w.f)
+	s.writerGone(w.f)
 }
 
 // indexed reports whether an upload has a row.
@@ -245,7 +245,7 @@ func (o *object) indexed() bool { return o.row != 0 }
 
 // begin makes the upload that goes on with a received file, as a copy of that: the
 // file was acknowledged to its client, and stays until the copy is complete. It takes
-// no time again. The caller holds w.gate.
+// no time again. The caller holds w.fileMu.
 func (w *writer) begin() error {
 	w.mu.Lock()
 	needed, failed := w.unchanged && !w.closed, w.err

@@ -75,9 +75,9 @@ func (f *file) ready(now time.Time, quiet time.Duration) *object {
 	return f.received[0]
 }
 
-// letGo notes that nobody writes a file any more. What was received of it was held
+// writerGone notes that nobody writes a file any more. What was received of it was held
 // back meanwhile. The caller holds s.mu.
-func (s *Spool) letGo(f *file) {
+func (s *Spool) writerGone(f *file) {
 	f.writer = nil
 	if len(f.received) > 0 {
 		s.touch(f, f.received[0])
