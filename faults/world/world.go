@@ -160,7 +160,7 @@ func (w *world) addConnector(ctx context.Context, c schedule.Connector) error {
 	if err := directories(s.root); err != nil {
 		return err
 	}
-	if err := w.startServer(ctx, s, dir); err != nil {
+	if err := w.startServer(s, dir); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, s.server.Close)
@@ -191,7 +191,7 @@ func (w *world) addConnector(ctx context.Context, c schedule.Connector) error {
 	return nil
 }
 
-func (w *world) startServer(ctx context.Context, s *site, dir string) error {
+func (w *world) startServer(s *site, dir string) error {
 	s.login = login{user: "user", password: modelPassword, keyFile: w.path("client_key")}
 	if s.Server == "openssh" {
 		server, hostKey, err := startOpenSSH(dir, w.clientKey.PublicKey())

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -195,7 +196,7 @@ func (s views) stat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info, err := s.lstatLocked(name)
-	if err == errMissing {
+	if errors.Is(err, errMissing) {
 		if g := s.gone.find(name); g != nil {
 			return entry{path.Base(name), g.size, 0o644, g.modTime}, nil
 		}
