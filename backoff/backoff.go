@@ -1,6 +1,6 @@
-// Package backoff says how long to wait before what failed is tried again. All
-// policies of the product are in this file. It says nothing of how often a thing
-// is tried: the caller counts, waits, and gives up.
+// Package backoff is the retry policy: how long to wait before what failed is tried again.
+// All policies of the product are in this file. How often a thing is tried is for the
+// caller, who counts, waits, and gives up; each policy says where.
 package backoff
 
 import (
@@ -14,17 +14,23 @@ type Policy int
 
 // The policies, by what is tried again.
 const (
-	// File is a file that failed: automatic passes leave it alone so long. The same
-	// goes for a size of file that found no room at a destination.
+	// File is a file that failed: automatic passes leave it alone so long. After
+	// sync.MaxTries it is quarantined. The same goes for a size of file that found no room
+	// at a destination, for ever.
 	File Policy = iota
-	// Login is a login that was refused. Servers lock accounts and addresses, so
-	// that it is not tried again soon.
+	// Login is a login that was refused (connector/hold.go). Servers lock accounts and
+	// addresses, so that it is not tried again soon. It is tried for ever.
 	Login
-	// Connection is a source or a destination that was lost during a pass.
+	// Connection is a source or a destination that was lost during a pass. maxReopens in
+	// sync/transfer/source.go and maxTries in connector/run.go count. A directory is listed
+	// again (sync/pass/list.go), and a copy begun anew (sync/transfer/copy.go), without a
+	// wait of its own, and five times at most.
 	Connection
-	// Import is the import of a Space whose destination fails.
+	// Import is the import of a Space whose destination fails. It is tried for ever, as
+	// automatic passes are.
 	Import
-	// Posting is a reply, or deliveries, that a receiver did not take.
+	// Posting is a reply, or deliveries, that a receiver did not take. It is posted until it
+	// is taken, or the receiver answers 410 Gone.
 	Posting
 	// Unconfigured is a posting whose connector is not configured now.
 	Unconfigured
@@ -33,12 +39,16 @@ const (
 	Connector
 	// Ledger is a read or write of the ledger, whose disk may be full.
 	Ledger
-	// Handle is an OPEN that an SFTP server refused with nothing else open.
+	// Handle is an OPEN that an SFTP server refused with nothing else open
+	// (maxExclusiveTries in store/sftp/openattempt.go).
 	Handle
-	// Size is a look at a file whose size an SFTP server does not show yet.
+	// Size is a look at a file whose size an SFTP server does not show yet, for half of the
+	// time that an answer may take.
 	Size
 	// Listen is a listener that fails, as for want of file descriptors.
 	Listen
+	// Spool is the spool of a Space that could not be opened.
+	Spool
 	// Guess is the answer to a wrong password or secret key, which is held back.
 	Guess
 )
@@ -63,6 +73,7 @@ func (p Policy) terms() terms {
 		Handle:       {first: 100 * time.Millisecond, longest: time.Second},
 		Size:         {first: 50 * time.Millisecond, longest: 2 * time.Second},
 		Listen:       {first: 5 * time.Millisecond, longest: time.Second},
+		Spool:        {first: 10 * time.Second, longest: 10 * time.Second},
 		Guess:        {first: 250 * time.Millisecond, longest: 4 * time.Second},
 	}[p]
 }

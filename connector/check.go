@@ -17,12 +17,7 @@ import (
 func (c *Connector) Check(ctx context.Context) interapp.Check {
 	c.health.checking()
 	stages := []status.Stage{}
-	observe := func(s status.Stage) { stages = append(stages, s) }
-	check := c.checkDownload
-	if c.cfg.Uploads() {
-		check = c.checkUpload
-	}
-	err := check(ctx, observe)
+	err := c.ends.check(ctx, func(s status.Stage) { stages = append(stages, s) })
 	if ctx.Err() != nil {
 		c.health.abandon()
 	} else {
@@ -37,49 +32,57 @@ func (c *Connector) Check(ctx context.Context) interapp.Check {
 		c.mu.Unlock()
 	} else {
 		// The logins work again: automatic passes need not be held back.
-		c.loginWorks(ctx)
+		c.ends.loginWorks(ctx)
 	}
 	return r
 }
 
+// check tries both ends stage by stage.
+func (e *ends) check(ctx context.Context, observe status.Observer) error {
+	if e.cfg.Uploads() {
+		return e.checkUpload(ctx, observe)
+	}
+	return e.checkDownload(ctx, observe)
+}
+
 // checkDownload goes from the server to the destination.
-func (c *Connector) checkDownload(ctx context.Context, observe status.Observer) error {
-	src, err := c.source(ctx, observe)
+func (e *ends) checkDownload(ctx context.Context, observe status.Observer) error {
+	src, err := e.source(ctx, observe)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := c.checkList(ctx, observe, src); err != nil {
+	if err := e.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stage(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() error {
-		dst, err := c.destination(ctx, nil)
+	return stage(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() error {
+		dst, err := e.destination(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer dst.Close()
-		return c.tryDestination(ctx, dst)
+		return e.probe(ctx, dst)
 	})
 }
 
 // checkUpload has the same stages: the server is the destination.
-func (c *Connector) checkUpload(ctx context.Context, observe status.Observer) error {
-	dst, err := c.destination(ctx, observe)
+func (e *ends) checkUpload(ctx context.Context, observe status.Observer) error {
+	dst, err := e.destination(ctx, observe)
 	if err != nil {
 		return err
 	}
 	defer dst.Close()
-	src, err := c.source(ctx, nil)
+	src, err := e.source(ctx, nil)
 	if err != nil {
 		observe.Report(status.Stage{Stage: status.StageList, Detail: err.Error()})
 		return err
 	}
 	defer src.Close()
-	if err := c.checkList(ctx, observe, src); err != nil {
+	if err := e.checkList(ctx, observe, src); err != nil {
 		return err
 	}
-	return stageWithDetail(observe, status.StageDestination, c.cfg.Files.DestinationDirectoryPath, func() (string, error) {
-		err := c.tryDestination(ctx, dst)
+	return stageWithDetail(observe, status.StageDestination, e.cfg.Files.DestinationDirectoryPath, func() (string, error) {
+		err := e.probe(ctx, dst)
 		d, ok := dst.(interface{ Untried() string })
 		if !ok {
 			return "", err
@@ -88,8 +91,8 @@ func (c *Connector) checkUpload(ctx context.Context, observe status.Observer) er
 	})
 }
 
-func (c *Connector) checkList(ctx context.Context, observe status.Observer, src Source) error {
-	return stage(observe, status.StageList, c.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
+func (e *ends) checkList(ctx context.Context, observe status.Observer, src Source) error {
+	return stage(observe, status.StageList, e.cfg.Files.SourceDirectoryPath, func() error { return src.Probe(ctx) })
 }
 
 // stage does one step and reports it.
@@ -114,16 +117,16 @@ func stageWithDetail(observe status.Observer, name, detail string, do func() (mo
 // Survey decides about each file as a pass would, and copies nothing. decide
 // is called from several goroutines.
 func (c *Connector) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
-	src, dst, err := c.open(ctx, false)
+	src, dst, err := c.ends.open(ctx, false)
 	if err != nil {
 		c.health.report(err)
 		return filesync.Result{}, err
 	}
-	defer c.dst.release(dst, false)
+	defer c.ends.dst.release(dst, false)
 	o := c.options(filesync.Survey, "", false)
 	o.AwaitSettle = false
 	o.OnDecision = decide
-	result := pass.New(src, c.reopen, dst, c.ledger, pass.NewShared(0), o).Run(ctx)
+	result := pass.New(src, c.ends.reopen, dst, c.ledger, pass.NewShared(0), o).Run(ctx)
 	return result, result.Err
 }
 

@@ -48,15 +48,7 @@ func (s *Set) watchClock(ctx context.Context, since clocks) {
 			s.parts.Log.Info("the clock was set or the machine slept", "step", step.Round(time.Second))
 		}
 		for _, c := range s.All() {
-			c.clockStepped(now.wall)
+			c.planner.stepped(now.wall)
 		}
 	}
-}
-
-// clockStepped plans the next pass anew, as the wall clock shows now.
-func (c *Connector) clockStepped(now time.Time) {
-	c.mu.Lock()
-	c.next = c.schedule.stepped(now, c.next, c.ran)
-	c.mu.Unlock()
-	c.wake()
 }

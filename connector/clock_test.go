@@ -106,7 +106,7 @@ func TestPassesFollowTheWallClock(t *testing.T) {
 					t.Errorf("%d passes after the step, want %d", n, test.ran)
 				}
 				left := clock.until(next)
-				if most := c.schedule.interval; most != 0 && left > most*3/2 {
+				if most := c.planner.interval(); most != 0 && left > most*3/2 {
 					t.Errorf("the next pass is %v away", left)
 				}
 				w.pass(left - time.Second)

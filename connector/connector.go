@@ -1,9 +1,3 @@
-// Package connector runs connectors. A Connector has a configuration, a schedule
-// (schedule.go), a Connection Status (health.go), logins that are held back once they were
-// refused (hold.go), and passes (run.go; a request's in request.go). A Set (set.go) holds
-// all of them.
-//
-// It knows stores only by the constructors that it is given.
 package connector
 
 import (
@@ -13,7 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sftpconnector/config"
@@ -67,36 +60,24 @@ type Connector struct {
 	ledger    *ledger.Connector
 	filter    *filesync.Filter
 	passState *pass.Shared
-	src       *shared[Source]
-	dst       *shared[filesync.Destination]
+	ends      *ends
+	claim     *claim
+	planner   *planner
+	pruner    *pruner
 	slots     chan struct{} // has room for the requests that may run at a time
 	health    *health
 	log       *slog.Logger
 
 	mu       sync.Mutex
-	inForce  config.Schedule // the file's schedule, or what was set over it
-	schedule schedule
-	next     time.Time // of the next automatic pass; zero: none
-	ran      time.Time // when the last automatic pass was due; zero: there was none
-	changed  chan struct{}
 	running  *Run        // the pass under way
 	waiting  *Run        // the Apply that follows it
 	last     *PassReport // the last that ended
-	skipped  int64       // ticks that found a pass running
-	srcHold  hold        // of logins at the source
-	dstHold  hold        // of logins at the destination
+	skipped  int64       // automatic passes that found another one running
 	requests int         // under way, those that wait for their turn included
-	forgot   time.Time   // when the retention was last applied
-	pruning  bool        // it is being applied
 	totals   Totals      // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
-	entering chan struct{}     // has room for one: the pass that is being started
-	entered  int               // passes under way; entering guards it
-	unlock   func()            // the lock that they share; entering guards it
-	claimed  *ledger.Connector // what they write to; entering guards it
-	epoch    atomic.Int64      // of the claim; 0: none yet
-	ctx      context.Context   // of the passes
+	ctx      context.Context // of the passes
 	cancel   context.CancelCauseFunc
 }
 
@@ -130,25 +111,16 @@ func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string
 	c := &Connector{
 		cfg: cfg, parts: parts, ledger: past.Connector, filter: filter,
 		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
-		entering: make(chan struct{}, 1), log: parts.Log.With("connector", cfg.Name),
-		inForce: cfg.Sync, changed: make(chan struct{}, 1),
+		claim: newClaim(cfg, parts, past.Connector), log: parts.Log.With("connector", cfg.Name),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
-	c.srcHold = newHold(sourceEnd, loginOf(cfg, sourceEnd), past.Holds, time.Now())
-	c.dstHold = newHold(destinationEnd, loginOf(cfg, destinationEnd), past.Holds, time.Now())
+	c.ends = newEnds(cfg, parts, past, c.claim.epoch.Load, c.log)
 	c.health = newHealth(c.healthChanged)
-	c.src = newShared(c.openSource, func(s Source) { s.Close() })
-	c.dst = newShared(c.openDestination, func(d filesync.Destination) { d.Close() })
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	if over != "" {
-		if s, err := config.ParseSchedule(over); err == nil {
-			c.inForce = s
-		}
-	}
-	if c.schedule, err = newSchedule(cfg.Name, c.inForce, cfg.TimeZone.Location); err != nil {
+	c.pruner = &pruner{ledger: past.Connector, retention: cfg.Retention.Std(), now: parts.now, log: c.log, ctx: c.ctx}
+	if c.planner, err = newPlanner(cfg, over, past.LastStart, parts.now); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
-	c.next, c.ran = c.schedule.first(c.parts.now(), past.LastStart), past.LastStart
 	if past.Last != nil {
 		last := remembered(*past.Last)
 		c.last = &last
@@ -165,66 +137,36 @@ func (c *Connector) Config() *config.Connector { return c.cfg }
 // Ledger is the connector's part of the ledger.
 func (c *Connector) Ledger() *ledger.Connector { return c.ledger }
 
-// run starts the automatic passes until ctx ends.
-func (c *Connector) run(ctx context.Context) {
-	c.tellHeld()
-	for ctx.Err() == nil {
-		c.mu.Lock()
-		next := c.next
-		c.mu.Unlock()
-		left := next.Sub(c.parts.now())
-		if !next.IsZero() && left <= 0 {
-			c.tick(next)
-			continue
-		}
-		c.wait(ctx, next.IsZero(), left)
+// followSchedule starts the automatic passes until ctx ends. A hold from before the program started is
+// the Connection Status until a pass tries the login again.
+func (c *Connector) followSchedule(ctx context.Context) {
+	if err := c.ends.refusal(); err != nil {
+		c.health.report(err)
 	}
-}
-
-// wait waits until the next pass is due by the time that timers go by, or
-// something about it has changed. forever: none is planned.
-func (c *Connector) wait(ctx context.Context, forever bool, left time.Duration) {
-	var due <-chan time.Time
-	if !forever {
-		timer := time.NewTimer(left)
-		defer timer.Stop()
-		due = timer.C
-	}
-	select {
-	case <-ctx.Done():
-	case <-c.changed:
-	case <-due:
+	for c.planner.await(ctx) {
+		c.tick()
 	}
 }
 
 // tick starts the automatic pass that is due, unless one runs already or the
 // server refused us a short while ago.
-func (c *Connector) tick(due time.Time) {
-	now := c.parts.now()
-	told := func() {}
-	defer func() { told() }() // without the lock
+func (c *Connector) tick() {
+	held := c.ends.held()
+	tell := func() {}
+	defer func() { tell() }() // without the lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.next.Equal(due) {
-		return // the schedule was changed
-	}
-	// A machine that slept wakes up late: what it missed is not made up.
-	if c.next = c.schedule.next(due); !c.next.IsZero() && c.next.Before(now) {
-		c.next = c.schedule.next(now)
-	}
-	c.ran = due
 	switch {
 	case c.stopped:
 	case c.running != nil:
 		c.skipped++
 		c.totals.Skipped++
 		skipped, since := c.skipped, c.running.started
-		told = func() {
+		tell = func() {
 			c.log.Info("tick skipped: the pass before it still runs", "skipped", skipped, "running_since", since)
 		}
-	case time.Now().Before(c.held()):
-		until := c.held()
-		told = func() { c.log.Debug("tick passed over: the server refused the login", "until", until) }
+	case time.Now().Before(held):
+		tell = func() { c.log.Debug("tick passed over: the server refused the login", "until", held) }
 	default:
 		c.start(newRun(filesync.Automatic))
 	}
@@ -240,21 +182,9 @@ func (c *Connector) SetSchedule(ctx context.Context, s config.Schedule) error {
 	if err := c.ledger.SetSchedule(ctx, s.String(), c.cfg.Sync.String()); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.inForce, c.schedule = s, compiled
-	c.next = compiled.next(c.parts.now())
-	c.mu.Unlock()
-	c.wake()
+	c.planner.set(s, compiled)
 	c.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
 	return nil
-}
-
-// wake has run look again when the next pass is due.
-func (c *Connector) wake() {
-	select {
-	case c.changed <- struct{}{}:
-	default:
-	}
 }
 
 // Retry releases quarantined files: the named ones, or all for none.
@@ -273,6 +203,7 @@ func (c *Connector) stop() {
 	c.mu.Unlock()
 	c.cancel(stopped{})
 	c.passes.Wait()
+	c.pruner.tasks.Wait()
 }
 
 // stopped is the cause of a pass that was ended from outside.

@@ -9,7 +9,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/credentialsapi"
 	"sftpconnector/status"
-	filesync "sftpconnector/sync"
 )
 
 // Credentials fetches the logins of connectors whose configuration names a
@@ -143,23 +142,4 @@ func withAdvice(err error) error {
 	own := *refused
 	own.Hint = "Verify that the credentials haven't expired which the API of sftp.credentials_api gives for its space_id, and that they are for this server; refetch credentials if necessary."
 	return &own
-}
-
-// source opens the connector's source.
-func (c *Connector) source(ctx context.Context, observe status.Observer) (Source, error) {
-	if c.cfg.Uploads() {
-		return c.parts.Source(ctx, c.cfg, observe)
-	}
-	return withCredentials(ctx, c.parts.Credentials, c.cfg, observe, c.parts.Source)
-}
-
-// destination opens the connector's destination.
-func (c *Connector) destination(ctx context.Context, observe status.Observer) (filesync.Destination, error) {
-	open := func(ctx context.Context, cfg *config.Connector, observe status.Observer) (filesync.Destination, error) {
-		return c.parts.Destination(ctx, cfg, c.epoch.Load(), observe)
-	}
-	if !c.cfg.Uploads() {
-		return open(ctx, c.cfg, observe)
-	}
-	return withCredentials(ctx, c.parts.Credentials, c.cfg, observe, open)
 }

@@ -17,7 +17,7 @@ const fruitlessPasses = 3
 // others like it, is not a good one. It gives the status that the pass ended with.
 func (c *Connector) deliverable(ctx context.Context, run *Run, r filesync.Result) (filesync.Result, status.Word) {
 	if r.Err != nil || run.Mode == filesync.Request {
-		return r, c.statusOf(r)
+		return r, c.health.statusOf(r)
 	}
 	inRow, err := run.ledger.CountFruitless(ctx, r.Fruitless)
 	if err != nil { // the status stays what it is

@@ -1,12 +1,15 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"sftpconnector/status"
+	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
 )
 
 // Health is the Connection Status of a connector at a moment.
@@ -144,4 +147,33 @@ func (h *health) get() Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.now
+}
+
+// statusOf is the Connection Status that a pass ended with; a check at the same
+// time may have found another one.
+func (h *health) statusOf(r filesync.Result) status.Word {
+	if _, known := errors.AsType[*status.Error](r.Err); known || r.Err == nil {
+		return status.Of(r.Err)
+	}
+	return h.word()
+}
+
+// conclude reports what a pass says about the connection.
+func (h *health) conclude(ctx context.Context, r filesync.Result) filesync.Result {
+	_, known := errors.AsType[*status.Error](r.Err)
+	switch {
+	case ctx.Err() != nil:
+		r.Outcome, r.Err = filesync.Cancelled, context.Cause(ctx)
+		h.abandon()
+	case r.Err == nil:
+		h.valid(status.NothingDeliverable) // which deliverable decides about
+	case known:
+		h.report(r.Err)
+	case ledger.Broken(r.Err):
+		r.Err = ofLedger(r.Err)
+		h.report(r.Err)
+	default:
+		h.abandon()
+	}
+	return r
 }

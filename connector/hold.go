@@ -100,13 +100,12 @@ func isRefusal(err error) bool {
 	return errors.Is(err, status.ErrLoginRefused)
 }
 
-// unlessHeld opens an end at target, unless its server refused us a short while ago:
-// only a person who asks for it tries again before the hold is over. One login
-// is tried at a time.
-func unlessHeld[T any](ctx context.Context, c *Connector, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
-	c.mu.Lock()
+// unlessHeld opens an end at target, unless its server refused us a short while ago. One
+// login is tried at a time.
+func unlessHeld[T any](ctx context.Context, e *ends, h *hold, target string, open func(context.Context) (T, error)) (T, error) {
+	e.mu.Lock()
 	now := *h
-	c.mu.Unlock()
+	e.mu.Unlock()
 	if time.Now().Before(now.until) {
 		var none T
 		return none, &status.Error{Word: now.word, Op: "log in", Target: target, Err: ErrHeld, Hint: now.hint}
@@ -115,66 +114,68 @@ func unlessHeld[T any](ctx context.Context, c *Connector, h *hold, target string
 	if ctx.Err() != nil {
 		return end, err
 	}
-	c.mu.Lock()
+	e.mu.Lock()
 	h.learn(err, time.Now())
 	learnt := *h
-	c.mu.Unlock()
+	e.mu.Unlock()
 	if learnt.refused != now.refused {
-		c.keep(ctx, &learnt)
+		e.keep(ctx, &learnt)
 	}
 	return end, err
 }
 
 // keep has the ledger remember a hold.
-func (c *Connector) keep(ctx context.Context, h *hold) {
+func (e *ends) keep(ctx context.Context, h *hold) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := c.ledger.SetHold(late, h.kept()); err != nil {
-		c.log.Warn("that the login was refused, or is not any more, is not remembered", "error", err)
+	if err := e.ledger.SetHold(late, h.kept()); err != nil {
+		e.log.Warn("that the login was refused, or is not any more, is not remembered", "error", err)
 	}
 }
 
 // loginWorks ends the holds, as both ends let us in.
-func (c *Connector) loginWorks(ctx context.Context) {
-	c.mu.Lock()
+func (e *ends) loginWorks(ctx context.Context) {
+	e.mu.Lock()
 	var ended []hold
-	for _, h := range []*hold{&c.srcHold, &c.dstHold} {
+	for _, h := range []*hold{&e.srcHold, &e.dstHold} {
 		refused := h.refused > 0
 		if h.clear(); refused {
 			ended = append(ended, *h)
 		}
 	}
-	c.mu.Unlock()
+	e.mu.Unlock()
 	for _, h := range ended {
-		c.keep(ctx, &h)
+		e.keep(ctx, &h)
 	}
 }
 
-// tellHeld sets the Connection Status to that of a hold from before the program started:
-// no pass tries the login for now.
-func (c *Connector) tellHeld() {
-	c.mu.Lock()
-	now := c.srcHold
-	if c.dstHold.until.After(now.until) {
-		now = c.dstHold
+// refusal is the error of logins that are held back; nil if none are.
+func (e *ends) refusal() error {
+	e.mu.Lock()
+	now := e.srcHold
+	if e.dstHold.until.After(now.until) {
+		now = e.dstHold
 	}
-	c.mu.Unlock()
-	if time.Now().Before(now.until) {
-		c.health.report(&status.Error{Word: now.word, Op: "log in", Target: c.cfg.SFTP.Host, Err: ErrHeld, Hint: now.hint})
+	e.mu.Unlock()
+	if !time.Now().Before(now.until) {
+		return nil
 	}
+	return &status.Error{Word: now.word, Op: "log in", Target: e.cfg.SFTP.Host, Err: ErrHeld, Hint: now.hint}
 }
 
-// held is until when passes are held back. The caller holds c.mu.
-func (c *Connector) held() time.Time {
-	if c.srcHold.until.After(c.dstHold.until) {
-		return c.srcHold.until
+// held is until when automatic passes are held back. It may be over.
+func (e *ends) held() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.srcHold.until.After(e.dstHold.until) {
+		return e.srcHold.until
 	}
-	return c.dstHold.until
+	return e.dstHold.until
 }
 
 // clearHolds ends the holds, as somebody asks for a login now.
-func (c *Connector) clearHolds() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.srcHold.until, c.dstHold.until = time.Time{}, time.Time{}
+func (e *ends) clearHolds() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.srcHold.until, e.dstHold.until = time.Time{}, time.Time{}
 }

@@ -26,39 +26,24 @@ type Report struct {
 
 // Report looks at the connector.
 func (c *Connector) Report() Report {
-	h := c.health.get()
+	h, held := c.health.get(), c.ends.held()
+	inForce, next := c.planner.plan()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	r := Report{
-		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: c.inForce,
-		Next: c.next, Last: c.last, Skipped: c.skipped, Totals: c.totals,
+		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: inForce,
+		Next: next, Last: c.last, Skipped: c.skipped, Totals: c.totals,
 	}
 	r.Totals.Passes, r.Totals.Errors = maps.Clone(c.totals.Passes), maps.Clone(c.totals.Errors)
-	if held := c.held(); time.Now().Before(held) {
+	running := c.running
+	c.mu.Unlock()
+	if time.Now().Before(held) {
 		r.Held = held
 	}
-	if c.running != nil {
-		r.Running = c.running.snapshot()
+	if running != nil {
+		p := running.Snapshot()
+		r.Running = &p
 	}
 	return r
-}
-
-// snapshot is a pass under way. The caller holds the connector's mu.
-func (r *Run) snapshot() *PassReport {
-	p := &PassReport{ID: r.id, Mode: r.Mode}
-	p.Result.Started = r.started
-	if r.pass != nil {
-		progress := r.pass.Progress()
-		p.Progress = &progress
-	}
-	return p
-}
-
-// Snapshot is the pass of r at the moment, for a progress bar.
-func (c *Connector) Snapshot(r *Run) PassReport {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return *r.snapshot()
 }
 
 // remembered is a pass of the program before. The ledger keeps failures by

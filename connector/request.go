@@ -79,7 +79,7 @@ func (c *Connector) Request(ctx context.Context, sel *filesync.Selection, starte
 	if err == nil || p.ID != "" {
 		c.count(p)
 	}
-	return collected.report(p, err), err
+	return collected.report(p), err
 }
 
 // begin counts a request in, so that stop waits for it.
@@ -159,8 +159,8 @@ func (c *collector) note(f found) {
 	c.found[f.Source.Name] = f
 }
 
-// report sorts what was found. err is why the pass ended early, or nil.
-func (c *collector) report(p PassReport, err error) RequestReport {
+// report sorts what was found.
+func (c *collector) report(p PassReport) RequestReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := RequestReport{Status: p.Status}

@@ -144,7 +144,7 @@ func TestReportOfFileThatChangedMeanwhile(t *testing.T) {
 	}
 	r := c.report(PassReport{Result: filesync.Result{Incomplete: true, Failures: []filesync.FileFailure{
 		{Name: "a", Error: "no size", Unlisted: true}, {Name: "c", Error: "no size", Unlisted: true},
-	}}}, nil)
+	}}})
 	var got []string
 	for _, f := range slices.Concat(r.There, r.Failed) {
 		got = append(got, f.Source.Name+": "+f.Reason)

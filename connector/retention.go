@@ -3,6 +3,8 @@ package connector
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"sftpconnector/sync/ledger"
@@ -41,31 +43,45 @@ func observe(k ledger.Clock, now time.Time, elapsed, retention time.Duration) le
 // with, or that is set wrong for a while, makes everything look expired.
 func steady(k ledger.Clock) bool { return k.Seen.Sub(k.Since) >= steadyFor }
 
-// forget applies the retention, now and then. It goes on when it takes longer
-// than a pass should wait, until the connector is stopped.
-func (c *Connector) forget() {
-	c.mu.Lock()
-	elapsed := time.Since(c.forgot)
-	if c.forgot.IsZero() {
+// pruner applies the retention of a connector, now and then.
+type pruner struct {
+	ledger    *ledger.Connector
+	retention time.Duration
+	now       func() time.Time
+	log       *slog.Logger
+	ctx       context.Context // until the connector is stopped
+	tasks     sync.WaitGroup
+
+	mu   sync.Mutex
+	last time.Time // when the retention was last applied; zero: not yet
+	busy bool      // it is being applied
+}
+
+// forget applies the retention, if it is time. It goes on when it takes longer than a pass
+// should wait, until the connector is stopped.
+func (p *pruner) forget() {
+	p.mu.Lock()
+	elapsed := time.Since(p.last)
+	if p.last.IsZero() {
 		elapsed = 0
 	}
-	due := !c.pruning && !c.stopped && (c.forgot.IsZero() || elapsed >= forgetEvery)
+	due := !p.busy && p.ctx.Err() == nil && (p.last.IsZero() || elapsed >= forgetEvery)
 	if due {
-		c.forgot, c.pruning = time.Now(), true
+		p.last, p.busy = time.Now(), true
 	}
-	c.mu.Unlock()
+	p.mu.Unlock()
 	if !due {
 		return
 	}
 	done := make(chan struct{})
-	c.passes.Go(func() {
+	p.tasks.Go(func() {
 		defer close(done)
-		if err := c.forgetOld(c.ctx, elapsed); err != nil && c.ctx.Err() == nil {
-			c.log.Error("retention not applied", "error", err)
+		if err := p.forgetOld(p.ctx, elapsed); err != nil && p.ctx.Err() == nil {
+			p.log.Error("retention not applied", "error", err)
 		}
-		c.mu.Lock()
-		c.pruning = false
-		c.mu.Unlock()
+		p.mu.Lock()
+		p.busy = false
+		p.mu.Unlock()
 	})
 	wait := time.NewTimer(forgetWait)
 	defer wait.Stop()
@@ -76,23 +92,23 @@ func (c *Connector) forget() {
 }
 
 // forgetOld removes what is older than the retention, if the clock can be gone by.
-func (c *Connector) forgetOld(ctx context.Context, elapsed time.Duration) error {
-	now, retention := c.parts.now(), c.cfg.Retention.Std()
-	known, err := c.ledger.Clock(ctx)
+func (p *pruner) forgetOld(ctx context.Context, elapsed time.Duration) error {
+	now, retention := p.now(), p.retention
+	known, err := p.ledger.Clock(ctx)
 	if err != nil {
 		return err
 	}
 	clock := observe(known, now, elapsed, retention)
-	if err := c.ledger.SetClock(ctx, clock); err != nil {
+	if err := p.ledger.SetClock(ctx, clock); err != nil {
 		return err
 	}
 	if !steady(clock) {
 		if !known.Seen.IsZero() && !clock.Since.Equal(known.Since) {
-			c.log.Info("the clock jumped, or the program did not run for long: nothing is removed for its age before a day has passed", "from", known.Seen, "to", now)
+			p.log.Info("the clock jumped, or the program did not run for long: nothing is removed for its age before a day has passed", "from", known.Seen, "to", now)
 		}
 		return nil
 	}
-	if err := c.ledger.Forget(ctx, now.Add(-retention)); err != nil {
+	if err := p.ledger.Forget(ctx, now.Add(-retention)); err != nil {
 		return fmt.Errorf("remove what is older than %v: %w", retention, err)
 	}
 	return nil

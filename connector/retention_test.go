@@ -125,9 +125,9 @@ func TestPassesGoOnBesideTheRetention(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		c := w.start(w.connectorNamed("a", "1h"))
 		w.copies(c, 26)
-		c.mu.Lock()
-		c.pruning = true // as if it had not ended
-		c.mu.Unlock()
+		c.pruner.mu.Lock()
+		c.pruner.busy = true // as if it had not ended
+		c.pruner.mu.Unlock()
 		w.copies(c, 2)
 		if n := len(w.passes()); n < 28 {
 			t.Errorf("%d passes beside a long retention", n)

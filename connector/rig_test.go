@@ -139,7 +139,7 @@ func (r *rig) apply() connector.PassReport {
 	defer cancel()
 	p, err := run.Wait(ctx)
 	if err != nil {
-		r.t.Fatalf("Apply: %v; it stood at %+v", err, r.connector.Snapshot(run).Progress)
+		r.t.Fatalf("Apply: %v; it stood at %+v", err, run.Snapshot().Progress)
 	}
 	return p
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"sftpconnector/backoff"
@@ -27,17 +29,19 @@ type PassReport struct {
 type Run struct {
 	Mode filesync.Mode
 
-	started time.Time
-	done    chan struct{}
-	report  PassReport
-	err     error
-	id      string
-	pass    *pass.Pass
-	ledger  *ledger.Connector // as it was claimed for this pass
+	done   chan struct{}
+	report PassReport
+	err    error
+	ledger *ledger.Connector // as it was claimed for this pass
 
 	selection *filesync.Selection // of a request
 	observe   *collector
 	began     func(progress func() filesync.Progress) // may be nil
+
+	mu      sync.Mutex
+	started time.Time  // zero while it waits for another pass
+	id      string     // "" until it is in the ledger
+	pass    *pass.Pass // nil until the connection stands
 }
 
 func newRun(mode filesync.Mode) *Run { return &Run{Mode: mode, done: make(chan struct{})} }
@@ -57,6 +61,26 @@ func (r *Run) Wait(ctx context.Context) (PassReport, error) {
 	case <-ctx.Done():
 		return PassReport{}, context.Cause(ctx)
 	}
+}
+
+// current is the pass; nil until the connection stands.
+func (r *Run) current() *pass.Pass {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pass
+}
+
+// Snapshot is the pass at the moment, for a progress bar.
+func (r *Run) Snapshot() PassReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := PassReport{ID: r.id, Mode: r.Mode}
+	p.Result.Started = r.started
+	if r.pass != nil {
+		progress := r.pass.Progress()
+		p.Progress = &progress
+	}
+	return p
 }
 
 func (r *Run) finish(p PassReport, err error) {
@@ -101,7 +125,9 @@ func (c *Connector) Sync() (*Run, error) {
 
 // start runs a pass. The caller holds c.mu, and no pass runs.
 func (c *Connector) start(r *Run) {
+	r.mu.Lock()
 	r.started = time.Now()
+	r.mu.Unlock()
 	c.running = r
 	c.passes.Go(func() {
 		report, err := c.pass(c.ctx, r)
@@ -145,7 +171,7 @@ func (c *Connector) count(p PassReport) {
 
 // pass does one pass, from the lock to the ledger.
 func (c *Connector) pass(ctx context.Context, r *Run) (PassReport, error) {
-	id, unclean, err := c.enter(ctx, r)
+	id, unclean, err := c.claim.enter(ctx, r)
 	if err != nil {
 		if errors.Is(err, ErrBusy) {
 			c.log.Warn("pass not started", "mode", r.Mode, "error", err)
@@ -154,10 +180,10 @@ func (c *Connector) pass(ctx context.Context, r *Run) (PassReport, error) {
 		}
 		return PassReport{}, err
 	}
-	defer c.leave()
-	c.mu.Lock()
+	defer c.claim.leave()
+	r.mu.Lock()
 	r.id = id
-	c.mu.Unlock()
+	r.mu.Unlock()
 	result := c.connectAndRun(ctx, r, id, unclean)
 	late, cancel := closing(ctx)
 	defer cancel()
@@ -166,95 +192,16 @@ func (c *Connector) pass(ctx context.Context, r *Run) (PassReport, error) {
 	if err := r.ledger.FinishPass(late, id, result, p.Status); err != nil {
 		c.health.report(ofLedger(fmt.Errorf("pass %s not recorded: %w", id, err)))
 	}
-	c.forget()
-	c.logPass(p)
+	c.pruner.forget()
+	p.log(c.log)
 	return p, nil
-}
-
-// enter records the start of a pass. The first of those that run side by side
-// takes the lock against other processes.
-func (c *Connector) enter(ctx context.Context, r *Run) (id string, unclean bool, err error) {
-	select {
-	case c.entering <- struct{}{}:
-		defer func() { <-c.entering }()
-	case <-ctx.Done():
-		return "", false, context.Cause(ctx)
-	}
-	alone := c.entered == 0
-	if alone && c.parts.Lock != nil {
-		if c.unlock, err = c.parts.Lock(c.cfg.Name); err != nil {
-			return "", false, err
-		}
-	}
-	if alone {
-		c.claimed, err = c.ledger.Claim(ctx)
-	}
-	r.ledger = c.claimed
-	if err == nil {
-		c.epoch.Store(r.ledger.Epoch())
-		err = r.ledger.Bind(ctx, sourceOf(c.cfg))
-	}
-	if err == nil {
-		id, unclean, err = r.ledger.StartPass(ctx, r.Mode, r.started, alone)
-	}
-	if err != nil {
-		if alone {
-			c.free()
-		}
-		return "", false, err
-	}
-	c.entered++
-	return id, unclean, nil
-}
-
-// leave ends what enter began.
-func (c *Connector) leave() {
-	c.entering <- struct{}{}
-	defer func() { <-c.entering }()
-	if c.entered--; c.entered == 0 {
-		c.free()
-	}
-}
-
-// free gives the lock back. The caller holds entering.
-func (c *Connector) free() {
-	if c.unlock != nil {
-		c.unlock()
-		c.unlock = nil
-	}
-}
-
-// sourceOf names what the paths of a connector's files are relative to.
-func sourceOf(cfg *config.Connector) string {
-	switch {
-	case cfg.Space != nil:
-		return "space:" + cfg.Space.Name
-	case cfg.Uploads():
-		to := fmt.Sprintf("%s@%s:%d", cfg.SFTP.Username, cfg.SFTP.Host, cfg.SFTP.Port)
-		if api := cfg.SFTP.CredentialsAPI; api.Enabled() {
-			to = api.SpaceID + "@" + api.URL
-		}
-		return "upload:" + cfg.Files.SourceDirectoryPath + " to " + to + "/" + cfg.Files.DestinationDirectoryPath
-	case cfg.SFTP.CredentialsAPI.Enabled():
-		return cfg.SFTP.CredentialsAPI.SpaceID + "@" + cfg.SFTP.CredentialsAPI.URL + "/" + cfg.Files.SourceDirectoryPath
-	}
-	return fmt.Sprintf("%s@%s:%d/%s", cfg.SFTP.Username, cfg.SFTP.Host, cfg.SFTP.Port, cfg.Files.SourceDirectoryPath)
-}
-
-// statusOf is the Connection Status that a pass ended with; a check at the same
-// time may have found another one.
-func (c *Connector) statusOf(r filesync.Result) status.Word {
-	if _, known := errors.AsType[*status.Error](r.Err); known || r.Err == nil {
-		return status.Of(r.Err)
-	}
-	return c.health.word()
 }
 
 // How often a pass begins anew when its destination is lost: in a row, where
 // a file that arrives starts the count anew, and in all.
 const (
-	maxRuns    = 4
-	maxAllRuns = 20
+	maxTries    = 4
+	maxAllTries = 20
 )
 
 // connectAndRun opens both ends and lets the pass run between them. The
@@ -263,7 +210,7 @@ const (
 func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
 	c.health.checking()
 	if r.Mode == filesync.Apply {
-		c.clearHolds()
+		c.ends.clearHolds()
 	}
 	var done filesync.Result
 	for all, inRow := 1, 1; ; all, inRow = all+1, inRow+1 {
@@ -277,18 +224,18 @@ func (c *Connector) connectAndRun(ctx context.Context, r *Run, id string, sweep 
 		} else {
 			done = result.Join(done)
 		}
-		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxRuns || all >= maxAllRuns {
+		if !again(result.Err, all > 1) || ctx.Err() != nil || inRow >= maxTries || all >= maxAllTries {
 			if all > 1 {
-				c.requireSweep(ctx)
+				c.ends.requireSweep(ctx)
 			}
-			return c.conclude(ctx, done)
+			return c.health.conclude(ctx, done)
 		}
 		c.health.report(result.Err)
 		c.log.Info("destination lost, the pass begins anew", "pass", id, "error", result.Err)
 		sweep = true
 		select {
 		case <-ctx.Done():
-			return c.conclude(ctx, done)
+			return c.health.conclude(ctx, done)
 		case <-time.After(backoff.Connection.Wait(inRow)):
 		}
 	}
@@ -314,16 +261,6 @@ func closing(ctx context.Context) (late context.Context, cancel func()) {
 	return late, func() { stop(); cancelLate() }
 }
 
-// requireSweep has the next pass sweep once more: the far side may have done what it
-// had in hand of a lost connection after this pass had swept.
-func (c *Connector) requireSweep(ctx context.Context) {
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
-	defer cancel()
-	if err := c.ledger.RequireSweep(late); err != nil {
-		c.log.Warn("pending files may be left at the destination", "error", err)
-	}
-}
-
 // again reports whether a pass that ended so is to begin anew: its destination
 // was lost and, once that has happened, cannot be had for a moment. A server that
 // refuses the login will do so the next moment too.
@@ -344,57 +281,26 @@ func again(err error, lost bool) bool {
 // runOnce opens both ends, or joins the passes that use them, and lets the pass run.
 func (c *Connector) runOnce(ctx context.Context, r *Run, id string, sweep bool) filesync.Result {
 	started := time.Now()
-	src, dst, err := c.open(ctx, r.Mode == filesync.Apply)
+	src, dst, err := c.ends.open(ctx, r.Mode == filesync.Apply)
 	if err != nil {
 		return filesync.Result{Outcome: filesync.Failed, Started: started, Finished: time.Now(), Err: err}
 	}
 	o := c.options(r.Mode, id, sweep)
-	c.mu.Lock()
-	o.Rerun = r.pass != nil
-	c.mu.Unlock()
+	o.Rerun = r.current() != nil
 	if r.observe != nil {
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); c.delivered(d) }
 	}
-	pass := pass.New(src, c.reopen, dst, r.ledger, c.passState, o)
-	c.mu.Lock()
-	first := r.pass == nil
-	r.pass = pass
-	c.mu.Unlock()
-	if r.began != nil && first {
-		r.began(func() filesync.Progress { return c.progress(r) })
+	p := pass.New(src, c.ends.reopen, dst, r.ledger, c.passState, o)
+	r.mu.Lock()
+	r.pass = p
+	r.mu.Unlock()
+	if r.began != nil && !o.Rerun {
+		r.began(func() filesync.Progress { return r.current().Progress() })
 	}
-	result := pass.Run(ctx)
-	c.dst.release(dst, errors.Is(result.Err, filesync.ErrDisconnected))
+	result := p.Run(ctx)
+	c.ends.dst.release(dst, errors.Is(result.Err, filesync.ErrDisconnected))
 	return result
-}
-
-// progress is a look at the run of a pass that is under way.
-func (c *Connector) progress(r *Run) filesync.Progress {
-	c.mu.Lock()
-	pass := r.pass
-	c.mu.Unlock()
-	return pass.Progress()
-}
-
-// conclude reports what a pass says about the connection.
-func (c *Connector) conclude(ctx context.Context, r filesync.Result) filesync.Result {
-	_, known := errors.AsType[*status.Error](r.Err)
-	switch {
-	case ctx.Err() != nil:
-		r.Outcome, r.Err = filesync.Cancelled, context.Cause(ctx)
-		c.health.abandon()
-	case r.Err == nil:
-		c.health.valid(status.NothingDeliverable) // which deliverable decides about
-	case known:
-		c.health.report(r.Err)
-	case ledger.Broken(r.Err):
-		r.Err = ofLedger(r.Err)
-		c.health.report(r.Err)
-	default:
-		c.health.abandon()
-	}
-	return r
 }
 
 // ofLedger says that the ledger did not take or give something.
@@ -407,13 +313,13 @@ func (c *Connector) options(mode filesync.Mode, id string, sweep bool) pass.Opti
 	f := c.cfg.Files
 	return pass.Options{
 		ID: id, Mode: mode, Filter: c.filter,
-		Settle: f.Settle.Std(), AwaitSettle: c.awaitSettle(mode),
+		Settle: f.Settle.Std(), AwaitSettle: mode != filesync.Automatic || !c.planner.comesWithin(f.Settle.Std()),
 		FollowLinks: f.Symlinks == config.FollowSymlinks,
 		Skip:        below(f.SourceDirectoryPath, f.AfterCopy.MoveTo),
 		Flat:        f.Layout == config.Flat, Overwrite: f.OnConflict == config.OverwriteOnConflict,
 		Once:           c.cfg.Uploads() || c.cfg.Space != nil,
-		CheckpointStep: c.checkpointStep(),
-		RoomHold:       c.roomHold(),
+		CheckpointStep: checkpointStep(c.cfg),
+		RoomHold:       roomHold(c.planner.interval()),
 		InPlace:        c.cfg.Uploads() && f.UploadName == config.UploadDirect,
 		KeepBoth:       c.cfg.Space != nil && c.cfg.Space.SameName == config.KeepBoth,
 		AfterCopy:      filesync.AfterCopy{Remove: f.AfterCopy.Action == config.Delete, MoveTo: f.AfterCopy.MoveTo},
@@ -422,35 +328,26 @@ func (c *Connector) options(mode filesync.Mode, id string, sweep bool) pass.Opti
 		OnReached:      c.health.reached,
 		OnLost:         c.health.report,
 		OnDelivered:    c.delivered,
-		Release:        func(s filesync.Source, lost bool) { c.src.release(s.(Source), lost) },
+		Release:        func(s filesync.Source, lost bool) { c.ends.src.release(s.(Source), lost) },
 	}
 }
 
 // roomHold has the next automatic pass look again whether a destination has room, unless
-// passes are so frequent that it would be written to all the time.
-func (c *Connector) roomHold() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.schedule.interval == 0 {
+// passes are so frequent that it would be written to all the time. 0 is no bound: passes
+// come by a cron expression, or never.
+func roomHold(interval time.Duration) time.Duration {
+	if interval == 0 {
 		return 0
 	}
-	return max(c.schedule.interval/2, 10*time.Second)
+	return max(interval/2, 10*time.Second)
 }
 
 // checkpointStep is short where the connection to the destination may break.
-func (c *Connector) checkpointStep() int64 {
-	if c.cfg.Uploads() {
+func checkpointStep(cfg *config.Connector) int64 {
+	if cfg.Uploads() {
 		return 32 << 20
 	}
 	return 0
-}
-
-// awaitSettle reports whether a pass waits for the second look. An automatic
-// one does not if the next one comes as soon.
-func (c *Connector) awaitSettle(mode filesync.Mode) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return mode != filesync.Automatic || c.next.IsZero() || time.Until(c.next) > c.cfg.Files.Settle.Std()
 }
 
 func (c *Connector) delivered(d filesync.Delivered) {
@@ -463,16 +360,17 @@ func (c *Connector) delivered(d filesync.Delivered) {
 	}
 }
 
-func (c *Connector) logPass(p PassReport) {
+// log logs the end of a pass.
+func (p PassReport) log(l *slog.Logger) {
 	f := p.Result.Files
 	attrs := []any{"pass", p.ID, "mode", p.Mode, "state", p.Result.Outcome, "status", p.Status,
 		"took", p.Result.Finished.Sub(p.Result.Started).Round(time.Millisecond), "seen", f.Seen, "copied", f.Copied, "bytes", f.Bytes,
 		"present", f.Present, "waiting", f.Waiting, "excluded", f.Excluded, "failed", f.Failed,
 		"conflict", f.Conflict, "quarantined", f.Quarantined, "unsafe", f.Unsafe, "unverified", f.Unverified}
 	if _, known := errors.AsType[*status.Error](p.Result.Err); !known && p.Result.Outcome == filesync.Failed {
-		c.log.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
+		l.Error("pass ended", append(attrs, "error", fmt.Sprint(p.Result.Err))...)
 		return
 	}
 	// What is wrong has its line already: when it began, not at each pass.
-	c.log.Info("pass ended", attrs...)
+	l.Info("pass ended", attrs...)
 }

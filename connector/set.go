@@ -78,10 +78,10 @@ func (s *Set) Run(ctx context.Context) {
 // launch runs a connector's schedule. The clock may have been set since the connector was
 // made. The caller holds s.mu.
 func (s *Set) launch(c *Connector) {
-	c.clockStepped(s.parts.now())
+	c.planner.stepped(s.parts.now())
 	ctx, cancel := context.WithCancel(s.running)
 	s.runs[c.Name()] = cancel
-	s.group.Go(func() { c.run(ctx) })
+	s.group.Go(func() { c.followSchedule(ctx) })
 }
 
 // Stop ends all passes under way and waits for them.

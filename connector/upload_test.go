@@ -115,7 +115,7 @@ func (u *upload) same(name string) bool {
 	for {
 		n, err := io.ReadFull(here, want)
 		m, other := io.ReadFull(there, got)
-		if n != m || err != other || !bytes.Equal(want[:n], got[:m]) {
+		if n != m || !errors.Is(other, err) || !bytes.Equal(want[:n], got[:m]) {
 			return false
 		}
 		if err != nil {

@@ -146,9 +146,9 @@ func TestYearOfPasses(t *testing.T) {
 				w.pass(366*24*time.Hour + 36*time.Hour)
 				got := clock.wallTimes(w.passes())
 				got = slices.DeleteFunc(got, func(at time.Time) bool { return at.In(where).Year() != 2028 })
-				if c.schedule.interval > 0 {
+				if c.planner.interval() > 0 {
 					for i := range got[1:] {
-						if gap := got[i+1].Sub(got[i]); gap.Round(time.Second) != c.schedule.interval {
+						if gap := got[i+1].Sub(got[i]); gap.Round(time.Second) != c.planner.interval() {
 							t.Errorf("%v after %v", got[i+1], got[i])
 						}
 					}

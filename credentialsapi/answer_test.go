@@ -2,6 +2,7 @@ package credentialsapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func TestPort(t *testing.T) {
 		if l.Port != want || (err == nil) != (want > 0) {
 			t.Errorf("%s: %d, %v; want %d", text, l.Port, err, want)
 		}
-		if err != nil && err != errPort {
+		if err != nil && !errors.Is(err, errPort) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -213,7 +213,7 @@ func TestClearTextStaysHere(t *testing.T) {
 		"127.0.0.1:80": nil, "[::1]:80": nil, "127.8.8.8:80": nil, "[::ffff:127.0.0.1]:80": nil,
 		"10.0.0.1:80": errElsewhere, "[2001:db8::1]:80": errElsewhere, "0.0.0.0:80": errElsewhere,
 	} {
-		if err := onlyLoopback("tcp", address, nil); err != want {
+		if err := onlyLoopback("tcp", address, nil); !errors.Is(err, want) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

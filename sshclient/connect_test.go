@@ -101,7 +101,7 @@ func connectTo(t *testing.T, cfg Config) (*Connection, []status.Stage, error) {
 		}
 		return c, stages, nil
 	}
-	if _, ok := err.(*status.Error); !ok {
+	if _, ok := errors.AsType[*status.Error](err); !ok {
 		t.Errorf("the error is a %T: %v", err, err)
 	}
 	for _, secret := range []string{cfg.Password, cfg.KeyPassphrase} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -83,7 +84,7 @@ func formOf(text string, blocks []keyBlock) error {
 		if !ok {
 			return fmt.Errorf("%w: it is a PEM file of the type %q", errNoKey, b.kind)
 		}
-		if form == nil || form == error(pemForms["EC PARAMETERS"]) {
+		if form == nil || errors.Is(form, pemForms["EC PARAMETERS"]) {
 			form = known
 		}
 	}

@@ -102,7 +102,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, parts connector.Par
 		}
 		parts.Log = log
 	}
-	b, err := a.open(ctx, cfg, parts, a.prompt(), spaces)
+	b, err := openBackend(ctx, cfg, parts, a.prompt(), spaces)
 	if err != nil {
 		return nil, err
 	}

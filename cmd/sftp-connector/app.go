@@ -27,12 +27,10 @@ import (
 
 // app is what all verbs share: the streams and the common flags.
 type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	console        *console
+	output
+	stdin io.Reader
 
 	configPath string
-	json       bool
 	logLevel   string
 	logFormat  string
 	server     string
@@ -149,10 +147,10 @@ type backend struct {
 	credentials *connector.Credentials
 }
 
-// open opens the data directory and makes the connectors. prompt is asked about
+// openBackend opens the data directory and makes the connectors. prompt is asked about
 // unknown host keys; nil: they are refused. receive is how uploads to the Spaces are
 // received, whose connectors are made too then; nil: they are not.
-func (a *app) open(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*backend, error) {
+func openBackend(ctx context.Context, cfg *config.Config, parts connector.Parts, prompt prompt, receive *space.Options) (*backend, error) {
 	if err := durable.MkdirAll(cfg.DataDirectory, 0o700); err != nil {
 		return nil, failed(fmt.Errorf("make data directory: %w", err))
 	}
@@ -219,8 +217,8 @@ func (b *backend) free() {
 	b.ledger.Close()
 }
 
-// openBackend opens everything for a verb that does its work itself.
-func (a *app) openBackend(ctx context.Context, names []string, parts connector.Parts) (*backend, []string, error) {
+// backend opens everything for a verb that does its work itself.
+func (a *app) backend(ctx context.Context, names []string, parts connector.Parts) (*backend, []string, error) {
 	cfg, err := a.load()
 	if err != nil {
 		return nil, nil, err
@@ -231,7 +229,7 @@ func (a *app) openBackend(ctx context.Context, names []string, parts connector.P
 	if parts.Log, err = a.verbLogger(); err != nil {
 		return nil, nil, err
 	}
-	b, err := a.open(ctx, cfg, parts, a.prompt(), nil)
+	b, err := openBackend(ctx, cfg, parts, a.prompt(), nil)
 	return b, names, err
 }
 

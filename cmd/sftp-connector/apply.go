@@ -49,7 +49,7 @@ func (a *app) apply(ctx context.Context, names []string) error {
 }
 
 // printDelivered is the plain line for a copied file.
-func (a *app) printDelivered(name string, d filesync.Delivered) {
+func (o *output) printDelivered(name string, d filesync.Delivered) {
 	verb := "copied"
 	if d.Delivery.Adopted {
 		verb = "present"
@@ -58,7 +58,7 @@ func (a *app) printDelivered(name string, d filesync.Delivered) {
 	if d.Delivery.After == filesync.AfterUnverified {
 		note = ", unverified"
 	}
-	fmt.Fprintf(a.stdout, "%s: %s %s (%s)%s\n", name, verb, shown(d.Delivery.Source.Name), bytes(d.Delivery.Source.Size), note)
+	fmt.Fprintf(o.stdout, "%s: %s %s (%s)%s\n", name, verb, shown(d.Delivery.Source.Name), bytes(d.Delivery.Source.Size), note)
 }
 
 // applyAll applies connectors and waits for the outcomes. When ctx ends, the passes
@@ -99,7 +99,7 @@ func (b *api) passProgress(ctx context.Context, name string) *interapp.Progress 
 }
 
 // showPasses prints what became of the passes and gives the exit code.
-func (a *app) showPasses(names []string, passes []interapp.Pass, errs []error) error {
+func (o *output) showPasses(names []string, passes []interapp.Pass, errs []error) error {
 	code := exitOK
 	var why []error
 	shownPasses := []interapp.Pass{} // a list in JSON, also when it is empty
@@ -116,7 +116,7 @@ func (a *app) showPasses(names []string, passes []interapp.Pass, errs []error) e
 		}
 		shownPasses = append(shownPasses, p)
 	}
-	if err := a.printPasses(len(names), shownPasses); err != nil {
+	if err := o.printPasses(len(names), shownPasses); err != nil {
 		return err
 	}
 	if code == exitOK {
@@ -125,17 +125,17 @@ func (a *app) showPasses(names []string, passes []interapp.Pass, errs []error) e
 	return &exitError{code, errors.Join(why...)}
 }
 
-func (a *app) printPasses(asked int, passes []interapp.Pass) error {
-	if a.json {
+func (o *output) printPasses(asked int, passes []interapp.Pass) error {
+	if o.json {
 		if asked == 1 && len(passes) == 1 {
-			return a.printJSON(passes[0])
+			return o.printJSON(passes[0])
 		}
 		if asked == 1 {
 			return nil
 		}
-		return a.printJSON(passes)
+		return o.printJSON(passes)
 	}
-	t := a.table("CONNECTOR", "STATE", "SEEN", "COPIED", "BYTES", "PRESENT", "WAITING", "PROBLEMS", "TOOK", "STATUS")
+	t := o.table("CONNECTOR", "STATE", "SEEN", "COPIED", "BYTES", "PRESENT", "WAITING", "PROBLEMS", "TOOK", "STATUS")
 	for _, p := range passes {
 		f := p.Files
 		took := ""
@@ -147,31 +147,31 @@ func (a *app) printPasses(asked int, passes []interapp.Pass) error {
 	}
 	t.flush()
 	for _, p := range passes {
-		a.printFailure(p)
+		o.printFailure(p)
 	}
 	return nil
 }
 
 // printTrouble says why a pass failed, which files did, and how many were not confirmed.
-func (a *app) printFailure(p interapp.Pass) {
+func (o *output) printFailure(p interapp.Pass) {
 	if n := p.Files.Unverified; n > 0 {
-		fmt.Fprintf(a.stdout, "%s: %d of the copied files are unverified: the server did not confirm that what was read is what it listed; their originals are left\n", p.Connector, n)
+		fmt.Fprintf(o.stdout, "%s: %d of the copied files are unverified: the server did not confirm that what was read is what it listed; their originals are left\n", p.Connector, n)
 	}
 	if p.Error != "" {
-		fmt.Fprintf(a.stdout, "%s: %s\n", p.Connector, shown(p.Error))
+		fmt.Fprintf(o.stdout, "%s: %s\n", p.Connector, shown(p.Error))
 		if p.Hint != "" {
-			fmt.Fprintf(a.stdout, "  %s\n", p.Hint)
+			fmt.Fprintf(o.stdout, "  %s\n", p.Hint)
 		}
 	}
 	const most = 20
 	for i, f := range p.Failures {
 		if i == most {
-			fmt.Fprintf(a.stdout, "%s: and %d more; see them with --json\n", p.Connector, len(p.Failures)-most)
+			fmt.Fprintf(o.stdout, "%s: and %d more; see them with --json\n", p.Connector, len(p.Failures)-most)
 			break
 		}
-		fmt.Fprintf(a.stdout, "%s: %s: %s\n", p.Connector, shown(f.Name), shown(f.Error))
+		fmt.Fprintf(o.stdout, "%s: %s: %s\n", p.Connector, shown(f.Name), shown(f.Error))
 		if f.Hint != "" {
-			fmt.Fprintf(a.stdout, "  %s\n", f.Hint)
+			fmt.Fprintf(o.stdout, "  %s\n", f.Hint)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 			return failed(err)
 		}
 		if by.inside != nil && c.ConnectionStatus == string(status.ConnectionValid) {
-			a.letGo(ctx, name)
+			a.liftHold(ctx, name)
 		}
 		valid = valid && c.ConnectionStatus == string(status.ConnectionValid)
 		checks = append(checks, c)
@@ -78,9 +78,9 @@ func (a *app) check(ctx context.Context, names []string) error {
 	return nil
 }
 
-// letGo has a daemon that runs and holds a connector back, as its server refused the
+// liftHold has a daemon that runs and holds a connector back, as its server refused the
 // login, try that again: it is right now, unless the daemon has another configuration.
-func (a *app) letGo(ctx context.Context, name string) {
+func (a *app) liftHold(ctx context.Context, name string) {
 	client, err := a.client(config.ScopeApply)
 	if err != nil || client == nil {
 		return
@@ -97,9 +97,9 @@ func (a *app) letGo(ctx context.Context, name string) {
 	}
 }
 
-func (a *app) printCheck(c interapp.Check) {
-	fmt.Fprintf(a.stdout, "%s: %s\n", c.Connector, c.ConnectionStatus)
-	t := a.table("  STAGE", "RESULT", "TIME", "DETAIL")
+func (o *output) printCheck(c interapp.Check) {
+	fmt.Fprintf(o.stdout, "%s: %s\n", c.Connector, c.ConnectionStatus)
+	t := o.table("  STAGE", "RESULT", "TIME", "DETAIL")
 	for _, s := range c.Stages {
 		result := "ok"
 		if !s.OK {
@@ -109,6 +109,6 @@ func (a *app) printCheck(c interapp.Check) {
 	}
 	t.flush()
 	if c.Hint != "" {
-		fmt.Fprintf(a.stdout, "  %s\n", c.Hint)
+		fmt.Fprintf(o.stdout, "  %s\n", c.Hint)
 	}
 }

@@ -71,7 +71,7 @@ func (a *app) demo(ctx context.Context, once, forever bool) error {
 			return failed(err)
 		}
 	}
-	cfg, err := a.demoConfig(dir, srv)
+	cfg, err := demoConfig(dir, srv)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (a *app) demo(ctx context.Context, once, forever bool) error {
 // demoConfig is the configuration that a user would write for the demo: one
 // connector pulls from the server, another one uploads to a Space of this very
 // program, with a login that it fetches.
-func (a *app) demoConfig(dir string, srv *demoServer) (*config.Config, error) {
+func demoConfig(dir string, srv *demoServer) (*config.Config, error) {
 	api, err := freePort()
 	if err != nil {
 		return nil, failed(err)
@@ -188,7 +188,7 @@ func (a *app) demoRun(ctx context.Context, cfg *config.Config, source string) er
 			say("        %-8s  %s (%s)", what, d.Delivery.Target.Name, bytes(d.Delivery.Source.Size))
 		},
 	}
-	d, err := a.startDaemon(ctx, cfg, log, false, watch)
+	d, err := startDaemon(ctx, cfg, log, false, watch)
 	if err != nil {
 		return err
 	}

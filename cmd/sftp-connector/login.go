@@ -27,9 +27,9 @@ func (s stores) limitLogins(ctx context.Context, c *config.Connector, observe st
 	return nil
 }
 
-// logins is how many logins may be under way at one server. OpenSSH refuses
+// maxLogins is how many logins may be under way at one server. OpenSSH refuses
 // some from the tenth on (MaxStartups 10:30:100).
-const logins = 4
+const maxLogins = 4
 
 // limitsKeeper keeps what was learnt of servers. *ledger.Ledger is one.
 type limitsKeeper interface {
@@ -84,7 +84,7 @@ func (s *servers) of(c sftp.Config) *serverState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known[name] == nil {
-		state := &serverState{name: name, limits: new(sftp.Limits), logins: make(chan struct{}, logins), saving: make(chan struct{}, 1), saved: s.kept[name]}
+		state := &serverState{name: name, limits: new(sftp.Limits), logins: make(chan struct{}, maxLogins), saving: make(chan struct{}, 1), saved: s.kept[name]}
 		state.limits.Restore(state.saved)
 		s.known[name] = state
 	}

@@ -31,7 +31,7 @@ var failing = map[filesync.State]bool{
 // ls prints files as they are found, so that a large tree needs no memory, and
 // each line at once where somebody watches.
 func (a *app) ls(ctx context.Context, name string) error {
-	b, _, err := a.openBackend(ctx, []string{name}, connector.Parts{})
+	b, _, err := a.backend(ctx, []string{name}, connector.Parts{})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func main() {
 // Main is the program without its process: it runs the verb that args name and
 // gives the exit code. When ctx ends, it stops cleanly.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, console: newConsole(stdin, stderr)}
+	a := &app{stdin: stdin, output: output{stdout: stdout, stderr: stderr, console: newConsole(stdin, stderr)}}
 	root := a.command()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -140,32 +140,32 @@ func (o outcome) says(texts ...string) outcome {
 type running struct {
 	t              *testing.T
 	verb           string
-	stdout, stderr output
+	stdout, stderr stream
 	signal         func(os.Signal)
 	done           chan struct{}
 	code           int // after done
 }
 
-// output may be read while it is written.
-type output struct {
+// stream may be read while it is written.
+type stream struct {
 	mu  sync.Mutex
 	buf strings.Builder
 }
 
-func (o *output) Write(b []byte) (int, error) {
+func (o *stream) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.Write(b)
 }
 
-func (o *output) String() string {
+func (o *stream) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
 }
 
 // end is the last part of it, for a message.
-func (o *output) end() string {
+func (o *stream) end() string {
 	text := o.String()
 	return text[max(0, len(text)-4000):]
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -13,9 +14,16 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
+// output is what a verb prints, and how: for people, or as one JSON document.
+type output struct {
+	stdout, stderr io.Writer
+	console        *console
+	json           bool
+}
+
 // printJSON prints the one JSON document of a verb.
-func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+func (o *output) printJSON(v any) error {
+	e := json.NewEncoder(o.stdout)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return failed(e.Encode(v))
@@ -33,8 +41,8 @@ func encode(v any) string {
 // table prints columns on standard output.
 type table struct{ w *tabwriter.Writer }
 
-func (a *app) table(head ...string) table {
-	t := table{tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)}
+func (o *output) table(head ...string) table {
+	t := table{tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', 0)}
 	fmt.Fprintln(t.w, strings.Join(head, "\t"))
 	return t
 }

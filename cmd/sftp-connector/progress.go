@@ -20,11 +20,11 @@ type progressFunc func(ctx context.Context, of string) *interapp.Progress
 // showProgress draws a bar over all the connectors that are applied, or the
 // requests that are done, on a terminal; elsewhere it does nothing. Call stop
 // before anything else is printed.
-func (a *app) showProgress(ctx context.Context, at progressFunc, names []string) (stop func()) {
-	if a.json || !terminal(a.stderr) {
+func (o *output) showProgress(ctx context.Context, at progressFunc, names []string) (stop func()) {
+	if o.json || !terminal(o.stderr) {
 		return func() {}
 	}
-	bar := pb.New64(0).Set(pb.Bytes, true).Set(pb.Terminal, true).SetWriter(a.console).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
+	bar := pb.New64(0).Set(pb.Bytes, true).Set(pb.Terminal, true).SetWriter(o.console).SetTemplateString(barTemplate).SetRefreshRate(100 * time.Millisecond)
 	bar.Set("what", "connecting").Start()
 	ctx, cancel := context.WithCancel(ctx)
 	seen := make([]interapp.Progress, len(names)) // what has ended counts on

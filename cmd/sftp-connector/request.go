@@ -101,17 +101,17 @@ func (b *api) requestProgress(ctx context.Context, id string) *interapp.Progress
 }
 
 // showReply prints what came of a request, and gives the exit code.
-func (a *app) showReply(state interapp.RequestState, zero bool) error {
+func (o *output) showReply(state interapp.RequestState, zero bool) error {
 	r := state.Reply
 	if r == nil {
 		return failed(fmt.Errorf("the request has no answer yet: it is %s", state.State))
 	}
-	if a.json {
-		if err := a.printJSON(r); err != nil {
+	if o.json {
+		if err := o.printJSON(r); err != nil {
 			return err
 		}
 	} else {
-		a.printNames(*r, zero)
+		o.printNames(*r, zero)
 	}
 	switch {
 	case state.State != interapp.RequestReplied:
@@ -122,7 +122,7 @@ func (a *app) showReply(state interapp.RequestState, zero bool) error {
 	return nil
 }
 
-func (a *app) printNames(r interapp.Reply, zero bool) {
+func (o *output) printNames(r interapp.Reply, zero bool) {
 	end := "\n"
 	if zero {
 		end = "\x00"
@@ -131,15 +131,15 @@ func (a *app) printNames(r interapp.Reply, zero bool) {
 		if !zero {
 			name = shown(name)
 		}
-		_, _ = io.WriteString(a.stdout, name+end)
+		_, _ = io.WriteString(o.stdout, name+end)
 	}
 	for _, w := range r.Waiting {
-		fmt.Fprintf(a.stderr, "not ready: %s: %s\n", shown(w.Name), shown(w.Reason))
+		fmt.Fprintf(o.stderr, "not ready: %s: %s\n", shown(w.Name), shown(w.Reason))
 	}
 	for _, x := range r.Failed {
-		fmt.Fprintf(a.stderr, "failed: %s: %s\n", shown(x.Name), shown(x.Reason))
+		fmt.Fprintf(o.stderr, "failed: %s: %s\n", shown(x.Name), shown(x.Reason))
 	}
 	if len(r.FileNames) == 0 && len(r.Waiting)+len(r.Failed) == 0 && r.Success {
-		fmt.Fprintln(a.stderr, r.Description)
+		fmt.Fprintln(o.stderr, r.Description)
 	}
 }

@@ -32,15 +32,15 @@ func (a *app) retry(ctx context.Context, name string, paths []string) error {
 	return a.printReleased(reply)
 }
 
-func (a *app) printReleased(reply interapp.RetryReply) error {
-	if a.json {
-		return a.printJSON(reply)
+func (o *output) printReleased(reply interapp.RetryReply) error {
+	if o.json {
+		return o.printJSON(reply)
 	}
 	for _, p := range reply.Released {
-		fmt.Fprintf(a.stdout, "released %s\n", shown(p))
+		fmt.Fprintf(o.stdout, "released %s\n", shown(p))
 	}
 	if len(reply.Released) == 0 {
-		fmt.Fprintln(a.stdout, "no quarantined file matches")
+		fmt.Fprintln(o.stdout, "no quarantined file matches")
 	}
 	return nil
 }

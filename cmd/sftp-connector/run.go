@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sftpconnector/backoff"
 	"sftpconnector/config"
 	"sftpconnector/connector"
 	"sftpconnector/durable"
@@ -74,7 +75,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	d, err := a.startDaemon(ctx, cfg, log, pprof, connector.Parts{})
+	d, err := startDaemon(ctx, cfg, log, pprof, connector.Parts{})
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 			log.Warn("pending files may be left at the destinations", "error", err)
 		}
 	}
-	d.reloads.Go(func() { a.reloadOn(d.alive, hangups, d) })
+	d.reloads.Go(func() { d.reloadOn(d.alive, hangups, a.load) })
 	select {
 	case err := <-d.broken:
 		return failed(errors.Join(err, d.stop()))
@@ -112,7 +113,7 @@ type daemon struct {
 
 // startDaemon starts serving and the schedules. watch may have some of the On
 // functions, which are told as well.
-func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
+func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
 	d := &daemon{log: log, broken: make(chan error, 3)}
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
@@ -121,7 +122,7 @@ func (a *app) startDaemon(ctx context.Context, cfg *config.Config, log *slog.Log
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
 	receive := space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession}
-	if d.backend, err = a.open(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
+	if d.backend, err = openBackend(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -238,20 +239,15 @@ func (d *daemon) stop() error {
 	}
 }
 
-// openAgain is how often a Space is tried whose spool could not be opened.
-const openAgain = 10 * time.Second
-
 // reloadOn reloads at each hangup until ctx ends, and tries Spaces again that could
 // not be opened. It is beside the loop that waits for the end of the program, as a
 // reload waits for passes to end.
-func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon) {
-	again := time.NewTicker(openAgain)
-	defer again.Stop()
+func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal, load func() (*config.Config, error)) {
 	for {
 		select {
 		case <-hangups:
-			a.reload(ctx, d)
-		case <-again.C:
+			d.reload(ctx, load)
+		case <-time.After(backoff.Spool.Wait(1)):
 			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(ctx, d.cfg) == nil {
 				d.log.Info("all Spaces receive uploads")
 			}
@@ -262,8 +258,8 @@ func (a *app) reloadOn(ctx context.Context, hangups <-chan os.Signal, d *daemon)
 }
 
 // reload reads the configuration anew.
-func (a *app) reload(ctx context.Context, d *daemon) {
-	cfg, err := a.load()
+func (d *daemon) reload(ctx context.Context, load func() (*config.Config, error)) {
+	cfg, err := load()
 	if err != nil {
 		d.log.Error("reload: the configuration has mistakes, the old one is kept", "error", err)
 		return

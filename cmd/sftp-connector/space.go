@@ -51,14 +51,14 @@ func (a *app) spaceListCommand() *cobra.Command {
 	}
 }
 
-func (a *app) printSpaces(all []interapp.Space) error {
-	if a.json {
+func (o *output) printSpaces(all []interapp.Space) error {
+	if o.json {
 		if len(all) == 1 {
-			return a.printJSON(all[0])
+			return o.printJSON(all[0])
 		}
-		return a.printJSON(all)
+		return o.printJSON(all)
 	}
-	t := a.table("ID", "STATUS", "INBOX", "QUOTA", "ENTRIES", "SESSIONS", "LAST IMPORT")
+	t := o.table("ID", "STATUS", "INBOX", "QUOTA", "ENTRIES", "SESSIONS", "LAST IMPORT")
 	for _, s := range all {
 		last := "-"
 		if p := s.LastImport; p != nil {
@@ -76,13 +76,13 @@ func (a *app) printSpaces(all []interapp.Space) error {
 	t.flush()
 	for _, s := range all {
 		if s.Error != "" {
-			fmt.Fprintf(a.stdout, "%s: %s\n", s.ID, shown(s.Error))
+			fmt.Fprintf(o.stdout, "%s: %s\n", s.ID, shown(s.Error))
 		}
 		if s.Inbox.Full != "" {
-			fmt.Fprintf(a.stdout, "%s: uploads are refused: %s\n", s.ID, s.Inbox.Full)
+			fmt.Fprintf(o.stdout, "%s: uploads are refused: %s\n", s.ID, s.Inbox.Full)
 		}
 		if s.Hint != "" {
-			fmt.Fprintf(a.stdout, "  %s\n", s.Hint)
+			fmt.Fprintf(o.stdout, "  %s\n", s.Hint)
 		}
 	}
 	return nil
@@ -153,23 +153,23 @@ func spaceStates() []string {
 	return []string{"uploading", "interrupted", "waiting", "ready", "temporary", "unsafe", "delivered", "present", "failed", "quarantined", "conflict"}
 }
 
-func (a *app) printSpaceFiles(page interapp.SpaceFiles) error {
-	if a.json {
-		return a.printJSON(page)
+func (o *output) printSpaceFiles(page interapp.SpaceFiles) error {
+	if o.json {
+		return o.printJSON(page)
 	}
-	t := a.table("IN THE INBOX", "STATE", "SIZE", "FILE")
+	t := o.table("IN THE INBOX", "STATE", "SIZE", "FILE")
 	for _, f := range page.Inbox {
 		t.row(stamp(f.Since), f.State, bytes(f.Size), f.Name)
 	}
 	t.flush()
 	if page.More > 0 {
-		fmt.Fprintf(a.stdout, "and %d more\n", page.More)
+		fmt.Fprintf(o.stdout, "and %d more\n", page.More)
 	}
 	if len(page.Files) == 0 {
 		return nil
 	}
-	fmt.Fprintln(a.stdout)
-	t = a.table("IMPORTED", "STATE", "SIZE", "FILE")
+	fmt.Fprintln(o.stdout)
+	t = o.table("IMPORTED", "STATE", "SIZE", "FILE")
 	for _, f := range page.Files {
 		name := f.Name
 		if f.Target != "" && f.Target != f.Name {

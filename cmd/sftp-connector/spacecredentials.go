@@ -63,9 +63,9 @@ type newLogin struct {
 	Dropped  []interapp.SpaceCredential `json:"dropped"`
 }
 
-func (a *app) printLogin(made interapp.NewCredentials, keys []interapp.HostKey) error {
-	if a.json {
-		return a.printJSON(newLogin{interapp.SFTPCredentials{Data: made.Login}, made.ID, made.Expires, keys, made.Dropped})
+func (o *output) printLogin(made interapp.NewCredentials, keys []interapp.HostKey) error {
+	if o.json {
+		return o.printJSON(newLogin{interapp.SFTPCredentials{Data: made.Login}, made.ID, made.Expires, keys, made.Dropped})
 	}
 	l := made.Login
 	rows := [][2]string{{"username", l.Username}, {"password", l.Password}, {"host", l.Host}, {"port", l.Port}}
@@ -77,24 +77,24 @@ func (a *app) printLogin(made interapp.NewCredentials, keys []interapp.HostKey) 
 		rows = append(rows, [2]string{"expires", stampOf(made.Expires)})
 	}
 	for _, row := range rows {
-		fmt.Fprintf(a.stdout, "%-10s%s\n", row[0], shown(row[1]))
+		fmt.Fprintf(o.stdout, "%-10s%s\n", row[0], shown(row[1]))
 	}
 	host := l.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	fmt.Fprintf(a.stdout, "\nThe password is shown this once. Connect with:\n  sftp -P %s %s@%s\n", l.Port, l.Username, host)
+	fmt.Fprintf(o.stdout, "\nThe password is shown this once. Connect with:\n  sftp -P %s %s@%s\n", l.Port, l.Username, host)
 	for _, d := range made.Dropped {
-		fmt.Fprintf(a.stdout, "Dropped to make room: %s of %s, last used %s\n", d.ID, stamp(d.Created), stampOf(d.LastUsed))
+		fmt.Fprintf(o.stdout, "Dropped to make room: %s of %s, last used %s\n", d.ID, stamp(d.Created), stampOf(d.LastUsed))
 	}
 	return nil
 }
 
-func (a *app) printCredentials(all []interapp.SpaceCredential) error {
-	if a.json {
-		return a.printJSON(append([]interapp.SpaceCredential{}, all...))
+func (o *output) printCredentials(all []interapp.SpaceCredential) error {
+	if o.json {
+		return o.printJSON(append([]interapp.SpaceCredential{}, all...))
 	}
-	t := a.table("CREDENTIAL", "CREATED", "BY", "LAST USED", "EXPIRES")
+	t := o.table("CREDENTIAL", "CREATED", "BY", "LAST USED", "EXPIRES")
 	for _, c := range all {
 		expires := "never"
 		if c.Expires != nil {

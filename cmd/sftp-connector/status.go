@@ -51,14 +51,14 @@ func (a *app) status(ctx context.Context, names []string) error {
 	return statusCode(all)
 }
 
-func (a *app) printStatus(all []interapp.Connector) error {
-	if a.json {
+func (o *output) printStatus(all []interapp.Connector) error {
+	if o.json {
 		if len(all) == 1 {
-			return a.printJSON(all[0])
+			return o.printJSON(all[0])
 		}
-		return a.printJSON(all)
+		return o.printJSON(all)
 	}
-	t := a.table("CONNECTOR", "CONNECTION STATUS", "SINCE", "LAST PASS", "COPIED", "WAITING", "PROBLEMS", "NEXT PASS", "SKIPPED")
+	t := o.table("CONNECTOR", "CONNECTION STATUS", "SINCE", "LAST PASS", "COPIED", "WAITING", "PROBLEMS", "NEXT PASS", "SKIPPED")
 	for _, c := range all {
 		last, copied, waiting, bad := "-", "-", "-", "-"
 		if p := c.LastPass; p != nil {
@@ -78,10 +78,10 @@ func (a *app) printStatus(all []interapp.Connector) error {
 	t.flush()
 	for _, c := range all {
 		if c.Error != "" {
-			fmt.Fprintf(a.stdout, "%s: %s\n", c.Name, shown(c.Error))
+			fmt.Fprintf(o.stdout, "%s: %s\n", c.Name, shown(c.Error))
 		}
 		if c.Hint != "" {
-			fmt.Fprintf(a.stdout, "  %s\n", c.Hint)
+			fmt.Fprintf(o.stdout, "  %s\n", c.Hint)
 		}
 	}
 	return nil

@@ -12,24 +12,24 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// spool is where standard input is kept while it is uploaded, in files of the
+// standardInput is where standard input is kept while it is uploaded, in files of the
 // data directory that only this user may read. What a killed program left there
-// goes when the next one opens the spool, once nobody else has it open.
-type spool struct {
+// goes when the next one opens it, once nobody else has it open.
+type standardInput struct {
 	dir   string
 	alive *flock.Flock // shared by all who have it open; its name is none of a connector
 	files []string
 }
 
-// spooledPrefix begins the names of its files.
-const spooledPrefix = "standard-input-"
+// keptPrefix begins the names of its files.
+const keptPrefix = "standard-input-"
 
-func openSpool(ctx context.Context, dir string) (*spool, error) {
+func openStandardInput(ctx context.Context, dir string) (*standardInput, error) {
 	locks := filepath.Join(dir, "locks")
 	if err := os.MkdirAll(locks, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	s := &spool{dir: dir, alive: flock.New(filepath.Join(locks, "standard input.lock"))}
+	s := &standardInput{dir: dir, alive: flock.New(filepath.Join(locks, "standard input.lock"))}
 	alone, err := s.alive.TryLock()
 	if err == nil && alone {
 		err = errors.Join(s.removeLeft(), s.alive.Unlock())
@@ -44,11 +44,11 @@ func openSpool(ctx context.Context, dir string) (*spool, error) {
 }
 
 // removeLeft removes what killed programs left.
-func (s *spool) removeLeft() error {
+func (s *standardInput) removeLeft() error {
 	entries, err := os.ReadDir(s.dir)
 	errs := []error{err}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), spooledPrefix) {
+		if strings.HasPrefix(e.Name(), keptPrefix) {
 			errs = append(errs, os.Remove(filepath.Join(s.dir, e.Name())))
 		}
 	}
@@ -56,8 +56,8 @@ func (s *spool) removeLeft() error {
 }
 
 // keep keeps what comes until its end, and gives the file's path.
-func (s *spool) keep(ctx context.Context, input io.Reader) (path string, err error) {
-	f, err := os.CreateTemp(s.dir, spooledPrefix+"*")
+func (s *standardInput) keep(ctx context.Context, input io.Reader) (path string, err error) {
+	f, err := os.CreateTemp(s.dir, keptPrefix+"*")
 	if err != nil {
 		return "", fmt.Errorf("keep standard input: %w", err)
 	}
@@ -81,7 +81,7 @@ func (s *spool) keep(ctx context.Context, input io.Reader) (path string, err err
 }
 
 // close removes what was kept.
-func (s *spool) close() {
+func (s *standardInput) close() {
 	for _, path := range s.files {
 		_ = os.Remove(path)
 	}

@@ -68,7 +68,7 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 	if err != nil {
 		return err
 	}
-	kept, err := openSpool(ctx, cfg.DataDirectory)
+	kept, err := openStandardInput(ctx, cfg.DataDirectory)
 	if err != nil {
 		return failed(err)
 	}
@@ -82,7 +82,7 @@ func (a *app) upload(ctx context.Context, name string, files []string, f uploadF
 		}
 	}
 	bad := leaveOut(paths)
-	pass, err := interapp.Pass{State: string(filesync.Failed), ConnectionStatus: string(status.NotChecked)}, error(nil)
+	pass := interapp.Pass{State: string(filesync.Failed), ConnectionStatus: string(status.NotChecked)}
 	if len(paths) > 0 {
 		if pass, err = a.putFiles(ctx, cfg, name, paths, f.force); err != nil {
 			for _, x := range bad {

@@ -37,7 +37,7 @@ type drawer struct {
 	s        Schedule
 	activity time.Duration
 	rate     float64           // how many times as much happens
-	slow     time.Duration     // by which factor intervals are longer
+	slow     int               // by which factor intervals are longer
 	sizes    int64             // sizes that were given out: each is given once
 	faults   map[string][]Step // by kind and place, where no two are at the same time
 }
@@ -133,7 +133,7 @@ func (d *drawer) connector(name string) {
 		Connections:    pick(d, 0, 0, 0, 1, 4),
 		Authentication: "key-pairs",
 		Settle:         pick(d, time.Second, time.Second, 2*time.Second),
-		Interval:       pick(d, time.Second, 2*time.Second, 3*time.Second) * d.slow,
+		Interval:       time.Duration(pick(d, 1, 2, 3)*d.slow) * time.Second,
 	}
 	if c.Server == "sftpd" {
 		c.Authentication = pick(d, "key-pairs", "credentials")

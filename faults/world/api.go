@@ -38,18 +38,18 @@ func (r *refused) Error() string { return fmt.Sprintf("HTTP %d: %s", r.code, r.d
 
 // call sends in as JSON, if it is not nil, and reads the answer into out, if
 // that is not nil: as JSON, or as it is into a string. Any answer but 2xx is a *refused.
-func (a *api) call(ctx context.Context, method, path string, in, out any) (code int, err error) {
+func (a *api) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		body = bytes.NewReader(data)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, a.base+path, body)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	if in != nil {
@@ -57,30 +57,30 @@ func (a *api) call(ctx context.Context, method, path string, in, out any) (code 
 	}
 	answer, err := a.http.Do(r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if answer.StatusCode/100 != 2 {
-		return answer.StatusCode, &refused{answer.StatusCode, string(data[:min(len(data), 500)])}
+		return &refused{answer.StatusCode, string(data[:min(len(data), 500)])}
 	}
 	switch out := out.(type) {
 	case nil:
-		return answer.StatusCode, nil
+		return nil
 	case *string:
 		*out = string(data)
-		return answer.StatusCode, nil
+		return nil
 	}
-	return answer.StatusCode, json.Unmarshal(data, out)
+	return json.Unmarshal(data, out)
 }
 
 // text is an answer that is not JSON.
 func (a *api) text(ctx context.Context, path string) (string, error) {
 	var text string
-	_, err := a.call(ctx, http.MethodGet, path, nil, &text)
+	err := a.call(ctx, http.MethodGet, path, nil, &text)
 	return text, err
 }
 
@@ -94,7 +94,7 @@ type connectorState struct {
 
 func (a *api) connector(ctx context.Context, name string) (connectorState, error) {
 	var s connectorState
-	_, err := a.call(ctx, http.MethodGet, "/api/v1/connectors/"+name, nil, &s)
+	err := a.call(ctx, http.MethodGet, "/api/v1/connectors/"+name, nil, &s)
 	return s, err
 }
 
@@ -107,7 +107,7 @@ func (a *api) files(ctx context.Context, of string) ([]model.File, error) {
 			Files  []model.File `json:"files"`
 			Cursor string       `json:"cursor"`
 		}
-		if _, err := a.call(ctx, http.MethodGet, of+"/files?cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
+		if err := a.call(ctx, http.MethodGet, of+"/files?cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Files...)
@@ -121,13 +121,13 @@ func (a *api) passes(ctx context.Context, name string) ([]model.Pass, error) {
 	var list struct {
 		Passes []model.Pass `json:"passes"`
 	}
-	_, err := a.call(ctx, http.MethodGet, "/api/v1/connectors/"+name+"/passes?limit=1000", nil, &list)
+	err := a.call(ctx, http.MethodGet, "/api/v1/connectors/"+name+"/passes?limit=1000", nil, &list)
 	return list.Passes, err
 }
 
 // apply starts an Apply and waits for its end.
 func (a *api) apply(ctx context.Context, name string) (model.Pass, error) {
 	var p model.Pass
-	_, err := a.call(ctx, http.MethodPost, "/api/v1/connectors/"+name+"/apply?wait=60s", nil, &p)
+	err := a.call(ctx, http.MethodPost, "/api/v1/connectors/"+name+"/apply?wait=60s", nil, &p)
 	return p, err
 }

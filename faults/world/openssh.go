@@ -37,7 +37,7 @@ type openSSH struct {
 }
 
 // startOpenSSH starts a server whose files are below dir, for the client's key.
-func startOpenSSH(ctx context.Context, dir string, client ssh.PublicKey) (*openSSH, ssh.PublicKey, error) {
+func startOpenSSH(dir string, client ssh.PublicKey) (*openSSH, ssh.PublicKey, error) {
 	me, err := user.Current()
 	if err != nil {
 		return nil, nil, err

@@ -41,7 +41,7 @@ func (w *world) request(ctx context.Context, s *site, step schedule.Step) error 
 	body := requestBody{r.id, r.filter, w.receiver.url("/reply"), "90s"}
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := w.api.call(try, http.MethodPost, "/api/v1/connectors/"+s.Name+"/requests", body, nil)
+		err := w.api.call(try, http.MethodPost, "/api/v1/connectors/"+s.Name+"/requests", body, nil)
 		cancel()
 		var no *refused
 		if err == nil {
@@ -74,7 +74,7 @@ func (w *world) subscribe(ctx context.Context) error {
 }
 
 func (w *world) subscribeTo(ctx context.Context, what string) error {
-	_, err := w.api.call(ctx, http.MethodPost, what+"/subscriptions", map[string]string{"reply_to": w.receiver.url("/files")}, nil)
+	err := w.api.call(ctx, http.MethodPost, what+"/subscriptions", map[string]string{"reply_to": w.receiver.url("/files")}, nil)
 	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", what, err)
 	}
@@ -94,7 +94,7 @@ func (w *world) outcomes(ctx context.Context, s *site) ([]model.Request, error) 
 			Reply    *model.Reply `json:"reply"`
 		}
 		if m.Accepted {
-			if _, err := w.api.call(ctx, http.MethodGet, "/api/v1/requests/"+r.id, nil, &state); err != nil {
+			if err := w.api.call(ctx, http.MethodGet, "/api/v1/requests/"+r.id, nil, &state); err != nil {
 				return nil, fmt.Errorf("accepted request %s: %w", r.id, err)
 			}
 			m.State, m.Reply = state.State, state.Reply
@@ -124,7 +124,7 @@ func (w *world) askedAll(ctx context.Context) error {
 			if !accepted {
 				continue
 			}
-			if _, err := w.api.call(ctx, http.MethodGet, "/api/v1/requests/"+r.id, nil, &state); err != nil {
+			if err := w.api.call(ctx, http.MethodGet, "/api/v1/requests/"+r.id, nil, &state); err != nil {
 				return err
 			}
 			if state.Posting == nil || !state.Posting.Done {
@@ -150,7 +150,7 @@ func (w *world) toldAll(ctx context.Context) error {
 				Pending int64 `json:"pending"`
 			} `json:"subscriptions"`
 		}
-		if _, err := w.api.call(ctx, http.MethodGet, what+"/subscriptions", nil, &list); err != nil {
+		if err := w.api.call(ctx, http.MethodGet, what+"/subscriptions", nil, &list); err != nil {
 			return err
 		}
 		if len(list.Subscriptions) != 1 {

@@ -84,7 +84,7 @@ func (w *world) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	err := w.until(ctx, func() error {
-		_, err := w.api.call(ctx, http.MethodGet, "/healthz", nil, nil)
+		err := w.api.call(ctx, http.MethodGet, "/healthz", nil, nil)
 		return err
 	})
 	if err != nil {
@@ -136,7 +136,7 @@ func (w *world) calm(ctx context.Context) {
 			if s.Interval >= longInterval && took > 2*s.Interval+oneTry {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s, whose interval is %s, after %s only", s.Name, s.Interval, took.Round(time.Second)))
 			}
-			_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
+			_ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/retry", struct{}{}, nil)
 			if err := w.until(ctx, func() error { return w.finishes(ctx, s) }); err != nil {
 				w.notes.violation("connectors recover", fmt.Sprintf("%s: %v", s.Name, err))
 			}
@@ -144,7 +144,7 @@ func (w *world) calm(ctx context.Context) {
 	}
 	for id := range w.spaces {
 		group.Go(func() {
-			_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/spaces/"+id+"/retry", struct{}{}, nil)
+			_ = w.api.call(ctx, http.MethodPost, "/api/v1/spaces/"+id+"/retry", struct{}{}, nil)
 		})
 	}
 	group.Wait()
@@ -179,7 +179,7 @@ func (w *world) recovers(ctx context.Context, s *site, before *int64) error {
 		return err
 	}
 	if state.HeldUntil != nil {
-		_, _ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/check", nil, nil)
+		_ = w.api.call(ctx, http.MethodPost, "/api/v1/connectors/"+s.Name+"/check", nil, nil)
 	}
 	passes, err := w.api.passes(ctx, s.Name)
 	if err != nil {

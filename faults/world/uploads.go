@@ -117,7 +117,7 @@ func (w *world) inbox(ctx context.Context, id string) ([]string, error) {
 			State string `json:"state"`
 		} `json:"inbox"`
 	}
-	if _, err := w.api.call(ctx, "GET", "/api/v1/spaces/"+id+"/files", nil, &list); err != nil {
+	if err := w.api.call(ctx, "GET", "/api/v1/spaces/"+id+"/files", nil, &list); err != nil {
 		return nil, err
 	}
 	var left []string

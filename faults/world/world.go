@@ -130,9 +130,7 @@ func (w *world) start(ctx context.Context) error {
 		}
 	}
 	for _, s := range w.schedule.Spaces {
-		if err := w.addSpace(s); err != nil {
-			return fmt.Errorf("%s: %w", s.ID, err)
-		}
+		w.addSpace(s)
 	}
 	w.clock = w.path("clock")
 	w.api = newAPI(w.apiPort.Addr(), token)
@@ -162,7 +160,7 @@ func (w *world) addConnector(ctx context.Context, c schedule.Connector) error {
 	if err := directories(s.root); err != nil {
 		return err
 	}
-	if err := w.startServer(ctx, s, dir); err != nil {
+	if err := w.startServer(s, dir); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, s.server.Close)
@@ -193,10 +191,10 @@ func (w *world) addConnector(ctx context.Context, c schedule.Connector) error {
 	return nil
 }
 
-func (w *world) startServer(ctx context.Context, s *site, dir string) error {
+func (w *world) startServer(s *site, dir string) error {
 	s.login = login{user: "user", password: modelPassword, keyFile: w.path("client_key")}
 	if s.Server == "openssh" {
-		server, hostKey, err := startOpenSSH(ctx, dir, w.clientKey.PublicKey())
+		server, hostKey, err := startOpenSSH(dir, w.clientKey.PublicKey())
 		if err != nil {
 			return err
 		}
@@ -229,14 +227,13 @@ func (s *site) archive() string {
 	return filepath.Join(s.root, "archive")
 }
 
-func (w *world) addSpace(s schedule.Space) error {
+func (w *world) addSpace(s schedule.Space) {
 	p := &spaceSite{Space: s, disk: w.disk, destination: w.path("disk/" + s.ID), names: map[string]*sync.Mutex{}}
 	if s.Destination == "spool" {
 		p.disk, p.destination = w.data, w.path("data/"+s.ID)
 	}
 	p.watcher = newWatcher(p.destination)
 	w.spaces[s.ID] = p
-	return nil
 }
 
 // syncDirectory has a power cut leave the names in a directory alone.

@@ -158,7 +158,7 @@ func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutpu
 		return ended(in.Name, run)
 	default:
 	}
-	look := c.Snapshot(run)
+	look := run.Snapshot()
 	look.Status = c.Report().Health.Status
 	return &applyOutput{
 		Status: http.StatusAccepted, Location: pathConnectors + "/" + segment(in.Name), Body: look.Message(in.Name),

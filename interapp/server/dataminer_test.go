@@ -122,6 +122,15 @@ func TestInterAppRequestExpires(t *testing.T) {
 	}
 }
 
+// send gives the error of a request.
+func (d *daemon) send(r *http.Request) error {
+	answer, err := d.http.Client().Do(r)
+	if err == nil {
+		err = answer.Body.Close()
+	}
+	return err
+}
+
 func TestInterAppCallOutlivesItsClient(t *testing.T) {
 	d := newDaemon(t, server.Options{})
 	d.src.Put("x.csv", "1", old)
@@ -129,7 +138,7 @@ func TestInterAppCallOutlivesItsClient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, _ := http.NewRequestWithContext(ctx, "POST", d.http.URL+pathOfCalls, strings.NewReader(message))
 	gone := make(chan error, 1)
-	go func() { _, err := d.http.Client().Do(r); gone <- err }()
+	go func() { gone <- d.send(r) }()
 	d.awaitFetch()
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {

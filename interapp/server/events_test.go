@@ -39,7 +39,7 @@ func (d *daemon) listen(query string, headers ...string) (events <-chan event, s
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
 	}
-	answer, err := d.http.Client().Do(r)
+	answer, err := d.http.Client().Do(r) //nolint:bodyclose // it is closed at the stream's end
 	if err != nil {
 		d.t.Fatal(err)
 	}

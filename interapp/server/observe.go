@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -50,7 +51,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		defer func() {
 			v := recover()
-			if v == http.ErrAbortHandler {
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v) // net/http's own way to cut a connection
 			}
 			if v != nil {

@@ -100,7 +100,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("log %s", got)
 	}
 	defer func() {
-		if recover() != http.ErrAbortHandler {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
 			t.Error("http.ErrAbortHandler was swallowed")
 		}
 	}()

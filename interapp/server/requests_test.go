@@ -153,7 +153,7 @@ func TestRequestOutlivesItsClient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, _ := http.NewRequestWithContext(ctx, "POST", d.http.URL+pathOfRequests+"?wait=1m", strings.NewReader(`{"id":"r1"}`))
 	gone := make(chan error, 1)
-	go func() { _, err := d.http.Client().Do(r); gone <- err }()
+	go func() { gone <- d.send(r) }()
 	d.awaitFetch()
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {

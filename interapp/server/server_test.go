@@ -323,7 +323,7 @@ func TestApplyOutlivesItsClient(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, _ := http.NewRequestWithContext(ctx, "POST", d.http.URL+"/api/v1/connectors/results/apply?wait=1m", nil)
 	gone := make(chan error, 1)
-	go func() { _, err := d.http.Client().Do(r); gone <- err }()
+	go func() { gone <- d.send(r) }()
 	d.awaitFetch()
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {

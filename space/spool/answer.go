@@ -4,9 +4,13 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/pkg/sftp"
+	"golang.org/x/time/rate"
 )
 
 // refusal is an error that a client may see: a status code of SFTP and a text.
@@ -68,39 +72,52 @@ func errEntries(limit int) error {
 	return refuseFull("the inbox of this Space is full: it holds " + humanize.Comma(int64(limit)) + " files and directories until files are imported")
 }
 
+// refusals are the errors that clients see. Methods may be called concurrently.
+type refusals struct {
+	log   *slog.Logger
+	count atomic.Int64   // of uploads that have failed
+	tell  rate.Sometimes // in the log
+}
+
+func newRefusals(log *slog.Logger) *refusals {
+	return &refusals{log: log, tell: rate.Sometimes{First: 10, Interval: time.Second}}
+}
+
 // answer turns an error into one that a client may see. What is the server's
-// own trouble goes to the log: it has paths of the server in it.
-func (s *Spool) answer(op, name string, err error) error {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		return r
+// own failure goes to the log: it has paths of the server in it.
+func (r *refusals) answer(op, name string, err error) error {
+	if known, ok := errors.AsType[*refusal](err); ok {
+		return known
 	}
 	switch {
-	case err == nil || err == io.EOF:
-		return err
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return io.EOF
 	case errors.Is(err, fs.ErrNotExist):
 		return errMissing
 	case errors.Is(err, fs.ErrExist):
 		return errExists
 	}
-	s.o.Log.Warn("spool: operation failed", "operation", op, "name", name, "error", err)
+	r.log.Warn("spool: operation failed", "operation", op, "name", name, "error", err)
 	if noRoom(err) {
 		return errFull
 	}
 	return errInternal
 }
 
-// refused counts an upload that cannot be taken, and says so in the log, but
+// note counts an upload that cannot be taken, and says so in the log, but
 // not as often as a client may try. A client whose upload another one has taken
 // over, or the end of the program has cut, is told so; nothing is wrong.
-func (s *Spool) refused(name string, why error) {
-	if why == errTaken || why == errClosed {
+func (r *refusals) note(name string, why error) {
+	if errors.Is(why, errTaken) || errors.Is(why, errClosed) {
 		return
 	}
-	s.refusals.Add(1)
-	if why != errInternal && why != errFull { // these have a line already
-		s.tellRefused.Do(func() { s.o.Log.Warn("upload refused", "name", name, "why", why) })
+	r.count.Add(1)
+	if !errors.Is(why, errInternal) && !errors.Is(why, errFull) { // these have a line already
+		r.tell.Do(func() { r.log.Warn("upload refused", "name", name, "why", why) })
 	}
 }
 
 // Refused is how many uploads have failed since Open, at a limit mostly.
-func (s *Spool) Refused() int64 { return s.refusals.Load() }
+func (s *Spool) Refused() int64 { return s.refusals.count.Load() }

@@ -27,7 +27,7 @@ func (s commands) setAttributes(name string, flags sftp.FileAttrFlags, a *sftp.F
 	if w != nil {
 		return w.setAttributes(flags, a)
 	}
-	flush := false
+	var flush bool
 	s.mu.Lock()
 	d, err := s.tree.directory(name)
 	if err == nil {

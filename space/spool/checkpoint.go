@@ -12,7 +12,7 @@ package spool
 const checkpointEvery = 16 << 20
 
 // checkpointDue starts a checkpoint if enough was written since the last one. The
-// caller holds w.mu and w.gate.
+// caller holds w.mu and w.fileMu.
 func (w *writer) checkpointDue() {
 	if w.flushing > 0 || w.rewritten || w.prefix-w.noted < checkpointEvery {
 		return
@@ -24,8 +24,8 @@ func (w *writer) checkpointDue() {
 // checkpoint flushes what was written, and has the index say that [0, prefix) is
 // durable.
 func (w *writer) checkpoint(prefix int64) {
-	w.gate.RLock()
-	defer w.gate.RUnlock()
+	w.fileMu.RLock()
+	defer w.fileMu.RUnlock()
 	w.mu.Lock()
 	over := w.err != nil || w.closed
 	w.mu.Unlock()
@@ -37,7 +37,7 @@ func (w *writer) checkpoint(prefix int64) {
 		err = w.note(prefix)
 	}
 	if err != nil {
-		_ = w.fail(w.s.answer("flush", w.name, err))
+		_ = w.fail(w.s.refusals.answer("flush", w.name, err))
 	}
 }
 
@@ -68,7 +68,7 @@ func (w *writer) say(durable int64) {
 // beforeRewrite is called before something of an upload changes from off on. If the
 // index says that this is durable it is not any more: the index says so first. There
 // will be no other checkpoint, so that a client which writes here and there does not
-// pay for each. The caller holds w.gate.
+// pay for each. The caller holds w.fileMu.
 func (w *writer) beforeRewrite(off int64) error {
 	w.mu.Lock()
 	if off >= max(w.noted, w.flushing) {

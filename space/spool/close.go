@@ -26,7 +26,7 @@ func (s uploads) accept(w *writer) error {
 		o.modTime = w.modTime
 	}
 	s.receive(f, o)
-	s.letGo(f)
+	s.writerGone(f)
 	s.mu.Unlock()
 	if err := s.flush(); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (s uploads) leavePart(w *writer) error {
 	o.size, o.durable, o.accepted = prefix, prefix, time.Now()
 	w.f.partSince = time.Now()
 	s.tree.keep(o)
-	s.letGo(w.f)
+	s.writerGone(w.f)
 	s.mu.Unlock()
 	return s.flush()
 }
@@ -124,7 +124,7 @@ func (s uploads) discardPart(w *writer) error {
 	indexed := w.o.indexed()
 	s.tree.setPart(w.f, nil)
 	s.tree.discard(w.o)
-	s.letGo(w.f)
+	s.writerGone(w.f)
 	s.mu.Unlock()
 	if !indexed { // nobody has to wait until it is gone
 		s.tidying.start()

@@ -268,12 +268,11 @@ func (s commands) mayMove(d *directory, to string) error {
 }
 
 func filesBelow(d *directory) (all []*file) {
-	d.each(func(c *child) bool {
+	for c := range d.below() {
 		if c.file != nil {
 			all = append(all, c.file)
 		}
-		return true
-	})
+	}
 	return all
 }
 

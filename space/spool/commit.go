@@ -99,7 +99,7 @@ func (s *Spool) flush() error { return s.commits.join() }
 
 // eofIsNil is for readers that end well.
 func eofIsNil(err error) error {
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // io.Reader gives it as it is
 		return nil
 	}
 	return err

@@ -64,10 +64,10 @@ func (r *reader) ReadAt(to []byte, off int64) (int, error) {
 		return 0, errOffset
 	}
 	n, err := r.file.ReadAt(to, off)
-	return n, r.s.answer("read", r.name, err)
+	return n, r.s.refusals.answer("read", r.name, err)
 }
 
-func (r *reader) Close() error { return r.s.answer("close", r.name, r.file.Close()) }
+func (r *reader) Close() error { return r.s.refusals.answer("close", r.name, r.file.Close()) }
 
 // uploads is what writers do to the spool.
 type uploads struct{ *Spool }
@@ -90,7 +90,7 @@ func (s uploads) openWrite(name string, flags sftp.FileOpenFlags) (*writer, erro
 		}
 		if err != nil {
 			if isFull(err) {
-				s.refused(name, err)
+				s.refusals.note(name, err)
 			}
 			return nil, err
 		}
@@ -237,7 +237,7 @@ func (s uploads) giveUp(w *writer) {
 		s.tree.discard(w.o)
 		s.tidying.start()
 	}
-	s.letGo(w.f)
+	s.writerGone(w.f)
 }
 
 // indexed reports whether an upload has a row.
@@ -245,7 +245,7 @@ func (o *object) indexed() bool { return o.row != 0 }
 
 // begin makes the upload that goes on with a received file, as a copy of that: the
 // file was acknowledged to its client, and stays until the copy is complete. It takes
-// no time again. The caller holds w.gate.
+// no time again. The caller holds w.fileMu.
 func (w *writer) begin() error {
 	w.mu.Lock()
 	needed, failed := w.unchanged && !w.closed, w.err

@@ -41,7 +41,7 @@ func (s *Spool) wake() {
 			}
 		}
 		delete(s.soon, f)
-		ready = ready || s.ready(f, now) != nil
+		ready = ready || f.ready(now, s.o.Quiet) != nil
 	}
 	if len(s.soon) > 0 && !s.closed {
 		s.timer = time.AfterFunc(max(next, 10*time.Millisecond), s.wake) // a little later, for more at a time
@@ -54,30 +54,30 @@ func (s *Spool) wake() {
 }
 
 // state says what becomes of an upload that was received. The caller holds s.mu.
-func (s *Spool) state(f *file, o *object, now time.Time) (State, time.Time) {
+func (f *file) state(o *object, now time.Time, quiet time.Duration) (State, time.Time) {
 	switch {
 	case f.temporary:
 		return Temporary, o.touched
 	case isUnsafe(f.path()):
 		return Unsafe, o.touched
-	case now.Sub(o.touched) < s.o.Quiet:
+	case now.Sub(o.touched) < quiet:
 		return Waiting, o.touched
 	}
-	return Ready, o.touched.Add(s.o.Quiet)
+	return Ready, o.touched.Add(quiet)
 }
 
 // ready gives the upload of a file that may be imported; nil for none. One of a name
 // that no destination takes may, too: the import says so. The caller holds s.mu.
-func (s *Spool) ready(f *file, now time.Time) *object {
-	if len(f.received) == 0 || f.held() || f.temporary || f.received[0].moving || now.Sub(f.received[0].touched) < s.o.Quiet {
+func (f *file) ready(now time.Time, quiet time.Duration) *object {
+	if len(f.received) == 0 || f.held() || f.temporary || f.received[0].moving || now.Sub(f.received[0].touched) < quiet {
 		return nil
 	}
 	return f.received[0]
 }
 
-// letGo notes that nobody writes a file any more. What was received of it was held
+// writerGone notes that nobody writes a file any more. What was received of it was held
 // back meanwhile. The caller holds s.mu.
-func (s *Spool) letGo(f *file) {
+func (s *Spool) writerGone(f *file) {
 	f.writer = nil
 	if len(f.received) > 0 {
 		s.touch(f, f.received[0])

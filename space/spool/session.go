@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -38,7 +39,7 @@ func (s session) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	views{s.spool}.use(name)
 	f, err := views{s.spool}.openRead(name)
 	if err != nil {
-		return nil, s.spool.answer("open", name, err)
+		return nil, s.spool.refusals.answer("open", name, err)
 	}
 	return f, nil
 }
@@ -50,13 +51,13 @@ func (s session) Filewrite(r *sftp.Request) (io.WriterAt, error) { return s.Open
 func (s session) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 	name, err := clean(r.Filepath)
 	if err != nil {
-		s.spool.refused(r.Filepath[:min(len(r.Filepath), maxName)], err)
+		s.spool.refusals.note(r.Filepath[:min(len(r.Filepath), maxName)], err)
 		return nil, err
 	}
 	views{s.spool}.use(name)
 	f, err := uploads{s.spool}.openWrite(name, r.Pflags())
 	if err != nil {
-		return nil, s.spool.answer("open for writing", name, err)
+		return nil, s.spool.refusals.answer("open for writing", name, err)
 	}
 	return f, nil
 }
@@ -85,7 +86,7 @@ func (s session) Filecmd(r *sftp.Request) error {
 	case "Remove":
 		err = commands{s.spool}.remove(name)
 	}
-	return s.spool.answer(r.Method, name, err)
+	return s.spool.refusals.answer(r.Method, name, err)
 }
 
 // PosixRename implements sftp.PosixRenameFileCmder.
@@ -102,7 +103,7 @@ func (s session) rename(r *sftp.Request, replace bool) error {
 	}
 	views{s.spool}.use(from)
 	views{s.spool}.use(to)
-	return s.spool.answer("rename", from, commands{s.spool}.rename(from, to, replace))
+	return s.spool.refusals.answer("rename", from, commands{s.spool}.rename(from, to, replace))
 }
 
 // StatVFS implements sftp.StatVFSFileCmder.
@@ -195,7 +196,7 @@ func (s views) stat(name string) (fs.FileInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info, err := s.lstatLocked(name)
-	if err == errMissing {
+	if errors.Is(err, errMissing) {
 		if g := s.gone.find(name); g != nil {
 			return entry{path.Base(name), g.size, 0o644, g.modTime}, nil
 		}

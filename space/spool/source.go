@@ -90,7 +90,7 @@ func (s imports) some(ctx context.Context, dir string, at int64) (some []filesyn
 		last = c.order
 		if sub := c.directory; sub != nil {
 			some = append(some, filesync.Entry{Name: join(dir, c.name), ModTime: sub.modTime, Mode: fs.ModeDir | 0o700})
-		} else if o := s.ready(c.file, now); o != nil {
+		} else if o := c.file.ready(now, s.o.Quiet); o != nil {
 			some = append(some, o.entry(join(dir, c.name)))
 		}
 	}

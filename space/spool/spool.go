@@ -1,23 +1,3 @@
-// Package spool holds what the clients of one Space upload until it is imported.
-//
-// An upload is an object: a file with an id of its own in the spool's directory.
-// What clients see as directories and files is an index, the rows of a table in the
-// ledger's database. Rename, remove, overwrite and mkdir change rows; no object is
-// ever written to again once it was received. Clients reach the spool through
-// Handlers, as the "/" of an SFTP session; the import reaches it through Source,
-// whose entries have the object's id as their version.
-//
-// CLOSE is answered when the object is durable, with its name, and then the row. So
-// every row of an upload has its object, whatever happened to the program: see
-// docs/spool.md for each instant at which it may end.
-//
-// The index is in memory as a whole. Changes are made there first and are written in
-// groups: whoever changes something waits until the group with it is durable, and
-// holds nothing meanwhile.
-//
-// Read spool.go, session.go and tree.go, then open.go and writer.go for how an upload is
-// written, close.go for how it ends and is accepted, commit.go for the index, and ready.go
-// and source.go for the import.
 package spool
 
 import (
@@ -30,10 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"sftpconnector/durable"
 	"sftpconnector/status"
@@ -110,8 +87,7 @@ type Spool struct {
 	tidying   group // of objects that are to be removed
 	takeovers group // of what is in the inbox
 
-	refusals    atomic.Int64
-	tellRefused rate.Sometimes
+	refusals *refusals
 
 	mu     sync.Mutex // is never held while a disk or the ledger is written
 	limits Limits
@@ -143,8 +119,8 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	}
 	s := &Spool{
 		o: o, objects: objects, limits: o.Limits, tree: newTree(),
-		tellRefused: rate.Sometimes{First: 10, Interval: time.Second},
-		soon:        map[*file]bool{}, closed: true,
+		refusals: newRefusals(o.Log),
+		soon:     map[*file]bool{}, closed: true,
 		gone: memory{files: map[string]*gone{}},
 	}
 	s.commits.do, s.tidying.do = s.commit, s.tidy
@@ -279,7 +255,7 @@ func (s *Spool) Files() []File {
 	for f := range s.tree.files() {
 		name := f.path()
 		for i, o := range f.received {
-			state, since := s.state(f, o, now)
+			state, since := f.state(o, now, s.o.Quiet)
 			if i > 0 {
 				state, since = Waiting, o.touched
 			} else if f.held() {

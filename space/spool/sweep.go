@@ -34,12 +34,11 @@ func (s *Spool) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*directory // what is in a directory comes after it
-	s.tree.top.each(func(c *child) bool {
+	for c := range s.tree.top.below() {
 		if c.directory != nil {
 			all = append(all, c.directory)
 		}
-		return true
-	})
+	}
 	swept := false
 	for i := len(all) - 1; i >= 0; i-- {
 		if d := all[i]; len(d.children) == 0 && now.Sub(d.used) >= emptyFor {

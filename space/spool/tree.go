@@ -218,27 +218,32 @@ func (t *tree) tidy(f *file) {
 // files gives all files, in no order. The tree must not change meanwhile.
 func (t *tree) files() iter.Seq[*file] {
 	return func(yield func(*file) bool) {
-		t.top.each(func(c *child) bool { return c.file == nil || yield(c.file) })
-	}
-}
-
-// each calls f for all that is below a directory, itself not included, until f
-// answers false. What is in a directory comes after it.
-func (d *directory) each(f func(*child) bool) bool {
-	todo := []*directory{d} // a stack, as the tree may be deep
-	for len(todo) > 0 {
-		last := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		for _, c := range last.children {
-			if !f(c) {
-				return false
-			}
-			if c.directory != nil {
-				todo = append(todo, c.directory)
+		for c := range t.top.below() {
+			if c.file != nil && !yield(c.file) {
+				return
 			}
 		}
 	}
-	return true
+}
+
+// below gives all that is below a directory, itself not included. What is in a directory
+// comes after it. The tree must not change meanwhile.
+func (d *directory) below() iter.Seq[*child] {
+	return func(yield func(*child) bool) {
+		todo := []*directory{d} // a stack, as the tree may be deep
+		for len(todo) > 0 {
+			last := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			for _, c := range last.children {
+				if !yield(c) {
+					return
+				}
+				if c.directory != nil {
+					todo = append(todo, c.directory)
+				}
+			}
+		}
+	}
 }
 
 func (t *tree) writers() (all []*writer) {

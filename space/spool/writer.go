@@ -35,7 +35,7 @@ type writer struct {
 	before  bool  // it goes on with a received file
 
 	appending sync.Mutex   // held by a write to a file that was opened to append to it
-	gate      sync.RWMutex // held for reading by what uses file, and for writing by what ends that
+	fileMu    sync.RWMutex // held for reading by what uses file, and for writing by what ends that
 
 	mu        sync.Mutex
 	unchanged bool            // nothing is written yet, and file is the received one
@@ -74,11 +74,11 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 	}
 	if len(data) > 0 && w.untouched() {
 		if err := w.first(); err != nil {
-			return 0, w.fail(w.s.answer("write", w.name, err))
+			return 0, w.fail(w.s.refusals.answer("write", w.name, err))
 		}
 	}
-	w.gate.RLock()
-	defer w.gate.RUnlock()
+	w.fileMu.RLock()
+	defer w.fileMu.RUnlock()
 	if err := w.admit(off, int64(len(data))); err != nil {
 		return 0, w.fail(err)
 	}
@@ -93,11 +93,11 @@ func (w *writer) WriteAt(data []byte, off int64) (int, error) {
 		return 0, w.fail(err)
 	}
 	if err := w.beforeRewrite(off); err != nil {
-		return 0, w.fail(w.s.answer("write", w.name, err))
+		return 0, w.fail(w.s.refusals.answer("write", w.name, err))
 	}
 	n, err := w.file.WriteAt(data, off)
 	if err != nil {
-		return n, w.fail(w.s.answer("write", w.name, err))
+		return n, w.fail(w.s.refusals.answer("write", w.name, err))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,8 +163,8 @@ func (w *writer) wrote(start, end int64) {
 
 // ReadAt implements io.ReaderAt, for handles that were opened for both.
 func (w *writer) ReadAt(to []byte, off int64) (int, error) {
-	w.gate.RLock()
-	defer w.gate.RUnlock()
+	w.fileMu.RLock()
+	defer w.fileMu.RUnlock()
 	if off < 0 {
 		return 0, errOffset
 	}
@@ -172,21 +172,21 @@ func (w *writer) ReadAt(to []byte, off int64) (int, error) {
 	if errors.Is(err, os.ErrClosed) {
 		return n, errClosed
 	}
-	return n, w.s.answer("read", w.name, err)
+	return n, w.s.refusals.answer("read", w.name, err)
 }
 
 // truncate is what SETSTAT of a size does to a file that is being written. If it
 // is refused the upload has failed, as clients may go on regardless: lftp does.
 func (w *writer) truncate(size int64) error {
 	if err := w.cutOrExtend(size); err != nil {
-		return w.fail(w.s.answer("set the size of", w.name, err))
+		return w.fail(w.s.refusals.answer("set the size of", w.name, err))
 	}
 	return nil
 }
 
 func (w *writer) cutOrExtend(size int64) error {
-	w.gate.Lock()
-	defer w.gate.Unlock()
+	w.fileMu.Lock()
+	defer w.fileMu.Unlock()
 	if err := w.beforeRewrite(size); err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (w *writer) fail(err error) error {
 	err = w.err
 	w.mu.Unlock()
 	if first {
-		w.s.refused(w.name, err)
+		w.s.refusals.note(w.name, err)
 	}
 	return err
 }
@@ -271,8 +271,8 @@ func (w *writer) untouched() bool {
 
 // first makes the upload, as something is to be written.
 func (w *writer) first() error {
-	w.gate.Lock() // a client may read meanwhile
-	defer w.gate.Unlock()
+	w.fileMu.Lock() // a client may read meanwhile
+	defer w.fileMu.Unlock()
 	return w.begin()
 }
 
@@ -289,14 +289,14 @@ func (w *writer) release() {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	if w.f.writer == w {
-		w.s.letGo(w.f)
+		w.s.writerGone(w.f)
 	}
 }
 
 // stop waits for the writes under way; all later ones fail with err.
 func (w *writer) stop(err error) {
-	w.gate.Lock()
-	defer w.gate.Unlock()
+	w.fileMu.Lock()
+	defer w.fileMu.Unlock()
 	w.fail(err)
 }
 
@@ -311,12 +311,12 @@ func (w *writer) TransferError(err error) {
 
 // Close implements io.Closer: the client's CLOSE, or the end of its session.
 func (w *writer) Close() error {
-	w.gate.Lock()
+	w.fileMu.Lock()
 	w.mu.Lock()
 	again, cut, failed := w.closed, w.cut, w.err
 	w.closed = true
 	w.mu.Unlock()
-	w.gate.Unlock()
+	w.fileMu.Unlock()
 	if again {
 		return errClosed
 	}
@@ -329,12 +329,12 @@ func (w *writer) Close() error {
 		w.file.Close()
 		return failed
 	case failed == nil && cut != nil:
-		return w.s.answer("leave", w.name, w.s.leavePart(w))
+		return w.s.refusals.answer("leave", w.name, w.s.leavePart(w))
 	case failed == nil && w.gap():
 		failed = w.fail(errGap)
 	}
 	if failed == nil {
-		return w.s.answer("publish", w.name, w.s.accept(w))
+		return w.s.refusals.answer("publish", w.name, w.s.accept(w))
 	}
 	if err := w.s.discardPart(w); err != nil {
 		w.s.o.Log.Warn("spool: upload not removed", "name", w.name, "error", err)

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -94,7 +95,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 			t.Errorf("%d are inside and %d wait", len(inside), len(line))
 		}
 		for _, c := range silent[20:] { // the line is full: who comes last is sent away
-			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("one that came last: %v", err)
 			}
 		}

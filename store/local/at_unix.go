@@ -3,6 +3,7 @@
 package local
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -150,7 +151,7 @@ func (f *file) sync() error {
 
 // Close implements io.Closer. Linux closes the descriptor whatever close says.
 func (f *file) Close() error {
-	if err := unix.Close(f.fd); err != nil && err != unix.EINTR {
+	if err := unix.Close(f.fd); err != nil && !errors.Is(err, unix.EINTR) {
 		return err
 	}
 	return nil
@@ -159,7 +160,7 @@ func (f *file) Close() error {
 // ignoringEINTR calls again what a signal interrupted, as package os does.
 func ignoringEINTR(do func() error) error {
 	for {
-		if err := do(); err != unix.EINTR {
+		if err := do(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -169,7 +169,7 @@ func (s *Source) consumeError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if named := s.failure(op, name, err); named != err || isContext(err) {
+	if named := s.failure(op, name, err); named != err || isContext(err) { //nolint:errorlint // whether it is the same one
 		return named
 	}
 	return fmt.Errorf("%s %s: %w", op, shown(name), err)

@@ -208,7 +208,7 @@ func TestOpenForReading(t *testing.T) {
 				}
 			}
 			u.must(f.Close())
-			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
+			waitFor(t, func() bool { return u.handles.used() == 0 })
 			if _, err := u.Destination.Open(t.Context(), "d"); err == nil {
 				t.Error("a directory can be read")
 			}

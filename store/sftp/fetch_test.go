@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,53 +18,106 @@ import (
 	filesync "sftpconnector/sync"
 )
 
+// openSSHBanner has a Faulty server taken for OpenSSH, which answers in the order of the
+// requests, as a Faulty server does.
+const openSSHBanner = "SSH-2.0-OpenSSH_9.2"
+
+// ops counts requests by kind.
+type ops = map[sftptest.Op]int
+
+// roundTrips are the requests of an action: those of each round trip, which are sent
+// with every answer to those before, and without any to their own. Nobody waits for the
+// answers to left.
+type roundTrips struct {
+	trips []ops
+	left  ops
+}
+
+// inRoundTrips does act, and checks in which round trips.
+func inRoundTrips(t *testing.T, srv *sftptest.Faulty, want roundTrips, act func()) {
+	t.Helper()
+	hold := srv.Hold()
+	done := make(chan struct{})
+	go func() { defer close(done); act() }()
+	defer func() { hold.End(); <-done }()
+	for i, trip := range append(want.trips, want.left) {
+		deadline := time.After(20 * time.Second)
+		for !maps.Equal(hold.Ops(), trip) {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-deadline:
+				t.Errorf("round trip %d has the requests %v, want %v", i+1, hold.Ops(), trip)
+				return
+			}
+		}
+		if i == len(want.trips) {
+			break
+		}
+		select {
+		case <-done:
+			t.Errorf("nobody waits for the answers of round trip %d, %v", i+1, trip)
+			return
+		default:
+		}
+		hold.Release()
+	}
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("more than %d round trips: then %v", len(want.trips), hold.Ops())
+	}
+}
+
 // A small file takes two round trips on OpenSSH, three elsewhere, and a small
 // directory two everywhere.
 func TestRoundTrips(t *testing.T) {
-	const oneWay = 50 * time.Millisecond
-	for _, test := range []struct {
-		name   string
-		server sftptest.Endpoint
-		trips  map[int]int // for a file of so many bytes
+	const open, read, fstat, end = sftptest.OpOpen, sftptest.OpRead, sftptest.OpFstat, sftptest.OpClose
+	ofThree := func(reads int) roundTrips {
+		return roundTrips{[]ops{{open: 1}, {read: reads}, {read: 1, fstat: 1}}, ops{end: 1}}
+	}
+	two := roundTrips{[]ops{{open: 1}, {read: 1, fstat: 1, end: 1}}, nil}
+	for name, test := range map[string]struct {
+		banner string
+		files  map[int]roundTrips // by their size
 	}{
-		{"OpenSSH", sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint, map[int]int{0: 2, 1000: 2, 255<<10 - 1: 2, 255 << 10: 3, 600 << 10: 3}},
-		{"other", faulty(t, sftptest.Faults{}).Endpoint, map[int]int{0: 2, 1000: 3, 600 << 10: 3}},
+		"OpenSSH": {openSSHBanner, map[int]roundTrips{0: two, 1000: two, 255<<10 - 1: two, 255 << 10: ofThree(1), 600 << 10: ofThree(3)}},
+		"other":   {"", map[int]roundTrips{0: {[]ops{{open: 1}, {read: 1, fstat: 1}}, ops{end: 1}}, 1000: ofThree(1), 600 << 10: ofThree(3)}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			relay := sftptest.StartRelay(t, test.server.Addr, oneWay)
-			s, err := Open(t.Context(), byKey(test.server.Via(t, relay.Addr)), nil)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			srv := faulty(t, sftptest.Faults{Banner: test.banner})
+			cfg := byKey(srv.Endpoint)
+			cfg.Timeouts.Keepalive = time.Hour
+			s := openSource(t, cfg)
+			fetch := func(e filesync.Entry) {
+				if _, err := s.Fetch(t.Context(), e, 0, &memory{}); err != nil {
+					t.Error(err)
+				}
 			}
-			defer s.Close()
-			for size, want := range test.trips {
-				e := put(t, test.server, fmt.Sprint(size), noise(size))
-				takes(t, e.Name, want, 2*oneWay, func() {
-					if _, err := s.Fetch(t.Context(), e, 0, &memory{}); err != nil {
-						t.Fatal(err)
-					}
-				})
+			fetch(put(t, srv.Endpoint, "first", noise(1000))) // what is learnt once
+			waitFor(t, func() bool { return s.handles.used() == 0 })
+			for size, want := range test.files {
+				e := put(t, srv.Endpoint, fmt.Sprint(size), noise(size))
+				t.Run(e.Name, func(t *testing.T) { inRoundTrips(t, srv, want, func() { fetch(e) }) })
 			}
-			takes(t, "the listing", 2, 2*oneWay, func() { allOf(t, s, "") })
+			listing := roundTrips{[]ops{{sftptest.OpOpendir: 1}, {sftptest.OpReaddir: 2}}, ops{end: 1}}
+			inRoundTrips(t, srv, listing, func() { allOf(t, s, "") })
 		})
 	}
 }
 
-// takes checks how many round trips an action takes: never fewer than want, and not
-// more either, unless the machine is too busy three times in a row.
-func takes(t *testing.T, name string, want int, trip time.Duration, act func()) {
-	t.Helper()
-	best := 1000.0
-	for range 3 {
-		start := time.Now()
-		act()
-		best = min(best, float64(time.Since(start))/float64(trip))
-		if best < float64(want)+0.8 {
-			break
+// sshd's sftp-server is known to answer in the order of the requests; others are not.
+func TestAnswersInOrder(t *testing.T) {
+	for name, test := range map[string]struct {
+		server  sftptest.Endpoint
+		ordered bool
+	}{
+		"OpenSSH": {sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint, true},
+		"other":   {faulty(t, sftptest.Faults{}).Endpoint, false},
+	} {
+		s := openSource(t, byKey(test.server))
+		if ordered := s.pool.first().wire().ordered; ordered != test.ordered {
+			t.Errorf("%s: in order %v", name, ordered)
 		}
-	}
-	if best < float64(want) || best > float64(want)+0.8 {
-		t.Errorf("%s took %.2f round trips, not %d", name, best, want)
 	}
 }
 
@@ -225,7 +279,7 @@ func TestOpenFilesLimit(t *testing.T) {
 		t.Errorf("the limit is remembered as %d", n)
 	}
 	// Handles are counted until the server has closed them.
-	waitFor(t, func() bool { _, in := s.handles.openAndInUse(); return in == 0 })
+	waitFor(t, func() bool { return s.handles.used() == 0 })
 }
 
 // A file that cannot be opened for no given reason fails alone.
@@ -276,8 +330,7 @@ func TestBuffersComeBack(t *testing.T) {
 	waitFor(t, func() bool {
 		if s.buffers.budget.TryAcquire(bufferMemory) {
 			s.buffers.budget.Release(bufferMemory)
-			_, in := s.handles.openAndInUse()
-			return in == 0
+			return s.handles.used() == 0
 		}
 		return false
 	})

@@ -294,11 +294,11 @@ func (h *handleLimiter) countsLocked() handleCounts {
 	return handleCounts{h.totalAcquired, h.inUse, h.totalOpened, h.open, h.openFiles, h.limits.openFiles.limit(), h.limits.refusals.changes()}
 }
 
-// openAndInUse is how many handles are certainly open, and how many are in use.
-func (h *handleLimiter) openAndInUse() (opened, in int) {
+// used is how many handles are in use.
+func (h *handleLimiter) used() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.open, h.inUse
+	return h.inUse
 }
 
 func (h *handleLimiter) signal() {

@@ -149,7 +149,7 @@ func (s *Source) walk(ctx context.Context, root, name string) (attrs, string, er
 			return attrs{}, "", err
 		}
 		if path.IsAbs(link) {
-			inside := false
+			var inside bool
 			if link, inside = below(root, path.Clean(link)); !inside {
 				return attrs{}, "", filesync.ErrOutside
 			}

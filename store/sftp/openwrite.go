@@ -56,7 +56,7 @@ func (p *pendingFile) checkTruncate(ctx context.Context, refusal error) error {
 		if refusal == nil {
 			refusal = errNotExclusive
 		}
-		return &hintedError{fmt.Errorf("%w, and what stands under the name is not seen (%v)", refusal, err),
+		return &hintedError{fmt.Errorf("%w, and what stands under the name is not seen (%s)", refusal, err.Error()),
 			"Another file may stand there, and is not overwritten: set files.on_conflict: overwrite if it may be, or files.upload_name: pending."}
 	case errors.Is(err, fs.ErrNotExist):
 		p.nameFree = !isHidden(err)

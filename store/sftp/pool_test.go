@@ -191,7 +191,7 @@ func TestHandleLimiter(t *testing.T) {
 		h.release()
 	}
 	alone.Wait()
-	if _, in := h.openAndInUse(); in != 1 || h.tryAcquire() {
+	if h.used() != 1 || h.tryAcquire() {
 		t.Error("it is not alone")
 	}
 	h.endExclusive()

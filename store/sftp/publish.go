@@ -108,7 +108,7 @@ func (d *Destination) publishDirect(ctx context.Context, files []*publication) {
 // a later pass would look for what became of the file.
 func (f *publication) removePublished(ctx context.Context) {
 	if err := f.d.remove(ctx, f.d.path(f.entry.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.failure = fmt.Errorf("%v; it stands there, as it cannot be removed: %v", f.failure, err)
+		f.failure = errors.New(f.failure.Error() + "; it stands there, as it cannot be removed: " + err.Error())
 	}
 }
 

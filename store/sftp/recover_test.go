@@ -187,6 +187,19 @@ func TestDirectCloseThatFailsForGood(t *testing.T) {
 	}
 }
 
+// intendInPlace has the source hold x.csv, and the ledger remember a pass that was killed
+// as it was about to begin it under its own name, or had.
+func (r *uploader) intendInPlace(u *uploading, data []byte, after filesync.After, begun bool) {
+	u.Helper()
+	r.src.Put("x.csv", string(data), old)
+	e := uploadEntry("x.csv", data)
+	ids, err := r.memory.IntendInPlace(u.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID, After: after}})
+	u.must(err)
+	if begun {
+		u.must(r.memory.MarkOpened(u.Context(), ids))
+	}
+}
+
 // What a killed pass was about to begin under its own name is known from what
 // somebody else has put there since.
 func TestDirectForeseen(t *testing.T) {
@@ -209,13 +222,7 @@ func TestDirectForeseen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, _ := uploadFaulty(t, sftptest.Faults{}, direct)
 			r := newUploader(t)
-			r.src.Put("x.csv", string(data), old)
-			e := uploadEntry("x.csv", data)
-			ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
-			u.must(err)
-			if test.opened {
-				u.must(r.memory.MarkOpened(t.Context(), ids))
-			}
+			r.intendInPlace(u, data, filesync.AfterNone, test.opened)
 			u.must(os.WriteFile(u.at("x.csv"), test.stands, 0o644))
 			u.must(os.Chtimes(u.at("x.csv"), test.time, test.time))
 			result := r.pass(u, nil)
@@ -234,10 +241,7 @@ func TestDirectForeseen(t *testing.T) {
 	t.Run("not begun, same version", func(t *testing.T) {
 		u, s := uploadFaulty(t, sftptest.Faults{}, direct)
 		r := newUploader(t)
-		r.src.Put("x.csv", string(data), old)
-		e := uploadEntry("x.csv", data)
-		_, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID, After: filesync.AfterOwed}})
-		u.must(err)
+		r.intendInPlace(u, data, filesync.AfterOwed, false)
 		other := noise(1001)[1:]
 		put(t, s.Endpoint, "x.csv", other)
 		r.pass(u, func(o *pass.Options) { o.AfterCopy.Remove = true })
@@ -330,13 +334,7 @@ func TestDirectIsRememberedWhileNothingIsKnown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u, s := uploadFaulty(t, sftptest.Faults{}, direct)
 			r := newUploader(t)
-			r.src.Put("x.csv", string(data), old)
-			e := uploadEntry("x.csv", data)
-			ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
-			u.must(err)
-			if test.begun {
-				u.must(r.memory.MarkOpened(t.Context(), ids))
-			}
+			r.intendInPlace(u, data, filesync.AfterNone, test.begun)
 			u.must(os.WriteFile(u.at("x.csv"), test.stands, 0o644))
 			s.Set(func(f *sftptest.Faults) { f.Fail = test.fail })
 			for range 4 {
@@ -403,12 +401,8 @@ func TestKeptPartOfAnotherVersionIsNoPart(t *testing.T) {
 	lost := append(bytes.Clone(whole[:30_000]), make([]byte, 30_000)...)
 	put(t, s.Endpoint, "x.csv", lost)
 	u.must(os.Chtimes(u.at("x.csv"), old, old))
-	e := uploadEntry("x.csv", whole)
-	ids, err := r.memory.IntendInPlace(t.Context(), []filesync.Delivery{{Source: e, Target: e, Pass: "1", At: time.Now(), PendingID: filesync.InPlaceID}})
-	u.must(err)
-	u.must(r.memory.MarkOpened(t.Context(), ids))
-	u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", e, filesync.Checkpoint{ID: "k", Prefix: 20_000}))
-	r.src.Put("x.csv", string(whole), old)
+	r.intendInPlace(u, whole, filesync.AfterNone, true)
+	u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", uploadEntry("x.csv", whole), filesync.Checkpoint{ID: "k", Prefix: 20_000}))
 	for range 2 {
 		r.pass(uploadTo(t, s.Endpoint, direct), nil)
 	}

@@ -177,7 +177,7 @@ func (d *Destination) checkHiddenTarget(ctx context.Context, f *publication, why
 // overwriteError is the failure of a file whose RENAME might overwrite another one.
 func overwriteError(why error) error {
 	return &hintedError{
-		fmt.Errorf("a rename may overwrite what stands under the name, and %v", why),
+		errors.New("a rename may overwrite what stands under the name, and " + why.Error()),
 		"If what stands there may be overwritten, set files.on_conflict: overwrite. Else set files.upload_name: direct.",
 	}
 }

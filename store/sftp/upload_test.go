@@ -433,30 +433,36 @@ func TestWriteAtObeysContext(t *testing.T) {
 // for each step elsewhere.
 func TestUploadRoundTrips(t *testing.T) {
 	t.Parallel()
-	const oneWay = 60 * time.Millisecond
+	const files = 30
+	const (
+		open, write, fstat, fsetstat, end = sftptest.OpOpen, sftptest.OpWrite, sftptest.OpFstat, sftptest.OpFsetstat, sftptest.OpClose
+		lstat, rename, readlink           = sftptest.OpLstat, sftptest.OpRename, sftptest.OpReadlink
+	)
 	for name, test := range map[string]struct {
-		e     sftptest.Endpoint
-		trips int
+		banner string
+		trips  []ops
 	}{
-		"OpenSSH": {sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{}).Endpoint, 3},
-		"other":   {sftptest.StartFaulty(t, sftptest.Faults{}).Endpoint, 8},
+		"OpenSSH": {openSSHBanner, []ops{{open: files}, {write: files, fsetstat: files, fstat: files, end: files}, {lstat: files, rename: files}}},
+		"other": {"", []ops{
+			{open: files}, {write: files}, {fsetstat: files}, {fstat: files}, {end: files},
+			{lstat: files, readlink: files}, {rename: files}, {lstat: files, readlink: files},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			u := uploadTo(t, test.e.Via(t, sftptest.StartRelay(t, test.e.Addr, oneWay).Addr), func(c *Config) {
+			u, s := uploadFaulty(t, sftptest.Faults{Banner: test.banner}, func(c *Config) {
 				c.Limits = new(Limits)
-				c.Limits.fsync.state.Store(featureAbsent) // what the disk takes is no round trip
+				c.Limits.fsync.state.Store(featureAbsent)
+				c.Timeouts.Keepalive = time.Hour
 			})
 			_, err := u.deliver("first", nil) // what is learnt once
 			u.must(err)
-			best := time.Hour // the machine may stutter
-			for try := range 3 {
-				start := time.Now()
-				batch := make([]filesync.Publication, 30)
+			waitFor(t, func() bool { return u.handles.used() == 0 })
+			inRoundTrips(t, s, roundTrips{test.trips, nil}, func() {
+				batch := make([]filesync.Publication, files)
 				var all sync.WaitGroup
 				for i := range batch {
 					all.Go(func() {
-						p, _, err := u.write(fmt.Sprintf("%d %d", try, i), make([]byte, 2000))
+						p, _, err := u.write(fmt.Sprint(i), make([]byte, 2000))
 						if err != nil {
 							t.Error(err)
 						}
@@ -464,12 +470,10 @@ func TestUploadRoundTrips(t *testing.T) {
 					})
 				}
 				all.Wait()
-				u.must(errors.Join(u.Publish(t.Context(), batch)...))
-				best = min(best, time.Since(start))
-			}
-			if trips := best.Seconds() / (2 * oneWay).Seconds(); trips >= float64(test.trips)+0.9 {
-				t.Errorf("%.1f round trips, want %d", trips, test.trips)
-			}
+				if err := errors.Join(u.Publish(t.Context(), batch)...); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }
@@ -499,7 +503,6 @@ func TestUploadWide(t *testing.T) {
 			p, err := u.Begin(t.Context(), uploadEntry("x", data), nil)
 			u.must(err)
 			const block = 100_000
-			channels := 0
 			for off := 0; off < len(data); off += block {
 				_, err := p.WriteAt(data[off:min(off+block, len(data))], int64(off))
 				u.must(err)
@@ -511,7 +514,7 @@ func TestUploadWide(t *testing.T) {
 					waitFor(t, func() bool { return s.Counts().Ops[sftptest.OpOpen] > 1 })
 				}
 			}
-			channels = len(p.(*pendingFile).channels)
+			channels := len(p.(*pendingFile).channels)
 			e, err := p.Finish(t.Context())
 			if err != nil || !e.SameVersion(uploadEntry("x", data)) {
 				t.Fatalf("%+v, %v", e, err)
@@ -521,7 +524,7 @@ func TestUploadWide(t *testing.T) {
 			if (channels > 1) != test.wide {
 				t.Errorf("it was open on %d channels", channels)
 			}
-			waitFor(t, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
+			waitFor(t, func() bool { return u.handles.used() == 0 })
 			for _, ch := range u.pool.all() {
 				if ch.load != 0 {
 					t.Errorf("a channel has %d uses left", ch.load)

@@ -367,7 +367,7 @@ func (u *uploading) keep(e filesync.Entry, data []byte) filesync.Checkpoint {
 	k, err := p.Checkpoint(u.Context(), int64(len(data)))
 	u.must(err)
 	u.must(p.Keep())
-	waitFor(u.T, func() bool { _, in := u.handles.openAndInUse(); return in == 0 })
+	waitFor(u.T, func() bool { return u.handles.used() == 0 })
 	return k
 }
 

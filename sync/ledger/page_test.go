@@ -233,7 +233,7 @@ func TestDeliveredFilesWhileRowsCome(t *testing.T) {
 		}
 	}
 	stop := errors.New("stop")
-	if err := c.DeliveredFiles(t.Context(), "", time.Time{}, time.Time{}, func(filesync.Record) error { return stop }); err != stop {
+	if err := c.DeliveredFiles(t.Context(), "", time.Time{}, time.Time{}, func(filesync.Record) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }

@@ -263,7 +263,7 @@ func byDestination(r Rules, f Facts) Decision {
 	again := f.Record.Delivered(f.Listed)
 	switch err := f.Standing.Err; {
 	case errors.Is(err, fs.ErrNotExist):
-		return copyOver(r, f, nil)
+		return copyOver(f, nil)
 	case errors.Is(err, filesync.ErrConflict):
 		return newConflict(f, err)
 	case errors.Is(err, fs.ErrInvalid): // a name that the destination cannot hold
@@ -288,16 +288,16 @@ func byDestination(r Rules, f Facts) Decision {
 	case !ours && !again && f.Listed.Version == "" && s.Mode.IsRegular() && s.SameVersion(f.Listed):
 		return Decision{Action: Adopt, State: filesync.StatePresent, Target: f.Destination, Reason: "the same name, size and time stand at the destination"}
 	case !ours && !again && r.InPlace && f.Checkpoint && s.Mode.IsRegular() && s.Size <= f.Listed.Size: // a part of it, from an interrupted copy
-		return copyOver(r, f, nil)
+		return copyOver(f, nil)
 	case !ours && !r.Overwrite, r.KeepBoth && !again: // came after the look for a free name
 		return newConflict(f, fmt.Errorf("%w (%d bytes of %s)", filesync.ErrConflict, s.Size, s.ModTime.UTC().Format(time.RFC3339)))
 	}
-	return copyOver(r, f, &s)
+	return copyOver(f, &s)
 }
 
 // copyOver decides that a file is copied, in the place of what stands there, if
 // anything does.
-func copyOver(r Rules, f Facts, replaces *filesync.Entry) Decision {
+func copyOver(f Facts, replaces *filesync.Entry) Decision {
 	d := Decision{Action: Copy, State: filesync.StateNew, Reason: "not delivered yet", Replaces: replaces}
 	switch {
 	case f.Record.Delivered(f.Listed) && replaces != nil:

@@ -70,6 +70,7 @@ type Faults struct {
 	FullPaths       bool // READDIR gives names with the path of their directory
 	EndOfListing    EndOfListing
 	Version         uint32 // of the protocol; 0: 3
+	Banner          string // of SSH; "": "SSH-2.0-sftptest"
 	LexicalRealpath bool   // REALPATH does not look at the disk
 
 	// Of uploads.

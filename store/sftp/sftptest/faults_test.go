@@ -219,7 +219,7 @@ func TestDeaths(t *testing.T) {
 		for read < 200_000 {
 			n, err := f.ReadAt(buf, int64(read))
 			read += n
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				break
 			}
 		}

@@ -20,6 +20,7 @@ type Faulty struct {
 	keys   []Key
 	deaths atomic.Int64 // since the last Set
 	stored atomic.Int64 // bytes of WRITEs
+	hold   atomic.Pointer[Hold]
 
 	mu       sync.Mutex
 	counts   Counts

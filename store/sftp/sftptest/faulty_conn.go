@@ -2,6 +2,7 @@ package sftptest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -183,7 +184,7 @@ func (c *conn) serveSession(nc ssh.NewChannel) {
 }
 
 func (c *conn) config(f *Faults) *ssh.ServerConfig {
-	config := &ssh.ServerConfig{Config: f.Algorithms, ServerVersion: "SSH-2.0-sftptest"}
+	config := &ssh.ServerConfig{Config: f.Algorithms, ServerVersion: cmp.Or(f.Banner, "SSH-2.0-sftptest")}
 	keys := c.srv.keys
 	if f.HostKeys != nil {
 		keys = f.HostKeys
@@ -197,31 +198,31 @@ func (c *conn) config(f *Faults) *ssh.ServerConfig {
 		}
 	}
 	refused := errors.New("login refused")
-	verdict := func(meta ssh.ConnMetadata, ok bool) (*ssh.Permissions, error) {
+	verdict := func(meta ssh.ConnMetadata, ok bool) error {
 		if f.Silent == SilentInLogin {
 			<-c.closed
 		}
 		if !ok || meta.User() != c.srv.User {
-			return nil, refused
+			return refused
 		}
-		return nil, nil
+		return nil
 	}
 	accepts := func(method string) bool { return f.AuthMethods == nil || slices.Contains(f.AuthMethods, method) }
 	// A server without any method at all does not exist: this one has
 	// password, and no password is right.
 	if passwords := accepts("password"); passwords || len(f.AuthMethods) == 0 {
 		config.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			return verdict(meta, passwords && string(password) == c.srv.Password)
+			return nil, verdict(meta, passwords && string(password) == c.srv.Password)
 		}
 	}
 	if accepts("publickey") {
 		config.PublicKeyCallback = func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			return verdict(meta, bytes.Equal(key.Marshal(), c.srv.ClientKey.PublicKey().Marshal()))
+			return nil, verdict(meta, bytes.Equal(key.Marshal(), c.srv.ClientKey.PublicKey().Marshal()))
 		}
 	}
 	if accepts("keyboard-interactive") {
 		config.KeyboardInteractiveCallback = func(meta ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-			return verdict(meta, c.interrogate(f, ask))
+			return nil, verdict(meta, c.interrogate(f, ask))
 		}
 	}
 	return config

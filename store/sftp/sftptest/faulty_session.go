@@ -160,8 +160,10 @@ func (s *session) handle(p []byte) bool {
 		if len(s.shuffle) >= held && s.flush() != nil {
 			return false
 		}
-	} else if _, err := s.out.Write(s.answer); err != nil {
-		return false
+	} else if !s.srv.hold.Load().takes(op, s.ch, s.answer) {
+		if _, err := s.out.Write(s.answer); err != nil {
+			return false
+		}
 	}
 	return data == 0 || s.afterData(f, data)
 }

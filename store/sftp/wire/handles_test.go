@@ -84,7 +84,7 @@ func TestOKInsteadOfAnAnswer(t *testing.T) {
 	for i, c := range calls {
 		_, refused := errors.AsType[*StatusError](c.Err)
 		switch {
-		case i+1 == idWrite && c.Err == nil, i+1 == idReadDir && c.Err == io.EOF:
+		case i+1 == idWrite && c.Err == nil, i+1 == idReadDir && errors.Is(c.Err, io.EOF):
 		case i+1 != idWrite && i+1 != idReadDir && refused && strings.Contains(c.Err.Error(), "OK instead of an answer"):
 		default:
 			t.Errorf("request %d ended with %v", i+1, c.Err)

@@ -9,6 +9,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -183,7 +184,7 @@ func (r *Relay) forward(ctx context.Context, to, from net.Conn, count *atomic.In
 		}
 		switch {
 		case p.err == nil:
-		case p.err == io.EOF:
+		case errors.Is(p.err, io.EOF):
 			if tcp, ok := to.(*net.TCPConn); ok {
 				_ = tcp.CloseWrite()
 			}
