@@ -269,7 +269,6 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 		}
 		standing = stats[0]
 	}
-	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, filesync.ErrUnseen)
 	switch {
 	case filesync.IsUnavailable(err):
 		return outcomeSettled, err
@@ -278,12 +277,11 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 	case errors.Is(err, filesync.ErrPublished):
 		c.r.leftPending.Store(true) // the proof goes with the next sweep
 		return outcomeProven, nil
-	case !missing && (c.o.InPlace || errors.Is(standing.Err, filesync.ErrUnseen)):
-		return outcomeUnknown, nil
+	case !errors.Is(err, fs.ErrNotExist) || errors.Is(err, filesync.ErrUnseen):
+		return outcomeUnknown, nil // the pending file may be there
 	case unknown: // what stands is somebody else's
 		return outcomeSettled, nil
-	case !missing, // its directory is none any more, say
-		standing.Err != nil || !standing.Entry.Agrees(d.Target),
+	case standing.Err != nil || !standing.Entry.Agrees(d.Target),
 		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
 		return outcomeNotPublished, nil
 	}
