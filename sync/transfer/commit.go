@@ -163,7 +163,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	for i, f := range batch {
 		deliveries[i] = f.delivery
 		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
-		deliveries[i].Replaces = f.file.Replaces
+		deliveries[i].Replaces, deliveries[i].InPlace = f.file.Replaces, new(f.client.o.InPlace)
 		publications[i] = filesync.Publication{Pending: f.pending, Replaces: f.file.Replaces}
 	}
 	intent, err := r.ledger.Intend(ctx, deliveries)

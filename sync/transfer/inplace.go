@@ -29,7 +29,7 @@ func (r *run) intendInPlace(f *finished) (err error) {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At, d.Replaces = filesync.InPlaceID, time.Now(), f.file.Replaces
+	d.PendingID, d.InPlace, d.At, d.Replaces = filesync.InPlaceID, new(true), time.Now(), f.file.Replaces
 	f.intent, err = r.intents.ask(r.ctx, d)
 	return err
 }

@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"slices"
 
 	filesync "sftpconnector/sync"
@@ -61,8 +59,5 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 
 // isGone reports whether something else stands where a file was, or nothing.
 func isGone(was filesync.Entry, standing filesync.StatResult) bool {
-	if standing.Err != nil {
-		return errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
-	}
-	return !was.Agrees(standing.Entry)
+	return isMissing(standing) || standing.Err == nil && !was.Agrees(standing.Entry)
 }

@@ -142,7 +142,7 @@ func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.D
 	var stand []string
 	sure := map[string]bool{} // by name: it was published, whoever has it now
 	for i, d := range batch {
-		if goesOn(d, kept[d.Source.Name], recs[i], owners[i], standing[i]) {
+		if c.o.InPlace && goesOn(d, kept[d.Source.Name], recs[i], owners[i], standing[i]) {
 			broken = append(broken, d)
 			continue
 		}
@@ -233,11 +233,18 @@ const (
 // of one that did not is removed. Its error is one of the whole destination.
 func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.StatResult) (outcome, error) {
 	later := deliveredSince(d, rec) || deliveredSince(d, owner)
-	if c.o.InPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
+	inPlace := c.wasInPlace(d)
+	if inPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
 		return outcomeSettled, nil // what stands is whole, and recorded
 	}
 	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
 		return outcomeSettled, nil // it was recorded, or never begun
+	}
+	if inPlace != c.o.InPlace {
+		if later {
+			return outcomeSettled, nil
+		}
+		return c.recoverByLook(d, inPlace, standing), nil
 	}
 	part := d.Target
 	unknown := isInPlace(d) && !d.Opened
@@ -286,6 +293,41 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 		return outcomeNotPublished, nil
 	}
 	return outcomePublished, nil
+}
+
+// wasInPlace reports whether the file of an intent was written under its own name. An older
+// program has journaled that of some only: then it was done as it is now.
+func (c *Client) wasInPlace(d filesync.Delivery) bool {
+	if d.InPlace != nil {
+		return *d.InPlace
+	}
+	return isInPlace(d) || c.o.InPlace
+}
+
+// recoverByLook finds out what became of a file by what stands under its name alone, as
+// files.upload_name was another then. The destination would look for the pending file in
+// the wrong place, and could take somebody else's file for it.
+func (c *Client) recoverByLook(d filesync.Delivery, inPlace bool, standing filesync.StatResult) outcome {
+	if !inPlace {
+		c.r.leftPending.Store(true) // what is not found here goes with the next sweep
+	}
+	switch agrees := standing.Err == nil && standing.Entry.Agrees(d.Target); {
+	case isMissing(standing):
+		return outcomeNotPublished
+	case isInPlace(d) && !d.Opened && standing.Err == nil && standing.Entry.Size > 0:
+		return outcomeSettled // what stands is somebody else's
+	case standing.Err == nil && (!inPlace && !agrees || standing.Entry.Size > d.Target.Size):
+		return outcomeNotPublished
+	case inPlace && standing.Err == nil && !agrees:
+		c.o.Log.Warn("a part of a file may stand at the destination, from before files.upload_name was changed", "file", d.Target.Name,
+			"hint", "Remove it there, or set upload_name: direct again until a pass has ended: it is removed and copied anew then.")
+	}
+	return outcomeUnknown
+}
+
+// isMissing reports whether nothing stands under a name, which the destination lets us see.
+func isMissing(standing filesync.StatResult) bool {
+	return errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
 }
 
 // isRecorded reports whether what stands under the name is what the record says, and not
