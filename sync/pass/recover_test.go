@@ -3,12 +3,15 @@ package pass_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/pass"
 )
 
 // unopenable is a destination that does not open what earlier passes have left.
@@ -61,4 +64,31 @@ func TestIntentStaysWhileThePendingFileCannotBeOpened(t *testing.T) {
 		b.want(b.pass(filesync.Automatic), filesync.Succeeded, "present=1")
 		b.wantIntents(0)
 	}
+}
+
+// A file that was delivered under another name since is not recorded once more under the
+// name that an earlier pass was about to give it.
+func TestDeliveredSinceUnderAnotherName(t *testing.T) {
+	b := newBench(t)
+	b.src.Put("a", "x", old)
+	for _, name := range []string{"a", "a (2)"} {
+		path := filepath.Join(b.dir, name)
+		if err := errors.Join(os.MkdirAll(b.dir, 0o755), os.WriteFile(path, []byte("x"), 0o644), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := filesync.Entry{Name: "a", Size: 1, ModTime: old}
+	d := filesync.Delivery{Source: e, Target: e, Pass: "70", At: time.Now(), PendingID: "gone", InPlace: new(false)}
+	if _, err := b.memory.Intend(t.Context(), []filesync.Delivery{d}); err != nil {
+		t.Fatal(err)
+	}
+	d.Target.Name, d.Pass = "a (2)", "71"
+	if _, err := b.memory.Commit(t.Context(), nil, []filesync.Delivery{d}); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.pass(filesync.Automatic, func(o *pass.Options) { o.KeepBoth = true }), filesync.Succeeded, "present=1")
+	if recs, err := b.memory.Find(t.Context(), []string{"a"}); err != nil || recs[0].Delivery.Target.Name != "a (2)" {
+		t.Errorf("%+v %v", recs, err)
+	}
+	b.wantIntents(0)
 }

@@ -283,9 +283,14 @@ func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, 
 		return outcomeSettled, nil
 	case errors.Is(err, filesync.ErrPublished):
 		c.r.leftPending.Store(true) // the proof goes with the next sweep
+		if isLater(rec, d) {
+			return outcomeSettled, nil
+		}
 		return outcomeProven, nil
 	case !errors.Is(err, fs.ErrNotExist) || errors.Is(err, filesync.ErrUnseen):
 		return outcomeUnknown, nil // the pending file may be there
+	case isLater(rec, d): // under another name, as a file of this one stood there
+		return outcomeSettled, nil
 	case unknown: // what stands is somebody else's
 		return outcomeSettled, nil
 	case standing.Err != nil || !standing.Entry.Agrees(d.Target),
@@ -338,10 +343,12 @@ func isRecorded(d filesync.Delivery, rec filesync.Record, standing filesync.Stat
 
 // deliveredSince reports whether the record is of a later delivery under the same name.
 func deliveredSince(d filesync.Delivery, rec filesync.Record) bool {
-	if rec.ID == 0 || rec.Delivery.Target.Name != d.Target.Name {
-		return false
-	}
-	return cmp.Or(cmp.Compare(rec.Delivery.Sequence, d.Sequence), rec.Delivery.At.Compare(d.At)) > 0
+	return rec.Delivery.Target.Name == d.Target.Name && isLater(rec, d)
+}
+
+// isLater reports whether the record is of a later delivery, under whatever name.
+func isLater(rec filesync.Record, d filesync.Delivery) bool {
+	return rec.ID != 0 && cmp.Or(cmp.Compare(rec.Delivery.Sequence, d.Sequence), rec.Delivery.At.Compare(d.At)) > 0
 }
 
 // confirmedBy reports whether the size that is told of what stands is the file's.
