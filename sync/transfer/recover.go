@@ -412,12 +412,12 @@ func (c *Client) removed(r filesync.Record, original, standing filesync.StatResu
 		return filesync.AfterDone, true
 	case original.Entry.Version != "":
 		return filesync.AfterOwed, true // it is what was copied, whatever became of the copy
-	case c.o.Once:
-		return filesync.AfterOwed, true // its receiver may have taken the copy
 	case standing.Err != nil && !gone(standing):
 		return filesync.AfterDone, false
 	case standing.Err == nil && plan.Wrote(r, r.Delivery.Target.Name, standing.Entry):
 		return filesync.AfterCompare, true
+	case c.o.Once:
+		return filesync.AfterOwed, true // its receiver may have taken the copy
 	}
 	return filesync.AfterDone, true
 }
