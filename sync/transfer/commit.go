@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	filesync "sftpconnector/sync"
 )
 
@@ -150,11 +152,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 	if len(batch) == 0 {
 		return true
 	}
-	pendings := make([]filesync.Pending, len(batch))
-	for i, f := range batch {
-		pendings[i] = f.pending
-	}
-	batch, ok := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendings))
+	batch, ok := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendingsOf(batch)))
 	if !ok || len(batch) == 0 {
 		return ok
 	}
@@ -220,23 +218,19 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		return false
 	}
 	r.committed(whole, committed, ids)
-	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
+	if r.proven != nil {
+		r.proven <- pendingsOf(whole)
+	}
 	_, ok = r.takeOutFailed(ctx, batch, errs)
 	return ok
 }
 
-// recorded has the destination forget how it would prove that files got their names: the
-// ledger knows it now.
-func (r *run) recorded(ctx context.Context, batch []*finished) {
-	p, ok := r.dst.(filesync.Prover)
-	if !ok {
-		return
-	}
+func pendingsOf(batch []*finished) []filesync.Pending {
 	pendings := make([]filesync.Pending, len(batch))
 	for i, f := range batch {
 		pendings[i] = f.pending
 	}
-	p.Recorded(ctx, pendings)
+	return pendings
 }
 
 // takeOutFailed takes out the files that could not be done. It reports false when that
@@ -248,7 +242,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		err error
 	}
 	var bad []failure
-	var refused []*finished
+	var ofBad, refused []*finished
 	var ended error
 	for i, f := range batch {
 		err := errs[i]
@@ -261,14 +255,12 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		default:
 			refused = append(refused, f)
 		}
-		bad = append(bad, failure{f, err})
+		bad, ofBad = append(bad, failure{f, err}), append(ofBad, f)
 	}
 	if ended != nil {
 		r.fail(ended)
 	}
-	for _, b := range bad {
-		r.abort(ctx, b.f)
-	}
+	r.abortAll(ctx, ofBad)
 	r.dropBroken(refused...)
 	for _, b := range bad {
 		switch {
@@ -345,22 +337,48 @@ func (r *run) forget(batch []*finished) {
 
 // abandon removes pending files, as the passes are ending.
 func (r *run) abandon(ctx context.Context, batch []*finished) {
-	for _, f := range batch {
-		r.abort(ctx, f)
-	}
+	r.abortAll(ctx, batch)
 	r.forget(batch)
 }
 
+// abortAll removes pending files side by side, as each may take a round trip, and ends
+// the intents of those that are gone.
+func (r *run) abortAll(ctx context.Context, batch []*finished) {
+	gone := make([]bool, len(batch))
+	var g errgroup.Group
+	g.SetLimit(aborters)
+	for i, f := range batch {
+		g.Go(func() error {
+			gone[i] = r.remove(ctx, f)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var dropped []*finished
+	for i, f := range batch {
+		if gone[i] {
+			dropped = append(dropped, f)
+		}
+	}
+	r.dropBroken(dropped...)
+}
+
+// aborters is how many pending files are removed at a time.
+const aborters = 16
+
 // abort removes a pending file.
-func (r *run) abort(ctx context.Context, f *finished) {
+func (r *run) abort(ctx context.Context, f *finished) { r.abortAll(ctx, []*finished{f}) }
+
+// remove removes a pending file that is ours, and reports whether it is gone.
+func (r *run) remove(ctx context.Context, f *finished) bool {
 	if f.pending == nil {
-		return // it is not ours
+		return false
 	}
 	err := f.pending.Abort(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.leftPending.Store(true)
 		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
-		return
+		return false
 	}
-	r.dropBroken(f)
+	return true
 }

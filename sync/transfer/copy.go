@@ -301,6 +301,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	name, log := f.file.Entry.Name, f.client.o.Log
+	saved := w.checkpointed()
 	// Under its own name, a part is not for its receiver to see.
 	visible := f.client.o.InPlace && !errors.Is(err, filesync.ErrDisconnected)
 	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, filesync.ErrFull) && !errors.Is(err, filesync.ErrBeginAnew) && (interrupted(ctx, err) || filesync.IsUnavailable(err)) {
@@ -308,6 +309,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 		if cerr == nil {
 			cerr = r.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
 		}
+		saved = saved || cerr == nil
 		if cerr == nil && f.pending.Keep() == nil {
 			r.dropBroken(f)
 			return
@@ -324,7 +326,7 @@ func (r *run) giveUp(ctx context.Context, f *finished, w *extents, err error) {
 	} else {
 		r.dropBroken(f)
 	}
-	if w.checkpointed() && aerr == nil {
+	if saved && aerr == nil {
 		if derr := r.ledger.DropCheckpoint(late, name, f.pending.ID()); derr != nil {
 			log.Warn("checkpoint not dropped", "file", name, "error", derr)
 		}

@@ -166,8 +166,11 @@ type run struct {
 
 	done  chan *finished
 	after chan originals
-	flush chan struct{}  // has room for one: no more is coming for now
-	back  sync.WaitGroup // of what commits and disposes of originals
+	flush chan struct{} // has room for one: no more is coming for now
+	// proven are batches that the ledger has now; nil where nothing proves that files got
+	// their names.
+	proven chan []filesync.Pending
+	back   sync.WaitGroup // of what commits and disposes of originals
 	// copiers are the jobs under way.
 	copiers sync.WaitGroup
 
@@ -271,9 +274,20 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 	}
 	r.intents, r.opened = newGrouped(r.ledger.IntendInPlace), newGrouped(r.markAllOpened)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	if p, ok := r.dst.(filesync.Prover); ok {
+		r.proven = make(chan []filesync.Pending, 4)
+		r.back.Go(func() {
+			for batch := range r.proven {
+				p.Recorded(context.Background(), batch)
+			}
+		})
+	}
 	r.back.Go(func() {
 		defer close(r.after)
 		r.commitAll(context.Background())
+		if r.proven != nil {
+			close(r.proven)
+		}
 	})
 	r.back.Go(func() { r.afterAll(context.Background()) })
 	return r
