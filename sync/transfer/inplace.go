@@ -83,7 +83,7 @@ func (r *run) dropIntents(files ...*finished) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
 	if err := r.ledger.Drop(ctx, ids); err != nil {
-		r.log.Warn("intents not dropped", "error", err)
+		r.warnOfIntents(err)
 	}
 }
 
@@ -101,8 +101,14 @@ func (r *run) dropBroken(files ...*finished) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
 	if err := r.forgetLost(ctx, begun); err != nil {
-		r.log.Warn("intents not dropped", "error", err)
+		r.warnOfIntents(err)
 		return
 	}
 	r.dropIntents(files...)
+}
+
+// warnOfIntents says that intents stay, of files of which nothing became.
+func (r *run) warnOfIntents(err error) {
+	r.log.Warn("intents not dropped", "error", err,
+		"hint", "The next pass looks at these files and drops them. If this comes again, mend what the error says of the destination, or of the disk of data_directory.")
 }

@@ -52,7 +52,8 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 	rows := make([]int64, 0, len(lost))
 	for row, name := range lost {
 		rows = append(rows, row)
-		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name)
+		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name,
+			"hint", "The source's version is copied in a later pass. If the source has none any more, have it provided there again: the destination has lost both.")
 	}
 	return r.ledger.Lost(ctx, rows)
 }
