@@ -3,6 +3,7 @@ package pass_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,21 @@ func TestIntentStaysWhileThePendingFileCannotBeOpened(t *testing.T) {
 	}
 }
 
+// The intents of two pending files of one name ask different things: both stay.
+func TestIntentsOfTwoPendingFilesStay(t *testing.T) {
+	b := newBench(t)
+	b.to = unopenable{b.at(b.dir, nil), errors.New("open: input/output error")}
+	e := filesync.Entry{Name: "a", Size: 1, ModTime: old}
+	for _, id := range []string{"one", "two"} {
+		d := filesync.Delivery{Source: e, Target: e, Pass: "70", At: time.Now(), PendingID: id, InPlace: new(false)}
+		if _, err := b.memory.Intend(t.Context(), []filesync.Delivery{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
+	b.wantIntents(2)
+}
+
 // A file that was delivered under another name since is not recorded once more under the
 // name that an earlier pass was about to give it.
 func TestDeliveredSinceUnderAnotherName(t *testing.T) {
@@ -91,4 +107,68 @@ func TestDeliveredSinceUnderAnotherName(t *testing.T) {
 		t.Errorf("%+v %v", recs, err)
 	}
 	b.wantIntents(0)
+}
+
+// statCounter is a destination that counts how often it is asked what stands there.
+type statCounter struct {
+	filesync.Destination
+	stats int
+}
+
+func (d *statCounter) Stat(ctx context.Context, names []string) ([]filesync.StatResult, error) {
+	d.stats++
+	return d.Destination.Stat(ctx, names)
+}
+
+// The intents of files that are written under their own names are one for each file. They
+// are looked at together.
+func TestManyIntentsAreLookedAtTogether(t *testing.T) {
+	b := newBench(t)
+	d := &statCounter{Destination: b.at(b.dir, nil)}
+	b.to = d
+	const files = 300
+	var batch []filesync.Delivery
+	for i := range files {
+		e := filesync.Entry{Name: fmt.Sprint(i % (files / 2)), Size: 1, ModTime: old} // two of each name
+		batch = append(batch, filesync.Delivery{Source: e, Target: e, Pass: "70", At: time.Now(), PendingID: filesync.InPlaceID, InPlace: new(true)})
+	}
+	if _, err := b.memory.IntendInPlace(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
+	b.wantIntents(0)
+	if d.stats > 10 {
+		t.Errorf("the destination was asked %d times", d.stats)
+	}
+}
+
+// What cannot be found out of a file is asked again for a month, and as long as something
+// stands under its name.
+func TestOldIntentGoes(t *testing.T) {
+	for name, test := range map[string]struct {
+		age    time.Duration
+		stands bool
+		left   int
+	}{
+		"young":               {age: 29 * 24 * time.Hour, left: 1},
+		"old":                 {age: 31 * 24 * time.Hour},
+		"old, and one stands": {age: 31 * 24 * time.Hour, stands: true, left: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.to = unopenable{b.at(b.dir, nil), errors.New("open: input/output error")}
+			e := filesync.Entry{Name: "a", Size: 1, ModTime: old}
+			d := filesync.Delivery{Source: e, Target: e, Pass: "70", At: time.Now().Add(-test.age), PendingID: "gone", InPlace: new(false)}
+			if _, err := b.memory.Intend(t.Context(), []filesync.Delivery{d}); err != nil {
+				t.Fatal(err)
+			}
+			if test.stands {
+				if err := os.WriteFile(filepath.Join(b.dir, "a"), []byte("y"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.want(b.pass(filesync.Automatic), filesync.Succeeded, "")
+			b.wantIntents(test.left)
+		})
+	}
 }

@@ -178,12 +178,12 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 		}
 	}
 	delete(byResult, filesync.AfterTrying)
-	return left, c.r.setAfter(late, byResult)
+	return left, setAfter(late, c.r.ledger, byResult)
 }
 
-func (r *run) setAfter(ctx context.Context, by map[filesync.After][]int64) error {
+func setAfter(ctx context.Context, ledger Ledger, by map[filesync.After][]int64) error {
 	for after, ids := range by {
-		if err := r.ledger.SetAfter(ctx, ids, after); err != nil {
+		if err := ledger.SetAfter(ctx, ids, after); err != nil {
 			return err
 		}
 	}

@@ -200,7 +200,7 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		committed = append(committed, deliveries[i])
 		whole = append(whole, f)
 	}
-	if err := r.forgetLost(ctx, failed); err != nil {
+	if err := r.lost.forget(ctx, failed); err != nil {
 		r.fail(err)
 		r.forget(batch)
 		return false

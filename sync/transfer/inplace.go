@@ -100,7 +100,7 @@ func (r *run) dropBroken(files ...*finished) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
 	defer cancel()
-	if err := r.forgetLost(ctx, begun); err != nil {
+	if err := r.lost.forget(ctx, begun); err != nil {
 		r.warnOfIntents(err)
 		return
 	}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	filesync "sftpconnector/sync"
@@ -12,9 +13,16 @@ import (
 // name in two steps (REMOVE, RENAME), of which the second fails. The source may have
 // neither version any more by then, so that the record of the last one has to go.
 
-// forgetLost forgets the deliveries whose copies were to be replaced by these, and do
+// lostCopies forgets such records.
+type lostCopies struct {
+	dst    filesync.Destination
+	ledger Ledger
+	log    *slog.Logger
+}
+
+// forget forgets the deliveries whose copies were to be replaced by these, and do
 // not stand any more. Without an answer of the destination, nothing is forgotten.
-func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error {
+func (l *lostCopies) forget(ctx context.Context, failed []filesync.Delivery) error {
 	failed = slices.DeleteFunc(slices.Clone(failed), func(d filesync.Delivery) bool { return d.Replaces == nil })
 	if len(failed) == 0 {
 		return nil
@@ -23,15 +31,15 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 	for i, d := range failed {
 		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
 	}
-	standing, err := r.dst.Stat(ctx, names)
+	standing, err := l.dst.Stat(ctx, names)
 	if err != nil {
 		return err
 	}
-	byPath, err := r.ledger.Find(ctx, paths)
+	byPath, err := l.ledger.Find(ctx, paths)
 	if err != nil {
 		return err
 	}
-	byKey, err := r.ledger.Owners(ctx, keys)
+	byKey, err := l.ledger.Owners(ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -52,10 +60,10 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) error 
 	rows := make([]int64, 0, len(lost))
 	for row, name := range lost {
 		rows = append(rows, row)
-		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name,
+		l.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name,
 			"hint", "The source's version is copied in a later pass. If the source has none any more, have it provided there again: the destination has lost both.")
 	}
-	return r.ledger.Lost(ctx, rows)
+	return l.ledger.Lost(ctx, rows)
 }
 
 // isGone reports whether something else stands where a file was, or nothing.

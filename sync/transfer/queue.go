@@ -177,6 +177,7 @@ type run struct {
 	asking             singleflight.Group // for the room of a directory
 	intents            *grouped[filesync.Delivery, int64]
 	opened             *grouped[int64, struct{}]
+	lost               *lostCopies
 	leftPending        atomic.Bool  // a pending file could not be removed
 	writing, everBegun atomic.Int64 // files that are being written; that ever were
 	pulse              atomic.Int64 // changes as anything goes on
@@ -272,6 +273,7 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
 		clients: map[*Client]struct{}{}, jobs: map[string]*job{},
 	}
+	r.lost = &lostCopies{r.dst, r.ledger, log}
 	r.intents, r.opened = newGrouped(r.ledger.IntendInPlace), newGrouped(r.markAllOpened)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	if p, ok := r.dst.(filesync.Prover); ok {
@@ -304,7 +306,10 @@ func (c *Client) enter(ctx context.Context) error {
 	if c.r.recovered {
 		return nil
 	}
-	if err := c.recoverLast(ctx); err != nil {
+	v := recovery{
+		src: c.r.src, dst: c.r.dst, ledger: c.r.ledger, lost: c.r.lost, notDurable: &c.r.q.notDurable, leftPending: &c.r.leftPending, s: c.s, o: c.o,
+	}
+	if err := v.run(ctx); err != nil {
 		return err
 	}
 	c.r.recovered = true
