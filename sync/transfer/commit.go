@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -261,7 +260,7 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		r.fail(ended)
 	}
 	r.abortAll(ctx, ofBad)
-	r.dropBroken(refused...)
+	r.journal.dropBroken(refused...)
 	for _, b := range bad {
 		switch {
 		case errors.Is(b.err, filesync.ErrFull):
@@ -349,7 +348,7 @@ func (r *run) abortAll(ctx context.Context, batch []*finished) {
 	g.SetLimit(aborters)
 	for i, f := range batch {
 		g.Go(func() error {
-			gone[i] = r.remove(ctx, f)
+			gone[i] = r.copier.remove(ctx, f)
 			return nil
 		})
 	}
@@ -360,7 +359,7 @@ func (r *run) abortAll(ctx context.Context, batch []*finished) {
 			dropped = append(dropped, f)
 		}
 	}
-	r.dropBroken(dropped...)
+	r.journal.dropBroken(dropped...)
 }
 
 // aborters is how many pending files are removed at a time.
@@ -368,17 +367,3 @@ const aborters = 16
 
 // abort removes a pending file.
 func (r *run) abort(ctx context.Context, f *finished) { r.abortAll(ctx, []*finished{f}) }
-
-// remove removes a pending file that is ours, and reports whether it is gone.
-func (r *run) remove(ctx context.Context, f *finished) bool {
-	if f.pending == nil {
-		return false
-	}
-	err := f.pending.Abort(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.leftPending.Store(true)
-		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
-		return false
-	}
-	return true
-}

@@ -12,27 +12,6 @@ import (
 	"sftpconnector/sync/plan"
 )
 
-// failed says what becomes of a file that could not be copied, and writes that down:
-// what is the file's own is a try of it, what concerns the whole source or destination
-// ends the passes.
-func (r *run) failed(j *job, c *Client, err error) Result {
-	e := j.file.Entry
-	switch {
-	case interrupted(j.ctx, err): // nobody waits for it any more, or all has ended
-		return Result{Entry: e}
-	case errors.Is(err, filesync.ErrChanged):
-		return r.discarded(c, e, err)
-	case errors.Is(err, filesync.ErrConflict):
-		return r.conflict(c, e, err)
-	case errors.Is(err, filesync.ErrFull):
-		return Result{Entry: e, State: filesync.StateFailed, Err: err, NoRoom: true, Begun: !isRefusal(err)}
-	case filesync.IsUnavailable(err):
-		r.fail(fmt.Errorf("copy %s: %w", e.Name, err))
-		return Result{Entry: e}
-	}
-	return c.Fail(context.WithoutCancel(j.ctx), e, err)
-}
-
 // Fail writes down that a file could not be done. What is not the file's own fault is
 // not a try.
 func (c *Client) Fail(ctx context.Context, e filesync.Entry, err error) Result {

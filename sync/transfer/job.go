@@ -300,16 +300,6 @@ const (
 	maxDeferredBegun = 64  // that were begun
 )
 
-// enterWriting notes that a file is about to be written. What it gives is called when
-// that has ended, and reports whether another one was written meanwhile.
-func (r *run) enterWriting() (leave func() (overlapped bool)) {
-	overlapped, nth := r.writing.Add(1) > 1, r.everBegun.Add(1)
-	return func() bool {
-		r.writing.Add(-1)
-		return overlapped || r.everBegun.Load() != nth
-	}
-}
-
 // deferJob keeps a file that found no room beside others for later, once. It reports
 // whether it did.
 func (r *run) deferJob(j *job, overlapped bool, err error) bool {
@@ -328,19 +318,6 @@ func (r *run) deferJob(j *job, overlapped bool, err error) bool {
 	r.deferred = append(r.deferred, j)
 	r.dispatch()
 	return true
-}
-
-// answer ends a job that was not copied, and tells all who wait for it.
-func (r *run) answer(j *job, result Result) {
-	r.mu.Lock()
-	r.copied(j)
-	clients := r.settle(j)
-	r.dispatch()
-	r.mu.Unlock()
-	for i, c := range clients {
-		result.Joined = i > 0
-		c.answer(result)
-	}
 }
 
 // answer gives a pass its answer about a file.

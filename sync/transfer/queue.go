@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
 	"sftpconnector/status"
@@ -174,14 +173,12 @@ type run struct {
 	// copiers are the jobs under way.
 	copiers sync.WaitGroup
 
-	asking             singleflight.Group // for the room of a directory
-	intents            *grouped[filesync.Delivery, int64]
-	opened             *grouped[int64, struct{}]
-	lost               *lostCopies
-	leftPending        atomic.Bool  // a pending file could not be removed
-	writing, everBegun atomic.Int64 // files that are being written; that ever were
-	pulse              atomic.Int64 // changes as anything goes on
-	recovered          bool         // whoever has the turn looks at it
+	copier      *copier
+	journal     *inPlaceJournal
+	lost        *lostCopies
+	leftPending atomic.Bool  // a pending file could not be removed
+	pulse       atomic.Int64 // changes as anything goes on
+	recovered   bool         // whoever has the turn looks at it
 
 	mu           sync.Mutex
 	clients      map[*Client]struct{}
@@ -273,9 +270,12 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
 		clients: map[*Client]struct{}{}, jobs: map[string]*job{},
 	}
-	r.lost = &lostCopies{r.dst, r.ledger, log}
-	r.intents, r.opened = newGrouped(r.ledger.IntendInPlace), newGrouped(r.markAllOpened)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.lost = &lostCopies{r.dst, r.ledger, log}
+	r.journal = newInPlaceJournal(r.ctx, r.ledger, r.lost, log)
+	r.copier = &copier{
+		ctx: r.ctx, src: r.src, dst: r.dst, ledger: r.ledger, journal: r.journal, limiter: q.limiter, room: &q.room, leftPending: &r.leftPending,
+	}
 	if p, ok := r.dst.(filesync.Prover); ok {
 		r.proven = make(chan []filesync.Pending, 4)
 		r.back.Go(func() {
