@@ -77,7 +77,7 @@ func (c *Client) send(ctx context.Context, recs []filesync.Record) error {
 	case <-ctx.Done():
 		c.r.mu.Lock()
 		defer c.r.mu.Unlock()
-		c.answered()
+		c.answered(1)
 		return context.Cause(ctx)
 	}
 }
@@ -95,7 +95,7 @@ func (r *run) afterAll(ctx context.Context) {
 			}
 		}
 		r.mu.Lock()
-		o.c.answered()
+		o.c.answered(1)
 		r.mu.Unlock()
 	}
 }

@@ -318,7 +318,7 @@ func (r *run) ownerOf(f *finished) *Client {
 // conclude ends the job of a file that was copied whole, and tells all who wait for it.
 func (r *run) conclude(f *finished, result Result) {
 	r.mu.Lock()
-	clients := r.settle(f.job)
+	clients := r.schedule.settle(f.job)
 	r.dispatch()
 	r.mu.Unlock()
 	for i, c := range clients {

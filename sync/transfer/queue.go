@@ -180,19 +180,11 @@ type run struct {
 	pulse       atomic.Int64 // changes as anything goes on
 	recovered   bool         // whoever has the turn looks at it
 
-	mu           sync.Mutex
-	clients      map[*Client]struct{}
-	jobs         map[string]*job // by their keys
-	small        jobs            // that wait to be begun
-	large        jobs
-	deferred     []*job // that found no room, and are tried alone
-	everDeferred int    // how many ever were
-	alone        bool   // one of them is
-	copying      int
-	copyLarge    int
-	seq          int64
-	delivered    int64 // by all passes
-	err          error // why nothing more is copied
+	mu        sync.Mutex
+	clients   map[*Client]struct{}
+	schedule  schedule
+	delivered int64 // by all passes
+	err       error // why nothing more is copied
 }
 
 // Join adds a pass. The first to join recovers what a killed program left; the others
@@ -268,9 +260,10 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 		q: q, src: ends.Source, dst: ends.Destination, ledger: ends.Ledger, log: log,
 		turn: make(chan struct{}, 1), ended: make(chan struct{}),
 		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
-		clients: map[*Client]struct{}{}, jobs: map[string]*job{},
+		clients: map[*Client]struct{}{},
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.schedule = schedule{ctx: r.ctx, jobs: map[string]*job{}}
 	r.lost = &lostCopies{r.dst, r.ledger, log}
 	r.journal = newInPlaceJournal(r.ctx, r.ledger, r.lost, log)
 	r.copier = &copier{
@@ -362,7 +355,9 @@ func (c *Client) Leave() (needsSweep bool) {
 	r := c.r
 	r.mu.Lock()
 	c.left = true
-	orphans := r.drop(c)
+	dropped, orphans := r.schedule.dropAll(c)
+	c.answered(dropped)
+	r.dispatch()
 	r.mu.Unlock()
 	c.cancel()
 	for _, j := range orphans {
@@ -372,7 +367,7 @@ func (c *Client) Leave() (needsSweep bool) {
 	defer cancel()
 	if c.Wait(late) != nil {
 		r.mu.Lock()
-		r.abandonCopies(c)
+		c.answered(r.schedule.dropCopies(c))
 		r.mu.Unlock()
 		_ = c.Wait(context.Background()) // what is being committed is committed
 	}
@@ -384,7 +379,7 @@ func (c *Client) Leave() (needsSweep bool) {
 	if last {
 		r.clients = nil // nobody joins any more
 	}
-	hung := r.copying > 0
+	hung := r.schedule.copying > 0
 	r.mu.Unlock()
 	r.q.mu.Unlock()
 	switch {

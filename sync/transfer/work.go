@@ -13,8 +13,8 @@ import (
 func (r *run) work(j *job) {
 	r.mu.Lock()
 	if len(j.clients) == 0 { // all have left meanwhile
-		r.copied(j)
-		r.settle(j)
+		r.schedule.copied(j)
+		r.schedule.settle(j)
 		r.dispatch()
 		r.mu.Unlock()
 		return
@@ -47,12 +47,12 @@ func (r *run) work(j *job) {
 		}
 		r.done <- f
 		r.mu.Lock()
-		r.copied(j)
+		r.schedule.copied(j)
 		r.dispatch()
 		r.mu.Unlock()
 		return
 	}
-	if errors.Is(err, filesync.ErrFull) && f.intent == 0 && r.deferJob(j, f.overlapped, err) {
+	if errors.Is(err, filesync.ErrFull) && f.intent == 0 && r.deferJob(f, err) {
 		return
 	}
 	if errors.Is(err, filesync.ErrFull) && !isRefusal(err) && f.room != nil {
@@ -97,8 +97,8 @@ func (r *run) decideAgain(j *job, c *Client) bool {
 	}
 	// Those who have joined decide for themselves.
 	r.mu.Lock()
-	r.copied(j)
-	clients := r.settle(j)
+	r.schedule.copied(j)
+	clients := r.schedule.settle(j)
 	r.mu.Unlock()
 	for i, other := range clients {
 		if i > 0 {
@@ -110,7 +110,7 @@ func (r *run) decideAgain(j *job, c *Client) bool {
 		r.mu.Lock()
 		var answer *Result
 		if err == nil && ok && !other.left {
-			answer = r.place(other, f) // under another name, or another owner's turn
+			answer = r.schedule.place(other, f) // under another name, or another owner's turn
 		} else {
 			answer = &Result{Entry: j.file.Entry}
 		}
@@ -123,11 +123,23 @@ func (r *run) decideAgain(j *job, c *Client) bool {
 	return false
 }
 
+// deferJob keeps a file that found no room beside others for later. It reports whether it
+// did.
+func (r *run) deferJob(f *finished, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !f.overlapped || !r.schedule.deferJob(f.job, isRefusal(err)) {
+		return false
+	}
+	r.dispatch()
+	return true
+}
+
 // answer ends a job that was not copied, and tells all who wait for it.
 func (r *run) answer(j *job, result Result) {
 	r.mu.Lock()
-	r.copied(j)
-	clients := r.settle(j)
+	r.schedule.copied(j)
+	clients := r.schedule.settle(j)
 	r.dispatch()
 	r.mu.Unlock()
 	for i, c := range clients {
