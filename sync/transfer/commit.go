@@ -271,9 +271,9 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		case filesync.IsUnavailable(b.err):
 			r.conclude(b.f, Result{Entry: b.f.file.Entry})
 		case errors.Is(b.err, filesync.ErrConflict):
-			r.conclude(b.f, r.conflict(b.f.client, b.f.file.Entry, b.err))
+			r.conclude(b.f, b.f.client.failures.conflict(ctx, b.f.file.Entry, b.err))
 		default:
-			r.conclude(b.f, b.f.client.Fail(ctx, b.f.file.Entry, b.err))
+			r.conclude(b.f, b.f.client.failures.file(ctx, b.f.file.Entry, b.err))
 		}
 	}
 	if ended != nil {

@@ -58,7 +58,7 @@ type copier struct {
 func (k *copier) copy(ctx context.Context, f *finished) error {
 	c, e := f.client, f.file.Entry
 	c.s.Doing("copying " + e.Name)
-	f.delivery = filesync.Delivery{Source: e, Target: e, Key: f.file.Key, Pass: c.o.Pass, After: c.owes(false)}
+	f.delivery = filesync.Delivery{Source: e, Target: e, Key: f.file.Key, Pass: c.o.Pass, After: c.disposer.owes(false)}
 	f.delivery.Target.Name = f.file.Name
 	if e.ModTime.IsZero() {
 		f.delivery.Target.ModTime = f.started.Truncate(time.Second)

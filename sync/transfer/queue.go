@@ -126,6 +126,9 @@ type Client struct {
 	s Submitter
 	o Options
 
+	failures *failures
+	disposer *disposer
+
 	ctx    context.Context // of what is done for this pass alone; ends as it leaves
 	cancel context.CancelFunc
 
@@ -232,6 +235,8 @@ func (q *Queue) join(c *Client, ends Ends) (r *run, joined bool) {
 		return r, false
 	}
 	c.r = r
+	c.failures = &failures{src: r.src, ledger: r.ledger, o: c.o, end: r.fail}
+	c.disposer = &disposer{src: r.src, dst: r.dst, ledger: r.ledger, failures: c.failures, s: c.s, o: c.o, pulse: &r.pulse}
 	c.ctx, c.cancel = context.WithCancel(r.ctx)
 	r.clients[c] = struct{}{}
 	return r, true

@@ -78,7 +78,7 @@ func (r *run) ownerChanged(j *job) (bool, error) {
 func adoption(c *Client, f File) filesync.Delivery {
 	target := *f.Adopts
 	target.Name = f.Name
-	return filesync.Delivery{Source: f.Entry, Target: target, Key: f.Key, Adopted: true, After: c.owes(true)}
+	return filesync.Delivery{Source: f.Entry, Target: target, Key: f.Key, Adopted: true, After: c.disposer.owes(true)}
 }
 
 // decideAgain asks the pass again about a file, as others have delivered since it was
@@ -157,14 +157,14 @@ func (r *run) failed(j *job, c *Client, err error) Result {
 	case interrupted(j.ctx, err): // nobody waits for it any more, or all has ended
 		return Result{Entry: e}
 	case errors.Is(err, filesync.ErrChanged):
-		return r.discarded(c, e, err)
+		return c.failures.discarded(context.WithoutCancel(j.ctx), e, err)
 	case errors.Is(err, filesync.ErrConflict):
-		return r.conflict(c, e, err)
+		return c.failures.conflict(context.WithoutCancel(j.ctx), e, err)
 	case errors.Is(err, filesync.ErrFull):
 		return Result{Entry: e, State: filesync.StateFailed, Err: err, NoRoom: true, Begun: !isRefusal(err)}
 	case filesync.IsUnavailable(err):
 		r.fail(fmt.Errorf("copy %s: %w", e.Name, err))
 		return Result{Entry: e}
 	}
-	return c.Fail(context.WithoutCancel(j.ctx), e, err)
+	return c.failures.file(context.WithoutCancel(j.ctx), e, err)
 }
