@@ -274,3 +274,10 @@ func (k *copier) remove(ctx context.Context, f *finished) bool {
 	}
 	return true
 }
+
+// abort removes a pending file, and ends its intent.
+func (k *copier) abort(ctx context.Context, f *finished) {
+	if k.remove(ctx, f) {
+		k.journal.dropBroken(f)
+	}
+}

@@ -115,7 +115,7 @@ func (r *run) flushIfQuiet() {
 		}
 	}
 	select {
-	case r.flush <- struct{}{}:
+	case r.committer.flush <- struct{}{}:
 	default:
 	}
 }

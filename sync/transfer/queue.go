@@ -177,7 +177,7 @@ type run struct {
 	copiers sync.WaitGroup
 
 	copier      *copier
-	journal     *inPlaceJournal
+	committer   *committer
 	lost        *lostCopies
 	leftPending atomic.Bool  // a pending file could not be removed
 	pulse       atomic.Int64 // changes as anything goes on
@@ -264,30 +264,31 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 	r := &run{
 		q: q, src: ends.Source, dst: ends.Destination, ledger: ends.Ledger, log: log,
 		turn: make(chan struct{}, 1), ended: make(chan struct{}),
-		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
+		after:   make(chan originals, 4),
 		clients: map[*Client]struct{}{},
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.schedule = schedule{ctx: r.ctx, jobs: map[string]*job{}}
 	r.lost = &lostCopies{r.dst, r.ledger, log}
-	r.journal = newInPlaceJournal(r.ctx, r.ledger, r.lost, log)
+	journal := newInPlaceJournal(r.ctx, r.ledger, r.lost, log)
 	r.copier = &copier{
-		ctx: r.ctx, src: r.src, dst: r.dst, ledger: r.ledger, journal: r.journal, limiter: q.limiter, room: &q.room, leftPending: &r.leftPending,
+		ctx: r.ctx, src: r.src, dst: r.dst, ledger: r.ledger, journal: journal, limiter: q.limiter, room: &q.room, leftPending: &r.leftPending,
+	}
+	r.committer = &committer{
+		dst: r.dst, ledger: r.ledger, copier: r.copier, journal: journal, lost: r.lost, room: &q.room, queue: r,
+		done: make(chan *finished, maxBatch), flush: make(chan struct{}, 1),
 	}
 	if p, ok := r.dst.(filesync.Prover); ok {
-		r.proven = make(chan []filesync.Pending, 4)
+		r.committer.proven = make(chan []filesync.Pending, 4)
 		r.back.Go(func() {
-			for batch := range r.proven {
+			for batch := range r.committer.proven {
 				p.Recorded(context.Background(), batch)
 			}
 		})
 	}
 	r.back.Go(func() {
 		defer close(r.after)
-		r.commitAll(context.Background())
-		if r.proven != nil {
-			close(r.proven)
-		}
+		r.committer.commitAll(context.Background())
 	})
 	r.back.Go(func() { r.afterAll(context.Background()) })
 	return r
@@ -401,7 +402,7 @@ func (c *Client) Leave() (needsSweep bool) {
 func (r *run) end() {
 	r.cancel(errors.New("every pass has ended"))
 	r.copiers.Wait()
-	close(r.done)
+	close(r.committer.done)
 	r.back.Wait()
 	r.src.Close()
 	r.q.mu.Lock()

@@ -41,11 +41,11 @@ func (r *run) work(j *job) {
 		j.whole = len(j.clients) > 0
 		r.mu.Unlock()
 		if !j.whole { // all have left, and others may have begun the file meanwhile
-			r.abort(context.WithoutCancel(j.ctx), f)
+			r.copier.abort(context.WithoutCancel(j.ctx), f)
 			r.answer(j, Result{Entry: j.file.Entry})
 			return
 		}
-		r.done <- f
+		r.committer.done <- f
 		r.mu.Lock()
 		r.schedule.copied(j)
 		r.dispatch()
@@ -161,10 +161,65 @@ func (r *run) failed(j *job, c *Client, err error) Result {
 	case errors.Is(err, filesync.ErrConflict):
 		return c.failures.conflict(context.WithoutCancel(j.ctx), e, err)
 	case errors.Is(err, filesync.ErrFull):
-		return Result{Entry: e, State: filesync.StateFailed, Err: err, NoRoom: true, Begun: !isRefusal(err)}
+		return noRoom(j, err)
 	case filesync.IsUnavailable(err):
 		r.fail(fmt.Errorf("copy %s: %w", e.Name, err))
 		return Result{Entry: e}
 	}
 	return c.failures.file(context.WithoutCancel(j.ctx), e, err)
+}
+
+// noRoom is the result of a file that found no room at the destination.
+func noRoom(j *job, err error) Result {
+	e := j.file.Entry
+	if interrupted(j.ctx, err) {
+		return Result{Entry: e}
+	}
+	return Result{Entry: e, State: filesync.StateFailed, Err: err, NoRoom: true, Begun: !isRefusal(err)}
+}
+
+// ownerOf implements concluder.
+func (r *run) ownerOf(f *finished) *Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return f.job.clients[0]
+}
+
+// committed implements concluder: it tells of files that stand and are recorded, and has
+// their originals removed or moved.
+func (r *run) committed(batch []*finished, deliveries []filesync.Delivery, ids []int64) {
+	owed := map[*Client][]filesync.Record{}
+	r.mu.Lock()
+	for i, f := range batch {
+		c := f.job.clients[0]
+		c.delivered++
+		r.delivered++
+		if d := deliveries[i]; d.After != filesync.AfterNone && d.After != filesync.AfterUnverified {
+			owed[c] = append(owed[c], filesync.Record{ID: ids[i], Delivery: d, After: d.After})
+		}
+	}
+	for c := range owed {
+		c.pending++ // before its files are answered
+	}
+	r.mu.Unlock()
+	for i, f := range batch {
+		d := deliveries[i]
+		r.conclude(f, Result{Entry: d.Source, State: filesync.StateDelivered, Delivery: d, Row: ids[i], Took: d.At.Sub(f.started)})
+	}
+	for c, recs := range owed {
+		r.after <- originals{c, recs}
+	}
+}
+
+// conclude implements concluder: it ends the job of a file that was copied whole, and
+// tells all who wait for it.
+func (r *run) conclude(f *finished, result Result) {
+	r.mu.Lock()
+	clients := r.schedule.settle(f.job)
+	r.dispatch()
+	r.mu.Unlock()
+	for i, c := range clients {
+		result.Joined = i > 0
+		c.answer(result)
+	}
 }
