@@ -25,73 +25,87 @@ const (
 // outcomeOf finds out whether a file of a batch got its name, by what the
 // ledger has of it and of the owner of that name, and by what stands there; what is left
 // of one that did not is removed. Its error is one of the whole destination.
-func (v *recovery) outcomeOf(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.StatResult) (outcome, error) {
-	later := deliveredSince(d, rec) || deliveredSince(d, owner)
+func (v *recovery) outcomeOf(ctx context.Context, f *interruptedFile) (outcome, error) {
+	d := f.Delivery
+	later := deliveredSince(d, f.rec) || deliveredSince(d, f.owner)
 	inPlace := v.wasInPlace(d)
-	if inPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
+	if inPlace && (later || isRecorded(d, f.rec, f.standing) || isRecorded(d, f.owner, f.standing)) {
 		return outcomeSettled, nil // what stands is whole, and recorded
 	}
-	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
+	if f.rec.Delivered(d.Source) && f.rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, f.standing) {
 		return outcomeSettled, nil // it was recorded, or never begun
 	}
 	if inPlace != v.o.InPlace {
 		if later {
 			return outcomeSettled, nil
 		}
-		return v.recoverByLook(d, inPlace, standing), nil
+		return v.recoverByLook(d, inPlace, f.standing), nil
 	}
-	part := d.Target
-	unknown := isInPlace(d) && !d.Opened
-	if unknown {
-		part.Size = 0 // nothing was written
-	}
-	id := d.PendingID
-	if v.o.InPlace && !unknown && standing.Err == nil && standing.Entry.Agrees(d.Target) {
-		// It looks whole, but its CLOSE may never have been answered, which is where
-		// a server tells of WRITEs that it lost: it is written anew.
-		id = filesync.InPlaceID
-	}
-	pending, err := v.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
-	if err == nil {
-		switch err = pending.Abort(ctx); {
-		case filesync.IsUnavailable(err):
-			return outcomeSettled, err
-		case err == nil:
-			return outcomeNotPublished, nil
-		case !errors.Is(err, fs.ErrNotExist) && v.o.InPlace:
-			return outcomeUnknown, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return outcomeNotPublished, nil // the name of what is left tells that it is pending
-		}
-		// It went between the two: whoever had begun it may have given it its name.
-		stats, err := v.dst.Stat(ctx, []string{d.Target.Name})
-		if err != nil {
-			return outcomeSettled, err
-		}
-		standing = stats[0]
-	}
+	became, err := v.removePart(ctx, f)
 	switch {
+	case err == nil:
+		return became, nil
 	case filesync.IsUnavailable(err):
 		return outcomeSettled, err
 	case later: // another pass has found it since, and gone on from there
 		return outcomeSettled, nil
 	case errors.Is(err, filesync.ErrPublished):
 		v.leftPending.Store(true) // the proof goes with the next sweep
-		if isLater(rec, d) {
+		if isLater(f.rec, d) {
 			return outcomeSettled, nil
 		}
 		return outcomeProven, nil
 	case !errors.Is(err, fs.ErrNotExist) || errors.Is(err, filesync.ErrUnseen):
 		return outcomeUnknown, nil // the pending file may be there
-	case isLater(rec, d): // under another name, as a file of this one stood there
+	case isLater(f.rec, d): // under another name, as a file of this one stood there
 		return outcomeSettled, nil
-	case unknown: // what stands is somebody else's
+	case isUnopened(d): // what stands is somebody else's
 		return outcomeSettled, nil
-	case standing.Err != nil || !standing.Entry.Agrees(d.Target),
-		!confirmedBy(d, standing.Entry) && (v.o.Overwrite || isInPlace(d)):
+	case f.standing.Err != nil || !f.standing.Entry.Agrees(d.Target),
+		!confirmedBy(d, f.standing.Entry) && (v.o.Overwrite || isInPlace(d)):
 		return outcomeNotPublished, nil
 	}
 	return outcomePublished, nil
+}
+
+// isUnopened reports whether a file was about to be begun under its own name, and nothing
+// was written to it.
+func isUnopened(d filesync.Delivery) bool { return isInPlace(d) && !d.Opened }
+
+// removePart removes what is left of a file that has not got its name. Its error says why
+// there is nothing to remove.
+func (v *recovery) removePart(ctx context.Context, f *interruptedFile) (outcome, error) {
+	d := f.Delivery
+	part, id := d.Target, d.PendingID
+	switch {
+	case isUnopened(d):
+		part.Size = 0
+	case v.o.InPlace && f.standing.Err == nil && f.standing.Entry.Agrees(d.Target):
+		// It looks whole, but its CLOSE may never have been answered, which is where
+		// a server tells of WRITEs that it lost: it is written anew.
+		id = filesync.InPlaceID
+	}
+	pending, err := v.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
+	if err != nil {
+		return outcomeUnknown, err
+	}
+	switch err = pending.Abort(ctx); {
+	case filesync.IsUnavailable(err):
+		return outcomeUnknown, err
+	case err == nil:
+		return outcomeNotPublished, nil
+	case !errors.Is(err, fs.ErrNotExist) && v.o.InPlace:
+		return outcomeUnknown, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return outcomeNotPublished, nil // the name of what is left tells that it is pending
+	}
+	// It went between the two: whoever had begun it may have given it its name.
+	stats, serr := v.dst.Stat(ctx, []string{d.Target.Name})
+	if serr != nil {
+		return outcomeUnknown, serr
+	}
+	f.standing = stats[0]
+	return outcomeUnknown, err
 }
 
 // wasInPlace reports whether the file of an intent was written under its own name. An older
@@ -113,7 +127,7 @@ func (v *recovery) recoverByLook(d filesync.Delivery, inPlace bool, standing fil
 	switch agrees := standing.Err == nil && standing.Entry.Agrees(d.Target); {
 	case isMissing(standing):
 		return outcomeNotPublished
-	case isInPlace(d) && !d.Opened && standing.Err == nil && standing.Entry.Size > 0:
+	case isUnopened(d) && standing.Err == nil && standing.Entry.Size > 0:
 		return outcomeSettled // what stands is somebody else's
 	case standing.Err == nil && (!inPlace && !agrees || standing.Entry.Size > d.Target.Size):
 		return outcomeNotPublished

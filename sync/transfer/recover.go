@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -130,10 +131,11 @@ func differentNames(ids []int64, intents map[int64][]filesync.Delivery) int {
 	seen := map[string]bool{}
 	for i, id := range ids {
 		for _, d := range intents[id] {
-			if seen[d.Target.Name] || len(seen) == chunkSize {
+			name := cmp.Or(d.Key, d.Target.Name)
+			if seen[name] || len(seen) == chunkSize {
 				return i
 			}
-			seen[d.Target.Name] = true
+			seen[name] = true
 		}
 	}
 	return len(ids)
@@ -209,10 +211,11 @@ type found struct {
 	open map[int64][]filesync.Delivery
 }
 
+// publishedFile is one that has its name.
 type publishedFile struct {
 	filesync.Delivery
 	intent int64
-	sure   bool // whoever has it now
+	sure   bool // it had it, whoever has the file now
 }
 
 // recoverTogether commits the files of intents that have their names, and drops
@@ -224,8 +227,8 @@ func (v *recovery) recoverTogether(ctx context.Context, ids []int64, intents map
 		return err
 	}
 	all := found{open: map[int64][]filesync.Delivery{}}
-	for _, f := range files {
-		if err := v.recoverFile(ctx, f, &all); err != nil {
+	for i := range files {
+		if err := v.recoverFile(ctx, &files[i], &all); err != nil {
 			return err
 		}
 	}
@@ -239,13 +242,13 @@ func (v *recovery) recoverTogether(ctx context.Context, ids []int64, intents map
 }
 
 // recoverFile finds out what became of a file.
-func (v *recovery) recoverFile(ctx context.Context, f interruptedFile, all *found) error {
+func (v *recovery) recoverFile(ctx context.Context, f *interruptedFile, all *found) error {
 	d := f.Delivery
 	if v.o.InPlace && goesOn(d, v.kept[d.Source.Name], f.rec, f.owner, f.standing) {
 		all.broken = append(all.broken, d)
 		return nil
 	}
-	became, err := v.outcomeOf(ctx, d, f.rec, f.owner, f.standing)
+	became, err := v.outcomeOf(ctx, f)
 	if err != nil {
 		return err
 	}
