@@ -166,13 +166,8 @@ type run struct {
 	turn   chan struct{} // has room for one: who joins, or adopts
 	ended  chan struct{} // closed when nothing is left of it
 
-	done  chan *finished
 	after chan originals
-	flush chan struct{} // has room for one: no more is coming for now
-	// proven are batches that the ledger has now; nil where nothing proves that files got
-	// their names.
-	proven chan []filesync.Pending
-	back   sync.WaitGroup // of what commits and disposes of originals
+	back  sync.WaitGroup // of what commits and disposes of originals
 	// copiers are the jobs under way.
 	copiers sync.WaitGroup
 
