@@ -51,6 +51,9 @@ type Delivery struct {
 	Sequence int64
 	// PendingID names the pending file of an intent.
 	PendingID string
+	// InPlace says of an intent whether its file was written under its own name; nil of
+	// one that an older program has journaled.
+	InPlace *bool
 	// Opened says of an intent that was journaled before its file was begun under its
 	// own name that the file has been opened.
 	Opened bool

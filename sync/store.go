@@ -157,7 +157,8 @@ type Destination interface {
 	Open(ctx context.Context, name string) (File, error)
 	// Begin starts a file that is to have e's name, size and time. The
 	// directories above it are made. With resume it goes on with the pending
-	// file of that Checkpoint, and fails with fs.ErrNotExist when that is gone.
+	// file of that Checkpoint, and fails with fs.ErrNotExist when that is gone, or a
+	// file stands where its directory was. After any other error it may be there.
 	Begin(ctx context.Context, e Entry, resume *Checkpoint) (Pending, error)
 	// Sync makes the contents and times of the batch durable. It answers
 	// with one error for each, nil where all is well.

@@ -37,6 +37,9 @@ type pendingFile struct {
 // Begin implements sync.Destination.
 func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *filesync.Checkpoint) (filesync.Pending, error) {
 	dir, err := d.dirs.acquire(path.Dir(e.Name), resume == nil)
+	if err != nil && resume != nil && d.blocked(e.Name) {
+		return nil, fmt.Errorf("resume %s: a file stands where its directory was: %w", e.Name, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, d.failed("make directory for", e.Name, err)
 	}

@@ -1,8 +1,11 @@
 package sftp
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,13 +69,18 @@ func TestRecordOfADestroyedCopyGoes(t *testing.T) {
 
 			r.src.Put("x.csv", string(noise(50_000)), old.Add(time.Hour))
 			s.Set(test.fault)
-			if result := r.pass(uploadTo(t, s.Endpoint, test.change), nil); result.Files.Copied > 0 {
+			var log bytes.Buffer
+			logging := func(o *pass.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+			if result := r.pass(uploadTo(t, s.Endpoint, test.change), logging); result.Files.Copied > 0 {
 				t.Fatalf("%s %+v", result.Outcome, result.Files)
 			}
 			s.Set(func(f *sftptest.Faults) { f.DieAtWrite, f.Fail = 0, nil })
 			r.src.Delete("x.csv")
-			if result := r.pass(uploadTo(t, s.Endpoint, test.change), nil); result.Outcome != filesync.Succeeded {
+			if result := r.pass(uploadTo(t, s.Endpoint, test.change), logging); result.Outcome != filesync.Succeeded {
 				t.Errorf("%s %+v: %v", result.Outcome, result.Files, result.Err)
+			}
+			if _, line, lost := strings.Cut(log.String(), "the last copy was replaced"); lost != test.lost || lost && !strings.Contains(line, "hint=") {
+				t.Errorf("the operator is told, or what to do: %v, want %v: %s", lost, test.lost, log.String())
 			}
 			r.wantRecords(u, test.lost)
 		})

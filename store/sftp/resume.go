@@ -15,6 +15,9 @@ import (
 // about its contents, as WRITEs may have left gaps. Only the checkpoint counts.
 func (d *Destination) resume(ctx context.Context, e filesync.Entry, from filesync.Checkpoint) (filesync.Pending, error) {
 	err := d.dirs.ensure(ctx, parentOf(e.Name), false)
+	if errors.Is(err, filesync.ErrConflict) { // a file stands where the directory was
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
 	if err == nil && d.cfg.Direct {
 		err = d.checkPartial(ctx, e, from)
 	}

@@ -105,10 +105,13 @@ func isDirectory(e filesync.Entry) error {
 	case e.Mode&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s is a link, which is not followed: %w", e.Name, filesync.ErrConflict)
 	case !e.Mode.IsDir():
-		return fmt.Errorf("a file stands where %s has to be a directory: %w", e.Name, filesync.ErrConflict)
+		return fmt.Errorf("%s: %w", e.Name, errNoDirectory)
 	}
 	return nil
 }
+
+// errNoDirectory is ErrConflict about what is neither a directory nor a link to one.
+var errNoDirectory = fmt.Errorf("a file stands where a directory has to be: %w", filesync.ErrConflict)
 
 // makeDirectory makes dir and those above it, where they are missing.
 func (d *Destination) makeDirectory(ctx context.Context, dir string) error {

@@ -69,6 +69,9 @@ func (d *Destination) Begin(ctx context.Context, e filesync.Entry, resume *files
 // the size.
 func (p *pendingFile) resume(ctx context.Context, dir string, prefix int64) error {
 	err := p.d.knowDirectory(ctx, dir)
+	if errors.Is(err, errNoDirectory) {
+		return fmt.Errorf("resume %s: %w: %w", p.entry.Name, fs.ErrNotExist, err)
+	}
 	var f *smb2.File
 	if err == nil {
 		f, err = p.d.openFile(ctx, p.name, readWrite)

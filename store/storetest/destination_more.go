@@ -64,13 +64,14 @@ func (d *destination) resume() {
 }
 
 func (d *destination) resumeNothing() {
-	for _, name := range []string{"x", "none/x"} {
+	d.deliver("file", "data")
+	for _, name := range []string{"x", "none/x", "file/x", "file/below/x"} {
 		k := filesync.Checkpoint{ID: "00000000000000000000", Prefix: 1}
 		if _, err := d.dst.Begin(d.Context(), fileEntry(name, "data"), &k); !errors.Is(err, fs.ErrNotExist) {
 			d.Errorf("%s: %v", name, err)
 		}
 	}
-	d.wantFiles()
+	d.wantFiles("file")
 	if _, err := os.Stat(d.path("none")); err == nil {
 		d.Error("a directory was made")
 	}

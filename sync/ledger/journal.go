@@ -27,7 +27,8 @@ type intent struct {
 	Pass       string
 	At         int64
 	Pending    string
-	Begun      bool      `json:",omitempty"` // the file has been opened under its own name
+	InPlace    *bool     `json:",omitempty"` // the file was written under its own name
+	Begun      bool      `json:",omitempty"` // and has been opened
 	Adopted    bool      `json:",omitempty"`
 	Replaces   *replaced `json:",omitempty"`
 	After      filesync.After
@@ -85,7 +86,7 @@ func intentsOf(batch []filesync.Delivery, sequence int64) []intent {
 	for i, d := range batch {
 		intents[i] = intent{
 			Path: d.Source.Name, Size: d.Source.Size, Time: unix(d.Source.ModTime), Version: d.Source.Version, Target: targetOf(d), TargetTime: unix(d.Target.ModTime),
-			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, Begun: d.Opened, Adopted: d.Adopted, After: d.After, Sequence: sequence,
+			Key: d.Key, Pass: d.Pass, At: d.At.UnixMilli(), Pending: d.PendingID, InPlace: d.InPlace, Begun: d.Opened, Adopted: d.Adopted, After: d.After, Sequence: sequence,
 		}
 		if d.Replaces != nil {
 			intents[i].Replaces = &replaced{d.Replaces.Size, unix(d.Replaces.ModTime)}
@@ -120,7 +121,7 @@ func (c journal) Intents(ctx context.Context) (map[int64][]filesync.Delivery, er
 			source := filesync.Entry{Name: in.Path, Size: in.Size, ModTime: seconds(in.Time), Version: in.Version}
 			target := filesync.Entry{Name: cmp.Or(in.Target, in.Path), Size: in.Size, ModTime: seconds(in.TargetTime)}
 			batch[i] = filesync.Delivery{
-				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, Opened: in.Begun, Adopted: in.Adopted, After: in.After,
+				Source: source, Target: target, Key: in.Key, Pass: in.Pass, At: millis(in.At), PendingID: in.Pending, InPlace: in.InPlace, Opened: in.Begun, Adopted: in.Adopted, After: in.After,
 				Sequence: in.Sequence,
 			}
 			if in.Replaces != nil {

@@ -189,6 +189,7 @@ func TestIntents(t *testing.T) {
 	c := connector(t, l, "c")
 	a, b := delivery("a", 1), delivery("b", 2)
 	a.PendingID, b.PendingID, b.After = "id-a", "id-b", filesync.AfterOwed
+	a.InPlace, b.InPlace = new(false), new(true)
 	first, err := c.Intend(t.Context(), []filesync.Delivery{a, b})
 	must(t, err)
 	second, err := c.Intend(t.Context(), []filesync.Delivery{delivery("z", 3)})

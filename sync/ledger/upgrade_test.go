@@ -109,7 +109,7 @@ func upgradeKeepsEverything(t *testing.T, dir string) {
 			t.Errorf("%+v", f)
 		}
 		intents, err := c.Intents(t.Context())
-		if err != nil || len(intents[14]) != 1 || intents[14][0].PendingID != "p" {
+		if err != nil || len(intents[14]) != 1 || intents[14][0].PendingID != "p" || intents[14][0].InPlace != nil {
 			t.Error(intents, err)
 		}
 		checkpoints, err := c.Checkpoints(t.Context())

@@ -72,7 +72,7 @@ func (p *Pass) dropCheckpoints(ctx context.Context) error {
 func (p *Pass) dropPart(ctx context.Context, k filesync.Interrupted, e filesync.Entry) error {
 	if p.o.InPlace {
 		ids, err := p.ledger.IntendInPlace(ctx, []filesync.Delivery{{
-			Source: k.Source, Target: e, Key: p.keyOf(e.Name), Pass: p.o.ID, At: time.Now(), PendingID: filesync.InPlaceID,
+			Source: k.Source, Target: e, Key: p.keyOf(e.Name), Pass: p.o.ID, At: time.Now(), PendingID: filesync.InPlaceID, InPlace: new(true),
 		}})
 		if err != nil {
 			return err

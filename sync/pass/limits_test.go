@@ -271,21 +271,23 @@ func TestFailuresAreBounded(t *testing.T) {
 // may be a new file of the same size and time.
 func TestUncertainRemovalIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	remove := func(o *pass.Options) { o.AfterCopy.Remove = true }
-	lost := &status.Error{Word: status.ConnectionLost, Op: "remove"}
-	b.src.OnRemove = func(e filesync.Entry) error {
-		b.src.Put(e.Name, "new", old) // it was removed, and another one came
-		return lost
-	}
-	b.src.Put("a", "one", old)
-	b.pass(filesync.Automatic, remove)
-	b.wantFile("a", "one", old)
-	b.src.OnRemove = nil
-	b.want(b.pass(filesync.Automatic, remove), filesync.Succeeded, "copied=1")
-	b.wantFile("a", "new", old)
-	if b.src.Has("a") {
-		t.Error("the original is left")
+	for _, once := range []bool{false, true} {
+		b := newBench(t)
+		remove := func(o *pass.Options) { o.AfterCopy.Remove, o.Once = true, once }
+		lost := &status.Error{Word: status.ConnectionLost, Op: "remove"}
+		b.src.OnRemove = func(e filesync.Entry) error {
+			b.src.Put(e.Name, "new", old) // it was removed, and another one came
+			return lost
+		}
+		b.src.Put("a", "one", old)
+		b.pass(filesync.Automatic, remove)
+		b.wantFile("a", "one", old)
+		b.src.OnRemove = nil
+		b.want(b.pass(filesync.Automatic, remove), filesync.Succeeded, "copied=1")
+		b.wantFile("a", "new", old)
+		if b.src.Has("a") {
+			t.Error("the original is left")
+		}
 	}
 }
 

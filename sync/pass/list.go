@@ -91,7 +91,7 @@ func (l *lister) listOne(ctx context.Context, t *tree, d directory) error {
 		case errors.Is(err, fs.ErrNotExist) && l.o.Selection != nil && d.name == l.o.Selection.Start():
 			t.push(directory{}) // the root tells whether the source is there at all
 			return nil
-		case errors.Is(err, fs.ErrNotExist) && vanished(ctx, l.src, filesync.Entry{Name: d.name}) && !l.stillListed(ctx, d.name):
+		case errors.Is(err, fs.ErrNotExist) && l.src.Vanished(ctx, filesync.Entry{Name: d.name}) && !l.stillListed(ctx, d.name):
 			return nil // it went away since its parent was listed
 		}
 		l.unreadable(d.name, err)

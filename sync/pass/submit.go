@@ -2,8 +2,6 @@ package pass
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/plan"
@@ -82,13 +80,6 @@ func (dc *decider) fail(ctx context.Context, e filesync.Entry, err error) {
 		dc.rows.AddFailures([]int64{r.Failure})
 	}
 	dc.failedOne(r)
-}
-
-// vanished reports whether the source has the file no more. Some servers list
-// names that they cannot open.
-func vanished(ctx context.Context, src *transfer.ReopeningSource, e filesync.Entry) bool {
-	stats, err := src.Relist(ctx, []filesync.Entry{e})
-	return err == nil && errors.Is(stats[0].Err, fs.ErrNotExist)
 }
 
 // End implements transfer.Submitter.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,10 +26,21 @@ type originals struct {
 	recs []filesync.Record
 }
 
+// disposer removes or moves the originals of one pass, or compares them first.
+type disposer struct {
+	src      *ReopeningSource
+	dst      filesync.Destination
+	ledger   Originals
+	failures *failures
+	s        Submitter
+	o        Options
+	pulse    *atomic.Int64 // changes as contents are compared
+}
+
 // owes is the after_copy that a delivery of this pass owes.
-func (c *Client) owes(adopted bool) filesync.After {
+func (x *disposer) owes(adopted bool) filesync.After {
 	switch {
-	case !c.o.AfterCopy.Any():
+	case !x.o.AfterCopy.Any():
 		return filesync.AfterNone
 	case adopted:
 		return filesync.AfterCompare
@@ -46,7 +58,7 @@ func (c *Client) Owe(ctx context.Context, recs []filesync.Record) error {
 	byAfter := map[filesync.After]map[int64]filesync.After{filesync.AfterOwed: {}, filesync.AfterCompare: {}}
 	for i, rec := range recs {
 		if rec.After == filesync.AfterNone {
-			recs[i].After = c.owes(rec.Delivery.Adopted)
+			recs[i].After = c.disposer.owes(rec.Delivery.Adopted)
 			byAfter[recs[i].After][rec.ID] = filesync.AfterNone
 		}
 	}
@@ -77,7 +89,7 @@ func (c *Client) send(ctx context.Context, recs []filesync.Record) error {
 	case <-ctx.Done():
 		c.r.mu.Lock()
 		defer c.r.mu.Unlock()
-		c.answered()
+		c.answered(1)
 		return context.Cause(ctx)
 	}
 }
@@ -90,30 +102,33 @@ func (r *run) afterAll(ctx context.Context) {
 		skip := o.c.left || r.err != nil
 		r.mu.Unlock()
 		if !skip {
-			if _, err := o.c.dispose(o.c.ctx, ctx, o.recs); err != nil && o.c.ctx.Err() == nil {
+			if _, err := o.c.disposer.dispose(o.c.ctx, ctx, o.recs); err != nil && o.c.ctx.Err() == nil {
 				r.fail(err)
 			}
 		}
 		r.mu.Lock()
-		o.c.answered()
+		o.c.answered(1)
 		r.mu.Unlock()
 	}
 }
 
 // DisposeEarlier tries again what earlier passes owe. When none of a batch goes,
 // the server does not let us, and the rest is left for the next pass.
-func (c *Client) DisposeEarlier(ctx context.Context) error {
-	if !c.o.AfterCopy.Any() {
+func (c *Client) DisposeEarlier(ctx context.Context) error { return c.disposer.earlier(ctx) }
+
+// earlier does what Client.DisposeEarlier says.
+func (x *disposer) earlier(ctx context.Context) error {
+	if !x.o.AfterCopy.Any() {
 		return nil
 	}
 	var from int64
 	for ctx.Err() == nil {
-		recs, err := c.r.ledger.Outstanding(ctx, from, chunkSize)
+		recs, err := x.ledger.Outstanding(ctx, from, chunkSize)
 		if err != nil || len(recs) == 0 {
 			return err
 		}
 		from = recs[len(recs)-1].ID
-		left, err := c.dispose(ctx, context.WithoutCancel(ctx), recs)
+		left, err := x.dispose(ctx, context.WithoutCancel(ctx), recs)
 		if err != nil {
 			return err
 		}
@@ -127,14 +142,14 @@ func (c *Client) DisposeEarlier(ctx context.Context) error {
 // dispose journals that originals are being removed or moved, does it, and closes the
 // rows of those that surely are gone. It gives how many were left. late is for what has
 // to be written down once ctx has ended.
-func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (left int, err error) {
+func (x *disposer) dispose(ctx, late context.Context, recs []filesync.Record) (left int, err error) {
 	var try []filesync.Record
 	for _, rec := range recs {
 		switch rec.After {
 		case filesync.AfterOwed:
 			try = append(try, rec)
 		case filesync.AfterCompare:
-			ok, reported, err := c.compareOriginal(ctx, late, rec)
+			ok, reported, err := x.compareOriginal(ctx, late, rec)
 			if err != nil {
 				return left, err
 			}
@@ -154,7 +169,7 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 	for _, rec := range try {
 		read[rec.ID] = rec.After
 	}
-	mine, err := c.r.ledger.SetAfterIf(late, read, filesync.AfterTrying)
+	mine, err := x.ledger.SetAfterIf(late, read, filesync.AfterTrying)
 	if err != nil {
 		return left, err
 	}
@@ -164,8 +179,8 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 	g.SetLimit(removers)
 	for i, rec := range try {
 		g.Go(func() error {
-			results[i], reported[i] = c.disposeOne(ctx, rec.Delivery.Source)
-			c.r.pulse.Add(1)
+			results[i], reported[i] = x.disposeOne(ctx, rec.Delivery.Source)
+			x.pulse.Add(1)
 			return nil
 		})
 	}
@@ -178,12 +193,12 @@ func (c *Client) dispose(ctx, late context.Context, recs []filesync.Record) (lef
 		}
 	}
 	delete(byResult, filesync.AfterTrying)
-	return left, c.r.setAfter(late, byResult)
+	return left, setAfter(late, x.ledger, byResult)
 }
 
-func (r *run) setAfter(ctx context.Context, by map[filesync.After][]int64) error {
+func setAfter(ctx context.Context, ledger Originals, by map[filesync.After][]int64) error {
 	for after, ids := range by {
-		if err := r.ledger.SetAfter(ctx, ids, after); err != nil {
+		if err := ledger.SetAfter(ctx, ids, after); err != nil {
 			return err
 		}
 	}
@@ -192,21 +207,21 @@ func (r *run) setAfter(ctx context.Context, by map[filesync.After][]int64) error
 
 // disposeOne removes or moves one original and says what is known afterwards, and
 // whether the pass was told that it is left.
-func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesync.After, reported bool) {
-	c.s.Doing("after the copy of " + e.Name)
+func (x *disposer) disposeOne(ctx context.Context, e filesync.Entry) (after filesync.After, reported bool) {
+	x.s.Doing("after the copy of " + e.Name)
 	if ctx.Err() != nil {
 		return filesync.AfterOwed, false
 	}
 	var err error
-	if c.o.AfterCopy.Remove {
-		err = c.r.src.RemoveIf(ctx, e)
+	if x.o.AfterCopy.Remove {
+		err = x.src.RemoveIf(ctx, e)
 	} else {
-		err = c.r.src.MoveIf(ctx, e, c.o.AfterCopy.MoveTo)
+		err = x.src.MoveIf(ctx, e, x.o.AfterCopy.MoveTo)
 	}
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return filesync.AfterDone, false
-	case errors.Is(err, filesync.ErrChanged) && (e.Version != "" || c.looksLike(ctx, e)):
+	case errors.Is(err, filesync.ErrChanged) && (e.Version != "" || x.looksLike(ctx, e)):
 		return filesync.AfterDone, false // what is there is a new file, whatever its size and time
 	case errors.Is(err, filesync.ErrChanged):
 		return filesync.AfterNone, false // another version is there; it is listed and copied by itself
@@ -218,27 +233,27 @@ func (c *Client) disposeOne(ctx context.Context, e filesync.Entry) (after filesy
 		return filesync.AfterTrying, false
 	}
 	err = fmt.Errorf("after_copy: %w", err)
-	c.s.OriginalLeft(e, err, "The copy is safe; let this user remove or move files in the source directory, or set files.after_copy: leave.")
-	c.o.Log.Warn("original not removed", "file", e.Name, "error", err)
+	x.s.OriginalLeft(e, err, "The copy is safe; let this user remove or move files in the source directory, or set files.after_copy: leave.")
+	x.o.Log.Warn("original not removed", "file", e.Name, "error", err)
 	return filesync.AfterOwed, true
 }
 
 // looksLike reports whether the ledger may take what stands at the source for e,
 // though it is another file: some sources know more than the second of a time.
-func (c *Client) looksLike(ctx context.Context, e filesync.Entry) bool {
-	stats, err := c.r.src.Relist(ctx, []filesync.Entry{e})
+func (x *disposer) looksLike(ctx context.Context, e filesync.Entry) bool {
+	stats, err := x.src.Relist(ctx, []filesync.Entry{e})
 	return err != nil || stats[0].Err != nil || stats[0].Entry.SameVersion(e)
 }
 
 // compareOriginal compares a file with its original, byte for byte, before
 // that may go: one that we adopted, or one whose removal was under way when
 // the program was killed. reported says that the pass was told that it is left.
-func (c *Client) compareOriginal(ctx, late context.Context, rec filesync.Record) (same, reported bool, err error) {
+func (x *disposer) compareOriginal(ctx, late context.Context, rec filesync.Record) (same, reported bool, err error) {
 	d := rec.Delivery
-	c.s.Doing("comparing " + d.Source.Name)
-	err = c.sameContents(ctx, d)
+	x.s.Doing("comparing " + d.Source.Name)
+	err = x.sameContents(ctx, d)
 	set := func(after filesync.After) (bool, bool, error) {
-		return false, false, c.r.ledger.SetAfter(late, []int64{rec.ID}, after)
+		return false, false, x.ledger.SetAfter(late, []int64{rec.ID}, after)
 	}
 	switch {
 	case err == nil:
@@ -248,28 +263,28 @@ func (c *Client) compareOriginal(ctx, late context.Context, rec filesync.Record)
 	case errors.Is(err, errDiffers) && !d.Adopted:
 		return set(filesync.AfterDone) // a new file of the same size and time: to be copied
 	case errors.Is(err, errDiffers):
-		result := c.r.conflict(c, d.Source, err)
-		c.s.OriginalDiffers(d.Source, err, result.Failure)
+		result := x.failures.conflict(late, d.Source, err)
+		x.s.OriginalDiffers(d.Source, err, result.Failure)
 		return set(filesync.AfterRefused)
 	case ctx.Err() != nil || filesync.IsUnavailable(err):
 		return false, false, nil // stays owed
 	}
 	err = fmt.Errorf("after_copy: compare: %w", err)
-	c.s.OriginalLeft(d.Source, err, "")
-	c.o.Log.Warn("original not compared", "file", d.Source.Name, "error", err)
+	x.s.OriginalLeft(d.Source, err, "")
+	x.o.Log.Warn("original not compared", "file", d.Source.Name, "error", err)
 	return false, true, nil
 }
 
 // sameContents answers nil if the copy has the original's contents, durably;
 // errGone if there is no original, errDiffers if they differ.
-func (c *Client) sameContents(ctx context.Context, d filesync.Delivery) error {
-	standing, err := c.r.dst.Open(ctx, d.Target.Name)
+func (x *disposer) sameContents(ctx context.Context, d filesync.Delivery) error {
+	standing, err := x.dst.Open(ctx, d.Target.Name)
 	if err != nil {
 		return err
 	}
 	defer standing.Close()
 	for {
-		_, err = c.r.src.Fetch(ctx, d.Source, 0, &comparing{with: standing, c: c})
+		_, err = x.src.Fetch(ctx, d.Source, 0, &comparing{with: standing, pulse: x.pulse})
 		if !errors.Is(err, ErrReopened) {
 			break
 		}
@@ -282,7 +297,7 @@ func (c *Client) sameContents(ctx context.Context, d filesync.Delivery) error {
 	case err != nil:
 		return err
 	}
-	return c.r.dst.Persist(ctx, []string{d.Target.Name})[0]
+	return x.dst.Persist(ctx, []string{d.Target.Name})[0]
 }
 
 // errGone: the original of a delivered file is not there any more.
@@ -293,8 +308,8 @@ var errDiffers = errors.New("the file at the destination has the same name, size
 
 // comparing is a WriterAt that compares what is written with a file.
 type comparing struct {
-	with filesync.File
-	c    *Client
+	with  filesync.File
+	pulse *atomic.Int64
 }
 
 // WriteAt implements io.WriterAt.
@@ -309,6 +324,6 @@ func (x *comparing) WriteAt(b []byte, off int64) (int, error) {
 	if !bytes.Equal(have, b) {
 		return 0, errDiffers
 	}
-	x.c.r.pulse.Add(1)
+	x.pulse.Add(1)
 	return len(b), nil
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	filesync "sftpconnector/sync"
 )
@@ -17,26 +18,59 @@ const (
 	linger   = 40 * time.Millisecond
 )
 
+// committer commits what the copiers finish, in batches: one at a time, while the next one
+// gathers. It holds no lock, and tells the queue what became of each file.
+type committer struct {
+	dst     filesync.Destination
+	ledger  Ledger
+	copier  *copier
+	journal *inPlaceJournal
+	lost    *lostCopies
+	room    *room
+	queue   concluder
+
+	done  chan *finished
+	flush chan struct{} // has room for one: no more is coming for now
+	// proven are batches that the ledger has now; nil where nothing proves that files got
+	// their names.
+	proven chan []filesync.Pending
+}
+
+// concluder is told what became of files that were copied or adopted.
+type concluder interface {
+	// ownerOf is the pass whose delivery a file is.
+	ownerOf(f *finished) *Client
+	// committed tells of files that stand and are recorded.
+	committed(batch []*finished, deliveries []filesync.Delivery, rows []int64)
+	// conclude ends the job of a file with its result.
+	conclude(f *finished, result Result)
+	// fail ends all copying.
+	fail(err error)
+}
+
 // commitAll commits what the copiers finish, in groups. After an error it
 // removes what comes in still, as the passes are ending.
-func (r *run) commitAll(ctx context.Context) {
+func (m *committer) commitAll(ctx context.Context) {
+	if m.proven != nil {
+		defer close(m.proven)
+	}
 	ended := false
 	for {
-		batch := r.gather()
+		batch := m.gather()
 		if len(batch) == 0 {
 			return
 		}
 		if ended {
-			r.abandon(ctx, batch)
+			m.abandon(ctx, batch)
 			continue
 		}
-		ended = !r.commit(ctx, batch)
+		ended = !m.commit(ctx, batch)
 	}
 }
 
 // gather waits for a batch; an empty one means that there is no more.
-func (r *run) gather() []*finished {
-	f, ok := <-r.done
+func (m *committer) gather() []*finished {
+	f, ok := <-m.done
 	if !ok {
 		return nil
 	}
@@ -45,7 +79,7 @@ func (r *run) gather() []*finished {
 	defer full.Stop()
 	for len(batch) < maxBatch {
 		select {
-		case f, ok := <-r.done:
+		case f, ok := <-m.done:
 			if !ok {
 				return batch
 			}
@@ -54,13 +88,13 @@ func (r *run) gather() []*finished {
 		default:
 		}
 		select {
-		case f, ok := <-r.done:
+		case f, ok := <-m.done:
 			if !ok {
 				return batch
 			}
 			batch = append(batch, f)
-		case <-r.flush:
-			if len(r.done) == 0 {
+		case <-m.flush:
+			if len(m.done) == 0 {
 				return batch
 			}
 		case <-full.C:
@@ -72,7 +106,7 @@ func (r *run) gather() []*finished {
 
 // commit commits a batch: what is adopted, and what was copied. After an error, which
 // ends the passes before it answers them, it reports false.
-func (r *run) commit(ctx context.Context, batch []*finished) bool {
+func (m *committer) commit(ctx context.Context, batch []*finished) bool {
 	var adopted, copied []*finished
 	for _, f := range batch {
 		if f.pending == nil {
@@ -81,17 +115,17 @@ func (r *run) commit(ctx context.Context, batch []*finished) bool {
 			copied = append(copied, f)
 		}
 	}
-	if !r.adopt(ctx, adopted) {
-		r.abandon(ctx, copied)
+	if !m.adopt(ctx, adopted) {
+		m.abandon(ctx, copied)
 		return false
 	}
-	return r.publish(ctx, copied)
+	return m.publish(ctx, copied)
 }
 
 // adopt records files that stand at the destination already as delivered, once they are
 // durable there.
-func (r *run) adopt(ctx context.Context, batch []*finished) bool {
-	batch, ok := r.takeOutDelivered(ctx, batch)
+func (m *committer) adopt(ctx context.Context, batch []*finished) bool {
+	batch, ok := m.takeOutDelivered(ctx, batch)
 	if !ok || len(batch) == 0 {
 		return ok
 	}
@@ -99,27 +133,26 @@ func (r *run) adopt(ctx context.Context, batch []*finished) bool {
 	for i, f := range batch {
 		names[i] = f.file.Name
 	}
-	if batch, ok = r.takeOutFailed(ctx, batch, r.dst.Persist(ctx, names)); !ok || len(batch) == 0 {
+	if batch, ok = m.takeOutFailed(ctx, batch, m.dst.Persist(ctx, names)); !ok || len(batch) == 0 {
 		return ok
 	}
 	deliveries := make([]filesync.Delivery, len(batch))
 	for i, f := range batch {
-		deliveries[i] = f.delivery
-		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
+		deliveries[i] = m.delivery(f)
 	}
-	ids, err := r.ledger.Commit(ctx, nil, deliveries)
+	ids, err := m.ledger.Commit(ctx, nil, deliveries)
 	if err != nil {
-		r.fail(err)
-		r.forget(batch)
+		m.queue.fail(err)
+		m.forget(batch)
 		return false
 	}
-	r.committed(batch, deliveries, ids)
+	m.queue.committed(batch, deliveries, ids)
 	return true
 }
 
 // takeOutDelivered takes out the files that were delivered since they were decided: a
 // listing that began anew shows a file twice.
-func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*finished, ok bool) {
+func (m *committer) takeOutDelivered(ctx context.Context, batch []*finished) (left []*finished, ok bool) {
 	if len(batch) == 0 {
 		return nil, true
 	}
@@ -127,15 +160,15 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 	for i, f := range batch {
 		paths[i] = f.file.Entry.Name
 	}
-	recs, err := r.ledger.Find(ctx, paths)
+	recs, err := m.ledger.Find(ctx, paths)
 	if err != nil {
-		r.fail(err)
-		r.forget(batch)
+		m.queue.fail(err)
+		m.forget(batch)
 		return nil, false
 	}
 	for i, f := range batch {
 		if recs[i].Delivered(f.file.Entry) {
-			r.conclude(f, Result{Entry: f.file.Entry})
+			m.queue.conclude(f, Result{Entry: f.file.Entry})
 		} else {
 			left = append(left, f)
 		}
@@ -146,113 +179,116 @@ func (r *run) takeOutDelivered(ctx context.Context, batch []*finished) (left []*
 // publish gives a batch its names, so that no crash leaves half a file, a row
 // without a durable file, or a file that nobody knows of:
 // contents → intents → names → rows.
-func (r *run) publish(ctx context.Context, batch []*finished) bool {
+func (m *committer) publish(ctx context.Context, batch []*finished) bool {
 	if len(batch) == 0 {
 		return true
 	}
-	pendings := make([]filesync.Pending, len(batch))
-	for i, f := range batch {
-		pendings[i] = f.pending
-	}
-	batch, ok := r.takeOutFailed(ctx, batch, r.dst.Sync(ctx, pendings))
+	batch, ok := m.takeOutFailed(ctx, batch, m.dst.Sync(ctx, pendingsOf(batch)))
 	if !ok || len(batch) == 0 {
 		return ok
 	}
 	deliveries := make([]filesync.Delivery, len(batch))
 	publications := make([]filesync.Publication, len(batch))
 	for i, f := range batch {
-		deliveries[i] = f.delivery
-		deliveries[i].Pass, deliveries[i].At = r.ownerOf(f).o.Pass, time.Now()
-		deliveries[i].Replaces = f.file.Replaces
+		deliveries[i] = m.delivery(f)
+		deliveries[i].Replaces, deliveries[i].InPlace = f.file.Replaces, new(f.client.o.InPlace)
 		publications[i] = filesync.Publication{Pending: f.pending, Replaces: f.file.Replaces}
 	}
-	intent, err := r.ledger.Intend(ctx, deliveries)
+	intent, err := m.ledger.Intend(ctx, deliveries)
 	if err != nil {
-		r.fail(err)
-		r.abandon(ctx, batch)
+		m.queue.fail(err)
+		m.abandon(ctx, batch)
 		return false
 	}
-	errs := r.dst.Publish(ctx, publications)
+	errs := m.dst.Publish(ctx, publications)
 	for i, err := range errs {
 		if filesync.IsUnavailable(err) {
 			// Some may have their names, durably or not. The intent stays, and
 			// the next pass finds out.
-			r.fail(fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err))
-			r.forget(batch)
+			m.queue.fail(fmt.Errorf("deliver %s: %w", batch[i].file.Entry.Name, err))
+			m.forget(batch)
 			return false
 		}
 	}
-	var committed, failed []filesync.Delivery
+	if err := m.record(ctx, batch, deliveries, errs, intent); err != nil { // the intents stay, too
+		m.queue.fail(err)
+		m.forget(batch)
+		return false
+	}
+	_, ok = m.takeOutFailed(ctx, batch, errs)
+	return ok
+}
+
+// delivery is what is journaled and recorded of a file that is committed now.
+func (m *committer) delivery(f *finished) filesync.Delivery {
+	d := f.delivery
+	d.Pass, d.At = m.queue.ownerOf(f).o.Pass, time.Now()
+	return d
+}
+
+// record records the files of a batch that have their names, and ends their intents. errs
+// says why the others have not.
+func (m *committer) record(ctx context.Context, batch []*finished, deliveries []filesync.Delivery, errs []error, intent int64) error {
+	var named, failed []filesync.Delivery
 	var whole []*finished
+	intents := []int64{intent}
 	for i, f := range batch {
+		d := deliveries[i]
 		if errs[i] != nil {
 			if !errors.Is(errs[i], filesync.ErrConflict) { // somebody else's stands, untouched by us
-				failed = append(failed, deliveries[i])
+				failed = append(failed, d)
 			}
 			continue
 		}
 		if s, ok := f.pending.(filesync.Standing); ok {
 			if now, known := s.Stands(); known {
-				deliveries[i].Target = now
+				d.Target = now
 				if now.Size >= 0 && now.Size != f.file.Entry.Size { // it is not what was sent
-					deliveries[i].After = filesync.AfterUnverified
+					d.After = filesync.AfterUnverified
 				}
 			}
 		}
-		committed = append(committed, deliveries[i])
-		whole = append(whole, f)
-	}
-	unseen, err := r.forgetLost(ctx, failed)
-	if err == nil && len(unseen) > 0 {
-		_, err = r.ledger.Intend(ctx, unseen) // the next pass finds out
-	}
-	if err != nil {
-		r.fail(err)
-		r.forget(batch)
-		return false
-	}
-	intents := []int64{intent}
-	for _, f := range whole {
+		named, whole = append(named, d), append(whole, f)
 		if f.intent != 0 { // of a file that was written in place
 			intents = append(intents, f.intent)
 		}
 	}
-	ids, err := r.ledger.Commit(ctx, intents, committed)
-	if err != nil { // the intents stay: the next pass finds out what was published
-		r.fail(err)
-		r.forget(batch)
-		return false
+	unseen, err := m.lost.forget(ctx, failed)
+	if err == nil && len(unseen) > 0 {
+		_, err = m.ledger.Intend(ctx, unseen) // the next pass finds out
 	}
-	r.committed(whole, committed, ids)
-	r.back.Go(func() { r.recorded(ctx, whole) }) // nobody waits for it
-	_, ok = r.takeOutFailed(ctx, batch, errs)
-	return ok
+	if err != nil {
+		return err
+	}
+	rows, err := m.ledger.Commit(ctx, intents, named)
+	if err != nil {
+		return err
+	}
+	m.queue.committed(whole, named, rows)
+	if m.proven != nil {
+		m.proven <- pendingsOf(whole)
+	}
+	return nil
 }
 
-// recorded has the destination forget how it would prove that files got their names: the
-// ledger knows it now.
-func (r *run) recorded(ctx context.Context, batch []*finished) {
-	p, ok := r.dst.(filesync.Prover)
-	if !ok {
-		return
-	}
+func pendingsOf(batch []*finished) []filesync.Pending {
 	pendings := make([]filesync.Pending, len(batch))
 	for i, f := range batch {
 		pendings[i] = f.pending
 	}
-	p.Recorded(ctx, pendings)
+	return pendings
 }
 
 // takeOutFailed takes out the files that could not be done. It reports false when that
 // ends the passes. What stands of a file whose name was refused is not taken for ours
 // later, also where it cannot be removed: by size and time it would be whole.
-func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ok bool) {
+func (m *committer) takeOutFailed(ctx context.Context, batch []*finished, errs []error) (good []*finished, ok bool) {
 	type failure struct {
 		f   *finished
 		err error
 	}
 	var bad []failure
-	var refused []*finished
+	var ofBad, refused []*finished
 	var ended error
 	for i, f := range batch {
 		err := errs[i]
@@ -265,106 +301,68 @@ func (r *run) takeOutFailed(ctx context.Context, batch []*finished, errs []error
 		default:
 			refused = append(refused, f)
 		}
-		bad = append(bad, failure{f, err})
+		bad, ofBad = append(bad, failure{f, err}), append(ofBad, f)
 	}
 	if ended != nil {
-		r.fail(ended)
+		m.queue.fail(ended)
 	}
-	for _, b := range bad {
-		r.abort(ctx, b.f)
-	}
-	r.dropBroken(refused...)
+	m.abortAll(ctx, ofBad)
+	m.journal.dropBroken(refused...)
 	for _, b := range bad {
 		switch {
 		case errors.Is(b.err, filesync.ErrFull):
 			if b.f.room != nil {
-				r.q.room.noteFull(b.f.room, b.f.client.o.RoomHold)
+				m.room.noteFull(b.f.room, b.f.client.o.RoomHold)
 			}
-			r.conclude(b.f, r.failed(b.f.job, b.f.client, b.err))
+			m.queue.conclude(b.f, noRoom(b.f.job, b.err))
 		case filesync.IsUnavailable(b.err):
-			r.conclude(b.f, Result{Entry: b.f.file.Entry})
+			m.queue.conclude(b.f, Result{Entry: b.f.file.Entry})
 		case errors.Is(b.err, filesync.ErrConflict):
-			r.conclude(b.f, r.conflict(b.f.client, b.f.file.Entry, b.err))
+			m.queue.conclude(b.f, b.f.client.failures.conflict(ctx, b.f.file.Entry, b.err))
 		default:
-			r.conclude(b.f, b.f.client.Fail(ctx, b.f.file.Entry, b.err))
+			m.queue.conclude(b.f, b.f.client.failures.file(ctx, b.f.file.Entry, b.err))
 		}
 	}
 	if ended != nil {
-		r.abandon(ctx, good)
+		m.abandon(ctx, good)
 	}
 	return good, ended == nil
 }
 
-// committed tells of files that stand and are recorded, and has their originals removed
-// or moved.
-func (r *run) committed(batch []*finished, deliveries []filesync.Delivery, ids []int64) {
-	owed := map[*Client][]filesync.Record{}
-	r.mu.Lock()
-	for i, f := range batch {
-		c := f.job.clients[0]
-		c.delivered++
-		r.delivered++
-		if d := deliveries[i]; d.After != filesync.AfterNone && d.After != filesync.AfterUnverified {
-			owed[c] = append(owed[c], filesync.Record{ID: ids[i], Delivery: d, After: d.After})
-		}
-	}
-	for c := range owed {
-		c.pending++ // before its files are answered
-	}
-	r.mu.Unlock()
-	for i, f := range batch {
-		d := deliveries[i]
-		r.conclude(f, Result{Entry: d.Source, State: filesync.StateDelivered, Delivery: d, Row: ids[i], Took: d.At.Sub(f.started)})
-	}
-	for c, recs := range owed {
-		r.after <- originals{c, recs}
-	}
-}
-
-// ownerOf is the pass whose delivery a file is.
-func (r *run) ownerOf(f *finished) *Client {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return f.job.clients[0]
-}
-
-// conclude ends the job of a file that was copied whole, and tells all who wait for it.
-func (r *run) conclude(f *finished, result Result) {
-	r.mu.Lock()
-	clients := r.settle(f.job)
-	r.dispatch()
-	r.mu.Unlock()
-	for i, c := range clients {
-		result.Joined = i > 0
-		c.answer(result)
-	}
-}
-
 // forget ends the jobs of a batch of which it is not known what became.
-func (r *run) forget(batch []*finished) {
+func (m *committer) forget(batch []*finished) {
 	for _, f := range batch {
-		r.conclude(f, Result{Entry: f.file.Entry})
+		m.queue.conclude(f, Result{Entry: f.file.Entry})
 	}
 }
 
 // abandon removes pending files, as the passes are ending.
-func (r *run) abandon(ctx context.Context, batch []*finished) {
-	for _, f := range batch {
-		r.abort(ctx, f)
-	}
-	r.forget(batch)
+func (m *committer) abandon(ctx context.Context, batch []*finished) {
+	m.abortAll(ctx, batch)
+	m.forget(batch)
 }
 
-// abort removes a pending file.
-func (r *run) abort(ctx context.Context, f *finished) {
-	if f.pending == nil {
-		return // it is not ours
+// abortAll removes pending files side by side, as each may take a round trip, and ends
+// the intents of those that are gone.
+func (m *committer) abortAll(ctx context.Context, batch []*finished) {
+	gone := make([]bool, len(batch))
+	var g errgroup.Group
+	g.SetLimit(aborters)
+	for i, f := range batch {
+		g.Go(func() error {
+			gone[i] = m.copier.remove(ctx, f)
+			return nil
+		})
 	}
-	err := f.pending.Abort(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.leftPending.Store(true)
-		r.log.Warn("pending file not removed", "file", f.file.Entry.Name, "error", err)
-		return
+	_ = g.Wait()
+	var dropped []*finished
+	for i, f := range batch {
+		if gone[i] {
+			dropped = append(dropped, f)
+		}
 	}
-	r.dropBroken(f)
+	m.journal.dropBroken(dropped...)
 }
+
+// aborters is how many pending files are removed at a time.
+const aborters = 16

@@ -12,110 +12,94 @@ import (
 	"sftpconnector/sync/plan"
 )
 
-// failed says what becomes of a file that could not be copied, and writes that down:
-// what is the file's own is a try of it, what concerns the whole source or destination
-// ends the passes.
-func (r *run) failed(j *job, c *Client, err error) Result {
-	e := j.file.Entry
-	switch {
-	case interrupted(j.ctx, err): // nobody waits for it any more, or all has ended
-		return Result{Entry: e}
-	case errors.Is(err, filesync.ErrChanged):
-		return r.discarded(c, e, err)
-	case errors.Is(err, filesync.ErrConflict):
-		return r.conflict(c, e, err)
-	case errors.Is(err, filesync.ErrFull):
-		return Result{Entry: e, State: filesync.StateFailed, Err: err, NoRoom: true, Begun: !isRefusal(err)}
-	case filesync.IsUnavailable(err):
-		r.fail(fmt.Errorf("copy %s: %w", e.Name, err))
-		return Result{Entry: e}
-	}
-	return c.Fail(context.WithoutCancel(j.ctx), e, err)
+// failures writes down, for one pass, which files could not be done.
+type failures struct {
+	src    *ReopeningSource
+	ledger Ledger
+	o      Options
+	end    func(error) // is told when the ledger is out of reach
 }
 
 // Fail writes down that a file could not be done. What is not the file's own fault is
 // not a try.
 func (c *Client) Fail(ctx context.Context, e filesync.Entry, err error) Result {
+	return c.failures.file(ctx, e, err)
+}
+
+// file writes a failure down, as Client.Fail.
+func (x *failures) file(ctx context.Context, e filesync.Entry, err error) Result {
 	result := Result{Entry: e, State: filesync.StateFailed, Err: err}
-	if errors.Is(err, fs.ErrNotExist) && c.vanished(ctx, e) {
+	if errors.Is(err, fs.ErrNotExist) && x.src.Vanished(ctx, e) {
 		result.Gone = true
 		return result
 	}
-	last, ferr := c.last(ctx, e)
+	last, ferr := x.last(ctx, e)
 	if ferr != nil {
-		c.r.fail(ferr)
+		x.end(ferr)
 		return result
 	}
 	f := filesync.Failure{Source: e, Tries: 1, Error: err.Error(), At: time.Now()}
 	if l := last.Failure; last.FailureID != 0 && !l.Conflict && l.Source.SameVersion(e) {
 		f.Tries += l.Tries
-		if (c.o.Mode == filesync.Request || c.o.Rerun) && f.At.Before(l.Next) {
+		if (x.o.Mode == filesync.Request || x.o.Rerun) && f.At.Before(l.Next) {
 			f.Tries-- // many requests in a row are no more than one try, nor are the runs of a pass
 		}
 	}
 	f.Quarantined = f.Tries >= filesync.MaxTries
 	f.Next = f.At.Add(backoff.File.Wait(f.Tries))
-	result.Failure = c.record(ctx, f)
+	result.Failure = x.record(ctx, f)
 	return result
 }
 
 // last is what the ledger has of a file.
-func (c *Client) last(ctx context.Context, e filesync.Entry) (filesync.Record, error) {
-	found, err := c.r.ledger.Find(ctx, []string{e.Name})
+func (x *failures) last(ctx context.Context, e filesync.Entry) (filesync.Record, error) {
+	found, err := x.ledger.Find(ctx, []string{e.Name})
 	if err != nil {
 		return filesync.Record{}, err
 	}
 	return found[0], nil
 }
 
-// vanished reports whether the source has the file no more. Some servers list
-// names that they cannot open.
-func (c *Client) vanished(ctx context.Context, e filesync.Entry) bool {
-	stats, err := c.r.src.Relist(ctx, []filesync.Entry{e})
-	return err == nil && errors.Is(stats[0].Err, fs.ErrNotExist)
-}
-
 // record writes a failure down.
-func (c *Client) record(ctx context.Context, f filesync.Failure) (id int64) {
-	ids, err := c.r.ledger.Fail(ctx, []filesync.Failure{f})
+func (x *failures) record(ctx context.Context, f filesync.Failure) (id int64) {
+	ids, err := x.ledger.Fail(ctx, []filesync.Failure{f})
 	if err != nil {
-		c.r.fail(err)
+		x.end(err)
 		return 0
 	}
 	return ids[0]
 }
 
 // conflict writes down that another file has the name.
-func (r *run) conflict(c *Client, e filesync.Entry, err error) Result {
-	id := c.record(context.WithoutCancel(r.ctx), filesync.Failure{Source: e, Conflict: true, Error: err.Error(), At: time.Now()})
+func (x *failures) conflict(ctx context.Context, e filesync.Entry, err error) Result {
+	id := x.record(ctx, filesync.Failure{Source: e, Conflict: true, Error: err.Error(), At: time.Now()})
 	return Result{Entry: e, State: filesync.StateConflict, Err: err, Failure: id}
 }
 
 // discarded writes down that a copy was thrown away because the file changed while it was
 // read. It waits for the next pass; when several in a row did so at the same size, it
 // has failed: there is nothing that waiting would change.
-func (r *run) discarded(c *Client, e filesync.Entry, cause error) Result {
+func (x *failures) discarded(ctx context.Context, e filesync.Entry, cause error) Result {
 	result := Result{Entry: e, State: filesync.StateWaiting, Err: cause, Discarded: true}
 	if e.Version != "" { // the source knows: it is another file, of the same size and time perhaps
 		return result
 	}
-	ctx := context.WithoutCancel(r.ctx)
-	last, err := c.last(ctx, e)
+	last, err := x.last(ctx, e)
 	if err != nil {
-		r.fail(err)
+		x.end(err)
 		return result
 	}
 	f := filesync.Failure{Source: e, Discards: 1, Error: cause.Error(), At: time.Now()}
 	if l := last.Failure; last.FailureID != 0 && !l.Conflict && l.Source.Size == e.Size {
 		f.Discards += l.Discards
 		f.Tries = l.Tries
-		if c.o.Mode == filesync.Request || c.o.Rerun {
+		if x.o.Mode == filesync.Request || x.o.Rerun {
 			f.Discards = max(1, l.Discards) // many requests in a row are no more than one pass
 		}
 	}
-	result.Failure = c.record(ctx, f)
+	result.Failure = x.record(ctx, f)
 	if f.Discards < filesync.MaxDiscards {
-		c.o.Log.Info("file waits", "file", e.Name, "reason", cause)
+		x.o.Log.Info("file waits", "file", e.Name, "reason", cause)
 		return result
 	}
 	result.State, result.Stuck, result.Hint = filesync.StateFailed, true, plan.HintDiscards

@@ -2,7 +2,7 @@ package transfer
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -24,53 +24,48 @@ func replacesStanding(d filesync.Delivery, standing filesync.StatResult) bool {
 	return standing.Err == nil && d.Replaces != nil && d.Replaces.SameVersion(standing.Entry)
 }
 
-// intendInPlace journals that a file is about to be begun under its own name.
-func (r *run) intendInPlace(f *finished) (err error) {
+// inPlaceJournal journals such files. Those that are begun beside each other are journaled
+// together.
+type inPlaceJournal struct {
+	ctx     context.Context // of all copies
+	ledger  Ledger
+	lost    *lostCopies
+	log     *slog.Logger
+	intents *grouped[filesync.Delivery, int64]
+	opened  *grouped[int64, struct{}]
+}
+
+func newInPlaceJournal(ctx context.Context, ledger Ledger, lost *lostCopies, log *slog.Logger) *inPlaceJournal {
+	j := &inPlaceJournal{ctx: ctx, ledger: ledger, lost: lost, log: log, intents: newGrouped(ledger.IntendInPlace)}
+	j.opened = newGrouped(func(ctx context.Context, intents []int64) ([]struct{}, error) { // there is nothing to answer
+		return make([]struct{}, len(intents)), ledger.MarkOpened(ctx, intents)
+	})
+	return j
+}
+
+// intend journals that a file is about to be begun under its own name.
+func (j *inPlaceJournal) intend(f *finished) (err error) {
 	if !f.client.o.InPlace {
 		return nil
 	}
 	d := f.delivery
-	d.PendingID, d.At, d.Replaces = filesync.InPlaceID, time.Now(), f.file.Replaces
-	f.intent, err = r.intents.ask(r.ctx, d)
+	d.PendingID, d.InPlace, d.At, d.Replaces = filesync.InPlaceID, new(true), time.Now(), f.file.Replaces
+	f.intent, err = j.intents.ask(j.ctx, d)
 	return err
 }
 
-// maybeCreated reports whether a file that could not be begun was created, by what stands
-// under its name: a server may answer that it failed to do what it did. An empty file
-// that was not there before, or had something in it, is left to the next pass, which
-// finds out by the intent: it is ours if it is empty still. Another program may
-// be about to write to it now.
-func (r *run) maybeCreated(ctx context.Context, f *finished) bool {
-	if f.intent == 0 || f.file.Replaces != nil && f.file.Replaces.Size == 0 {
-		return false
-	}
-	stats, err := r.dst.Stat(ctx, []string{f.file.Name})
-	if err != nil || errors.Is(stats[0].Err, filesync.ErrUnseen) {
-		return true
-	}
-	return stats[0].Err == nil && stats[0].Entry.Mode.IsRegular() && stats[0].Entry.Size == 0
-}
-
-// markOpened journals that the file is open; it is given up if that fails.
-func (r *run) markOpened(ctx context.Context, f *finished) error {
+// markOpened journals that the file is open.
+func (j *inPlaceJournal) markOpened(f *finished) error {
 	if f.intent == 0 {
 		return nil
 	}
-	_, err := r.opened.ask(r.ctx, f.intent)
-	if err != nil {
-		r.giveUp(ctx, f, newExtents(f, 0), err)
-	}
+	_, err := j.opened.ask(j.ctx, f.intent)
 	return err
 }
 
-// markAllOpened journals it for many. There is nothing to answer.
-func (r *run) markAllOpened(ctx context.Context, intents []int64) ([]struct{}, error) {
-	return make([]struct{}, len(intents)), r.ledger.MarkOpened(ctx, intents)
-}
-
-// dropIntents ends the intents of files that are whole, or were never begun. A failure
+// drop ends the intents of files that are whole, or were never begun. A failure
 // leaves it to the next pass, which finds nothing to do.
-func (r *run) dropIntents(files ...*finished) {
+func (j *inPlaceJournal) drop(files ...*finished) {
 	var ids []int64
 	for _, f := range files {
 		if f.intent != 0 {
@@ -81,16 +76,16 @@ func (r *run) dropIntents(files ...*finished) {
 	if len(ids) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), graceTime)
 	defer cancel()
-	if err := r.ledger.Drop(ctx, ids); err != nil {
-		r.log.Warn("intents not dropped", "error", err)
+	if err := j.ledger.Drop(ctx, ids); err != nil {
+		j.warn(err)
 	}
 }
 
 // dropBroken ends the intents of files that are gone, or of which a part is there. Without
 // an answer of the destination it is left to the next pass.
-func (r *run) dropBroken(files ...*finished) {
+func (j *inPlaceJournal) dropBroken(files ...*finished) {
 	var begun []filesync.Delivery
 	for _, f := range files {
 		if f.intent != 0 {
@@ -99,11 +94,11 @@ func (r *run) dropBroken(files ...*finished) {
 			begun = append(begun, d)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), graceTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), graceTime)
 	defer cancel()
-	unseen, err := r.forgetLost(ctx, begun)
+	unseen, err := j.lost.forget(ctx, begun)
 	if err != nil {
-		r.log.Warn("intents not dropped", "error", err)
+		j.warn(err)
 		return
 	}
 	var ended []*finished
@@ -112,5 +107,11 @@ func (r *run) dropBroken(files ...*finished) {
 			ended = append(ended, f)
 		}
 	}
-	r.dropIntents(ended...)
+	j.drop(ended...)
+}
+
+// warn says that intents stay, of files of which nothing became.
+func (j *inPlaceJournal) warn(err error) {
+	j.log.Warn("intents not dropped", "error", err,
+		"hint", "The next pass looks at these files and drops them. If this comes again, mend what the error says of the destination, or of the disk of data_directory.")
 }

@@ -11,13 +11,13 @@ import (
 // link makes the pending file as a link to the original, where both ends are on one file
 // system and the original is never written to. That takes no room, and no time for the
 // contents. It reports false where the file has to be copied.
-func (r *run) link(ctx context.Context, f *finished) (linked bool, err error) {
-	d, ok := r.dst.(filesync.LinkingDestination)
+func (k *copier) link(ctx context.Context, f *finished) (linked bool, err error) {
+	d, ok := k.dst.(filesync.LinkingDestination)
 	if !ok || f.file.Checkpoint != nil { // what was copied of it earlier is of use
 		return false, nil
 	}
 	e := f.file.Entry
-	got, err := r.src.Link(ctx, e, func(path string) (err error) {
+	got, err := k.src.Link(ctx, e, func(path string) (err error) {
 		f.pending, err = d.BeginLink(ctx, path, f.delivery.Target)
 		return err
 	})
@@ -31,7 +31,7 @@ func (r *run) link(ctx context.Context, f *finished) (linked bool, err error) {
 	if err != nil {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 		defer cancel()
-		r.abort(late, f)
+		k.remove(late, f)
 		f.pending = nil
 		if errors.Is(err, errors.ErrUnsupported) {
 			err = nil
@@ -40,6 +40,6 @@ func (r *run) link(ctx context.Context, f *finished) (linked bool, err error) {
 	}
 	f.delivery.PendingID, f.delivery.Target = f.pending.ID(), will
 	f.client.wrote(e.Size)
-	r.src.arrived()
+	k.src.arrived()
 	return true, nil
 }

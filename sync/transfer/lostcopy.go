@@ -2,8 +2,7 @@ package transfer
 
 import (
 	"context"
-	"errors"
-	"io/fs"
+	"log/slog"
 	"slices"
 
 	filesync "sftpconnector/sync"
@@ -14,10 +13,17 @@ import (
 // name in two steps (REMOVE, RENAME), of which the second fails. The source may have
 // neither version any more by then, so that the record of the last one has to go.
 
-// forgetLost forgets the deliveries whose copies were to be replaced by these, and do
+// lostCopies forgets such records.
+type lostCopies struct {
+	dst    filesync.Destination
+	ledger Ledger
+	log    *slog.Logger
+}
+
+// forget forgets the deliveries whose copies were to be replaced by these, and do
 // not stand any more. It gives those back of which the destination does not tell just
 // now what stands: their intents have to stay.
-func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) (unseen []filesync.Delivery, err error) {
+func (l *lostCopies) forget(ctx context.Context, failed []filesync.Delivery) (unseen []filesync.Delivery, err error) {
 	failed = slices.DeleteFunc(slices.Clone(failed), func(d filesync.Delivery) bool { return d.Replaces == nil })
 	if len(failed) == 0 {
 		return nil, nil
@@ -26,21 +32,21 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) (unsee
 	for i, d := range failed {
 		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
 	}
-	standing, err := r.dst.Stat(ctx, names)
+	standing, err := l.dst.Stat(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	byPath, err := r.ledger.Find(ctx, paths)
+	byPath, err := l.ledger.Find(ctx, paths)
 	if err != nil {
 		return nil, err
 	}
-	byKey, err := r.ledger.Owners(ctx, keys)
+	byKey, err := l.ledger.Owners(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	lost := map[int64]string{}
 	for i, d := range failed {
-		if !isSeen(standing[i]) {
+		if standing[i].Err != nil && !isMissing(standing[i]) {
 			unseen = append(unseen, d)
 		}
 		if !isGone(*d.Replaces, standing[i]) {
@@ -58,20 +64,13 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) (unsee
 	rows := make([]int64, 0, len(lost))
 	for row, name := range lost {
 		rows = append(rows, row)
-		r.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name)
+		l.log.Warn("the last copy was replaced by a version that could not be delivered", "file", name,
+			"hint", "The source's version is copied in a later pass. If the source has none any more, have it provided there again: the destination has lost both.")
 	}
-	return unseen, r.ledger.Lost(ctx, rows)
-}
-
-// isSeen reports whether the destination told what stands, or that nothing does.
-func isSeen(standing filesync.StatResult) bool {
-	return standing.Err == nil || errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
+	return unseen, l.ledger.Lost(ctx, rows)
 }
 
 // isGone reports whether something else stands where a file was, or nothing.
 func isGone(was filesync.Entry, standing filesync.StatResult) bool {
-	if standing.Err != nil {
-		return isSeen(standing)
-	}
-	return !was.Agrees(standing.Entry)
+	return isMissing(standing) || standing.Err == nil && !was.Agrees(standing.Entry)
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
 	"sftpconnector/status"
@@ -127,6 +126,9 @@ type Client struct {
 	s Submitter
 	o Options
 
+	failures *failures
+	disposer *disposer
+
 	ctx    context.Context // of what is done for this pass alone; ends as it leaves
 	cancel context.CancelFunc
 
@@ -164,34 +166,23 @@ type run struct {
 	turn   chan struct{} // has room for one: who joins, or adopts
 	ended  chan struct{} // closed when nothing is left of it
 
-	done  chan *finished
 	after chan originals
-	flush chan struct{}  // has room for one: no more is coming for now
 	back  sync.WaitGroup // of what commits and disposes of originals
 	// copiers are the jobs under way.
 	copiers sync.WaitGroup
 
-	asking             singleflight.Group // for the room of a directory
-	intents            *grouped[filesync.Delivery, int64]
-	opened             *grouped[int64, struct{}]
-	leftPending        atomic.Bool  // a pending file could not be removed
-	writing, everBegun atomic.Int64 // files that are being written; that ever were
-	pulse              atomic.Int64 // changes as anything goes on
-	recovered          bool         // whoever has the turn looks at it
+	copier      *copier
+	committer   *committer
+	lost        *lostCopies
+	leftPending atomic.Bool  // a pending file could not be removed
+	pulse       atomic.Int64 // changes as anything goes on
+	recovered   bool         // whoever has the turn looks at it
 
-	mu           sync.Mutex
-	clients      map[*Client]struct{}
-	jobs         map[string]*job // by their keys
-	small        jobs            // that wait to be begun
-	large        jobs
-	deferred     []*job // that found no room, and are tried alone
-	everDeferred int    // how many ever were
-	alone        bool   // one of them is
-	copying      int
-	copyLarge    int
-	seq          int64
-	delivered    int64 // by all passes
-	err          error // why nothing more is copied
+	mu        sync.Mutex
+	clients   map[*Client]struct{}
+	schedule  schedule
+	delivered int64 // by all passes
+	err       error // why nothing more is copied
 }
 
 // Join adds a pass. The first to join recovers what a killed program left; the others
@@ -239,6 +230,8 @@ func (q *Queue) join(c *Client, ends Ends) (r *run, joined bool) {
 		return r, false
 	}
 	c.r = r
+	c.failures = &failures{src: r.src, ledger: r.ledger, o: c.o, end: r.fail}
+	c.disposer = &disposer{src: r.src, dst: r.dst, ledger: r.ledger, failures: c.failures, s: c.s, o: c.o, pulse: &r.pulse}
 	c.ctx, c.cancel = context.WithCancel(r.ctx)
 	r.clients[c] = struct{}{}
 	return r, true
@@ -266,14 +259,31 @@ func newRun(q *Queue, ends Ends, log *slog.Logger) *run {
 	r := &run{
 		q: q, src: ends.Source, dst: ends.Destination, ledger: ends.Ledger, log: log,
 		turn: make(chan struct{}, 1), ended: make(chan struct{}),
-		done: make(chan *finished, maxBatch), after: make(chan originals, 4), flush: make(chan struct{}, 1),
-		clients: map[*Client]struct{}{}, jobs: map[string]*job{},
+		after:   make(chan originals, 4),
+		clients: map[*Client]struct{}{},
 	}
-	r.intents, r.opened = newGrouped(r.ledger.IntendInPlace), newGrouped(r.markAllOpened)
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.schedule = schedule{ctx: r.ctx, jobs: map[string]*job{}}
+	r.lost = &lostCopies{r.dst, r.ledger, log}
+	journal := newInPlaceJournal(r.ctx, r.ledger, r.lost, log)
+	r.copier = &copier{
+		ctx: r.ctx, src: r.src, dst: r.dst, ledger: r.ledger, journal: journal, limiter: q.limiter, room: &q.room, leftPending: &r.leftPending,
+	}
+	r.committer = &committer{
+		dst: r.dst, ledger: r.ledger, copier: r.copier, journal: journal, lost: r.lost, room: &q.room, queue: r,
+		done: make(chan *finished, maxBatch), flush: make(chan struct{}, 1),
+	}
+	if p, ok := r.dst.(filesync.Prover); ok {
+		r.committer.proven = make(chan []filesync.Pending, 4)
+		r.back.Go(func() {
+			for batch := range r.committer.proven {
+				p.Recorded(context.Background(), batch)
+			}
+		})
+	}
 	r.back.Go(func() {
 		defer close(r.after)
-		r.commitAll(context.Background())
+		r.committer.commitAll(context.Background())
 	})
 	r.back.Go(func() { r.afterAll(context.Background()) })
 	return r
@@ -290,7 +300,10 @@ func (c *Client) enter(ctx context.Context) error {
 	if c.r.recovered {
 		return nil
 	}
-	if err := c.recoverLast(ctx); err != nil {
+	v := recovery{
+		src: c.r.src, dst: c.r.dst, ledger: c.r.ledger, lost: c.r.lost, notDurable: &c.r.q.notDurable, leftPending: &c.r.leftPending, s: c.s, o: c.o,
+	}
+	if err := v.run(ctx); err != nil {
 		return err
 	}
 	c.r.recovered = true
@@ -343,7 +356,9 @@ func (c *Client) Leave() (needsSweep bool) {
 	r := c.r
 	r.mu.Lock()
 	c.left = true
-	orphans := r.drop(c)
+	dropped, orphans := r.schedule.dropAll(c)
+	c.answered(dropped)
+	r.dispatch()
 	r.mu.Unlock()
 	c.cancel()
 	for _, j := range orphans {
@@ -353,7 +368,7 @@ func (c *Client) Leave() (needsSweep bool) {
 	defer cancel()
 	if c.Wait(late) != nil {
 		r.mu.Lock()
-		r.abandonCopies(c)
+		c.answered(r.schedule.dropCopies(c))
 		r.mu.Unlock()
 		_ = c.Wait(context.Background()) // what is being committed is committed
 	}
@@ -365,7 +380,7 @@ func (c *Client) Leave() (needsSweep bool) {
 	if last {
 		r.clients = nil // nobody joins any more
 	}
-	hung := r.copying > 0
+	hung := r.schedule.copying > 0
 	r.mu.Unlock()
 	r.q.mu.Unlock()
 	switch {
@@ -382,7 +397,7 @@ func (c *Client) Leave() (needsSweep bool) {
 func (r *run) end() {
 	r.cancel(errors.New("every pass has ended"))
 	r.copiers.Wait()
-	close(r.done)
+	close(r.committer.done)
 	r.back.Wait()
 	r.src.Close()
 	r.q.mu.Lock()

@@ -7,33 +7,54 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	filesync "sftpconnector/sync"
-	"sftpconnector/sync/plan"
 )
 
-// recoverLast finishes what a killed pass left: batches that were about to get
-// their names, removals of which nobody knows whether they were done, and
-// pending files.
-func (c *Client) recoverLast(ctx context.Context) error {
-	c.s.Doing("looking after the last pass")
-	if err := c.recoverIntents(ctx); err != nil {
+// recovery finishes what a killed pass left, before anything is copied: batches that were
+// about to get their names (recover.go, outcome.go), removals of which nobody knows
+// whether they were done (removals.go), and pending files.
+type recovery struct {
+	src        *ReopeningSource
+	dst        filesync.Destination
+	ledger     Ledger
+	lost       *lostCopies
+	notDurable *notDurable
+	// leftPending is set where a pending file may be left that a sweep removes.
+	leftPending *atomic.Bool
+	s           Submitter // who is told of deliveries, and what is done
+	o           Options   // of that pass
+
+	kept  map[string]filesync.Interrupted // by path
+	asked map[question]bool
+}
+
+func (v *recovery) run(ctx context.Context) error {
+	v.s.Doing("looking after the last pass")
+	if err := v.recoverIntents(ctx); err != nil {
 		return err
 	}
-	if c.o.AfterCopy.Any() {
-		if err := c.recoverRemovals(ctx); err != nil {
+	if v.o.AfterCopy.Any() {
+		if err := v.recoverRemovals(ctx); err != nil {
 			return err
 		}
 	}
-	if !c.o.Sweep {
+	if !v.o.Sweep {
 		return nil
 	}
-	kept, err := c.r.ledger.Checkpoints(ctx)
+	return v.sweep(ctx)
+}
+
+// sweep removes pending files, but for those of interrupted copies and of intents that
+// stay.
+func (v *recovery) sweep(ctx context.Context) error {
+	kept, err := v.ledger.Checkpoints(ctx)
 	if err != nil {
 		return err
 	}
-	intents, err := c.r.ledger.Intents(ctx) // those that stay
+	intents, err := v.ledger.Intents(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,17 +68,17 @@ func (c *Client) recoverLast(ctx context.Context) error {
 		}
 	}
 	within := sweepWithin
-	if c.o.Mode == filesync.Request {
+	if v.o.Mode == filesync.Request {
 		within = quickSweep
 	}
 	sweep, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	err = c.r.dst.Sweep(sweep, func(id string) bool { return keep[id] })
+	err = v.dst.Sweep(sweep, func(id string) bool { return keep[id] })
 	switch {
 	case err == nil:
-		return c.r.ledger.Swept(ctx)
+		return v.ledger.Swept(ctx)
 	case sweep.Err() != nil && ctx.Err() == nil:
-		c.o.Log.Warn("pending files not looked for everywhere", "after", within)
+		v.o.Log.Warn("pending files not looked for everywhere", "after", within)
 		return nil // the next pass begins again
 	}
 	return err
@@ -72,37 +93,59 @@ const (
 
 // recoverIntents finds out what became of batches that were about to get their
 // names. Those of files that were written in place come last: what was recorded
-// of them is in the other ones.
-func (c *Client) recoverIntents(ctx context.Context) error {
-	c.r.q.notDurable.clear()
-	intents, err := c.r.ledger.Intents(ctx)
+// of them is in the other ones. Each of them is an intent of its own, of which there
+// may be thousands: they are looked at together.
+func (v *recovery) recoverIntents(ctx context.Context) (err error) {
+	v.notDurable.clear()
+	intents, err := v.ledger.Intents(ctx)
 	if err != nil {
 		return err
 	}
-	kept, err := c.r.ledger.Checkpoints(ctx)
-	if err != nil {
+	if v.kept, err = v.ledger.Checkpoints(ctx); err != nil {
 		return err
 	}
-	asked := map[question]bool{}
-	for _, inPlace := range []bool{false, true} {
-		for _, id := range slices.Sorted(maps.Keys(intents)) {
-			batch := intents[id]
-			if len(batch) > 0 && isInPlace(batch[0]) != inPlace {
-				continue
-			}
-			if err := c.recoverIntent(ctx, id, batch, kept, asked); err != nil {
-				return err
-			}
-			delete(intents, id)
+	v.asked = map[question]bool{}
+	var inPlace []int64
+	for _, id := range slices.Sorted(maps.Keys(intents)) {
+		if batch := intents[id]; len(batch) > 0 && isInPlace(batch[0]) {
+			inPlace = append(inPlace, id)
+			continue
+		}
+		if err := v.recoverTogether(ctx, []int64{id}, intents); err != nil {
+			return err
 		}
 	}
+	for len(inPlace) > 0 {
+		n := differentNames(inPlace, intents)
+		if err := v.recoverTogether(ctx, inPlace[:n], intents); err != nil {
+			return err
+		}
+		inPlace = inPlace[n:]
+	}
 	return nil
+}
+
+// differentNames is how many of the first intents can be looked at together: what becomes
+// of one changes what is found of another one of its name.
+func differentNames(ids []int64, intents map[int64][]filesync.Delivery) int {
+	seen := map[string]bool{}
+	for i, id := range ids {
+		for _, d := range intents[id] {
+			name := cmp.Or(d.Key, d.Target.Name)
+			if seen[name] || len(seen) == chunkSize {
+				return i
+			}
+			seen[name] = true
+		}
+	}
+	return len(ids)
 }
 
 // question is what is not known of a delivery. Of several intents that ask the same, one
 // is kept.
 type question struct {
 	name       string
+	pending    string // the id of a hidden file
 	begun      bool
 	size       int64
 	replaces   bool
@@ -112,271 +155,205 @@ type question struct {
 
 func questionOf(d filesync.Delivery) question {
 	q := question{name: d.Target.Name, begun: d.Opened, size: d.Target.Size}
+	if d.InPlace != nil && !*d.InPlace {
+		q.pending = d.PendingID
+	}
 	if d.Replaces != nil {
 		q.replaces, q.replaced, q.replacedAt = true, d.Replaces.Size, d.Replaces.ModTime.Unix()
 	}
 	return q
 }
 
-// recoverIntent commits the files of a batch that have their names, and drops
+// interruptedFile is a file of an intent, with what the ledger and the destination have
+// of it.
+type interruptedFile struct {
+	filesync.Delivery
+	intent   int64
+	rec      filesync.Record
+	owner    filesync.Record // of the name
+	standing filesync.StatResult
+}
+
+// look looks at the files of intents, with as many questions as for one.
+func (v *recovery) look(ctx context.Context, ids []int64, intents map[int64][]filesync.Delivery) ([]interruptedFile, error) {
+	var files []interruptedFile
+	var names, paths, keys []string
+	for _, id := range ids {
+		for _, d := range intents[id] {
+			files = append(files, interruptedFile{Delivery: d, intent: id})
+			names, paths, keys = append(names, d.Target.Name), append(paths, d.Source.Name), append(keys, d.Key)
+		}
+	}
+	recs, err := v.ledger.Find(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := v.ledger.Owners(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	standing, err := v.dst.Stat(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i := range files {
+		files[i].rec, files[i].owner, files[i].standing = recs[i], owners[i], standing[i]
+	}
+	return files, nil
+}
+
+// found is what became of the files of intents.
+type found struct {
+	published []publishedFile     // they stand, and are to be made durable
+	durable   []filesync.Delivery // to be recorded
+	broken    []*interruptedFile  // they have not got their names
+	// open are those of which nothing is known yet, by their intents.
+	open map[int64][]filesync.Delivery
+}
+
+// publishedFile is one that has its name.
+type publishedFile struct {
+	filesync.Delivery
+	intent int64
+	sure   bool // it had it, whoever has the file now
+}
+
+// recoverTogether commits the files of intents that have their names, and drops
 // the others: a pending file that is still there was not renamed. What cannot be found
 // out now, and no other intent asks, stays journaled.
-func (c *Client) recoverIntent(ctx context.Context, id int64, batch []filesync.Delivery, kept map[string]filesync.Interrupted, asked map[question]bool) error {
-	names, paths, keys := make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
-	for i, d := range batch {
-		names[i], paths[i], keys[i] = d.Target.Name, d.Source.Name, d.Key
-	}
-	recs, err := c.r.ledger.Find(ctx, paths)
+func (v *recovery) recoverTogether(ctx context.Context, ids []int64, intents map[int64][]filesync.Delivery) error {
+	files, err := v.look(ctx, ids, intents)
 	if err != nil {
 		return err
 	}
-	owners, err := c.r.ledger.Owners(ctx, keys)
-	if err != nil {
-		return err
-	}
-	standing, err := c.r.dst.Stat(ctx, names)
-	if err != nil {
-		return err
-	}
-	var published, durable, broken, open []filesync.Delivery
-	var stand []string
-	sure := map[string]bool{} // by name: it was published, whoever has it now
-	for i, d := range batch {
-		if goesOn(d, kept[d.Source.Name], recs[i], owners[i], standing[i]) {
-			broken = append(broken, d)
-			continue
-		}
-		became, err := c.recoverDelivery(ctx, d, recs[i], owners[i], standing[i])
-		if err != nil {
+	all := found{open: map[int64][]filesync.Delivery{}}
+	for i := range files {
+		if err := v.recoverFile(ctx, &files[i], &all); err != nil {
 			return err
 		}
-		sure[d.Target.Name] = became == outcomeProven
-		switch became {
-		case outcomeSettled:
-			continue
-		case outcomeUnknown:
-			if q := questionOf(d); !asked[q] {
-				asked[q], open = true, append(open, d)
+	}
+	if err := v.forgetLost(ctx, &all); err != nil {
+		return err
+	}
+	if err := v.persist(ctx, &all); err != nil {
+		return err
+	}
+	return v.end(ctx, ids, intents, all)
+}
+
+// forgetLost forgets the copies that broken files have destroyed. Files of which that
+// cannot be seen now stay open.
+func (v *recovery) forgetLost(ctx context.Context, all *found) error {
+	broken := make([]filesync.Delivery, len(all.broken))
+	for i, f := range all.broken {
+		broken[i] = f.Delivery
+	}
+	unseen, err := v.lost.forget(ctx, broken)
+	for _, d := range unseen {
+		for _, f := range all.broken {
+			if f.Target.Name == d.Target.Name && f.PendingID == d.PendingID {
+				v.keepOpen(f, all)
 			}
-			continue
-		case outcomeNotPublished:
-			broken = append(broken, d)
-			continue
 		}
-		switch agrees := standing[i].Err == nil && standing[i].Entry.Agrees(d.Target); {
-		case became == outcomeProven && !agrees: // its reader has it, or has written to it
-			durable = append(durable, d)
-			continue
-		case !confirmedBy(d, standing[i].Entry):
+	}
+	return err
+}
+
+// keepOpen keeps a file journaled, unless another intent asks the same.
+func (v *recovery) keepOpen(f *interruptedFile, all *found) {
+	if q := questionOf(f.Delivery); !v.asked[q] {
+		v.asked[q] = true
+		all.open[f.intent] = append(all.open[f.intent], f.Delivery)
+	}
+}
+
+// recoverFile finds out what became of a file.
+func (v *recovery) recoverFile(ctx context.Context, f *interruptedFile, all *found) error {
+	d := f.Delivery
+	if v.o.InPlace && goesOn(d, v.kept[d.Source.Name], f.rec, f.owner, f.standing) {
+		all.broken = append(all.broken, f)
+		return nil
+	}
+	became, err := v.outcomeOf(ctx, f)
+	if err != nil {
+		return err
+	}
+	switch became {
+	case outcomeUnknown:
+		if time.Since(d.At) > maxIntentAge && isMissing(f.standing) {
+			all.broken = append(all.broken, f)
+		} else {
+			v.keepOpen(f, all)
+		}
+	case outcomeNotPublished:
+		all.broken = append(all.broken, f)
+	case outcomePublished, outcomeProven:
+		sure := became == outcomeProven
+		if agrees := f.standing.Err == nil && f.standing.Entry.Agrees(d.Target); sure && !agrees { // its reader has it, or has written to it
+			all.durable = append(all.durable, d)
+			return nil
+		}
+		if !confirmedBy(d, f.standing.Entry) {
 			d.After = filesync.AfterUnverified
 		}
-		published = append(published, d)
-		stand = append(stand, d.Target.Name)
-	}
-	unseen, err := c.r.forgetLost(ctx, broken)
-	if err != nil {
-		return err
-	}
-	for _, d := range unseen {
-		if q := questionOf(d); !asked[q] {
-			asked[q], open = true, append(open, d)
-		}
-	}
-	for i, err := range c.r.dst.Persist(ctx, stand) {
-		switch {
-		case filesync.IsUnavailable(err):
-			return err
-		case err == nil, errors.Is(err, fs.ErrNotExist) && sure[stand[i]]:
-			durable = append(durable, published[i])
-		case !errors.Is(err, fs.ErrNotExist) && !isInPlace(published[i]):
-			// Without an intent the next version of the file would find a copy that
-			// nobody knows of.
-			c.o.Log.Warn("a delivered file cannot be made durable", "file", published[i].Source.Name, "error", err)
-			c.r.q.notDurable.add(published[i].Source, err)
-			open = append(open, published[i])
-		}
-	}
-	switch {
-	case len(open) == 0:
-	case len(open) == len(batch):
-		return nil // the intent stays as it is
-	default:
-		if _, err := c.r.ledger.Intend(ctx, open); err != nil {
-			return err
-		}
-	}
-	if _, err = c.r.ledger.Commit(ctx, []int64{id}, durable); err != nil {
-		return err
-	}
-	for _, d := range durable {
-		c.s.Recovered(d)
+		all.published = append(all.published, publishedFile{d, f.intent, sure})
 	}
 	return nil
 }
 
-// goesOn reports whether a part that was written in place is what was kept of the file,
-// which the next copy goes on with.
-func goesOn(d filesync.Delivery, kept filesync.Interrupted, rec, owner filesync.Record, standing filesync.StatResult) bool {
-	return isInPlace(d) && kept.Checkpoint.ID != "" && kept.Source.SameVersion(d.Source) &&
-		!deliveredSince(d, rec) && !deliveredSince(d, owner) &&
-		standing.Err == nil && 0 <= standing.Entry.Size && standing.Entry.Size < d.Target.Size
-}
+// maxIntentAge is for how long it is asked again what became of a file under whose name
+// nothing stands.
+const maxIntentAge = 30 * 24 * time.Hour
 
-// outcome is what became of a file of a batch that was about to get its name.
-type outcome int
-
-// The outcomes.
-const (
-	outcomeSettled      outcome = iota // it was recorded, or not begun
-	outcomeNotPublished                // it was begun and has no name: what was left of it is removed
-	outcomeUnknown                     // the destination does not let us find out now, or remove what is left
-	outcomePublished                   // it stands under the name
-	outcomeProven                      // it did, whatever stands there now
-)
-
-// recoverDelivery finds out whether a file of a batch got its name, by what the
-// ledger has of it and of the owner of that name, and by what stands there; what is left
-// of one that did not is removed. Its error is one of the whole destination.
-func (c *Client) recoverDelivery(ctx context.Context, d filesync.Delivery, rec, owner filesync.Record, standing filesync.StatResult) (outcome, error) {
-	later := deliveredSince(d, rec) || deliveredSince(d, owner)
-	if c.o.InPlace && (later || isRecorded(d, rec, standing) || isRecorded(d, owner, standing)) {
-		return outcomeSettled, nil // what stands is whole, and recorded
+// persist makes files durable that have their names. One that cannot be stays journaled.
+func (v *recovery) persist(ctx context.Context, all *found) error {
+	names := make([]string, len(all.published))
+	for i, d := range all.published {
+		names[i] = d.Target.Name
 	}
-	if rec.Delivered(d.Source) && rec.Delivery.Pass == d.Pass || isInPlace(d) && replacesStanding(d, standing) {
-		return outcomeSettled, nil // it was recorded, or never begun
-	}
-	part := d.Target
-	unknown := isInPlace(d) && !d.Opened
-	if unknown {
-		part.Size = 0 // nothing was written
-	}
-	id := d.PendingID
-	if c.o.InPlace && !unknown && standing.Err == nil && standing.Entry.Agrees(d.Target) {
-		// It looks whole, but its CLOSE may never have been answered, which is where
-		// a server tells of WRITEs that it lost: it is written anew.
-		id = filesync.InPlaceID
-	}
-	pending, err := c.r.dst.Begin(ctx, part, &filesync.Checkpoint{ID: id})
-	if err == nil {
-		switch err = pending.Abort(ctx); {
+	for i, err := range v.dst.Persist(ctx, names) {
+		d := all.published[i]
+		switch {
 		case filesync.IsUnavailable(err):
-			return outcomeSettled, err
-		case err == nil:
-			return outcomeNotPublished, nil
-		case !errors.Is(err, fs.ErrNotExist) && c.o.InPlace:
-			return outcomeUnknown, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return outcomeNotPublished, nil // the name of what is left tells that it is pending
-		}
-		// It went between the two: whoever had begun it may have given it its name.
-		stats, err := c.r.dst.Stat(ctx, []string{d.Target.Name})
-		if err != nil {
-			return outcomeSettled, err
-		}
-		standing = stats[0]
-	}
-	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, filesync.ErrUnseen)
-	switch {
-	case filesync.IsUnavailable(err):
-		return outcomeSettled, err
-	case later: // another pass has found it since, and gone on from there
-		return outcomeSettled, nil
-	case errors.Is(err, filesync.ErrPublished):
-		c.r.leftPending.Store(true) // the proof goes with the next sweep
-		return outcomeProven, nil
-	case !missing && (c.o.InPlace || errors.Is(standing.Err, filesync.ErrUnseen)):
-		return outcomeUnknown, nil
-	case unknown: // what stands is somebody else's
-		return outcomeSettled, nil
-	case !missing, // its directory is none any more, say
-		standing.Err != nil || !standing.Entry.Agrees(d.Target),
-		!confirmedBy(d, standing.Entry) && (c.o.Overwrite || isInPlace(d)):
-		return outcomeNotPublished, nil
-	}
-	return outcomePublished, nil
-}
-
-// isRecorded reports whether what stands under the name is what the record says, and not
-// what was to be written there.
-func isRecorded(d filesync.Delivery, rec filesync.Record, standing filesync.StatResult) bool {
-	return standing.Err == nil && !rec.Delivery.Source.SameVersion(d.Source) && plan.Wrote(rec, d.Target.Name, standing.Entry)
-}
-
-// deliveredSince reports whether the record is of a later delivery under the same name.
-func deliveredSince(d filesync.Delivery, rec filesync.Record) bool {
-	if rec.ID == 0 || rec.Delivery.Target.Name != d.Target.Name {
-		return false
-	}
-	return cmp.Or(cmp.Compare(rec.Delivery.Sequence, d.Sequence), rec.Delivery.At.Compare(d.At)) > 0
-}
-
-// confirmedBy reports whether the size that is told of what stands is the file's.
-// Where no size is told, a file that is pending no more may have its name, or
-// something else stands there: one that was to be replaced, or half of a file that
-// was written in place. Those are written anew. Where nothing stood under the name,
-// the delivery is recorded, and the original is left.
-func confirmedBy(d filesync.Delivery, standing filesync.Entry) bool {
-	return standing.Size >= 0 && standing.Size == d.Target.Size
-}
-
-// recoverRemovals looks again at originals whose removal was under way. One
-// that is gone is done. One of the same size and time may be what we copied or
-// a new file: it goes only if the copy stands and has the same contents;
-// without the copy its row is closed, so that it is copied again. Where the source
-// itself tells versions apart, it goes.
-func (c *Client) recoverRemovals(ctx context.Context) error {
-	var from int64
-	for {
-		recs, err := c.r.ledger.Outstanding(ctx, from, chunkSize)
-		if err != nil || len(recs) == 0 {
 			return err
+		case err == nil, errors.Is(err, fs.ErrNotExist) && d.sure:
+			all.durable = append(all.durable, d.Delivery)
+		case !errors.Is(err, fs.ErrNotExist) && !isInPlace(d.Delivery):
+			// Without an intent the next version of the file would find a copy that
+			// nobody knows of.
+			v.o.Log.Warn("a delivered file cannot be made durable", "file", d.Source.Name, "error", err)
+			v.notDurable.add(d.Source, err)
+			all.open[d.intent] = append(all.open[d.intent], d.Delivery)
 		}
-		from = recs[len(recs)-1].ID
-		recs = slices.DeleteFunc(recs, func(r filesync.Record) bool { return r.After != filesync.AfterTrying })
-		if len(recs) == 0 {
+	}
+	return nil
+}
+
+// end records what was delivered, and ends the intents, but for what is open.
+func (v *recovery) end(ctx context.Context, ids []int64, intents map[int64][]filesync.Delivery, all found) error {
+	var ended []int64
+	for _, id := range ids {
+		open := all.open[id]
+		switch len(open) {
+		case 0:
+			ended = append(ended, id)
 			continue
+		case len(intents[id]):
+			continue // the intent stays as it is
 		}
-		sources, targets := make([]filesync.Entry, len(recs)), make([]string, len(recs))
-		for i, r := range recs {
-			sources[i], targets[i] = r.Delivery.Source, r.Delivery.Target.Name
-		}
-		originals, err := c.r.src.Relist(ctx, sources)
-		if err != nil {
+		if _, err := v.ledger.Intend(ctx, open); err != nil {
 			return err
 		}
-		copies, err := c.r.dst.Stat(ctx, targets)
-		if err != nil {
-			return err
-		}
-		byAfter := map[filesync.After][]int64{}
-		for i, r := range recs {
-			if after, known := c.removed(r, originals[i], copies[i]); known {
-				byAfter[after] = append(byAfter[after], r.ID)
-			}
-		}
-		if err := c.r.setAfter(ctx, byAfter); err != nil {
-			return err
-		}
+		ended = append(ended, id)
 	}
-}
-
-// removed says what became of a removal that was under way, by what stands at
-// both ends; known is false while one of them does not tell.
-func (c *Client) removed(r filesync.Record, original, standing filesync.StatResult) (after filesync.After, known bool) {
-	gone := func(k filesync.StatResult) bool { return errors.Is(k.Err, fs.ErrNotExist) }
-	switch {
-	case original.Err != nil:
-		return filesync.AfterDone, gone(original)
-	case !original.Entry.SameVersion(r.Delivery.Source):
-		return filesync.AfterDone, true
-	case original.Entry.Version != "":
-		return filesync.AfterOwed, true // it is what was copied, whatever became of the copy
-	case c.o.Once:
-		return filesync.AfterOwed, true // its receiver may have taken the copy
-	case standing.Err != nil && !gone(standing):
-		return filesync.AfterDone, false
-	case standing.Err == nil && plan.Wrote(r, r.Delivery.Target.Name, standing.Entry):
-		return filesync.AfterCompare, true
+	if len(ended) == 0 {
+		return nil
 	}
-	return filesync.AfterDone, true
+	if _, err := v.ledger.Commit(ctx, ended, all.durable); err != nil {
+		return err
+	}
+	for _, d := range all.durable {
+		v.s.Recovered(d)
+	}
+	return nil
 }

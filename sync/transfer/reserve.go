@@ -31,7 +31,7 @@ func (r *reservation) left() int64 {
 
 // reserve makes sure that there is room for a file, as far as the destination
 // can tell. Its error is a refusal, or the context's.
-func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
+func (k *copier) reserve(ctx context.Context, f *finished) (*reservation, error) {
 	e := f.file.Entry
 	v := &reservation{dir: dirOf(f.file.Name), size: e.Size, need: e.Size}
 	if last := f.file.Checkpoint; last != nil {
@@ -40,11 +40,11 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 		v.need -= f.file.Replaces.Size
 	}
 	v.need = max(0, v.need+roomUnit-1) &^ (roomUnit - 1)
-	m := &r.q.room
+	m := k.room
 	if until := m.heldUntil(v, f.client.o.Mode.Ensures(), f.client.o.RoomHold); !until.IsZero() {
 		return nil, refused(e, fmt.Sprintf("a file of this size, or a smaller one, found no room in its directory; it is tried again at %s, or on Apply", until.UTC().Format(time.RFC3339)))
 	}
-	d, ok := r.dst.(filesync.Roomer)
+	d, ok := k.dst.(filesync.Roomer)
 	if !ok {
 		return v, nil
 	}
@@ -53,7 +53,7 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 			return v, nil
 		}
 	}
-	answer, err := r.askRoom(ctx, d, v.dir)
+	answer, err := k.askRoom(ctx, d, v.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +73,15 @@ func (r *run) reserve(ctx context.Context, f *finished) (*reservation, error) {
 
 // askRoom has the destination tell the room of a directory, once for all copiers
 // that want to know.
-func (r *run) askRoom(ctx context.Context, d filesync.Roomer, dir string) (roomOf, error) {
-	asked := r.asking.DoChan(dir, func() (any, error) {
-		m := &r.q.room
+func (k *copier) askRoom(ctx context.Context, d filesync.Roomer, dir string) (roomOf, error) {
+	asked := k.asking.DoChan(dir, func() (any, error) {
+		m := k.room
 		m.mu.Lock()
 		begun, promised := m.begun, m.promised()
 		m.mu.Unlock()
-		room, err := d.Room(r.ctx, dir)
-		if r.ctx.Err() != nil {
-			return roomOf{}, context.Cause(r.ctx)
+		room, err := d.Room(k.ctx, dir)
+		if k.ctx.Err() != nil {
+			return roomOf{}, context.Cause(k.ctx)
 		}
 		if err != nil {
 			room = filesync.Room{}

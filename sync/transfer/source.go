@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"sync"
 	"time"
@@ -252,6 +253,13 @@ func (s *ReopeningSource) Stat(ctx context.Context, names []string) (stats []fil
 		return err
 	})
 	return stats, err
+}
+
+// Vanished reports whether the source has the file no more. Some servers list
+// names that they cannot open.
+func (s *ReopeningSource) Vanished(ctx context.Context, e filesync.Entry) bool {
+	stats, err := s.Relist(ctx, []filesync.Entry{e})
+	return err == nil && errors.Is(stats[0].Err, fs.ErrNotExist)
 }
 
 // Relist asks by name where the source tells of a file in one way only.

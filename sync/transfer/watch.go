@@ -27,13 +27,13 @@ type watched struct {
 
 // watchRoom has the room looked at again while the file is written. What it
 // gives is to be called before the file ends.
-func (r *run) watchRoom(ctx context.Context, v *reservation, w *extents) (stop func()) {
+func (k *copier) watchRoom(ctx context.Context, v *reservation, w *extents) (stop func()) {
 	v.file.Store(w)
-	d, ok := r.dst.(filesync.Roomer)
+	d, ok := k.dst.(filesync.Roomer)
 	if !ok || v.step == 0 {
 		return func() {}
 	}
-	x := &watched{Pending: w.pending, ctx: ctx, step: v.step, m: &r.q.room}
+	x := &watched{Pending: w.pending, ctx: ctx, step: v.step, m: k.room}
 	x.look = func() error {
 		now, err := d.Room(ctx, v.dir)
 		if err != nil || !isKnown(now) || now.Free >= reserveOf(now)/2 {
