@@ -168,7 +168,7 @@ func dial(ctx context.Context, config *ssh.ClientConfig, addr, id string, auth s
 	if err != nil {
 		return client{}, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute)) // of the test: none of these lasts longer
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Minute)) // of the test: none of these lasts longer
 	c, channels, requests, err := ssh.NewClientConn(conn, addr, &own)
 	if err != nil {
 		conn.Close()
