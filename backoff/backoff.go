@@ -39,6 +39,9 @@ const (
 	Size
 	// Listen is a listener that fails, as for want of file descriptors.
 	Listen
+	// Sweep is the search for pending files at an SFTP server that could not list a
+	// directory in several passes (store/sftp/sweep.go). It is tried for ever.
+	Sweep
 	// Guess is the answer to a wrong password or secret key, which is held back.
 	Guess
 )
@@ -63,6 +66,7 @@ func (p Policy) terms() terms {
 		Handle:       {first: 100 * time.Millisecond, longest: time.Second},
 		Size:         {first: 50 * time.Millisecond, longest: 2 * time.Second},
 		Listen:       {first: 5 * time.Millisecond, longest: time.Second},
+		Sweep:        {first: time.Minute, longest: time.Hour},
 		Guess:        {first: 250 * time.Millisecond, longest: 4 * time.Second},
 	}[p]
 }

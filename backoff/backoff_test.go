@@ -31,6 +31,7 @@ func TestWait(t *testing.T) {
 		"handle":       {backoff.Handle, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, s}, s},
 		"size":         {backoff.Size, []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 2 * s}, 2 * s},
 		"listen":       {backoff.Listen, []time.Duration{5 * ms, 10 * ms, 20 * ms, 40 * ms, 80 * ms, 160 * ms, 320 * ms, 640 * ms, s}, s},
+		"sweep":        {backoff.Sweep, []time.Duration{m, 2 * m, 4 * m, 8 * m, 16 * m, 32 * m, 60 * m}, time.Hour},
 		"guess":        {backoff.Guess, []time.Duration{250 * ms, 500 * ms, s, 2 * s, 4 * s}, 4 * s},
 	} {
 		for i, want := range c.waits {

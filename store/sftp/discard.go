@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 )
 
 var (
@@ -29,4 +30,6 @@ func (d *Destination) discard(ctx context.Context, path string) error {
 }
 
 // NeedsSweep implements sync.SweepRequester.
-func (d *Destination) NeedsSweep() bool { return d.leftPending.Swap(false) }
+func (d *Destination) NeedsSweep() bool {
+	return d.leftPending.Swap(false) || d.limits.failedSweeps.due(d.cfg.Owner, time.Now())
+}

@@ -28,7 +28,7 @@ type Limits struct {
 	// channelHandles is how many handles one channel bears. With more, its session
 	// dies, or the server gives one handle out twice. 0: unknown.
 	channelHandles  atomic.Int32
-	failedSweeps    atomic.Int32 // how often in a row a sweep could not list a directory
+	failedSweeps    failedSweeps // which sweeps could not list a directory
 	lostWithHandles atomic.Int32 // how often in a row the connection was lost while many handles were open
 	offeredRead     atomic.Int32 // bytes: the longest READ that the server offered on any channel; 0: unknown
 	roundTrip       atomic.Int64 // nanoseconds: the shortest that an OPEN or OPENDIR took; 0: unknown

@@ -7,9 +7,11 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"sftpconnector/backoff"
 	"sftpconnector/store/pending"
 	"sftpconnector/store/sftp/wire"
 )
@@ -21,7 +23,7 @@ const (
 
 // Sweep implements sync.Destination. It lists the whole directory, without following
 // links. It leaves what the server denies to list or remove. What fails for another
-// reason is left to the next sweep, and NeedsSweep reports it. With Direct, the files of
+// reason is left to a later sweep, and NeedsSweep reports it. With Direct, the files of
 // a killed pass have their own names and cannot be told from others, so that they are
 // left, too.
 func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) error {
@@ -36,19 +38,52 @@ func (d *Destination) Sweep(ctx context.Context, keep func(id string) bool) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	switch {
-	case err != nil:
-	case !sweep.unlisted:
-		d.limits.failedSweeps.Store(0)
-	case d.limits.failedSweeps.Add(1) < maxFailedSweeps:
-		d.leftPending.Store(true)
+	if err == nil {
+		d.limits.failedSweeps.swept(d.cfg.Owner, sweep.unlisted, time.Now())
 	}
 	return err
 }
 
-// maxFailedSweeps is how many sweeps in a row may fail to list a directory until that
-// is accepted.
+// failedSweeps is whose sweeps could not list a directory, for a reason that may pass.
+// A server may have one that can never be listed: from the maxFailedSweeps-th failure
+// in a row on, the next sweep waits for longer and longer.
+type failedSweeps struct {
+	mu sync.Mutex
+	of map[pending.Owner]failedSweep
+}
+
+type failedSweep struct {
+	inRow int
+	again time.Time // when the next sweep is due
+}
+
 const maxFailedSweeps = 5
+
+// swept takes in how a sweep went.
+func (s *failedSweeps) swept(owner pending.Owner, unlisted bool, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !unlisted {
+		delete(s.of, owner)
+		return
+	}
+	if s.of == nil {
+		s.of = map[pending.Owner]failedSweep{}
+	}
+	f := failedSweep{inRow: s.of[owner].inRow + 1, again: now}
+	if over := f.inRow - maxFailedSweeps; over >= 0 {
+		f.again = now.Add(backoff.Sweep.Wait(over + 1))
+	}
+	s.of[owner] = f
+}
+
+// due reports whether another sweep has to list what one could not.
+func (s *failedSweeps) due(owner pending.Owner, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, failed := s.of[owner]
+	return failed && !now.Before(f.again)
+}
 
 // sweeping is a walk through a tree: a stack of directories that several goroutines
 // empty.
