@@ -98,7 +98,11 @@ type Failure struct {
 type Interrupted struct {
 	Source     Entry
 	Checkpoint Checkpoint
+	InPlace    *bool // whether it is written under its own name; nil: unknown
 }
+
+// GoesOn reports whether it is written as copies are now: under their own names, or not.
+func (i Interrupted) GoesOn(inPlace bool) bool { return i.InPlace == nil || *i.InPlace == inPlace }
 
 // MaxDiscards is after how many discards in a row a file counts as failed.
 const MaxDiscards = 3

@@ -372,7 +372,7 @@ func TestKeptPartThatWasReplacedIsLeft(t *testing.T) {
 			p, e, err := u.write("x.csv", first)
 			u.must(err)
 			u.must(p.Keep())
-			u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", e, filesync.Checkpoint{ID: p.ID(), Prefix: 20_000}))
+			u.must(r.memory.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: e, Checkpoint: filesync.Checkpoint{ID: p.ID(), Prefix: 20_000}}))
 			u.must(u.Close())
 			if !overwrite {
 				u.must(os.Remove(u.at("x.csv")))
@@ -402,7 +402,7 @@ func TestKeptPartOfAnotherVersionIsNoPart(t *testing.T) {
 	put(t, s.Endpoint, "x.csv", lost)
 	u.must(os.Chtimes(u.at("x.csv"), old, old))
 	r.intendInPlace(u, whole, filesync.AfterNone, true)
-	u.must(r.memory.SaveCheckpoint(t.Context(), "x.csv", uploadEntry("x.csv", whole), filesync.Checkpoint{ID: "k", Prefix: 20_000}))
+	u.must(r.memory.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: uploadEntry("x.csv", whole), Checkpoint: filesync.Checkpoint{ID: "k", Prefix: 20_000}}))
 	for range 2 {
 		r.pass(uploadTo(t, s.Endpoint, direct), nil)
 	}

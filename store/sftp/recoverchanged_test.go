@@ -61,6 +61,31 @@ func TestHiddenFileIsNotLookedForUnderItsName(t *testing.T) {
 	r.wantNoIntents()
 }
 
+// A hidden copy that was interrupted does not go on under the file's own name, where
+// somebody else's file stands whose size would fit.
+func TestHiddenCopyDoesNotGoOnUnderItsName(t *testing.T) {
+	u, s := uploadFaulty(t, sftptest.Faults{}, nil)
+	r := newUploader(t)
+	data, theirs := noise(60_000), noise(30_001)[1:]
+	r.src.Put("x.csv", string(data), old)
+	p, e, err := u.write("x.csv", data)
+	u.must(err)
+	u.must(p.Keep())
+	u.must(r.memory.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: e, Checkpoint: filesync.Checkpoint{ID: p.ID(), Prefix: 20_000}, InPlace: new(false)}))
+	u.must(u.Close())
+	u.must(os.WriteFile(u.at("x.csv"), theirs, 0o644))
+	for range 2 { // what is left goes with the second
+		if result := r.pass(uploadTo(t, s.Endpoint, direct), nil); result.Files.Conflict != 1 {
+			t.Errorf("%s %+v %v", result.Outcome, result.Files, result.Failures)
+		}
+	}
+	u.want("x.csv", theirs)
+	u.wantFiles("x.csv")
+	if kept, err := r.memory.Checkpoints(t.Context()); err != nil || len(kept) > 0 {
+		t.Errorf("kept: %v, %v", kept, err)
+	}
+}
+
 // wantNoIntents checks that the journal has none.
 func (r *uploader) wantNoIntents() {
 	r.Helper()

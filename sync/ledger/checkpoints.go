@@ -13,9 +13,9 @@ import (
 type checkpoints struct{ *part }
 
 // SaveCheckpoint implements transfer.Checkpoints.
-func (c checkpoints) SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, k filesync.Checkpoint) error {
-	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		c.id, path, e.Size, unix(e.ModTime), k.ID, k.Prefix, e.Version)
+func (c checkpoints) SaveCheckpoint(ctx context.Context, k filesync.Interrupted) error {
+	return c.exec(ctx, "save checkpoint", "INSERT OR REPLACE INTO checkpoints (connector, path, size, mtime, pending, prefix, version, in_place) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		c.id, k.Source.Name, k.Source.Size, unix(k.Source.ModTime), k.Checkpoint.ID, k.Checkpoint.Prefix, k.Source.Version, k.InPlace)
 }
 
 // DropCheckpoint implements transfer.Checkpoints.
@@ -26,10 +26,10 @@ func (c checkpoints) DropCheckpoint(ctx context.Context, path, pendingID string)
 // Checkpoints implements transfer.Checkpoints.
 func (c checkpoints) Checkpoints(ctx context.Context) (map[string]filesync.Interrupted, error) {
 	all := map[string]filesync.Interrupted{}
-	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version FROM checkpoints WHERE "+ofPair, func(rows *sql.Rows) error {
+	err := c.each(ctx, "SELECT path, size, mtime, pending, prefix, version, in_place FROM checkpoints WHERE "+ofPair, func(rows *sql.Rows) error {
 		var k filesync.Interrupted
 		var mtime int64
-		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix, &k.Source.Version)
+		err := rows.Scan(&k.Source.Name, &k.Source.Size, &mtime, &k.Checkpoint.ID, &k.Checkpoint.Prefix, &k.Source.Version, &k.InPlace)
 		k.Source.ModTime = seconds(mtime)
 		all[k.Source.Name] = k
 		return err

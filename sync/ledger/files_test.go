@@ -15,7 +15,7 @@ func TestCheckpointsAreOfTheirPendingFiles(t *testing.T) {
 	c, stranger := connector(t, l, "c"), connector(t, l, "d")
 	save := func(c *ledger.Connector, path, pending string) {
 		t.Helper()
-		must(t, c.SaveCheckpoint(t.Context(), path, entry(path, 9), filesync.Checkpoint{ID: pending, Prefix: 5}))
+		must(t, c.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: entry(path, 9), Checkpoint: filesync.Checkpoint{ID: pending, Prefix: 5}}))
 	}
 	left := func(want ...string) {
 		t.Helper()

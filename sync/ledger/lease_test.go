@@ -49,7 +49,7 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 	rows := commit(t, c, d)
 	intent, err := c.Intend(t.Context(), []filesync.Delivery{delivery("y", 1)})
 	must(t, err)
-	must(t, c.SaveCheckpoint(t.Context(), "k", entry("k", 1), filesync.Checkpoint{ID: "id", Prefix: 1}))
+	must(t, c.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: entry("k", 1), Checkpoint: filesync.Checkpoint{ID: "id", Prefix: 1}}))
 	_, err = c.Fail(t.Context(), []filesync.Failure{{Source: entry("f", 1), Tries: 1, Next: day, At: day}})
 	must(t, err)
 	pass, _, err := c.StartPass(t.Context(), filesync.Apply, day, true)
@@ -76,9 +76,11 @@ func TestWritesOfAnOldEpochAreRefused(t *testing.T) {
 			_, err := c.Fail(ctx, []filesync.Failure{{Source: entry("f", 2), Tries: 1, Next: day, At: day}})
 			return err
 		},
-		"Release":        func() error { return c.Release(ctx, []string{"f"}) },
-		"Swept":          func() error { return c.Swept(ctx) },
-		"SaveCheckpoint": func() error { return c.SaveCheckpoint(ctx, "k", entry("k", 2), filesync.Checkpoint{ID: "other"}) },
+		"Release": func() error { return c.Release(ctx, []string{"f"}) },
+		"Swept":   func() error { return c.Swept(ctx) },
+		"SaveCheckpoint": func() error {
+			return c.SaveCheckpoint(ctx, filesync.Interrupted{Source: entry("k", 2), Checkpoint: filesync.Checkpoint{ID: "other"}})
+		},
 		"DropCheckpoint": func() error { return c.DropCheckpoint(ctx, "k", "id") },
 		"SetAfter":       func() error { return c.SetAfter(ctx, rows, filesync.AfterDone) },
 		"SetAfterIf": func() error {

@@ -294,7 +294,7 @@ func (s *subject) checkpoint(t *rapid.T, m *model) {
 		return
 	}
 	k := filesync.Checkpoint{ID: pending, Prefix: rapid.Int64().Draw(t, "prefix")}
-	ok(t, s.c.SaveCheckpoint(s.ctx, e.Name, e, k))
+	ok(t, s.c.SaveCheckpoint(s.ctx, filesync.Interrupted{Source: e, Checkpoint: k}))
 	m.checkpoints[e.Name] = filesync.Interrupted{Source: e, Checkpoint: k}
 }
 

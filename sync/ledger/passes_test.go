@@ -125,7 +125,7 @@ func TestClear(t *testing.T) {
 	must(t, err)
 	intent, err := c.Intend(t.Context(), []filesync.Delivery{delivery("c", 3)})
 	must(t, err)
-	must(t, c.SaveCheckpoint(t.Context(), "half", half.Source, filesync.Checkpoint{ID: "id", Prefix: 2}))
+	must(t, c.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: half.Source, Checkpoint: filesync.Checkpoint{ID: "id", Prefix: 2}}))
 	must(t, c.RequireSweep(t.Context()))
 	must(t, c.Clear(t.Context()))
 	for _, path := range []string{"a", "b"} {

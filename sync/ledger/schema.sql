@@ -103,7 +103,7 @@ CREATE TABLE checkpoints (
     mtime     INTEGER NOT NULL,
     version   TEXT    NOT NULL DEFAULT '',
     pending   TEXT    NOT NULL,
-    prefix    INTEGER NOT NULL,
+    prefix    INTEGER NOT NULL, in_place INTEGER,
     PRIMARY KEY (connector, pair, path)
 ) WITHOUT ROWID;
 

@@ -66,7 +66,7 @@ func TestVersionsAreKept(t *testing.T) {
 		if r := find(t, c, "a"); r.Failure.Source != d.Source {
 			t.Errorf("%+v", r.Failure)
 		}
-		must(t, c.SaveCheckpoint(t.Context(), "a", d.Source, filesync.Checkpoint{ID: "p", Prefix: 1}))
+		must(t, c.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: d.Source, Checkpoint: filesync.Checkpoint{ID: "p", Prefix: 1}}))
 		if all, err := c.Checkpoints(t.Context()); err != nil || all["a"].Source.Version != version {
 			t.Error(all, err)
 		}

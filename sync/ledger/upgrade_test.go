@@ -184,7 +184,7 @@ func TestKeysHoldPairAndCopy(t *testing.T) {
 	commit(t, c, d)
 	_, err := c.Fail(t.Context(), []filesync.Failure{{Source: entry("f", 1), Tries: 1, Next: day, At: day}})
 	must(t, err)
-	must(t, c.SaveCheckpoint(t.Context(), "k", entry("k", 1), filesync.Checkpoint{ID: "id", Prefix: 1}))
+	must(t, c.SaveCheckpoint(t.Context(), filesync.Interrupted{Source: entry("k", 1), Checkpoint: filesync.Checkpoint{ID: "id", Prefix: 1}}))
 	db := file(t, dir)
 	for _, other := range []string{
 		"INSERT INTO files (connector, pair, path, copy, size, mtime, target, target_time, key, adopted, after, pass, at) SELECT connector, 1, path, 0, 9, 1, '', 1, key, 0, 0, 1, 1 FROM files WHERE id = 1",

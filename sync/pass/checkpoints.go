@@ -13,7 +13,8 @@ import (
 
 // checkpoints are those of copies that were interrupted in earlier passes.
 type checkpoints struct {
-	kept map[string]filesync.Interrupted // by path; not written to after it is set
+	kept    map[string]filesync.Interrupted // by path; not written to after it is set
+	inPlace bool                            // how copies are written now
 
 	mu    sync.Mutex
 	found map[string]bool // paths that this pass came across in the same version
@@ -22,7 +23,7 @@ type checkpoints struct {
 // find gives the checkpoint of an interrupted copy of this version.
 func (c *checkpoints) find(e filesync.Entry) (filesync.Checkpoint, bool) {
 	k, ok := c.kept[e.Name]
-	if !ok || !k.Source.SameVersion(e) {
+	if !ok || !k.Source.SameVersion(e) || !k.GoesOn(c.inPlace) {
 		return filesync.Checkpoint{}, false
 	}
 	c.mu.Lock()
@@ -43,7 +44,7 @@ func (dc *decider) target(name string) string {
 }
 
 // dropCheckpoints removes what is kept of copies that will never go on: the listing
-// did not have their files, or had them in another version.
+// did not have their files, or had them in another version, or upload_name has changed.
 func (p *Pass) dropCheckpoints(ctx context.Context) error {
 	for name, k := range p.checkpoints.kept {
 		if p.checkpoints.found[name] || p.rows.Unlisted.Covers(name) {
@@ -70,7 +71,11 @@ func (p *Pass) dropCheckpoints(ctx context.Context) error {
 // file's own name, another version may stand there by now, or be on its way: the next
 // pass finds out, before it copies anything, as for a file that a kill has left.
 func (p *Pass) dropPart(ctx context.Context, k filesync.Interrupted, e filesync.Entry) error {
-	if p.o.InPlace {
+	switch hidden := k.InPlace != nil && !*k.InPlace; {
+	case p.o.InPlace && hidden:
+		p.requireSweep(ctx)
+		return nil
+	case p.o.InPlace || k.InPlace != nil && *k.InPlace:
 		ids, err := p.ledger.IntendInPlace(ctx, []filesync.Delivery{{
 			Source: k.Source, Target: e, Key: p.keyOf(e.Name), Pass: p.o.ID, At: time.Now(), PendingID: filesync.InPlaceID, InPlace: new(true),
 		}})

@@ -201,6 +201,7 @@ func (p *Pass) joinAndRun(ctx context.Context) (needsSweep bool, err error) {
 // run is the pass, step by step.
 func (p *Pass) run(ctx context.Context) (err error) {
 	if p.queue != nil {
+		p.checkpoints.inPlace = p.o.InPlace
 		if p.checkpoints.kept, err = p.ledger.Checkpoints(ctx); err != nil {
 			return err
 		}

@@ -241,7 +241,7 @@ func (k *copier) giveUp(ctx context.Context, f *finished, w *extents, err error)
 	if prefix := w.whole(); prefix >= keepFrom && !visible && !errors.Is(err, filesync.ErrFull) && !errors.Is(err, filesync.ErrBeginAnew) && (interrupted(ctx, err) || filesync.IsUnavailable(err)) {
 		c, cerr := f.pending.Checkpoint(late, prefix)
 		if cerr == nil {
-			cerr = k.ledger.SaveCheckpoint(late, name, f.file.Entry, c)
+			cerr = k.ledger.SaveCheckpoint(late, filesync.Interrupted{Source: f.file.Entry, Checkpoint: c, InPlace: &f.client.o.InPlace})
 		}
 		saved = saved || cerr == nil
 		if cerr == nil && f.pending.Keep() == nil {

@@ -116,7 +116,7 @@ func (x *extents) checkpoints(ctx context.Context) (stop func()) {
 			case prefix := <-x.mark:
 				c, err := x.pending.Checkpoint(ctx, prefix)
 				if err == nil {
-					err = x.c.r.ledger.SaveCheckpoint(ctx, x.source.Name, x.source, c)
+					err = x.c.r.ledger.SaveCheckpoint(ctx, filesync.Interrupted{Source: x.source, Checkpoint: c, InPlace: &x.c.o.InPlace})
 				}
 				if err != nil {
 					x.c.o.Log.Warn("checkpoint not saved", "file", x.source.Name, "error", err)

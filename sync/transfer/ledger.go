@@ -54,7 +54,7 @@ type Journal interface {
 // Checkpoints remembers interrupted copies, by their paths.
 type Checkpoints interface {
 	// SaveCheckpoint remembers an interrupted copy, in the place of another one of the path.
-	SaveCheckpoint(ctx context.Context, path string, e filesync.Entry, c filesync.Checkpoint) error
+	SaveCheckpoint(ctx context.Context, k filesync.Interrupted) error
 	// DropCheckpoint forgets that of the pending file, and leaves what another pass has
 	// saved since.
 	DropCheckpoint(ctx context.Context, path, pendingID string) error

@@ -60,7 +60,9 @@ func (v *recovery) sweep(ctx context.Context) error {
 	}
 	keep := make(map[string]bool, len(kept))
 	for _, k := range kept {
-		keep[k.Checkpoint.ID] = true
+		if k.GoesOn(v.o.InPlace) {
+			keep[k.Checkpoint.ID] = true
+		}
 	}
 	for _, batch := range intents {
 		for _, d := range batch {
@@ -104,6 +106,7 @@ func (v *recovery) recoverIntents(ctx context.Context) (err error) {
 	if v.kept, err = v.ledger.Checkpoints(ctx); err != nil {
 		return err
 	}
+	maps.DeleteFunc(v.kept, func(_ string, k filesync.Interrupted) bool { return !k.GoesOn(v.o.InPlace) })
 	v.asked = map[question]bool{}
 	var inPlace []int64
 	for _, id := range slices.Sorted(maps.Keys(intents)) {
