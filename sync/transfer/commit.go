@@ -182,11 +182,13 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 			return false
 		}
 	}
-	var committed, failed []filesync.Delivery
+	var committed, failed, conflicts []filesync.Delivery
 	var whole []*finished
 	for i, f := range batch {
 		if errs[i] != nil {
-			if !errors.Is(errs[i], filesync.ErrConflict) { // somebody else's stands, untouched by us
+			if errors.Is(errs[i], filesync.ErrConflict) {
+				conflicts = append(conflicts, deliveries[i])
+			} else {
 				failed = append(failed, deliveries[i])
 			}
 			continue
@@ -202,7 +204,11 @@ func (r *run) publish(ctx context.Context, batch []*finished) bool {
 		committed = append(committed, deliveries[i])
 		whole = append(whole, f)
 	}
-	unseen, err := r.forgetLost(ctx, failed)
+	destroyed, err := r.withoutFile(ctx, conflicts)
+	var unseen []filesync.Delivery
+	if err == nil {
+		unseen, err = r.forgetLost(ctx, append(failed, destroyed...))
+	}
 	if err == nil && len(unseen) > 0 {
 		_, err = r.ledger.Intend(ctx, unseen) // the next pass finds out
 	}

@@ -63,6 +63,29 @@ func (r *run) forgetLost(ctx context.Context, failed []filesync.Delivery) (unsee
 	return unseen, r.ledger.Lost(ctx, rows)
 }
 
+// withoutFile gives the deliveries of conflicts under whose names no file is seen: a
+// server may tell of a conflict when it has removed the last copy already. A file that
+// stands is somebody else's, and untouched by us.
+func (r *run) withoutFile(ctx context.Context, conflicts []filesync.Delivery) (without []filesync.Delivery, err error) {
+	if len(conflicts) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(conflicts))
+	for i, d := range conflicts {
+		names[i] = d.Target.Name
+	}
+	standing, err := r.dst.Stat(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range conflicts {
+		if standing[i].Err != nil {
+			without = append(without, d)
+		}
+	}
+	return without, nil
+}
+
 // isSeen reports whether the destination told what stands, or that nothing does.
 func isSeen(standing filesync.StatResult) bool {
 	return standing.Err == nil || errors.Is(standing.Err, fs.ErrNotExist) && !errors.Is(standing.Err, filesync.ErrUnseen)
