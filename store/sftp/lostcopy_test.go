@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sftpconnector/store/sftp/sftptest"
+	"sftpconnector/store/sftp/wire"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 )
@@ -18,15 +19,18 @@ import (
 // A new version of a file that destroys the copy of the last one, and cannot be
 // delivered, takes the record of that copy with it: the source may have neither any more.
 func TestRecordOfADestroyedCopyGoes(t *testing.T) {
-	refuse := func(which sftptest.Op) func(f *sftptest.Faults) {
+	refuseWith := func(which sftptest.Op, status sftptest.Status) func(f *sftptest.Faults) {
 		return func(f *sftptest.Faults) {
 			f.Fail = func(op sftptest.Op, _ string) sftptest.Status {
 				if op == which {
-					return sftptest.StatusPermissionDenied
+					return status
 				}
 				return sftptest.StatusOK
 			}
 		}
+	}
+	refuse := func(which sftptest.Op) func(f *sftptest.Faults) {
+		return refuseWith(which, sftptest.StatusPermissionDenied)
 	}
 	// Nobody can look at the file after that.
 	refuseBlindly := func(which sftptest.Op) func(f *sftptest.Faults) {
@@ -58,6 +62,7 @@ func TestRecordOfADestroyedCopyGoes(t *testing.T) {
 		"in two steps":                  {inTwoSteps, nil, refuse(sftptest.OpRename), true},
 		"in two steps, the first fails": {inTwoSteps, nil, refuse(sftptest.OpRemove), false},
 		"under its own name, not seen":  {nil, direct, refuseBlindly(sftptest.OpWrite), true},
+		"in two steps, a conflict":      {inTwoSteps, nil, refuseWith(sftptest.OpRename, sftptest.Status(wire.CodeExists)), true},
 		"in two steps, not seen":        {inTwoSteps, nil, refuseBlindly(sftptest.OpRename), true},
 	} {
 		t.Run(name, func(t *testing.T) {

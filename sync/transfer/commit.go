@@ -229,13 +229,15 @@ func (m *committer) delivery(f *finished) filesync.Delivery {
 // record records the files of a batch that have their names, and ends their intents. errs
 // says why the others have not.
 func (m *committer) record(ctx context.Context, batch []*finished, deliveries []filesync.Delivery, errs []error, intent int64) error {
-	var named, failed []filesync.Delivery
+	var named, failed, conflicts []filesync.Delivery
 	var whole []*finished
 	intents := []int64{intent}
 	for i, f := range batch {
 		d := deliveries[i]
 		if errs[i] != nil {
-			if !errors.Is(errs[i], filesync.ErrConflict) { // somebody else's stands, untouched by us
+			if errors.Is(errs[i], filesync.ErrConflict) {
+				conflicts = append(conflicts, d)
+			} else {
 				failed = append(failed, d)
 			}
 			continue
@@ -253,7 +255,11 @@ func (m *committer) record(ctx context.Context, batch []*finished, deliveries []
 			intents = append(intents, f.intent)
 		}
 	}
-	unseen, err := m.lost.forget(ctx, failed)
+	destroyed, err := m.lost.withoutFile(ctx, conflicts)
+	if err != nil {
+		return err
+	}
+	unseen, err := m.lost.forget(ctx, append(failed, destroyed...))
 	if err == nil && len(unseen) > 0 {
 		_, err = m.ledger.Intend(ctx, unseen) // the next pass finds out
 	}

@@ -70,6 +70,29 @@ func (l *lostCopies) forget(ctx context.Context, failed []filesync.Delivery) (un
 	return unseen, l.ledger.Lost(ctx, rows)
 }
 
+// withoutFile gives the deliveries of conflicts under whose names no file is seen: a
+// server may tell of a conflict when it has removed the last copy already. A file that
+// stands is somebody else's, and untouched by us.
+func (l *lostCopies) withoutFile(ctx context.Context, conflicts []filesync.Delivery) (without []filesync.Delivery, err error) {
+	if len(conflicts) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(conflicts))
+	for i, d := range conflicts {
+		names[i] = d.Target.Name
+	}
+	standing, err := l.dst.Stat(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range conflicts {
+		if standing[i].Err != nil {
+			without = append(without, d)
+		}
+	}
+	return without, nil
+}
+
 // isGone reports whether something else stands where a file was, or nothing.
 func isGone(was filesync.Entry, standing filesync.StatResult) bool {
 	return isMissing(standing) || standing.Err == nil && !was.Agrees(standing.Entry)
