@@ -173,23 +173,18 @@ func (c *part) each(ctx context.Context, query string, f func(*sql.Rows) error, 
 }
 
 func (c *part) exec(ctx context.Context, what, query string, args ...any) error {
-	if _, err := c.change(ctx, query, args...); err != nil {
+	if err := c.change(ctx, query, args...); err != nil {
 		return fmt.Errorf("ledger: %s: %w", what, err)
 	}
 	return nil
 }
 
-// change is exec without the words; it gives the number of rows.
-func (c *part) change(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
-		did, err := tx.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		n, err = did.RowsAffected()
+// change is exec without the words.
+func (c *part) change(ctx context.Context, query string, args ...any) error {
+	return c.write(ctx, 0, func(tx *sql.Tx, _ int64) error {
+		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	})
-	return n, err
 }
 
 // chunkRows is how many rows a statement changes, so that other writers get their turn.

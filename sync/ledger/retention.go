@@ -80,7 +80,7 @@ func (c *part) inParts(ctx context.Context, table string, which rowsOf, change s
 			return err
 		}
 		began := time.Now()
-		if _, err := c.change(ctx, change, slices.Concat([]any{string(list)}, which.args)...); err != nil {
+		if err := c.change(ctx, change, slices.Concat([]any{string(list)}, which.args)...); err != nil {
 			return err
 		}
 		if len(ids) < partRows {

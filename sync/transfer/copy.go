@@ -219,7 +219,7 @@ func (k *copier) explain(ctx context.Context, f *finished, err error) error {
 	}
 	stats, serr := k.src.Relist(ctx, []filesync.Entry{f.file.Entry})
 	if serr == nil && stats[0].Err == nil && stats[0].Entry.SameVersion(f.file.Entry) {
-		return fmt.Errorf("the server still says that it has %d bytes (%v)", f.file.Entry.Size, err)
+		return fmt.Errorf("the server still says that it has %d bytes (%v)", f.file.Entry.Size, err) //nolint:errorlint // it is no change any more
 	}
 	return err
 }
