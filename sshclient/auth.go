@@ -30,8 +30,7 @@ type authenticator struct {
 type step struct {
 	method   string
 	shown    string // the method with what it used, for people
-	accepted bool   // as one step of several
-	refused  bool
+	accepted bool   // as one step of several, or as the last
 }
 
 // The methods of RFC 4252 and RFC 4256 that are supported.
@@ -110,8 +109,6 @@ func (a *authenticator) settle(c *ssh.ClientAuthContext) bool {
 		a.sent = 0
 	case last.method == methodPassword && a.sent == 1:
 		return false
-	default:
-		last.refused = true
 	}
 	return true
 }
@@ -189,18 +186,13 @@ func (a *authenticator) loadKeys() ([]ssh.Signer, string, error) {
 // tried reports whether any method was tried.
 func (a *authenticator) tried() bool { return len(a.steps) > 0 }
 
-// detail describes the steps of the login.
-func (a *authenticator) detail() string {
+// succeeded describes the steps of a login whose last step was accepted.
+func (a *authenticator) succeeded() string {
 	if !a.tried() {
 		return fmt.Sprintf("%s, the server asked for nothing", a.cfg.Username)
 	}
-	var accepted []string
-	for _, s := range a.steps {
-		if !s.refused {
-			accepted = append(accepted, s.shown)
-		}
-	}
-	text := fmt.Sprintf("%s by %s", a.cfg.Username, strings.Join(accepted, ", and then "))
+	a.steps[len(a.steps)-1].accepted = true
+	text := fmt.Sprintf("%s by %s", a.cfg.Username, a.named(", and then ", true))
 	if refused := a.refusedSteps(); refused != "" {
 		text += fmt.Sprintf(" (%s was refused)", refused)
 	}
@@ -208,20 +200,16 @@ func (a *authenticator) detail() string {
 }
 
 // acceptedSteps and refusedSteps name the steps by the server's answer.
-func (a *authenticator) acceptedSteps() string {
-	return a.named(func(s step) bool { return s.accepted })
-}
+func (a *authenticator) acceptedSteps() string { return a.named(" and ", true) }
 
-func (a *authenticator) refusedSteps() string {
-	return a.named(func(s step) bool { return s.refused || !s.accepted })
-}
+func (a *authenticator) refusedSteps() string { return a.named(" and ", false) }
 
-func (a *authenticator) named(is func(step) bool) string {
+func (a *authenticator) named(separator string, accepted bool) string {
 	var names []string
 	for _, s := range a.steps {
-		if is(s) {
+		if s.accepted == accepted {
 			names = append(names, s.shown)
 		}
 	}
-	return strings.Join(names, " and ")
+	return strings.Join(names, separator)
 }

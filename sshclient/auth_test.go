@@ -54,7 +54,7 @@ func TestKeyAndPassword(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, server.Log())
 			}
-			if !strings.Contains(stages[4].Detail, ", and then "+second) {
+			if detail := stages[4].Detail; !strings.Contains(detail, ", and then "+second) || strings.Contains(detail, "refused") {
 				t.Errorf("logged in %q", stages[4].Detail)
 			}
 			expectSFTP(t, c)

@@ -195,7 +195,7 @@ func TestConnectByPassword(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, server.Log())
 			}
-			if want := "by " + name; !strings.Contains(stages[4].Detail, want) {
+			if want := sftptest.PasswordUser + " by " + name; stages[4].Detail != want {
 				t.Errorf("logged in %q, want %q", stages[4].Detail, want)
 			}
 			expectSFTP(t, c)

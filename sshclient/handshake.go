@@ -42,7 +42,7 @@ func handshake(ctx context.Context, t *transport, cfg Config, check *hostKeyChec
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		h.stages.passed(status.StageAuthenticate, h.auth.detail())
+		h.stages.passed(status.StageAuthenticate, h.auth.succeeded())
 		return client, nil
 	}
 	err = handshakeError(h, cfg, err)
