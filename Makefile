@@ -6,16 +6,17 @@
 build:
 	CGO_ENABLED=0 go build -trimpath -o sftp-connector ./cmd/sftp-connector
 
+# Four packages side by side: most of their time they wait.
 test:
 	scripts/install-test-tools
 	scripts/check
-	scripts/test -timeout 15m
-	scripts/cross-build
+	scripts/test -p 4 -timeout 15m
 
-# All tests with the race detector, then ten seeds of the fault suite and the schedules
-# that once broke a promise.
+# The builds for all platforms, all tests with the race detector, then ten seeds of the
+# fault suite and the schedules that once broke a promise.
 test-long:
 	scripts/install-test-tools
+	scripts/cross-build
 	scripts/test -race -timeout 30m
 	FAULTS_SEEDS=10 go test -count=1 -timeout 40m -parallel 6 -v -run TestPromisesHold ./faults
 
