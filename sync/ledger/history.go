@@ -127,12 +127,8 @@ func (c history) delivered(ctx context.Context, q Query, from int64) ([]File, er
 	}
 	var page []File
 	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
-		r, err := scanFile(rows)
-		state := filesync.StateDelivered
-		if r.Delivery.Adopted {
-			state = filesync.StatePresent
-		}
-		page = append(page, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
+		f, err := scanDelivered(rows)
+		page = append(page, f)
 		return err
 	}, append(args, q.Limit)...)
 	return page, err
@@ -216,17 +212,23 @@ func (c history) where(q Query, from int64) (string, []any) {
 	return where, args
 }
 
+// scanDelivered reads a row of fileColumns, for those who look at it.
+func scanDelivered(rows *sql.Rows) (File, error) {
+	r, err := scanFile(rows)
+	state := filesync.StateDelivered
+	if r.Delivery.Adopted {
+		state = filesync.StatePresent
+	}
+	return File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r}, err
+}
+
 // Delivered gives the last files that were delivered, or found in place: the
 // newest delivery first, also of a file that was delivered before.
 func (c history) Delivered(ctx context.Context, limit int) ([]File, error) {
 	files := []File{}
 	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE connector = ? ORDER BY seq DESC, at DESC, id DESC LIMIT ?", func(rows *sql.Rows) error {
-		r, err := scanFile(rows)
-		state := filesync.StateDelivered
-		if r.Delivery.Adopted {
-			state = filesync.StatePresent
-		}
-		files = append(files, File{ID: strconv.FormatInt(r.ID, 10), State: state, Record: r})
+		f, err := scanDelivered(rows)
+		files = append(files, f)
 		return err
 	}, c.id, limit)
 	if err != nil {
