@@ -116,7 +116,9 @@ func derForm(data []byte) error {
 	return errNoKey
 }
 
-// pkcs8Form says why a PKCS #8 key cannot be used, by its algorithm.
+// pkcs8Form says why a PKCS #8 key cannot be used, by its algorithm. Encryption in CBC
+// mode does not tell that a byte was changed, so an algorithm or a curve that is not
+// known is taken for damage.
 func pkcs8Form(der []byte) error {
 	var key struct {
 		Version   int
@@ -142,7 +144,7 @@ func pkcs8Form(der []byte) error {
 	case "1.2.840.10040.4.1":
 		return errDSA
 	case "1.2.840.10045.2.1":
-		return errCurve
+		return curveForm(algorithm.Parameters)
 	case "1.2.840.113549.1.1.10":
 		return &keyForm{"an RSA-PSS key, which SSH has not", adviceNewKey}
 	case "1.3.101.110", "1.3.101.111", "1.3.101.113":
@@ -150,7 +152,28 @@ func pkcs8Form(der []byte) error {
 	case "1.2.840.113549.1.1.1":
 		return errDamaged
 	}
-	return &keyForm{"a key of the algorithm " + algorithm.OID.String() + ", which SSH has not", adviceNewKey}
+	return fmt.Errorf("%w (or it is a key of the algorithm %s, which SSH has not)", errDamaged, algorithm.OID)
+}
+
+// otherCurves are the arcs under which the curves stand that SSH has not: those of
+// SECG and ANSI X9.62, Brainpool's, and SM2's.
+var otherCurves = []string{"1.3.132.0.", "1.2.840.10045.3.", "1.3.36.3.3.2.8.1.1.", "1.2.156.10197.1.301"}
+
+// curveForm says why an EC key cannot be used, by the parameters that name its curve
+// (RFC 5480, section 2.1.1).
+func curveForm(parameters asn1.RawValue) error {
+	if parameters.Class == asn1.ClassUniversal && parameters.Tag == asn1.TagSequence {
+		return errExplicitCurve
+	}
+	var oid asn1.ObjectIdentifier
+	if _, err := asn1.Unmarshal(parameters.FullBytes, &oid); err == nil {
+		for _, arc := range otherCurves {
+			if strings.HasPrefix(oid.String(), arc) {
+				return errCurve
+			}
+		}
+	}
+	return errDamaged
 }
 
 // isDER tells whether data is one whole ASN.1 sequence, as each binary key is.

@@ -2,6 +2,7 @@ package sshclient
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -298,6 +299,33 @@ func TestDamagedEncryptedKeys(t *testing.T) {
 			if _, err := parseKey([]byte(text), []byte(key.passphrase)); !errors.Is(err, errDamaged) {
 				t.Errorf("%s, %s: %v\n%s", kind, name, err, text)
 			}
+		}
+	}
+}
+
+// Damage under a passphrase can give any algorithm, and any curve.
+func TestUnknownAlgorithmIsDamage(t *testing.T) {
+	ec := asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+	for name, tt := range map[string]struct {
+		algorithm, parameters any
+		want                  error
+	}{
+		"algorithm": {asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 116}, asn1.NullRawValue, errDamaged},
+		"curve":     {ec, asn1.ObjectIdentifier{1, 2, 840, 77, 3}, errDamaged},
+		"no curve":  {ec, asn1.NullRawValue, errDamaged},
+		"secp256k1": {ec, asn1.ObjectIdentifier{1, 3, 132, 0, 10}, errCurve},
+		"spelt out": {ec, []int{1}, errExplicitCurve},
+	} {
+		der, err := asn1.Marshal(struct {
+			Version   int
+			Algorithm struct{ OID, Parameters any }
+			Key       []byte
+		}{Algorithm: struct{ OID, Parameters any }{tt.algorithm, tt.parameters}, Key: []byte("key")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parsePKCS8(der); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
 }

@@ -104,12 +104,14 @@ func parseSEC1(der []byte) (any, error) {
 	switch _, broken := asn1.Unmarshal(der, &key); {
 	case broken != nil:
 		return nil, errDamaged
-	case len(key.Parameters.Bytes) > 0 && key.Parameters.Bytes[0] == 0x30: // a sequence in place of a name
-		return nil, errExplicitCurve
-	case strings.Contains(err.Error(), "unknown elliptic curve"):
-		return nil, errCurve
+	case len(key.Parameters.Bytes) == 0:
+		return nil, errDamaged
 	}
-	return nil, errDamaged
+	var parameters asn1.RawValue
+	if _, err := asn1.Unmarshal(key.Parameters.Bytes, &parameters); err != nil {
+		return nil, errDamaged
+	}
+	return nil, curveForm(parameters)
 }
 
 // decryptPEM is the encryption of OpenSSL's older formats (RFC 1423).
