@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,12 +24,18 @@ const (
 // ErrSlow says that the ledger took too long to answer.
 var ErrSlow = errors.New("the ledger took too long to answer")
 
+// errLocked says, as SQLite does, that another process has the file. It is told when
+// the writer's own deadline comes before SQLite's.
+var errLocked = errors.New("database is locked")
+
 // database is an open file of SQLite. It may be used concurrently.
 type database struct {
 	path string
 	// SQLite takes one writer at a time: writers queue for the one connection
 	// here, where waiting is fair and obeys ctx.
-	write *sql.DB
+	write   *sql.DB
+	writing atomic.Int32 // transactions of the one writer that are under way
+
 	read  *sql.DB // for passes and postings, which nobody's curiosity may hold up
 	pages *sql.DB // for those who look at the ledger
 
@@ -74,9 +81,14 @@ func (d *database) update(ctx context.Context, f func(*sql.Tx) error) error {
 
 func (d *database) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := d.write.BeginTx(ctx, nil)
+	if errors.Is(err, context.DeadlineExceeded) && d.writing.Load() == 0 {
+		return fmt.Errorf("%w (%w)", errLocked, err)
+	}
 	if err != nil {
 		return err
 	}
+	d.writing.Add(1)
+	defer d.writing.Add(-1)
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
 		return err

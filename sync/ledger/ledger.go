@@ -158,7 +158,7 @@ func randomHex(n int) string {
 func Broken(err error) bool {
 	_, file := errors.AsType[*sqlite.Error](err)
 	_, taken := errors.AsType[*TakenOverError](err)
-	return file || taken
+	return file || taken || errors.Is(err, errLocked)
 }
 
 // Owner tells this ledger from all others: 8 hexadecimal digits, for the names
