@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sftpconnector/store/sftp/sftptest"
 )
 
 // desk is where a person sits with the clients that upload to one Space: a
@@ -41,7 +43,8 @@ func (k *dock) newDesk(t *testing.T, id string) *desk {
 	if err := os.Chmod(d.askpass, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d.trusted = k.knownHosts()
+	d.trusted = d.path("known_hosts") // its own: another desk's client reads while this one writes
+	d.write("known_hosts", string(sftptest.KnownHostsLines(k.addr(), k.hostKeys()...)))
 	return d
 }
 

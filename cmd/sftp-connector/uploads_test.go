@@ -21,7 +21,6 @@ import (
 	"sftpconnector/interapp"
 	"sftpconnector/space"
 	"sftpconnector/status"
-	"sftpconnector/store/sftp/sftptest"
 )
 
 // dock is where clients upload to: a daemon with Spaces, each of which imports
@@ -307,11 +306,4 @@ func wants(t *testing.T, what string, err error, words string) {
 	if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(words)) {
 		t.Errorf("%s: got %v, want an error with %q", what, err, words)
 	}
-}
-
-// knownHosts is a file that has the daemon's host keys.
-func (k *dock) knownHosts() string {
-	k.t.Helper()
-	k.write("known_hosts", string(sftptest.KnownHostsLines(k.addr(), k.hostKeys()...)))
-	return k.path("known_hosts")
 }
