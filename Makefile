@@ -6,10 +6,11 @@
 build:
 	CGO_ENABLED=0 go build -trimpath -o sftp-connector ./cmd/sftp-connector
 
+# Four packages side by side: most of their time they wait.
 test:
 	scripts/install-test-tools
 	scripts/check
-	scripts/test -timeout 15m
+	scripts/test -p 4 -timeout 15m
 
 # The builds for all platforms, all tests with the race detector, then ten seeds of the
 # fault suite and the schedules that once broke a promise.
