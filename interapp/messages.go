@@ -46,6 +46,7 @@ type Connector struct {
 	SkippedTicks     int64      `json:"skipped_ticks" doc:"Automatic passes that were due while one ran"`
 	Running          *Running   `json:"running" doc:"The pass under way; null when none is"`
 	LastPass         *Pass      `json:"last_pass" doc:"The last pass that ended; null when there was none"`
+	Paused           *Pause     `json:"paused,omitempty" doc:"It does nothing until it is resumed; absent when it is not paused"`
 }
 
 // Running is a pass under way.
@@ -172,6 +173,9 @@ type RetryReply struct {
 // Schedule is a connector's automatic_sftp_file_sync.
 type Schedule struct {
 	AutomaticSFTPFileSync string `json:"automatic_sftp_file_sync" doc:"N/A, an interval such as 15m, or a cron expression"`
+
+	InFile string      `json:"in_file,omitempty" readOnly:"true" doc:"What the configuration file says, where that is something else"`
+	Next   []time.Time `json:"next,omitempty" readOnly:"true" doc:"The next five runs, in the connector's time zone"`
 }
 
 // MaxWait is how long the outcome of an Apply or a request may be waited for.
