@@ -19,11 +19,11 @@ var schema string // of a new file
 
 // upgrades bring a file to the next version: the first, one of version 1.
 //
-//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql version7.sql
+//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql version7.sql version8.sql
 var upgrades embed.FS
 
 // version is the schema's, kept in PRAGMA user_version.
-const version = 7
+const version = 8
 
 // Ledger is an open ledger file, by role. It may be used concurrently.
 type Ledger struct {
