@@ -30,6 +30,7 @@ type Ledger struct {
 	*database
 	requests
 	subscriptions
+	audit
 	owner  string
 	holder string // this process, or rather what it has opened
 	idle   idlePasses
@@ -69,7 +70,7 @@ func openFile(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{database: db, requests: requests{db}, subscriptions: subscriptions{db}, holder: randomHex(8), idle: idlePasses{db: db}}
+	l := &Ledger{database: db, requests: requests{db}, subscriptions: subscriptions{db}, audit: audit{db}, holder: randomHex(8), idle: idlePasses{db: db}}
 	if err := l.migrate(ctx); err != nil {
 		l.Close()
 		return nil, err
