@@ -58,6 +58,7 @@ var access = []struct {
 	{"GET", "/api/v1/spaces/us_1/subscriptions/nosub", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"DELETE", "/api/v1/spaces/us_1/subscriptions/nosub", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"DELETE", "/api/v1/spaces/us_1/subscriptions/nosub/pending", "", config.ScopeRequest, 404, config.ScopeConfigure},
+	{"GET", "/api/v1/audit", "", config.ScopeConfigure, 200, ""},
 	{"GET", "/debug/pprof/", "", config.ScopeConfigure, 200, ""},
 	{"GET", "/debug/pprof/cmdline", "", config.ScopeConfigure, 200, ""},
 }

@@ -73,6 +73,7 @@ func (s requestRoutes) request(ctx context.Context, in *requestInput) (*requestO
 		return nil, err
 	}
 	state, err := s.requests.Accept(ctx, in.Name, callerOf(ctx).name, in.Body)
+	noteDetail(ctx, "%s", wish(state.ID, in.Body.FileNameFilter, in.Body.Source))
 	if err == nil && wait > 0 {
 		state, err = s.await(ctx, state.ID, wait)
 	}
@@ -112,8 +113,21 @@ func (s requestRoutes) getRequest(ctx context.Context, in *getRequestInput) (*an
 
 func (s requestRoutes) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
 	state, err := s.requests.Cancel(ctx, callerOf(ctx).asker(), in.ID)
+	noteConnector(ctx, state.Connector)
 	if err != nil {
 		return nil, fmt.Errorf("request %q: %w", in.ID, err)
 	}
 	return &answer[interapp.RequestState]{state}, nil
+}
+
+// wish is what somebody asks for, as the audit has it.
+func wish(id, filter, source string) string {
+	text := id
+	if filter != "" {
+		text += " for " + filter
+	}
+	if source != "" {
+		text += ", of " + source
+	}
+	return text
 }

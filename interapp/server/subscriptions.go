@@ -66,6 +66,7 @@ type subscribeOutput struct {
 
 func (s subscriptionRoutes) subscribe(ctx context.Context, in *subscribeInput) (*subscribeOutput, error) {
 	sub, err := s.requests.Subscribe(ctx, in.Name, callerOf(ctx).name, in.Body)
+	noteDetail(ctx, "%s", wish(sub.ID, in.Body.FileNameFilter, in.Body.Source))
 	at := pathConnectors + "/" + segment(in.Name)
 	if sub.Space != "" {
 		at = pathSpaces + "/" + segment(sub.Space)
