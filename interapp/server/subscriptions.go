@@ -52,7 +52,15 @@ func (s subscriptionRoutes) add(api huma.API) {
 		Summary: "Give up what cannot be delivered", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.dropPending)
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+		OperationID: "send-deliveries", Method: http.MethodPost, Path: one + "/send", Tags: []string{tagRequests},
+		Summary: "Tell of deliveries now", Description: sendsNow + ownersOnly,
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, s.sendDeliveries)
 }
+
+// sendsNow describes send.
+const sendsNow = "Posts what waits for its next try now, in the order of delivery, also to a receiver that is not tried any more."
 
 type subscribeInput struct {
 	Named
@@ -90,6 +98,11 @@ func (s subscriptionRoutes) unsubscribe(ctx context.Context, in *Subscribed) (*s
 
 func (s subscriptionRoutes) dropPending(ctx context.Context, in *Subscribed) (*struct{}, error) {
 	return nil, in.explain(s.requests.DropPending(ctx, callerOf(ctx).asker(), in.Name, in.ID))
+}
+
+func (s subscriptionRoutes) sendDeliveries(ctx context.Context, in *Subscribed) (*answer[interapp.Subscription], error) {
+	sub, err := s.requests.SendDeliveries(ctx, callerOf(ctx).asker(), in.Name, in.ID)
+	return &answer[interapp.Subscription]{sub}, in.explain(err)
 }
 
 // explain says which subscription an error is about.
