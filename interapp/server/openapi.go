@@ -58,6 +58,9 @@ func (s *Server) describe(version string) {
 		dataminerRoutes{asked}.add(api)
 	}
 	spaceRoutes{s}.add(api)
+	if s.ledger != nil {
+		auditRoutes{s}.add(api)
+	}
 	eventRoutes{s}.add(api)
 	s.healthOperations(api)
 	describeSFTPCredentials(api)
