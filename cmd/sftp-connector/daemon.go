@@ -34,6 +34,9 @@ func daemonInfoPath(dir string) string { return filepath.Join(dir, "daemon.json"
 // errDaemon: another daemon has the data directory.
 var errDaemon = errors.New("another daemon runs with this data directory")
 
+// errNoDaemon: a verb needs a daemon, and none runs.
+var errNoDaemon = errors.New("no daemon runs with this configuration's data directory: start it with 'sftp-connector run', or name it with --server")
+
 // claimWithin is how long a daemon tries to get its data directory: a verb that
 // looks for a daemon has the lock for a moment.
 const claimWithin = time.Second
@@ -139,12 +142,9 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if mistakes != nil {
 		fmt.Fprintf(a.stderr, "sftp-connector: the daemon runs, but would not start again with this configuration:\n%v\n", mistakes)
 	}
-	token := a.token
-	if token == "" {
-		token = tokenFor(server.Tokens, scope)
-	}
-	if len(server.Tokens) > 0 && token == "" {
-		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
+	token, err := a.tokenAt(dir, server.Tokens, scope)
+	if err != nil {
+		return nil, err
 	}
 	c := interapp.NewClient(info.URL, token)
 	if server.TLS.Enabled() {
@@ -153,6 +153,25 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// tokenAt gives the token for the daemon of a data directory: that of --token, the
+// operator's, or one of the configuration.
+func (a *app) tokenAt(dir string, configured []config.Token, scope config.Scope) (string, error) {
+	if a.token != "" {
+		return a.token, nil
+	}
+	operator, err := readOperatorToken(dir)
+	if operator != "" {
+		return operator.Reveal(), nil
+	}
+	if token := tokenFor(configured, scope); token != "" {
+		return token, nil
+	}
+	if err != nil {
+		return "", usage("the daemon asks for a token with the scope %s: %v, and the configuration has %w: use --token", scope, err, errNoToken)
+	}
+	return "", usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
 }
 
 // namesAt checks that the daemon has the connectors, and gives all of them for

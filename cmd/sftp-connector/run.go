@@ -86,6 +86,11 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 			log.Warn("pending files may be left at the destinations", "error", err)
 		}
 	}
+	if terminal(a.stderr) {
+		if link, err := d.signInLink(); err == nil {
+			fmt.Fprintln(a.stderr, link)
+		}
+	}
 	d.reloads.Go(func() { d.reloadOn(d.alive, hangups, a.load) })
 	select {
 	case err := <-d.broken:
@@ -99,22 +104,29 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 // daemon is the running program.
 type daemon struct {
 	*backend
-	log     *slog.Logger
-	api     *server.Server
-	events  *server.Events
-	asked   *requests.Service
-	http    *http.Server
-	broken  chan error      // the listener failed
-	alive   context.Context // until it stops
-	end     context.CancelFunc
-	sets    sync.WaitGroup
-	reloads sync.WaitGroup
+	log      *slog.Logger
+	api      *server.Server
+	events   *server.Events
+	url      string // where this machine reaches it
+	operator config.Secret
+	asked    *requests.Service
+	http     *http.Server
+	broken   chan error      // the listener failed
+	alive    context.Context // until it stops
+	end      context.CancelFunc
+	sets     sync.WaitGroup
+	reloads  sync.WaitGroup
 }
 
 // startDaemon starts serving and the schedules. watch may have some of the On
 // functions, which are told as well.
 func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
 	d := &daemon{log: log, broken: make(chan error, 3)}
+	var err error
+	if d.operator, err = makeOperatorToken(cfg.DataDirectory); err != nil {
+		return nil, failed(err)
+	}
+	access := withOperator(cfg.Server, d.operator)
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
 		return nil, failed(fmt.Errorf("server.listen: %w", err))
@@ -126,7 +138,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		listener.Close()
 		return nil, err
 	}
-	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnChange: func(s interapp.RequestState) {
+	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: access, Log: log, OnChange: func(s interapp.RequestState) {
 		metrics.ObserveRequest(s)
 		d.events.Request(s)
 	}})
@@ -136,15 +148,17 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		return nil, failed(err)
 	}
 	d.api = server.New(server.Options{
-		Set: d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+		Set: d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: access, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
+	bounded := d.api.Bound(listener, d.http, server.DefaultLimits())
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
 	if cfg.Server.TLS.Enabled() {
 		scheme = "https"
 	}
-	info := daemonInfo{PID: os.Getpid(), URL: scheme + "://" + reachable(listener.Addr().String())}
+	d.url = scheme + "://" + reachable(listener.Addr().String())
+	info := daemonInfo{PID: os.Getpid(), URL: d.url}
 	if err := info.write(cfg.DataDirectory); err != nil {
 		listener.Close()
 		d.close()
@@ -153,9 +167,9 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 	go func() {
 		var err error
 		if t := cfg.Server.TLS; t.Enabled() {
-			err = d.http.ServeTLS(listener, t.Certificate, t.Key)
+			err = d.http.ServeTLS(bounded, t.Certificate, t.Key)
 		} else {
-			err = d.http.Serve(listener)
+			err = d.http.Serve(bounded)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			d.broken <- err
@@ -177,6 +191,12 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 	}
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
+}
+
+// signInLink is what a terminal shows: a link that signs a browser in as the operator.
+func (d *daemon) signInLink() (string, error) {
+	l, err := d.api.SignInLink(config.OperatorToken, d.url)
+	return fmt.Sprintf("open %s in a browser: it signs in once, until %s", l.URL, l.Expires.Local().Format("15:04")), err
 }
 
 // parts are those of the daemon's connectors: all that happens is told on.
@@ -287,8 +307,9 @@ func (d *daemon) reload(ctx context.Context, load func() (*config.Config, error)
 	if len(late) > 0 {
 		d.log.Warn("reload: passes have not ended yet; their connectors go over to the new configuration when they have", "connectors", late)
 	}
-	d.api.SetServer(cfg.Server)
-	if err := d.asked.SetServer(cfg.Server); err != nil {
+	access := withOperator(cfg.Server, d.operator)
+	d.api.SetServer(access)
+	if err := d.asked.SetServer(access); err != nil {
 		d.log.Error("reload: the old reply_to_allow is kept", "error", err)
 	}
 	d.cfg = cfg

@@ -26,7 +26,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		return err
 	}
 	if client == nil {
-		return failed(fmt.Errorf("no daemon runs with this configuration's data directory: start it with 'sftp-connector run', or name it with --server"))
+		return failed(errNoDaemon)
 	}
 	all, err := client.Connectors(ctx)
 	if err != nil {
