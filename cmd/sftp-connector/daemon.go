@@ -170,7 +170,7 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 		known = append(known, c.Name)
 	}
 	if len(names) == 0 {
-		return known, idle(ctx, client, known)
+		return known, somethingToDeliver(ctx, client, known)
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
@@ -180,8 +180,8 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 	return names, nil
 }
 
-// idle says so where a daemon has neither connectors nor Spaces.
-func idle(ctx context.Context, client *interapp.Client, known []string) error {
+// somethingToDeliver says so where a daemon has neither connectors nor Spaces.
+func somethingToDeliver(ctx context.Context, client *interapp.Client, known []string) error {
 	if len(known) > 0 {
 		return nil
 	}

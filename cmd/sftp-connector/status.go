@@ -53,7 +53,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		for _, c := range all {
 			known = append(known, c.Name)
 		}
-		if err := idle(ctx, client, known); err != nil {
+		if err := somethingToDeliver(ctx, client, known); err != nil {
 			return err
 		}
 	}

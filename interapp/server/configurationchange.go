@@ -300,34 +300,34 @@ func (c *changing) sameElsewhere() error {
 	return nil
 }
 
-// settingsNow are the settings before and after the change.
+// settingsNow are the settings before and after the change. Of a connector that comes
+// or goes, they are those that it has itself.
 func (c *changing) settingsNow() []interapp.SettingNow {
-	shown := func(s config.Setting) string {
-		switch {
-		case !s.Secret:
-			return s.Value
-		case s.Set:
-			return edit.Redacted
+	before, after := map[string]string{}, map[string]string{}
+	var keys []string
+	gather := func(d config.Description, into map[string]string) {
+		settings, _ := d.Connector(c.name)
+		for _, s := range settings {
+			if (c.create || c.remove) && !s.Set {
+				continue
+			}
+			if !slices.Contains(keys, s.Key) {
+				keys = append(keys, s.Key)
+			}
+			switch into[s.Key] = s.Value; {
+			case s.Secret && s.Set:
+				into[s.Key] = edit.Redacted
+			case s.Secret:
+				into[s.Key] = ""
+			}
 		}
-		return ""
 	}
-	before, _ := c.described.Connector(c.name)
-	after, _ := c.then.Connector(c.name)
-	was := map[string]string{}
-	for _, s := range before {
-		was[s.Key] = shown(s)
-	}
+	gather(c.described, before)
+	gather(c.then, after)
 	out := []interapp.SettingNow{}
-	seen := map[string]bool{}
-	for _, s := range after {
-		seen[s.Key] = true
-		if old, now := was[s.Key], shown(s); old != now || c.entered[s.Key] {
-			out = append(out, interapp.SettingNow{Key: s.Key, Before: old, After: now})
-		}
-	}
-	for _, s := range before {
-		if !seen[s.Key] && shown(s) != "" {
-			out = append(out, interapp.SettingNow{Key: s.Key, Before: shown(s)})
+	for _, key := range keys {
+		if before[key] != after[key] || c.entered[key] {
+			out = append(out, interapp.SettingNow{Key: key, Before: before[key], After: after[key]})
 		}
 	}
 	return out
