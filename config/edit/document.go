@@ -214,7 +214,7 @@ func factsOf(n *yaml.Node) []fact {
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				key := n.Content[i]
 				facts = append(facts, fact{path: path, value: fmt.Sprintf("key %d %s %s", key.Kind, key.Anchor, key.Value)})
-				walk(n.Content[i+1], path+key.Value+"\x00")
+				walk(n.Content[i+1], path+escapedKey(key.Value)+"\x00")
 			}
 		case yaml.SequenceNode:
 			facts = append(facts, f)
@@ -229,10 +229,18 @@ func factsOf(n *yaml.Node) []fact {
 	return facts
 }
 
+// escapedKey is a key without a NUL.
+func escapedKey(key string) string {
+	if !strings.ContainsAny(key, "\x00\x01") {
+		return key
+	}
+	return strings.NewReplacer("\x01", "\x01\x01", "\x00", "\x01\x02").Replace(key)
+}
+
 func joined(path []string) string {
 	var out strings.Builder
 	for _, key := range path {
-		out.WriteString(key + "\x00")
+		out.WriteString(escapedKey(key) + "\x00")
 	}
 	return out.String()
 }
@@ -250,7 +258,8 @@ func outside(facts []fact, path []string) []fact {
 		}
 		// The mappings around it, and the keys that lead to it.
 		next, _, _ := strings.Cut(strings.TrimPrefix(changed, f.path), "\x00")
-		return !strings.HasPrefix(f.value, "key ") || f.value == fmt.Sprintf("key %d  %s", yaml.ScalarNode, next)
+		key, isKey := strings.CutPrefix(f.value, fmt.Sprintf("key %d  ", yaml.ScalarNode))
+		return !strings.HasPrefix(f.value, "key ") || isKey && escapedKey(key) == next
 	})
 }
 
