@@ -16,7 +16,7 @@ func (d *Document) span(n *yaml.Node, path []string) (start, end int, err error)
 		return 0, 0, err
 	}
 	start = d.offset(n)
-	rest := string(d.text[start:d.lineEnd(n.Line)])
+	rest := d.all[start:d.lineEnd(n.Line)]
 	length := -1
 	switch {
 	case n.Kind != yaml.ScalarNode && n.Style&yaml.FlowStyle != 0:
