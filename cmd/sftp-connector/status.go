@@ -48,6 +48,15 @@ func (a *app) status(ctx context.Context, names []string) error {
 			fmt.Fprintf(a.stdout, "Spaces: %d, which 'sftp-connector space list' shows\n", len(spaces))
 		}
 	}
+	if len(names) == 0 {
+		var known []string
+		for _, c := range all {
+			known = append(known, c.Name)
+		}
+		if err := somethingToDeliver(ctx, client, known); err != nil {
+			return err
+		}
+	}
 	return statusCode(all)
 }
 

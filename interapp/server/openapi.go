@@ -42,6 +42,7 @@ func (s *Server) describe(version string) {
 		{Name: tagRequests, Description: "Files that another program asks for, or wants to be told of"},
 		{Name: tagSpaces, Description: "Uploads that are received over SFTP, and who may send them"},
 		{Name: tagSessions, Description: "Who the caller is, and how a browser signs in"},
+		{Name: tagConfiguration, Description: "What the configuration file says, and its changes"},
 		{Name: tagOperation, Description: "For supervisors and monitoring"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -51,6 +52,7 @@ func (s *Server) describe(version string) {
 	api := humago.New(s.mux, cfg)
 	connectorRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
+	configurationRoutes{s}.add(api)
 	if s.requests != nil {
 		asked := requestRoutes{s}
 		asked.add(api)
@@ -164,6 +166,7 @@ func tidy(schemas huma.Registry) {
 		}
 	}
 	for schema, properties := range map[string][]string{
+		"ConfigurationFile": {"last_reload"}, "ConnectorChanged": {"check", "reload"},
 		"Connector": {"running", "last_pass"}, "Space": {"importing", "last_import"}, "Running": {"progress"}, "PassEvent": {"progress"}, "RequestState": {"progress", "reply", "posting"},
 	} {
 		if all[schema] == nil {
