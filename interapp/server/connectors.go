@@ -70,11 +70,6 @@ func (s connectorRoutes) add(api huma.API) {
 		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
 		Errors: []int{http.StatusNotFound},
 	}, s.retry)
-	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
-		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
-		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
-		Errors: []int{http.StatusNotFound},
-	}, s.setSchedule)
 }
 
 func (s connectorRoutes) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
@@ -224,25 +219,4 @@ func release(ctx context.Context, c *connector.Connector, of *interapp.RetryRequ
 	released, err := c.Retry(ctx, paths)
 	noteDetail(ctx, "%s", counted(released, "released"))
 	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: c.Name(), Released: released}}, err
-}
-
-type scheduleInput struct {
-	Named
-	Body interapp.Schedule
-}
-
-func (s connectorRoutes) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
-	c, err := s.set.Get(in.Name)
-	if err != nil {
-		return nil, err
-	}
-	schedule, err := config.ParseSchedule(in.Body.AutomaticSFTPFileSync)
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
-	}
-	noteDetail(ctx, "%s", schedule)
-	if err := c.SetSchedule(ctx, schedule); err != nil {
-		return nil, err
-	}
-	return &answer[interapp.Schedule]{interapp.Schedule{AutomaticSFTPFileSync: schedule.String()}}, nil
 }

@@ -47,6 +47,7 @@ func (s *Server) describe(version string) {
 	}
 	api := humago.New(s.mux, cfg)
 	connectorRoutes{s}.add(api)
+	scheduleRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
 	if s.requests != nil {
 		asked := requestRoutes{s}

@@ -473,6 +473,26 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%s: %+v %+v", text, s, c)
 		}
 	}
+	const schedule = "/api/v1/connectors/results/schedule"
+	d.ask("PUT", schedule, `{"automatic_sftp_file_sync":"15m"}`).want(t, 200, &s)
+	if s.InFile != "N/A" || len(s.Next) != 5 {
+		t.Errorf("set: %+v", s)
+	}
+	var preview, now interapp.Schedule
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=@daily", "").want(t, 200, &preview)
+	if preview.AutomaticSFTPFileSync != "@daily" || preview.InFile != "" || len(preview.Next) != 5 || preview.Next[4].Sub(preview.Next[0]) != 96*time.Hour {
+		t.Errorf("preview: %+v", preview)
+	}
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=0+0+30+2+*", "").problem(t, 422, "automatic_sftp_file_sync: never comes")
+	d.ask("GET", schedule, "").want(t, 200, &now)
+	if now.AutomaticSFTPFileSync != "15m" || now.InFile != "N/A" || len(now.Next) != 5 {
+		t.Errorf("after a preview: %+v", now)
+	}
+	var file interapp.Schedule
+	d.ask("DELETE", schedule, "").want(t, 200, &file)
+	if file.AutomaticSFTPFileSync != "N/A" || file.InFile != "" || len(file.Next) != 0 {
+		t.Errorf("the file's: %+v", file)
+	}
 }
 
 func TestHealth(t *testing.T) {
