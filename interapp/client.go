@@ -169,11 +169,7 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 	if err != nil {
 		return err
 	}
-	// The API never redirects. Who does is another, and gets no token.
-	client := *c.HTTP
-	client.Transport = unfollowed{client.Transport}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	answer, err := client.Do(r)
+	answer, err := c.do(r)
 	if err != nil {
 		return err
 	}
@@ -189,6 +185,14 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 		return fmt.Errorf("%s %s: the answer is not one of sftp-connector: %w", method, r.URL.Redacted(), err)
 	}
 	return nil
+}
+
+// do sends a request. The API never redirects. Who does is another, and gets no token.
+func (c *Client) do(r *http.Request) (*http.Response, error) {
+	client := *c.HTTP
+	client.Transport = unfollowed{client.Transport}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client.Do(r)
 }
 
 // unfollowed is a transport for redirects that nobody follows: http.Client makes an

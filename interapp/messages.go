@@ -130,10 +130,15 @@ type Check struct {
 
 // Stage is one step of a Check.
 type Stage struct {
-	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination,inbox"`
+	Stage  string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination,inbox"`
 	OK     bool   `json:"ok"`
 	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
 	Detail string `json:"detail" doc:"What was found, or why it failed"`
+}
+
+// StageBegun says that a step of a Check begins.
+type StageBegun struct {
+	Stage string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination"`
 }
 
 // File is one file as the ledger knows it.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -78,6 +79,16 @@ func testClient(t *testing.T, d *daemon, c *interapp.Client) {
 	}
 	if k, err := c.Check(ctx, "results"); err != nil || k.ConnectionStatus != "Connection Valid" {
 		t.Errorf("check: %+v %v", k, err)
+	}
+	var told []string
+	k, err := c.CheckStages(ctx, "results", func(stage string, ended *interapp.Stage) {
+		told = append(told, fmt.Sprint(stage, ended != nil))
+	})
+	if err != nil || k.ConnectionStatus != "Connection Valid" || len(k.Stages) != 3 || len(told) != 6 || told[0] != "resolvefalse" || told[5] != "destinationtrue" {
+		t.Errorf("check by stages: %+v %v, told of %v", k, err, told)
+	}
+	if _, err := c.CheckStages(ctx, "none", nil); err == nil {
+		t.Error("a check of a connector that there is not")
 	}
 	page, err := c.Files(ctx, "results", interapp.FileQuery{Limit: 1})
 	if err != nil || len(page.Files) != 1 || page.Files[0].State != "quarantined" || page.Cursor == "" {

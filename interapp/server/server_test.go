@@ -56,6 +56,8 @@ type daemon struct {
 	fetching chan struct{} // gets a value when a fetch waits
 	refuse   error         // of opening the source
 	lock     error         // of another process
+
+	opening func(context.Context) // before the source is opened; nil: nothing
 }
 
 // newDaemon starts a daemon. Its schedules do not run yet.
@@ -141,9 +143,15 @@ func (d *daemon) serveRequests(l *ledger.Ledger) {
 	})
 }
 
-func (d *daemon) source(_ context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+func (d *daemon) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
 	if c.Space != nil {
 		return d.spaces.Source(c.Space.Name)
+	}
+	d.mu.Lock()
+	opening := d.opening
+	d.mu.Unlock()
+	if opening != nil {
+		opening(ctx)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
