@@ -111,6 +111,20 @@ func testClient(t *testing.T, d *daemon, c *interapp.Client) {
 	if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 422 {
 		t.Errorf("set schedule: %v", err)
 	}
+	if key, err := c.HostKey(ctx, "results"); err != nil || key.Trusted || key.Host != "memory:22" {
+		t.Errorf("host key: %+v %v", key, err)
+	} else if key, err = c.Trust(ctx, "results", interapp.TrustRequest{Fingerprint: key.Fingerprint}); err != nil || !key.Trusted {
+		t.Errorf("trust: %+v %v", key, err)
+	}
+	if s, err := c.PreviewSchedule(ctx, "results", "@daily"); err != nil || s.AutomaticSFTPFileSync != "@daily" || len(s.Next) != 5 {
+		t.Errorf("preview: %+v %v", s, err)
+	}
+	if s, err := c.Schedule(ctx, "results"); err != nil || s.AutomaticSFTPFileSync != "15m" || s.InFile != "N/A" {
+		t.Errorf("schedule: %+v %v", s, err)
+	}
+	if s, err := c.UseFileSchedule(ctx, "results"); err != nil || s.AutomaticSFTPFileSync != "N/A" {
+		t.Errorf("the file's schedule: %+v %v", s, err)
+	}
 	if passes, err := c.Passes(ctx, "results", 2); err != nil || len(passes) != 2 {
 		t.Errorf("passes: %+v %v", passes, err)
 	}

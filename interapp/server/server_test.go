@@ -92,6 +92,14 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
 			return local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(l.Owner(), "c", 0))
 		},
+		HostKey: func(_ context.Context, c *config.Connector, trust *interapp.TrustRequest) (interapp.ServerHostKey, error) {
+			key := interapp.ServerHostKey{Connector: c.Name, Host: "memory:22", Type: "ssh-ed25519", Fingerprint: "SHA256:" + strings.Repeat("B", 43), Remembered: []string{}}
+			if trust != nil && trust.Fingerprint != key.Fingerprint {
+				return key, connector.ErrNotTrusted
+			}
+			key.Trusted = trust != nil
+			return key, nil
+		},
 		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
 		OnPass: func(name string, p connector.PassReport) {
 			d.metrics.ObservePass(name, p)
