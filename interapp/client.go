@@ -145,6 +145,16 @@ func (c *Client) Passes(ctx context.Context, name string, limit int) ([]Pass, er
 	return out.Passes, wrap(err, "passes of "+name)
 }
 
+// RecentPasses gives the last passes of up to 100 connectors, and Spaces as
+// SpaceConnector names them, newest first: up to limit of each, 1 to 100, or 0 for the
+// server's default. Names that are not configured have none.
+func (c *Client) RecentPasses(ctx context.Context, names []string, limit int) (map[string][]PassMark, error) {
+	var out RecentPasses
+	query := nonEmpty("connectors", strings.Join(names, ","), "limit", number(limit))
+	err := c.call(ctx, callTimeout, http.MethodGet, query, nil, &out, "passes")
+	return out.Connectors, wrap(err, "recent passes")
+}
+
 func number(n int) string {
 	if n == 0 {
 		return ""

@@ -31,6 +31,7 @@ var access = []struct {
 	{"GET", "/api/v1/connectors/results", "", config.ScopeRead, 200, ""},
 	{"GET", "/api/v1/connectors/results/files", "", config.ScopeRead, 200, ""},
 	{"GET", "/api/v1/connectors/results/passes", "", config.ScopeRead, 200, ""},
+	{"GET", "/api/v1/passes?connectors=results", "", config.ScopeRead, 200, ""},
 	{"POST", "/api/v1/connectors/results/apply?wait=1m", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/check", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/retry", "{}", config.ScopeApply, 200, ""},
