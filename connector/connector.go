@@ -69,6 +69,7 @@ type Connector struct {
 	planner   *planner
 	pruner    *pruner
 	slots     chan struct{} // has room for the requests that may run at a time
+	listing   chan struct{} // has room for one listing
 	health    *health
 	log       *slog.Logger
 
@@ -114,7 +115,7 @@ func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string
 	}
 	c := &Connector{
 		cfg: cfg, parts: parts, ledger: past.Connector, filter: filter,
-		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
+		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests), listing: make(chan struct{}, 1),
 		claim: newClaim(cfg, parts, past.Connector), log: parts.Log.With("connector", cfg.Name),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
