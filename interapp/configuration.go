@@ -121,13 +121,16 @@ type ServerHostKey struct {
 	Type        string   `json:"type" example:"ssh-ed25519"`
 	Fingerprint string   `json:"fingerprint" doc:"SHA256:…"`
 	Trusted     bool     `json:"trusted" doc:"It is the one that is remembered or configured"`
+	Changed     bool     `json:"changed" doc:"Another one is trusted: to trust this one replaces it. Either the server was set up anew, or somebody sits between"`
+	Pinned      []string `json:"pinned,omitempty" doc:"The fingerprints of sftp.host_key, if it has some: known_hosts does not count then"`
+	KnownHosts  string   `json:"known_hosts" doc:"The file in which keys are remembered"`
 	Remembered  []string `json:"remembered" doc:"Fingerprints that known_hosts has for the host"`
 }
 
 // TrustRequest remembers a host key. The fingerprint is the one that was looked at:
 // if the server shows another one by now, nothing is remembered.
 type TrustRequest struct {
-	Fingerprint string `json:"fingerprint"`
+	Fingerprint string `json:"fingerprint" pattern:"^SHA256:[A-Za-z0-9+/]{43}$" patternDescription:"a fingerprint, SHA256:…"`
 	Replace     bool   `json:"replace,omitempty" doc:"Forget the keys of the host that are remembered"`
 }
 
@@ -135,10 +138,13 @@ type TrustRequest struct {
 type Listing struct {
 	Connector string    `json:"connector"`
 	At        time.Time `json:"at"`
-	Files     []File    `json:"files" doc:"At most as many as the limit"`
-	Counts    Counts    `json:"counts"`
+	Files     []File    `json:"files" doc:"The first ones by their names, at most as many as the limit"`
+	Counts    Counts    `json:"counts" doc:"Of all files"`
+	ToCopy    int64     `json:"to_copy" doc:"Files that a pass would copy"`
 	More      bool      `json:"more" doc:"There are more files than the limit"`
-	Error     string    `json:"error" doc:"Why it is incomplete; empty when it is not"`
+
+	Failures []FileFailure `json:"failures" doc:"Files and directories that a pass could not do, with what to check next; at most 1,000"`
+	Error    string        `json:"error" doc:"Why it is incomplete; empty when it is not"`
 }
 
 // Pause is a connector that does nothing until it is resumed.

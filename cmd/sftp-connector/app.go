@@ -176,7 +176,7 @@ func openBackend(ctx context.Context, cfg *config.Config, parts connector.Parts,
 	if parts.Source == nil {
 		parts.Source = s.source
 	}
-	parts.Destination = s.destination
+	parts.Destination, parts.HostKey = s.destination, s.hostKey
 	parts.Credentials = new(connector.Credentials)
 	if parts.Lock == nil {
 		parts.Lock = locks(cfg)
@@ -221,22 +221,6 @@ func (b *backend) free() {
 	}
 	b.servers.saveAll()
 	b.ledger.Close()
-}
-
-// backend opens everything for a verb that does its work itself.
-func (a *app) backend(ctx context.Context, names []string, parts connector.Parts) (*backend, []string, error) {
-	cfg, err := a.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	if names, err = named(cfg, names); err != nil {
-		return nil, nil, err
-	}
-	if parts.Log, err = a.verbLogger(); err != nil {
-		return nil, nil, err
-	}
-	b, err := openBackend(ctx, cfg, parts, a.prompt(), nil)
-	return b, names, err
 }
 
 // terminal reports whether a stream is one.
