@@ -64,7 +64,7 @@ func arrows() map[string]arrow {
 		"interapp/notify":    {[]string{"backoff", "interapp", "sync/ledger"}, none},
 		"interapp/dataminer": {[]string{"interapp"}, none},
 		"interapp/requests":  {append(running, "backoff", "interapp/notify"), nil},
-		"interapp/server":    {append(running, "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
+		"interapp/server":    {append(running, "interapp/dataminer", "interapp/notify", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
 		"cmd/sftp-connector": {append(running, "backoff", "interapp/requests", "interapp/server",
 			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/sshd"), nil},
 

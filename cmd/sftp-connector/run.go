@@ -126,7 +126,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		listener.Close()
 		return nil, err
 	}
-	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnChange: func(s interapp.RequestState) {
+	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnPosting: metrics.ObservePosting, OnChange: func(s interapp.RequestState) {
 		metrics.ObserveRequest(s)
 		d.events.Request(s)
 	}})
