@@ -14,7 +14,7 @@ import (
 // the heap may grow freely up to baseMemory, and from there on by that rule, but by
 // no more than mostGarbage: a million files that wait to stand still live in 70 MB.
 const (
-	baseMemory   = 36 << 20 // bytes
+	baseMemory   = 34 << 20 // bytes
 	mostGarbage  = 32 << 20 // bytes
 	freePercent  = 400
 	tuneInterval = 250 * time.Millisecond

@@ -145,17 +145,18 @@ func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutpu
 	if err != nil {
 		return nil, err
 	}
+	noteDetail(ctx, "begun")
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-run.Done():
-		return ended(in.Name, run)
+		return ended(ctx, in.Name, run)
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	select {
 	case <-run.Done(): // both at once
-		return ended(in.Name, run)
+		return ended(ctx, in.Name, run)
 	default:
 	}
 	look := run.Snapshot()
@@ -166,12 +167,14 @@ func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutpu
 }
 
 // ended is the answer about a pass that is over.
-func ended(name string, run *connector.Run) (*applyOutput, error) {
+func ended(ctx context.Context, name string, run *connector.Run) (*applyOutput, error) {
 	p, err := run.Report()
 	if err != nil {
 		return nil, err
 	}
-	return &applyOutput{Status: http.StatusOK, Body: p.Message(name)}, nil
+	message := p.Message(name)
+	noteDetail(ctx, "pass %s: %s", message.Pass, message.State)
+	return &applyOutput{Status: http.StatusOK, Body: message}, nil
 }
 
 // parseWait reads a wait of 0 to MaxWait; "" is 0.
@@ -194,7 +197,9 @@ func (s connectorRoutes) check(ctx context.Context, in *Named) (*answer[interapp
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Check]{c.Check(ctx)}, nil
+	found := c.Check(ctx)
+	noteDetail(ctx, "%s", found.ConnectionStatus)
+	return &answer[interapp.Check]{found}, nil
 }
 
 type retryInput struct {
@@ -217,6 +222,7 @@ func release(ctx context.Context, c *connector.Connector, of *interapp.RetryRequ
 		paths = of.Paths
 	}
 	released, err := c.Retry(ctx, paths)
+	noteDetail(ctx, "%s", counted(released, "released"))
 	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: c.Name(), Released: released}}, err
 }
 
@@ -234,6 +240,7 @@ func (s connectorRoutes) setSchedule(ctx context.Context, in *scheduleInput) (*a
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
 	}
+	noteDetail(ctx, "%s", schedule)
 	if err := c.SetSchedule(ctx, schedule); err != nil {
 		return nil, err
 	}

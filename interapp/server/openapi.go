@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -57,19 +58,26 @@ func (s *Server) describe(version string) {
 		dataminerRoutes{asked}.add(api)
 	}
 	spaceRoutes{s}.add(api)
+	if s.ledger != nil {
+		auditRoutes{s}.add(api)
+	}
 	eventRoutes{s}.add(api)
 	s.healthOperations(api)
 	describeSFTPCredentials(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")
 	describeText(api, "/openapi.json", "openapi", "This document", "application/openapi+json")
 	tidy(api.OpenAPI().Components.Schemas)
-	document, err := json.Marshal(api.OpenAPI())
-	if err != nil {
-		panic(err) // it is made of our own types
-	}
+	// Most who make a Server never ask for it, as a verb without a daemon.
+	document := sync.OnceValue(func() []byte {
+		text, err := json.Marshal(api.OpenAPI())
+		if err != nil {
+			panic(err) // it is made of our own types
+		}
+		return text
+	})
 	s.mux.Handle("GET /openapi.json", s.require(config.ScopeRead, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(document)
+		_, _ = w.Write(document())
 	})))
 }
 

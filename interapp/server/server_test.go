@@ -44,6 +44,7 @@ type daemon struct {
 	spaces  *space.Spaces // nil: there are none
 	dir     string
 	set     *connector.Set
+	ledger  *ledger.Ledger
 	asked   *requests.Service
 	metrics *server.Metrics
 	events  *server.Events
@@ -70,6 +71,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	d.ledger = l
 	cfg := &config.Config{Connectors: map[string]*config.Connector{"results": {
 		Name: "results", Direction: config.Download, Retention: config.Duration(24 * time.Hour),
 		Files:    config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: d.dir, Include: []string{"**"}},
@@ -104,7 +106,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	}
 	t.Cleanup(d.set.Stop)
 	d.serveRequests(l)
-	o.Set, o.Requests, o.Metrics, o.Events, o.Version = d.set, d.asked, d.metrics, d.events, "v1.2.3"
+	o.Set, o.Requests, o.Ledger, o.Metrics, o.Events, o.Version = d.set, d.asked, l, d.metrics, d.events, "v1.2.3"
 	d.api = server.New(o)
 	d.http = httptest.NewUnstartedServer(nil)
 	d.http.Config = server.NewHTTPServer(d.api)
