@@ -65,7 +65,8 @@ func arrows() map[string]arrow {
 		"interapp/dataminer": {[]string{"interapp"}, none},
 		"interapp/requests":  {append(running, "backoff", "interapp/notify"), nil},
 		"interapp/server":    {append(running, "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
-		"cmd/sftp-connector": {append(running, "backoff", "interapp/requests", "interapp/server",
+		"web":                {[]string{"interapp"}, none},
+		"cmd/sftp-connector": {append(running, "backoff", "interapp/requests", "interapp/server", "web",
 			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/sshd"), nil},
 
 		// For tests, measurements and readers.

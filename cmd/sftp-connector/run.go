@@ -25,6 +25,7 @@ import (
 	"sftpconnector/interapp/server"
 	"sftpconnector/space"
 	filesync "sftpconnector/sync"
+	"sftpconnector/web"
 )
 
 // stopWithin is how long the passes under way may take to end.
@@ -139,6 +140,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		Set: d.set, Requests: d.asked, Spaces: d.spaces, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
+	d.http.Handler = withPages(d.api, web.New(web.Options{API: d.api, Version: buildVersion()}))
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
 	if cfg.Server.TLS.Enabled() {
