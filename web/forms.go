@@ -24,6 +24,7 @@ type field struct {
 	ByAPI           string
 	Line            int
 	Wide            bool
+	Unset           bool // it can be given up for its default
 }
 
 // ID is what ties the label and the explanation to the field.
@@ -71,7 +72,7 @@ func fieldOf(s interapp.Setting) field {
 	f := field{Key: s.Key, Label: labels[s.Key], Doc: s.Doc, Value: shown(s), Secret: s.Secret, Set: s.Set, Fixed: !s.Editable,
 		Default: s.Default, ByAPI: s.ByAPI, Line: s.Line, Number: s.Key == "sftp.port"}
 	if f.Label == "" {
-		f.Label = s.Key
+		f.Label = labelOf(s.Key)
 	}
 	if s.List {
 		f.Lines = max(2, min(8, len(s.Values)+1))
@@ -82,8 +83,18 @@ func fieldOf(s interapp.Setting) field {
 	if len(f.Allowed) > 0 && !slices.Contains(s.Allowed, f.Value) {
 		f.Allowed = append(f.Allowed, choice{f.Value, f.Value})
 	}
+	f.Unset = s.Set && s.Editable && s.Default != "" && !s.Secret
 	f.Wide = strings.HasSuffix(s.Key, "_path") || s.List
 	return f
+}
+
+// labelOf makes words of a key: "Name encoding" of files.name_encoding.
+func labelOf(key string) string {
+	text := strings.ReplaceAll(key[strings.LastIndex(key, ".")+1:], "_", " ")
+	if text == "" {
+		return key
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 func cmpText(a, b string) string {

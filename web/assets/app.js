@@ -5,7 +5,7 @@
 
 const body = document.body;
 const base = body.dataset.base;
-const about = body.dataset.live; // a connector; "*": all; "": this page is not live
+const about = decodeURIComponent(body.dataset.live); // a connector; "*": all; "": this page is not live
 const skew = Date.parse(body.dataset.now) - Date.now(); // the daemon's clock less ours
 const now = () => Date.now() + skew;
 
