@@ -54,3 +54,10 @@ func (c *Client) RevokeCredentials(ctx context.Context, id, credential string) (
 	err := c.call(ctx, callTimeout, http.MethodDelete, nil, nil, &out, path...)
 	return out, wrap(err, "revoke credentials of "+id)
 }
+
+// SendSpaceDeliveries is SendDeliveries for a subscription of a Space.
+func (c *Client) SendSpaceDeliveries(ctx context.Context, space, id string) (Subscription, error) {
+	var out Subscription
+	err := c.call(ctx, callTimeout, http.MethodPost, nil, nil, &out, "spaces", space, "subscriptions", id, "send")
+	return out, wrap(err, "send the deliveries of "+id)
+}

@@ -93,7 +93,7 @@ type AuditEntry struct {
 	At        time.Time `json:"at"`
 	Who       string    `json:"who" doc:"The name of the token; operator for the local operator"`
 	From      string    `json:"from" doc:"The address that it came from"`
-	Action    string    `json:"action" enum:"apply,check,retry,pause,resume,trust,schedule,configure,create,remove,reload,request,cancel,send,subscribe,unsubscribe,credentials,revoke,upload,sign-in,sign-out"`
+	Action    string    `json:"action" enum:"apply,check,retry,pause,resume,trust,schedule,configure,create,remove,reload,request,cancel,send,subscribe,unsubscribe,drop,credentials,revoke,upload,sign-in,sign-out"`
 	Connector string    `json:"connector" doc:"Or a Space as spaces/ID; empty for what concerns neither"`
 	Detail    string    `json:"detail" doc:"What exactly; never a secret"`
 	OK        bool      `json:"ok" doc:"It was done"`

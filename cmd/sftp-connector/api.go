@@ -114,7 +114,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, parts connector.Par
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
 	asked.Begin(alive)
 	i := &inside{backend: b, asked: asked, end: end, http: server.NewHTTPServer(server.New(server.Options{
-		Set: b.set, Requests: asked, Spaces: b.spaces, Version: buildVersion(), Log: parts.Log, // no tokens: nobody else gets here
+		Set: b.set, Requests: asked, Spaces: b.spaces, Ledger: b.ledger, Version: buildVersion(), Log: parts.Log, // no tokens: nobody else gets here
 	}))}
 	i.http.ErrorLog = slog.NewLogLogger(parts.Log.Handler(), slog.LevelDebug)
 	memory := newMemoryListener()

@@ -137,7 +137,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		return nil, failed(err)
 	}
 	d.api = server.New(server.Options{
-		Set: d.set, Requests: d.asked, Spaces: d.spaces, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+		Set: d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
 	d.http.Handler = withPages(d.api, web.New(web.Options{API: d.api, Version: buildVersion()}))

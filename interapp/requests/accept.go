@@ -152,11 +152,16 @@ func (s *Service) requestState(ctx context.Context, by Caller, id string) (inter
 	if err != nil {
 		return interapp.RequestState{}, err
 	}
+	return s.seenBy(by, r)
+}
+
+// seenBy is a request as the caller may see it, with how far it has come.
+func (s *Service) seenBy(by Caller, r ledger.Request) (interapp.RequestState, error) {
 	state, err := stateOf(r)
 	if !by.owns(r.Token) {
 		state.Request.ReplyTo = withoutQuery(state.Request.ReplyTo)
 	}
-	if j := s.job(id); j != nil && !state.Ended() {
+	if j := s.job(r.ID); j != nil && !state.Ended() {
 		if look := j.progress.Load(); look != nil {
 			p := interapp.Progress((*look)())
 			state.Progress = &p
@@ -240,10 +245,16 @@ func stateOf(r ledger.Request) (interapp.RequestState, error) {
 	if err := json.Unmarshal([]byte(r.Reply), s.Reply); err != nil {
 		return s, fmt.Errorf("reply to request %s in the ledger: %w", r.ID, err)
 	}
-	if r.ReplyTo != "" {
-		s.Posting = postingOf(r.Posting, r.Posted)
-	}
+	s.Posting = replyPosting(r)
 	return s, nil
+}
+
+// replyPosting is how the posting of a reply goes; nil where it is posted nowhere.
+func replyPosting(r ledger.Request) *interapp.Posting {
+	if r.ReplyTo == "" {
+		return nil
+	}
+	return postingOf(r.Posting, r.Posted)
 }
 
 func postingOf(p ledger.Posting, done bool) *interapp.Posting {

@@ -3,6 +3,7 @@ package requests
 import (
 	"fmt"
 
+	"sftpconnector/interapp"
 	"sftpconnector/interapp/notify"
 )
 
@@ -25,3 +26,6 @@ func (s *Service) Fill(token string, n int) (drain func()) {
 
 // Outbox is what the Sender sees of s.
 func (s *Service) Outbox() notify.Outbox { return outbox{s.ledger.Outbox(), s} }
+
+// ReplyHead reads the beginning of a reply.
+func ReplyHead(text string) interapp.Reply { return replyHead(text) }

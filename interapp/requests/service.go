@@ -32,6 +32,8 @@ var (
 	ErrUnknown = errors.New("not known, or older than the connector's retention")
 	// ErrForeign: only who asked for it may end it.
 	ErrForeign = errors.New("asked for with another token: use that one, or one with the scope configure")
+	// ErrNothingToSend: there is no reply or delivery to post.
+	ErrNothingToSend = errors.New("there is nothing to send")
 	// ErrFull: too many requests have no answer yet.
 	ErrFull = errors.New("wait for their answers, and no more may: try again later")
 )
@@ -114,8 +116,8 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s.poster = notify.NewPoster(settings)
-	s.subscriptions = subscriptions{o.Set, o.Ledger, s.poster}
 	s.sender = notify.NewSender(outbox{o.Ledger.Outbox(), s}, s.poster.Post, s.log)
+	s.subscriptions = subscriptions{o.Set, o.Ledger, s.poster, s.sender}
 	return s, nil
 }
 

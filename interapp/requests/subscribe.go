@@ -21,6 +21,7 @@ type subscriptions struct {
 	set    *connector.Set
 	ledger *ledger.Ledger
 	poster *notify.Poster
+	sender *notify.Sender
 }
 
 // Subscribe has a program told of every file that the connector delivers from
@@ -144,6 +145,24 @@ func (s subscriptions) DropPending(ctx context.Context, by Caller, connector, id
 		return err
 	}
 	return s.ledger.DropPending(ctx, id, time.Now())
+}
+
+// SendDeliveries has what the receiver of a subscription was not told of posted now, also
+// if it was never to be tried again. Errors: ErrUnknown, ErrForeign, ErrNothingToSend.
+func (s subscriptions) SendDeliveries(ctx context.Context, by Caller, connector, id string) (interapp.Subscription, error) {
+	if err := s.own(ctx, by, connector, id); err != nil {
+		return interapp.Subscription{}, err
+	}
+	switch err := s.ledger.SendDeliveries(ctx, id, time.Now()); {
+	case errors.Is(err, ledger.ErrNoSubscription): // it went a moment ago
+		return interapp.Subscription{}, ErrUnknown
+	case errors.Is(err, ledger.ErrNothingPending):
+		return interapp.Subscription{}, fmt.Errorf("%w: its receiver was told of everything", ErrNothingToSend)
+	case err != nil:
+		return interapp.Subscription{}, err
+	}
+	s.sender.Wake()
+	return s.Subscription(ctx, by, connector, id)
 }
 
 // subscriptionOf is a subscription as programs see it.

@@ -138,6 +138,20 @@ func testClientRequests(t *testing.T, d *daemon, c *interapp.Client) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
+	if page, err := c.Requests(ctx, "results", interapp.RequestReplied, "", 2); err != nil || len(page.Requests) != 2 || page.Cursor == "" {
+		t.Errorf("requests: %+v %v", page, err)
+	}
+	if page, err := c.Audit(ctx, "results", "", 1); err != nil || len(page.Entries) != 1 || page.Cursor == "" {
+		t.Errorf("audit: %+v %v", page, err)
+	}
+	for name, call := range map[string]func() error{
+		"reply":      func() error { _, err := c.SendReply(ctx, r.ID); return err },
+		"deliveries": func() error { _, err := c.SendDeliveries(ctx, "results", "none"); return err },
+	} {
+		if p, ok := errors.AsType[*interapp.Problem](call()); !ok || p.Status != 409 && p.Status != 404 {
+			t.Errorf("send the %s: %+v", name, p)
+		}
+	}
 	if _, err := c.RequestState(ctx, "nothing"); err == nil {
 		t.Error("a request that there is not")
 	}

@@ -70,11 +70,6 @@ func (s connectorRoutes) add(api huma.API) {
 		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
 		Errors: []int{http.StatusNotFound},
 	}, s.retry)
-	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
-		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
-		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
-		Errors: []int{http.StatusNotFound},
-	}, s.setSchedule)
 }
 
 func (s connectorRoutes) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
@@ -145,17 +140,18 @@ func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutpu
 	if err != nil {
 		return nil, err
 	}
+	noteDetail(ctx, "begun")
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-run.Done():
-		return ended(in.Name, run)
+		return ended(ctx, in.Name, run)
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	select {
 	case <-run.Done(): // both at once
-		return ended(in.Name, run)
+		return ended(ctx, in.Name, run)
 	default:
 	}
 	look := run.Snapshot()
@@ -166,12 +162,14 @@ func (s connectorRoutes) apply(ctx context.Context, in *applyInput) (*applyOutpu
 }
 
 // ended is the answer about a pass that is over.
-func ended(name string, run *connector.Run) (*applyOutput, error) {
+func ended(ctx context.Context, name string, run *connector.Run) (*applyOutput, error) {
 	p, err := run.Report()
 	if err != nil {
 		return nil, err
 	}
-	return &applyOutput{Status: http.StatusOK, Body: p.Message(name)}, nil
+	message := p.Message(name)
+	noteDetail(ctx, "pass %s: %s", message.Pass, message.State)
+	return &applyOutput{Status: http.StatusOK, Body: message}, nil
 }
 
 // parseWait reads a wait of 0 to MaxWait; "" is 0.
@@ -194,7 +192,9 @@ func (s connectorRoutes) check(ctx context.Context, in *Named) (*answer[interapp
 	if err != nil {
 		return nil, err
 	}
-	return &answer[interapp.Check]{c.Check(ctx)}, nil
+	found := c.Check(ctx)
+	noteDetail(ctx, "%s", found.ConnectionStatus)
+	return &answer[interapp.Check]{found}, nil
 }
 
 type retryInput struct {
@@ -217,25 +217,6 @@ func release(ctx context.Context, c *connector.Connector, of *interapp.RetryRequ
 		paths = of.Paths
 	}
 	released, err := c.Retry(ctx, paths)
+	noteDetail(ctx, "%s", counted(released, "released"))
 	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: c.Name(), Released: released}}, err
-}
-
-type scheduleInput struct {
-	Named
-	Body interapp.Schedule
-}
-
-func (s connectorRoutes) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
-	c, err := s.set.Get(in.Name)
-	if err != nil {
-		return nil, err
-	}
-	schedule, err := config.ParseSchedule(in.Body.AutomaticSFTPFileSync)
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
-	}
-	if err := c.SetSchedule(ctx, schedule); err != nil {
-		return nil, err
-	}
-	return &answer[interapp.Schedule]{interapp.Schedule{AutomaticSFTPFileSync: schedule.String()}}, nil
 }

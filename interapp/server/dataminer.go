@@ -46,7 +46,7 @@ type interappInput struct {
 	RawBody []byte
 }
 
-func (s dataminerRoutes) interapp(_ context.Context, in *interappInput) (*huma.StreamResponse, error) {
+func (s dataminerRoutes) interapp(ctx context.Context, in *interappInput) (*huma.StreamResponse, error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
@@ -58,6 +58,7 @@ func (s dataminerRoutes) interapp(_ context.Context, in *interappInput) (*huma.S
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
+	noteDetail(ctx, "%d messages of an InterApp call", len(call.Messages))
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		_, w := humago.Unwrap(ctx)
 		// A request may take longer than other answers. Where there are no

@@ -22,3 +22,6 @@ func Held(s *Server) int { return int(s.keyFailures.held.Load()) }
 
 // End is what the shutdown of the http.Server does to s.
 func End(s *Server) { s.end() }
+
+// Actions are the words of the audit, by routes.
+func Actions() map[string]string { return actions() }

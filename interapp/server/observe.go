@@ -1,19 +1,24 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
 )
 
-// recorder sees what becomes of an answer.
+// recorder sees what becomes of an answer. What is noted in it the access log and the
+// audit tell.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
-	caller string
+	status    int
+	bytes     int64
+	caller    string
+	connector string // that a call is about, where its path does not say so
+	detail    string // what exactly was done
 }
 
 func (w *recorder) WriteHeader(code int) {
@@ -35,12 +40,33 @@ func (w *recorder) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// note tells the access log who the caller is.
+// note tells the access log and the audit who the caller is.
 func note(w http.ResponseWriter, caller string) {
 	if rec, ok := w.(*recorder); ok {
 		rec.caller = caller
 	}
 }
+
+// recorderKey is the context's key of the recorder.
+type recorderKey struct{}
+
+// recorderOf gives the recorder of a request by its context, or one that nobody reads.
+func recorderOf(ctx context.Context) *recorder {
+	if rec, ok := ctx.Value(recorderKey{}).(*recorder); ok {
+		return rec
+	}
+	return &recorder{}
+}
+
+// noteDetail tells the audit what exactly a call does, where its path does not say so.
+// It is never a secret, nor a body as it came.
+func noteDetail(ctx context.Context, format string, args ...any) {
+	recorderOf(ctx).detail = fmt.Sprintf(format, args...)
+}
+
+// noteConnector tells the audit which connector a call is about, where its path does
+// not say so.
+func noteConnector(ctx context.Context, name string) { recorderOf(ctx).connector = name }
 
 // observe bounds the body, logs each request at debug level, and turns a panic
 // into a problem.
@@ -65,6 +91,6 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(start)),
 				slog.String("remote", r.RemoteAddr), slog.String("token", rec.caller))
 		}()
-		next.ServeHTTP(rec, r)
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), recorderKey{}, rec)))
 	})
 }

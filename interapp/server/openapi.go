@@ -47,6 +47,7 @@ func (s *Server) describe(version string) {
 	}
 	api := humago.New(s.mux, cfg)
 	connectorRoutes{s}.add(api)
+	scheduleRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
 	if s.requests != nil {
 		asked := requestRoutes{s}
@@ -57,6 +58,9 @@ func (s *Server) describe(version string) {
 		dataminerRoutes{asked}.add(api)
 	}
 	spaceRoutes{s}.add(api)
+	if s.ledger != nil {
+		auditRoutes{s}.add(api)
+	}
 	eventRoutes{s}.add(api)
 	s.healthOperations(api)
 	describeSFTPCredentials(api)

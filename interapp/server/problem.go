@@ -37,7 +37,7 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, requests.ErrForeign):
 		return huma.Error403Forbidden(err.Error())
-	case errors.Is(err, requests.ErrTaken):
+	case errors.Is(err, requests.ErrTaken), errors.Is(err, requests.ErrNothingToSend):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, requests.ErrFull):
 		return huma.Error503ServiceUnavailable(err.Error())

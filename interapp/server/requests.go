@@ -10,6 +10,7 @@ import (
 
 	"sftpconnector/config"
 	"sftpconnector/interapp"
+	"sftpconnector/interapp/requests"
 )
 
 const pathRequests = "/api/v1/requests"
@@ -48,6 +49,17 @@ func (s requestRoutes) add(api huma.API) {
 		Summary: "The state of a request", Description: "With its reply, when it has ended. With wait, the answer comes when it ends, or when the wait is over." + queryIsBlank,
 		Errors: []int{http.StatusNotFound},
 	}, s.getRequest)
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeRead}, huma.Operation{
+		OperationID: "list-requests", Method: http.MethodGet, Path: pathRequests, Tags: []string{tagRequests},
+		Summary: "Requests of the past and the present", Description: "Newest first, with what their replies say, and without the files of these." + queryIsBlank,
+		Errors: []int{http.StatusServiceUnavailable},
+	}, s.listRequests)
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+		OperationID: "send-reply", Method: http.MethodPost, Path: pathRequests + "/{id}/send", Tags: []string{tagRequests},
+		Summary:     "Post a reply once more",
+		Description: "Posts the reply to its reply_to now, also when the receiver has taken it, or is not tried any more. It has the Idempotency-Key that it had." + ownersOnly,
+		Errors:      []int{http.StatusNotFound, http.StatusConflict},
+	}, s.sendReply)
 	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
 		OperationID: "cancel-request", Method: http.MethodDelete, Path: pathRequests + "/{id}", Tags: []string{tagRequests},
 		Summary: "Cancel a request", Description: "Its answer is then that it was cancelled. One that has ended stays as it is." + ownersOnly,
@@ -73,6 +85,7 @@ func (s requestRoutes) request(ctx context.Context, in *requestInput) (*requestO
 		return nil, err
 	}
 	state, err := s.requests.Accept(ctx, in.Name, callerOf(ctx).name, in.Body)
+	noteDetail(ctx, "%s", wish(state.ID, in.Body.FileNameFilter, in.Body.Source))
 	if err == nil && wait > 0 {
 		state, err = s.await(ctx, state.ID, wait)
 	}
@@ -112,8 +125,42 @@ func (s requestRoutes) getRequest(ctx context.Context, in *getRequestInput) (*an
 
 func (s requestRoutes) cancelRequest(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
 	state, err := s.requests.Cancel(ctx, callerOf(ctx).asker(), in.ID)
+	noteConnector(ctx, state.Connector)
 	if err != nil {
 		return nil, fmt.Errorf("request %q: %w", in.ID, err)
 	}
 	return &answer[interapp.RequestState]{state}, nil
+}
+
+type requestsInput struct {
+	Connector string `query:"connector" maxLength:"200" doc:"Only requests of this connector, which need not be configured any more"`
+	State     string `query:"state" enum:"accepted,running,replied,failed,expired,cancelled" doc:"Only requests in this state"`
+	Cursor    string `query:"cursor" pattern:"^[0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
+	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s requestRoutes) listRequests(ctx context.Context, in *requestsInput) (*answer[interapp.RequestPage], error) {
+	page, next, err := s.requests.Page(ctx, callerOf(ctx).asker(), requests.Query(*in))
+	return &answer[interapp.RequestPage]{interapp.RequestPage{Requests: page, Cursor: next}}, err
+}
+
+func (s requestRoutes) sendReply(ctx context.Context, in *Requested) (*answer[interapp.RequestState], error) {
+	state, err := s.requests.SendReply(ctx, callerOf(ctx).asker(), in.ID)
+	noteConnector(ctx, state.Connector)
+	if err != nil {
+		return nil, fmt.Errorf("request %q: %w", in.ID, err)
+	}
+	return &answer[interapp.RequestState]{state}, nil
+}
+
+// wish is what somebody asks for, as the audit has it.
+func wish(id, filter, source string) string {
+	text := id
+	if filter != "" {
+		text += " for " + filter
+	}
+	if source != "" {
+		text += ", of " + source
+	}
+	return text
 }

@@ -281,10 +281,70 @@ func TestWhatAnotherTokenAskedFor(t *testing.T) {
 	for _, path := range []string{"/api/v1/requests/r1", at + "/pending", at} {
 		d.ask("DELETE", path, "", second).problem(t, 403, "another token", "configure")
 	}
+	for _, path := range []string{"/api/v1/requests/r1/send", at + "/send"} {
+		d.ask("POST", path, "", second).problem(t, 403, "another token", "configure")
+	}
+	if a := d.ask("GET", "/api/v1/requests", "", second); a.code != 200 || strings.Contains(a.body, "secret") || !strings.Contains(a.body, "/in?…") {
+		t.Errorf("the list of another: %s", a.body)
+	}
+	if a := d.ask("GET", "/api/v1/requests", "", first); !strings.Contains(a.body, "/in?secret=1") {
+		t.Errorf("the list of its owner: %s", a.body)
+	}
+	d.ask("POST", "/api/v1/requests/r1/send", "", all).want(t, 200, nil)
 	d.ask("GET", at, "", first).want(t, 200, nil)
 	d.ask("DELETE", at+"/pending", "", all).want(t, 204, nil)
 	d.ask("DELETE", at, "", all).want(t, 204, nil)
 	d.ask("DELETE", "/api/v1/requests/r1", "", all).want(t, 200, nil)
+}
+
+// What there is nothing of cannot be sent, and the answer says why.
+func TestNothingToSend(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.ask("POST", pathOfRequests+"?wait=1m", `{"id":"quiet"}`).want(t, 200, nil)
+	d.ask("POST", "/api/v1/requests/quiet/send", "").problem(t, 409, "quiet", "no reply_to")
+	d.ask("POST", "/api/v1/requests/none/send", "").problem(t, 404, "none", "not known")
+	var sub interapp.Subscription
+	d.ask("POST", pathOfSubscriptions, `{"reply_to":"http://127.0.0.1:1"}`).want(t, 201, &sub)
+	d.ask("POST", pathOfSubscriptions+"/"+sub.ID+"/send", "").problem(t, 409, sub.ID, "told of everything")
+	d.ask("POST", pathOfSubscriptions+"/none/send", "").problem(t, 404, "none", "not known")
+	d.src.Put("a", "1", old)
+	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	d.ask("POST", pathOfSubscriptions+"/"+sub.ID+"/send", "").want(t, 200, &sub)
+	if sub.Pending != 1 {
+		t.Errorf("%+v", sub)
+	}
+}
+
+func TestListRequests(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	d.src.Put("a", "1", old)
+	for _, id := range []string{"r1", "r2", "r3"} {
+		d.ask("POST", pathOfRequests+"?wait=1m", `{"id":"`+id+`"}`).want(t, 200, nil)
+	}
+	var ids []string
+	for cursor := ""; ; {
+		var page interapp.RequestPage
+		d.ask("GET", "/api/v1/requests?connector=results&state=replied&limit=2&cursor="+cursor, "").want(t, 200, &page)
+		for _, r := range page.Requests {
+			if ids = append(ids, r.ID); r.Reply == nil || !r.Reply.Success || len(r.Reply.Files) != 0 || r.Reply.Description == "" {
+				t.Errorf("%+v", r)
+			}
+		}
+		if cursor = page.Cursor; cursor == "" {
+			break
+		}
+	}
+	if strings.Join(ids, " ") != "r3 r2 r1" {
+		t.Error(ids)
+	}
+	for _, query := range []string{"?connector=none", "?state=failed"} {
+		if a := d.ask("GET", "/api/v1/requests"+query, ""); a.code != 200 || !strings.HasPrefix(a.body, `{"requests":[],"cursor":""}`) {
+			t.Errorf("%s: %+v", query, a)
+		}
+	}
+	for _, query := range []string{"?state=done", "?cursor=x", "?limit=0", "?limit=1001"} {
+		d.ask("GET", "/api/v1/requests"+query, "").problem(t, 422)
+	}
 }
 
 func TestNoRequestsWithoutService(t *testing.T) {

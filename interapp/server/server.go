@@ -14,6 +14,7 @@ import (
 	"sftpconnector/interapp/requests"
 	"sftpconnector/space"
 	"sftpconnector/space/authdelay"
+	"sftpconnector/sync/ledger"
 )
 
 // maxBody bounds a request's body, in bytes.
@@ -24,6 +25,7 @@ type Options struct {
 	Set      *connector.Set
 	Requests *requests.Service // nil: no requests, no subscriptions
 	Spaces   *space.Spaces     // whose connectors are in Set; nil: no uploads are received
+	Ledger   *ledger.Ledger    // that has the audit; nil: there is none
 	Server   config.Server     // its tokens; see SetServer
 	Version  string            // of the program
 	Metrics  *Metrics          // that hear of every pass; nil: passes are not timed
@@ -38,6 +40,8 @@ type Server struct {
 	set         *connector.Set
 	requests    *requests.Service
 	spaces      *space.Spaces
+	ledger      *ledger.Ledger
+	refusals    refusals
 	keyFailures keyFailures
 	events      *Events
 	log         *slog.Logger
@@ -59,7 +63,7 @@ func New(o Options) *Server {
 	if o.Events == nil {
 		o.Events = NewEvents()
 	}
-	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, events: o.Events, log: o.Log, mux: http.NewServeMux()}
+	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, ledger: o.Ledger, events: o.Events, log: o.Log, mux: http.NewServeMux()}
 	s.keyFailures.failures = authdelay.New()
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
@@ -74,7 +78,7 @@ func New(o Options) *Server {
 	}
 	s.mux.HandleFunc("GET "+pathSFTPCredentials, credentialRoutes{s}.sftpCredentials)
 	s.mux.HandleFunc("/", s.nothing)
-	s.handler = s.observe(s.identify(s.guard(s.mux)))
+	s.handler = s.observe(s.identify(s.audit(s.guard(s.mux))))
 	return s
 }
 

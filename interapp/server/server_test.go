@@ -44,6 +44,7 @@ type daemon struct {
 	spaces  *space.Spaces // nil: there are none
 	dir     string
 	set     *connector.Set
+	ledger  *ledger.Ledger
 	asked   *requests.Service
 	metrics *server.Metrics
 	events  *server.Events
@@ -70,6 +71,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	d.ledger = l
 	cfg := &config.Config{Connectors: map[string]*config.Connector{"results": {
 		Name: "results", Direction: config.Download, Retention: config.Duration(24 * time.Hour),
 		Files:    config.Files{SourceDirectoryPath: "/results", DestinationDirectoryPath: d.dir, Include: []string{"**"}},
@@ -104,7 +106,7 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 	}
 	t.Cleanup(d.set.Stop)
 	d.serveRequests(l)
-	o.Set, o.Requests, o.Metrics, o.Events, o.Version = d.set, d.asked, d.metrics, d.events, "v1.2.3"
+	o.Set, o.Requests, o.Ledger, o.Metrics, o.Events, o.Version = d.set, d.asked, l, d.metrics, d.events, "v1.2.3"
 	d.api = server.New(o)
 	d.http = httptest.NewUnstartedServer(nil)
 	d.http.Config = server.NewHTTPServer(d.api)
@@ -470,6 +472,26 @@ func TestSchedule(t *testing.T) {
 		if s.AutomaticSFTPFileSync != want || c.Schedule != want || (c.NextPass == nil) != (want == "N/A") {
 			t.Errorf("%s: %+v %+v", text, s, c)
 		}
+	}
+	const schedule = "/api/v1/connectors/results/schedule"
+	d.ask("PUT", schedule, `{"automatic_sftp_file_sync":"15m"}`).want(t, 200, &s)
+	if s.InFile != "N/A" || len(s.Next) != 5 {
+		t.Errorf("set: %+v", s)
+	}
+	var preview, now interapp.Schedule
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=@daily", "").want(t, 200, &preview)
+	if preview.AutomaticSFTPFileSync != "@daily" || preview.InFile != "" || len(preview.Next) != 5 || preview.Next[4].Sub(preview.Next[0]) != 96*time.Hour {
+		t.Errorf("preview: %+v", preview)
+	}
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=0+0+30+2+*", "").problem(t, 422, "automatic_sftp_file_sync: never comes")
+	d.ask("GET", schedule, "").want(t, 200, &now)
+	if now.AutomaticSFTPFileSync != "15m" || now.InFile != "N/A" || len(now.Next) != 5 {
+		t.Errorf("after a preview: %+v", now)
+	}
+	var file interapp.Schedule
+	d.ask("DELETE", schedule, "").want(t, 200, &file)
+	if file.AutomaticSFTPFileSync != "N/A" || file.InFile != "" || len(file.Next) != 0 {
+		t.Errorf("the file's: %+v", file)
 	}
 }
 

@@ -58,6 +58,8 @@ func (s credentialRoutes) sftpCredentials(w http.ResponseWriter, r *http.Request
 		return
 	}
 	s.log.Info("credentials fetched", "space", id, "key", name, "id", login.ID, "address", r.RemoteAddr)
+	noteConnector(r.Context(), interapp.SpaceConnector(id))
+	noteDetail(r.Context(), "password %s, by the secret key %s", login.ID, name)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	// The client may be gone; the password then is one that nobody has.

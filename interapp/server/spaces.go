@@ -196,6 +196,7 @@ func (s spaceRoutes) createCredentials(ctx context.Context, in *Spaced) (*secret
 	if err != nil {
 		return nil, err
 	}
+	noteDetail(ctx, "password %s", login.ID)
 	return &secretOutput{CacheControl: "no-store", Body: login.Message()}, nil
 }
 
@@ -224,5 +225,10 @@ func (s spaceRoutes) revoke(ctx context.Context, id, credential string) (*answer
 	if err != nil {
 		return nil, err
 	}
+	var gone []string
+	for _, c := range revoked {
+		gone = append(gone, c.ID)
+	}
+	noteDetail(ctx, "%s", counted(gone, "revoked"))
 	return &answer[interapp.RevokedCredentials]{interapp.RevokedCredentials{Space: id, Revoked: credentials.Messages(revoked)}}, nil
 }

@@ -446,6 +446,7 @@ func TestSpaceSubscriptions(t *testing.T) {
 	if len(list.Subscriptions) != 1 || list.Subscriptions[0].Space != "us_1" {
 		t.Errorf("%+v", list)
 	}
+	d.ask("POST", at+"/send", "").problem(t, 409, sub.ID, "told of everything")
 	// Another Space, and a connector, have it not.
 	d.ask("GET", "/api/v1/spaces/us_2/subscriptions/"+sub.ID, "").problem(t, 404)
 	d.ask("GET", "/api/v1/connectors/results/subscriptions/"+sub.ID, "").problem(t, 404)

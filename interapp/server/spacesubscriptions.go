@@ -55,6 +55,11 @@ func (s spaceSubscriptionRoutes) add(api huma.API) {
 		Summary: "Give up what cannot be told of", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, ofSpace(s, s.dropPending))
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+		OperationID: "send-space-deliveries", Method: http.MethodPost, Path: one + "/send", Tags: []string{tagSpaces},
+		Summary: "Tell of imports now", Description: sendsNow + ownersOnly,
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}, ofSpace(s, s.sendDeliveries))
 }
 
 type spaceSubscribeInput struct {

@@ -52,7 +52,15 @@ func (s subscriptionRoutes) add(api huma.API) {
 		Summary: "Give up what cannot be delivered", Description: "The receiver is never told of what it was not told of yet. The subscription goes on." + ownersOnly,
 		Errors: []int{http.StatusNotFound},
 	}, s.dropPending)
+	register(s.Server, api, scopes{config.ScopeRequest, config.ScopeConfigure}, huma.Operation{
+		OperationID: "send-deliveries", Method: http.MethodPost, Path: one + "/send", Tags: []string{tagRequests},
+		Summary: "Tell of deliveries now", Description: sendsNow + ownersOnly,
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, s.sendDeliveries)
 }
+
+// sendsNow describes send.
+const sendsNow = "Posts what waits for its next try now, in the order of delivery, also to a receiver that is not tried any more."
 
 type subscribeInput struct {
 	Named
@@ -66,6 +74,7 @@ type subscribeOutput struct {
 
 func (s subscriptionRoutes) subscribe(ctx context.Context, in *subscribeInput) (*subscribeOutput, error) {
 	sub, err := s.requests.Subscribe(ctx, in.Name, callerOf(ctx).name, in.Body)
+	noteDetail(ctx, "%s", wish(sub.ID, in.Body.FileNameFilter, in.Body.Source))
 	at := pathConnectors + "/" + segment(in.Name)
 	if sub.Space != "" {
 		at = pathSpaces + "/" + segment(sub.Space)
@@ -89,6 +98,11 @@ func (s subscriptionRoutes) unsubscribe(ctx context.Context, in *Subscribed) (*s
 
 func (s subscriptionRoutes) dropPending(ctx context.Context, in *Subscribed) (*struct{}, error) {
 	return nil, in.explain(s.requests.DropPending(ctx, callerOf(ctx).asker(), in.Name, in.ID))
+}
+
+func (s subscriptionRoutes) sendDeliveries(ctx context.Context, in *Subscribed) (*answer[interapp.Subscription], error) {
+	sub, err := s.requests.SendDeliveries(ctx, callerOf(ctx).asker(), in.Name, in.ID)
+	return &answer[interapp.Subscription]{sub}, in.explain(err)
 }
 
 // explain says which subscription an error is about.

@@ -75,7 +75,7 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 }
 
 // SetSchedule keeps a schedule that takes the place of the file's until the
-// file changes.
+// file changes; "" forgets it.
 func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
 	return c.exec(ctx, "set schedule", "UPDATE connectors SET schedule = ?, schedule_over = ? WHERE id = ?", set, file, c.id)
 }
@@ -87,6 +87,7 @@ type Remembered struct {
 	LastStart time.Time // of its last pass; zero: never
 	Last      *Pass     // the last that ended; nil: none
 	Holds     []Hold    // logins that were refused
+	WasPaused Pause     // as Paused gives it
 
 	schedule, over string
 }
@@ -119,7 +120,7 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 		if err := addLeases(ctx, tx); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over,
+		rows, err := tx.QueryContext(ctx, `SELECT c.id, c.name, c.schedule, c.schedule_over, c.paused_at, c.paused_by, c.pause_reason,
 			coalesce((SELECT started FROM passes WHERE connector = c.id AND mode <> 'request' ORDER BY id DESC LIMIT 1), 0),
 			coalesce(p.id, 0), coalesce(p.mode, ''), coalesce(p.state, ''), coalesce(p.started, 0), coalesce(p.finished, 0),
 			coalesce(p.status, ''), coalesce(p.error, ''), coalesce(p.counts, '{}')
@@ -151,11 +152,11 @@ func (l *Ledger) Connectors(ctx context.Context, names []string) (map[string]Rem
 // scanRemembered reads a row of Connectors: a connector, and its last pass.
 func (l *Ledger) scanRemembered(rows *sql.Rows) (Remembered, error) {
 	r := Remembered{Connector: newConnector(part{ledger: l})}
-	var started int64
+	var started, paused int64
 	p, err := scanPass(scanner(func(pass ...any) error {
-		return rows.Scan(append([]any{&r.id, &r.name, &r.schedule, &r.over, &started}, pass...)...)
+		return rows.Scan(append([]any{&r.id, &r.name, &r.schedule, &r.over, &paused, &r.WasPaused.By, &r.WasPaused.Reason, &started}, pass...)...)
 	}))
-	r.LastStart = millis(started)
+	r.LastStart, r.WasPaused.Since = millis(started), millis(paused)
 	if p.ID != "0" {
 		r.Last = &p
 	}

@@ -19,17 +19,18 @@ var schema string // of a new file
 
 // upgrades bring a file to the next version: the first, one of version 1.
 //
-//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql version7.sql
+//go:embed version2.sql version3.sql version4.sql version5.sql version6.sql version7.sql version8.sql
 var upgrades embed.FS
 
 // version is the schema's, kept in PRAGMA user_version.
-const version = 7
+const version = 8
 
 // Ledger is an open ledger file, by role. It may be used concurrently.
 type Ledger struct {
 	*database
 	requests
 	subscriptions
+	audit
 	owner  string
 	holder string // this process, or rather what it has opened
 	idle   idlePasses
@@ -69,7 +70,7 @@ func openFile(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{database: db, requests: requests{db}, subscriptions: subscriptions{db}, holder: randomHex(8), idle: idlePasses{db: db}}
+	l := &Ledger{database: db, requests: requests{db}, subscriptions: subscriptions{db}, audit: audit{db}, holder: randomHex(8), idle: idlePasses{db: db}}
 	if err := l.migrate(ctx); err != nil {
 		l.Close()
 		return nil, err

@@ -36,3 +36,10 @@ func (f File) failure() interapp.File {
 	}
 	return out
 }
+
+// Message is the entry as programs see it.
+func (e AuditEntry) Message() interapp.AuditEntry {
+	return interapp.AuditEntry{
+		ID: e.ID, At: e.At, Who: e.Who, From: e.Address, Action: e.Action, Connector: e.Connector, Detail: e.Detail, OK: e.OK, Status: e.Status,
+	}
+}

@@ -313,6 +313,51 @@ func (s *subject) try(t *rapid.T, m *outboxModel, r ledger.OutboxRow) {
 	m.trim()
 }
 
+// sendReply has a reply posted once more.
+func (s *subject) sendReply(t *rapid.T, m *outboxModel) {
+	id, at := drawRequest(t), m.tick()
+	r := m.request(id)
+	err := s.l.SendReply(s.ctx, id, at)
+	var want error
+	switch {
+	case r.ID == "":
+		want = ledger.ErrNoRequest
+	case r.ReplyTo == "":
+		want = ledger.ErrNoReceiver
+	case isOpen(*r):
+		want = ledger.ErrNoReply
+	}
+	if !errors.Is(err, want) {
+		t.Fatalf("%+v: %v, want %v", *r, err, want)
+	}
+	if want != nil {
+		return
+	}
+	m.unbox(ledger.KindReply, id)
+	m.box(ledger.KindReply, id, r.ReplyTo)
+	r.Posted, r.Posting = false, ledger.Posting{Next: at}
+}
+
+// sendDeliveries has a subscriber told now of what waits.
+func (s *subject) sendDeliveries(t *rapid.T, m *outboxModel) {
+	id, at := drawSubscription(t), m.tick()
+	sub := m.subscription(id)
+	err := s.l.SendDeliveries(s.ctx, id, at)
+	switch {
+	case sub == nil:
+		if !errors.Is(err, ledger.ErrNoSubscription) {
+			t.Fatal(err)
+		}
+	case m.boxed(ledger.KindSubscription, id) < 0:
+		if !errors.Is(err, ledger.ErrNothingPending) {
+			t.Fatal(err)
+		}
+	default:
+		ok(t, err)
+		sub.Posting.Next = at
+	}
+}
+
 func (s *subject) subscribe(t *rapid.T, m *outboxModel) {
 	at := m.tick()
 	sub := ledger.Subscription{ID: drawSubscription(t), Connector: "c", Body: fmt.Sprint(at), Token: "token",
@@ -396,6 +441,7 @@ func (s *subject) compareOutbox(t *rapid.T, m *outboxModel) {
 	if got, err := s.l.OpenRequests(s.ctx); err != nil || !slices.Equal(got, open) {
 		t.Fatalf("open: %+v %v\nwant %+v", got, err, open)
 	}
+	s.compareRequestPages(t, m)
 	if got, err := s.l.RequestsOf(s.ctx, "c", 2); err != nil || !slices.Equal(got, last[:min(2, len(last))]) {
 		t.Fatalf("last: %+v %v\nwant the first of %+v", got, err, last)
 	}
@@ -413,5 +459,28 @@ func (s *subject) compareOutbox(t *rapid.T, m *outboxModel) {
 	}
 	if got, err := s.l.Subscriptions(s.ctx, "c"); err != nil || !slices.Equal(got, subscriptions) {
 		t.Fatalf("subscriptions: %+v %v\nwant %+v", got, err, subscriptions)
+	}
+}
+
+// compareRequestPages asks for pages of requests.
+func (s *subject) compareRequestPages(t *rapid.T, m *outboxModel) {
+	for _, q := range []ledger.RequestQuery{{Limit: 2}, {Connector: "c", Limit: 1}, {State: "replied", Limit: 2}, {Connector: "d", State: ledger.RequestAccepted}, {Connector: "none"}} {
+		var want, got []ledger.Request
+		for _, r := range slices.Backward(m.requests) {
+			if (q.Connector == "" || r.Connector == q.Connector) && (q.State == "" || r.State == q.State) {
+				want = append(want, r)
+			}
+		}
+		for {
+			page, next, err := s.l.RequestPage(s.ctx, q)
+			ok(t, err)
+			got = append(got, page...)
+			if q.Cursor = next; next == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%+v: %+v\nwant %+v", q, got, want)
+		}
 	}
 }

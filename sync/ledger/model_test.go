@@ -24,6 +24,7 @@ type model struct {
 	intents     map[int64][]filesync.Delivery
 	sequence    int64
 	failed      map[string]int64 // the sequences of failures
+	pause       ledger.Pause
 	outboxModel
 }
 
@@ -96,6 +97,9 @@ func TestLedgerIsItsModel(t *testing.T) {
 			"unsubscribe":    func(t *rapid.T) { s.unsubscribe(t, &m.outboxModel) },
 			"drop pending":   func(t *rapid.T) { s.drop(t, &m.outboxModel) },
 			"forget":         func(t *rapid.T) { s.forget(t, &m.outboxModel) },
+			"send reply":     func(t *rapid.T) { s.sendReply(t, &m.outboxModel) },
+			"send pending":   func(t *rapid.T) { s.sendDeliveries(t, &m.outboxModel) },
+			"pause":          func(t *rapid.T) { s.pause(t, m) },
 			"reopen": func(*rapid.T) {
 				s.l.Close()
 				s.open()
@@ -298,6 +302,20 @@ func (s *subject) checkpoint(t *rapid.T, m *model) {
 	m.checkpoints[e.Name] = filesync.Interrupted{Source: e, Checkpoint: k}
 }
 
+func (s *subject) pause(t *rapid.T, m *model) {
+	if rapid.Bool().Draw(t, "resume") {
+		ok(t, s.c.Resume(s.ctx))
+		m.pause = ledger.Pause{}
+		return
+	}
+	at := day.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "at")) * time.Second)
+	if m.pause.Since.IsZero() {
+		m.pause.Since = at
+	}
+	m.pause.By, m.pause.Reason = "token", rapid.StringN(0, 9, -1).Draw(t, "reason")
+	ok(t, s.c.Pause(s.ctx, at, m.pause.By, m.pause.Reason))
+}
+
 // compare looks at all that both know.
 func (s *subject) compare(t *rapid.T, m *model) {
 	asked := append(paths(), "unknown")
@@ -307,6 +325,9 @@ func (s *subject) compare(t *rapid.T, m *model) {
 		if want := m.find(p); !reflect.DeepEqual(recs[i], want) {
 			t.Fatalf("%s: %+v\nwant %+v", p, recs[i], want)
 		}
+	}
+	if pause, err := s.c.Paused(s.ctx); err != nil || pause != m.pause {
+		t.Fatalf("%+v %v, want %+v", pause, err, m.pause)
 	}
 	keys := []string{"k0", "k1", "k2"}
 	owners, err := s.c.Owners(s.ctx, keys)

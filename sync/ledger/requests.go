@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -103,6 +104,50 @@ func (l requests) OpenRequests(ctx context.Context) ([]Request, error) {
 // without their replies, which may be large.
 func (l requests) RequestsOf(ctx context.Context, connector string, limit int) ([]Request, error) {
 	return l.list(ctx, l.show, "requests", "WHERE c.name = ? ORDER BY r.rowid DESC LIMIT ?", connector, limit)
+}
+
+// RequestQuery selects requests. The zero RequestQuery selects all.
+type RequestQuery struct {
+	Connector string
+	State     string
+	Cursor    string // of the page before; "" for the first
+	Limit     int    // 1 to 1000; 0 for 100
+}
+
+// replyHead is how much of a reply, in characters, RequestPage gives: a reply may have
+// 200,000 names.
+const replyHead = 16 << 10
+
+// RequestPage gives a page of requests, newest first, and the cursor of the next page,
+// or "". Of their replies it gives how they begin.
+func (l requests) RequestPage(ctx context.Context, q RequestQuery) (page []Request, next string, err error) {
+	if q.Limit <= 0 || q.Limit > 1000 {
+		q.Limit = 100
+	}
+	from, err := parseRow(q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	where, args := "r.rowid < ?", []any{from}
+	if q.Connector != "" {
+		where, args = where+" AND r.connector = (SELECT id FROM connectors WHERE name = ?)", append(args, q.Connector)
+	}
+	if q.State != "" {
+		where, args = where+" AND r.state = ?", append(args, q.State)
+	}
+	var last int64
+	err = l.show(ctx, fmt.Sprintf("SELECT r.rowid, %s, substr(r.reply, 1, %d)%sWHERE %s ORDER BY r.rowid DESC LIMIT ?", requestColumns, replyHead, requestTables, where), func(rows *sql.Rows) error {
+		r, err := scanRequest(scanner(func(request ...any) error { return rows.Scan(append([]any{&last}, request...)...) }))
+		page = append(page, r)
+		return err
+	}, append(args, q.Limit)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("ledger: requests: %w", err)
+	}
+	if len(page) == q.Limit {
+		next = strconv.FormatInt(last, 10)
+	}
+	return page, next, nil
 }
 
 // list reads many requests, without their replies.

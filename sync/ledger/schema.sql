@@ -1,3 +1,4 @@
+-- paused_at is in unix milliseconds, and 0 when it is not paused.
 CREATE TABLE connectors (
     id       INTEGER PRIMARY KEY,
     name     TEXT NOT NULL UNIQUE,
@@ -6,7 +7,7 @@ CREATE TABLE connectors (
     schedule_over TEXT NOT NULL DEFAULT '',
     source   TEXT NOT NULL DEFAULT '', -- whose files these are: the server, the user, the directory
     sweep    INTEGER NOT NULL DEFAULT 0 -- a killed pass may have left pending files
-);
+, paused_at INTEGER NOT NULL DEFAULT 0, paused_by TEXT NOT NULL DEFAULT '', pause_reason TEXT NOT NULL DEFAULT '');
 
 -- Whose passes may write, and the numbers of what they write.
 CREATE TABLE leases (
@@ -213,3 +214,17 @@ CREATE TABLE servers (
     limits TEXT    NOT NULL, -- a document of the store
     at     INTEGER NOT NULL -- unix milliseconds: when it was written
 ) WITHOUT ROWID;
+
+-- Who changed what, or fetched credentials: the newest of it.
+CREATE TABLE audit (
+    id        INTEGER PRIMARY KEY, -- without gaps, as only the oldest go
+    at        INTEGER NOT NULL, -- unix milliseconds
+    who       TEXT    NOT NULL, -- the name of the token
+    address   TEXT    NOT NULL,
+    action    TEXT    NOT NULL,
+    connector TEXT    NOT NULL, -- its name, as it may be gone; '' for none
+    detail    TEXT    NOT NULL,
+    ok        INTEGER NOT NULL,
+    status    INTEGER NOT NULL -- of HTTP
+);
+CREATE INDEX audit_by_connector ON audit (connector); -- with the id, for pages

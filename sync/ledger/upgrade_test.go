@@ -16,7 +16,7 @@ import (
 )
 
 // versions are those of the fixtures.
-var versions = []string{"version1", "version4"}
+var versions = []string{"version1", "version4", "version7"}
 
 // oldLedger gives a directory with a ledger of an older version.
 func oldLedger(t testing.TB, version string) (dir string) {
@@ -171,6 +171,28 @@ func TestUpgradeOfVersion4(t *testing.T) {
 	}))
 	if rows != 1 {
 		t.Error("rows of the spool:", rows)
+	}
+}
+
+// A file of version 7 keeps what version 4 had not, its connectors are not paused, and
+// can be.
+func TestUpgradeOfVersion7(t *testing.T) {
+	l := open(t, oldLedger(t, "version7"))
+	all, err := l.Connectors(t.Context(), []string{"c"})
+	must(t, err)
+	c := all["c"]
+	if c.WasPaused != (ledger.Pause{}) || len(c.Holds) != 1 || c.Holds[0].Hint != "Check it." {
+		t.Errorf("%+v", c)
+	}
+	if last, err := c.Sequence(t.Context()); err != nil || last != 25 {
+		t.Error(last, err)
+	}
+	if r, err := l.Request(t.Context(), "given up"); err != nil || r.Posting != (ledger.Posting{Tries: 3, Error: "410 Gone"}) {
+		t.Errorf("%+v %v", r, err)
+	}
+	must(t, c.Pause(t.Context(), day, "ops", "why"))
+	if p, err := c.Paused(t.Context()); err != nil || p != (ledger.Pause{Since: day, By: "ops", Reason: "why"}) {
+		t.Error(p, err)
 	}
 }
 
