@@ -43,6 +43,7 @@ func arrows() map[string]arrow {
 		"charset":            {nil, []string{"golang.org/x/text"}},
 		"durable":            {nil, []string{"github.com/gofrs/flock"}},
 		"config":             {[]string{"charset", "share"}, nil},
+		"config/edit":        {[]string{"config", "durable"}, nil},
 		"sshclient":          {[]string{"durable", "status"}, nil},
 		"sync":               {[]string{"interapp", "status"}, []string{"golang.org/x/text", "github.com/bmatcuk/doublestar/v4"}},
 		"sync/plan":          {types, none},
@@ -64,9 +65,9 @@ func arrows() map[string]arrow {
 		"interapp/notify":    {[]string{"backoff", "interapp", "sync/ledger"}, none},
 		"interapp/dataminer": {[]string{"interapp"}, none},
 		"interapp/requests":  {append(running, "backoff", "interapp/notify"), nil},
-		"interapp/server":    {append(running, "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
+		"interapp/server":    {append(running, "config/edit", "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
 		"web":                {[]string{"interapp"}, none},
-		"cmd/sftp-connector": {append(running, "backoff", "interapp/requests", "interapp/server", "web",
+		"cmd/sftp-connector": {append(running, "backoff", "config/edit", "interapp/requests", "interapp/server", "web",
 			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/sshd"), nil},
 
 		// For tests, measurements and readers.

@@ -100,14 +100,12 @@ func TestBadBytes(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"utf-16":           {"\xff\xfec\x00", "1: the file is UTF-16; save it as UTF-8"},
 		"latin-1":          {"a:\n  b\xe9\n", "2: not UTF-8 text; save the file as UTF-8"},
-		"only a mark":      {"\ufeff", "1: the file is empty; it needs at least one connector or Space (see config.example.yaml)"},
-		"line ends":        {"connectors: {}\r\n\r\nlog: 1\r\n", "1: connectors: at least one connector or Space is required\nc.yaml:3: log: unknown key; allowed: data_directory, server, connectors, space_server, spaces"},
+		"line ends":        {"connectors: {}\r\n\r\nlog: 1\r\n", "3: log: unknown key; allowed: data_directory, server, connectors, space_server, spaces"},
 		"control":          {"connectors: {}\na: \x01\n", "2: not valid YAML: control characters are not allowed"},
 		"quote on line 1":  {"a: \"b\nc: d\n\n", "1: not valid YAML: found unexpected end of stream"},
 		"quote not closed": {"a: b\nc: 'd\ne: f\n", "2: not valid YAML: found unexpected end of stream"},
 		"inside of braces": {"a: {b: c,\n  d: @e,\n  f: g}\n", "2: not valid YAML: found character that cannot start any token"},
 		"anchor in itself": {"connectors: &c\n  a: *c\n", "2: connectors.a.a: unknown key; allowed: direction, sftp, files, automatic_sftp_file_sync, time_zone, interapp, retention"},
-		"merge in itself":  {"connectors: &c\n  <<: *c\n", "1: connectors: at least one connector or Space is required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("c.yaml", []byte(test.text), nil)
@@ -115,6 +113,25 @@ func TestBadBytes(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+// A file that says nothing is one without connectors: the first one can be added to it.
+func TestEmpty(t *testing.T) {
+	for text, blank := range map[string]bool{
+		"": true, "\ufeff": true, "# nothing yet\n": true, "---\n": true, "~": true,
+		"connectors:\n": false, "connectors: {}\n": false, "connectors: &c\n  <<: *c\n": false, "data_directory: d\n": false, "spaces: {}\n": false,
+	} {
+		c, err := Parse("c.yaml", []byte(text), nil)
+		if err != nil || !c.Empty() || c.Server.Listen == "" {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+		if Blank([]byte(text)) != blank {
+			t.Errorf("%q: blank is not %t", text, blank)
+		}
+	}
+	if c := parse(t, oneConnector("", "", "")); c.Empty() || Blank([]byte("a: [")) {
+		t.Error("what has something is empty")
 	}
 }
 

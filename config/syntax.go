@@ -12,7 +12,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parseYAML gives the one document of text, or nil and a mistake in found.
+// parseYAML gives the one document of text, or nil and a mistake in found. Of a text
+// with nothing in it, it is an empty mapping.
 func parseYAML(text []byte, found *report) *yaml.Node {
 	if line, problem := checkEncoding(text); problem != "" {
 		found.add(line, "", problem)
@@ -24,7 +25,7 @@ func parseYAML(text []byte, found *report) *yaml.Node {
 		line, problem := explainSyntax(text, err)
 		found.add(line, "", problem)
 	case len(documents) == 0 || isNull(documents[0].Content[0]):
-		found.add(1, "", "the file is empty; it needs at least one connector or Space (see config.example.yaml)")
+		return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	case len(documents) > 1:
 		found.add(documents[1].Line, "", "a second YAML document starts here; allowed: one in a file")
 	default:
@@ -130,4 +131,10 @@ func readableLines(text []byte) (lines int, ok bool) {
 // isNull reports whether a node is nothing: "", ~ or null, without quotes.
 func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// Blank reports whether a text says nothing: it is empty, or all comments.
+func Blank(text []byte) bool {
+	documents, err := readDocuments(text)
+	return err == nil && (len(documents) == 0 || len(documents) == 1 && isNull(documents[0].Content[0]))
 }

@@ -10,6 +10,10 @@ import (
 	"strings"
 )
 
+// Empty reports whether there is nothing that could be delivered: the daemon runs, so
+// that the first connector can be added, and the verbs say so.
+func (c *Config) Empty() bool { return len(c.Connectors) == 0 && len(c.Spaces) == 0 }
+
 // validate reports values that are well-formed and cannot be right. The paths
 // are absolute by now.
 func (c *Config) validate(top *place) {
@@ -18,9 +22,6 @@ func (c *Config) validate(top *place) {
 	}
 	c.Server.validate(top.at("server"))
 	connectors := top.at("connectors")
-	if len(c.Connectors) == 0 && len(c.Spaces) == 0 {
-		connectors.fail("at least one connector or Space is required")
-	}
 	folded := make(map[string]string)
 	for _, name := range names(c.Connectors, connectors) {
 		at := connectors.at(name)

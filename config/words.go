@@ -3,21 +3,22 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"sftpconnector/charset"
 )
 
-// choose sets dst to the one of the allowed words that text is.
-func choose[T ~string](dst *T, text []byte, allowed ...T) error {
-	names := make([]string, len(allowed))
-	for i, word := range allowed {
-		if string(word) == string(text) {
-			*dst = word
-			return nil
-		}
-		names[i] = string(word)
+// choose sets dst to the one of its words that text is.
+func choose[T interface {
+	~string
+	Words() []string
+}](dst *T, text []byte) error {
+	names := (*dst).Words()
+	if slices.Contains(names, string(text)) {
+		*dst = T(text)
+		return nil
 	}
 	all := strings.Join(names, ", ")
 	if near := nearest(string(text), names); near != "" {
@@ -28,43 +29,73 @@ func choose[T ~string](dst *T, text []byte, allowed ...T) error {
 
 // UnmarshalText reads one of the scopes.
 func (s *Scope) UnmarshalText(text []byte) error {
-	return choose(s, text, ScopeRead, ScopeRequest, ScopeApply, ScopeConfigure)
+	return choose(s, text)
+}
+
+// Words are all there are.
+func (Scope) Words() []string {
+	return []string{string(ScopeRead), string(ScopeRequest), string(ScopeApply), string(ScopeConfigure)}
 }
 
 // UnmarshalText reads one of the directions.
 func (d *Direction) UnmarshalText(text []byte) error {
-	return choose(d, text, Download, Upload)
+	return choose(d, text)
 }
+
+// Words are all there are.
+func (Direction) Words() []string { return []string{string(Download), string(Upload)} }
 
 // UnmarshalText reads one of the ways to log in.
 func (a *Authentication) UnmarshalText(text []byte) error {
-	return choose(a, text, Credentials, KeyPairs, Both, Agent)
+	return choose(a, text)
+}
+
+// Words are all there are.
+func (Authentication) Words() []string {
+	return []string{string(Credentials), string(KeyPairs), string(Both), string(Agent)}
 }
 
 // UnmarshalText reads one of the treatments of symbolic links.
 func (s *Symlinks) UnmarshalText(text []byte) error {
-	return choose(s, text, FollowSymlinks, SkipSymlinks)
+	return choose(s, text)
 }
+
+// Words are all there are.
+func (Symlinks) Words() []string { return []string{string(FollowSymlinks), string(SkipSymlinks)} }
 
 // UnmarshalText reads one of the treatments of a conflict.
 func (o *OnConflict) UnmarshalText(text []byte) error {
-	return choose(o, text, FailOnConflict, OverwriteOnConflict)
+	return choose(o, text)
+}
+
+// Words are all there are.
+func (OnConflict) Words() []string {
+	return []string{string(FailOnConflict), string(OverwriteOnConflict)}
 }
 
 // UnmarshalText reads one of the layouts.
 func (l *Layout) UnmarshalText(text []byte) error {
-	return choose(l, text, Tree, Flat)
+	return choose(l, text)
 }
+
+// Words are all there are.
+func (Layout) Words() []string { return []string{string(Tree), string(Flat)} }
 
 // UnmarshalText reads one of the names of uploads.
 func (u *UploadName) UnmarshalText(text []byte) error {
-	return choose(u, text, UploadPending, UploadDirect)
+	return choose(u, text)
 }
+
+// Words are all there are.
+func (UploadName) Words() []string { return []string{string(UploadPending), string(UploadDirect)} }
 
 // UnmarshalText reads one of the treatments of a second upload.
 func (s *SameName) UnmarshalText(text []byte) error {
-	return choose(s, text, ReplaceSameName, KeepBoth)
+	return choose(s, text)
 }
+
+// Words are all there are.
+func (SameName) Words() []string { return []string{string(ReplaceSameName), string(KeepBoth)} }
 
 // NameEncoding is the encoding of names on a server, as package charset finds it.
 type NameEncoding string

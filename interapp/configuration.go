@@ -5,15 +5,17 @@ import "time"
 // ConfigurationFile is the configuration file of a daemon, beside what the daemon
 // has loaded of it.
 type ConfigurationFile struct {
-	Path       string    `json:"path" doc:"Absolute; empty where the daemon was started without a file"`
-	Version    string    `json:"version" doc:"Of the file as it stands now; other bytes are another version. It goes with each change"`
-	Loaded     string    `json:"loaded" doc:"The version that the daemon runs with"`
-	LoadedAt   time.Time `json:"loaded_at"`
-	Newer      bool      `json:"newer" doc:"The file was changed since it was loaded"`
-	LastReload *Reload   `json:"last_reload" doc:"null before the first reload"`
-	ReadOnly   string    `json:"read_only" doc:"Why the file cannot be written here; empty when it can"`
-	YAML       string    `json:"yaml" doc:"The file; a secret that stands in it is shown as [redacted], and stays as it is when the text comes back so"`
-	Settings   []Setting `json:"settings" doc:"What is not of a connector or a Space: the server, the data directory, the Space server"`
+	Path         string    `json:"path" doc:"Absolute; empty where the daemon was started without a file"`
+	Version      string    `json:"version" doc:"Of the file as it stands now; other bytes are another version. It goes with each change"`
+	Loaded       string    `json:"loaded" doc:"The version that the daemon runs with"`
+	LoadedAt     time.Time `json:"loaded_at"`
+	Newer        bool      `json:"newer" doc:"The file was changed since it was loaded"`
+	LastReload   *Reload   `json:"last_reload" doc:"null before the first reload"`
+	ReadOnly     string    `json:"read_only" doc:"Why the file cannot be written here; empty when it can"`
+	YAML         string    `json:"yaml" doc:"The file, or empty where its secrets cannot be told from the rest; a secret that stands in it is shown as [redacted], and stays as it is when the text comes back so"`
+	Mistakes     []string  `json:"mistakes" doc:"What is wrong with the file as it stands, each with its line and its key; a daemon does not load a file that has any"`
+	Settings     []Setting `json:"settings" doc:"What is not of a connector or a Space: the server, the data directory, the Space server"`
+	NewConnector []Setting `json:"new_connector" doc:"The settings that a new connector can be given, with their defaults"`
 }
 
 // Setting is one setting with its effective value.

@@ -63,7 +63,7 @@ configuration, 3 done, but some files failed.`,
 	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
 	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
 	root.AddCommand(a.runCommand(), a.applyCommand(), a.requestCommand(), a.uploadCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
-		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.spaceCommand(), a.configCommand(), a.demoCommand(), a.versionCommand())
+		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.spaceCommand(), a.configCommand(), a.reloadCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 
@@ -84,6 +84,9 @@ func (a *app) unloaded(err error) error {
 	return &exitError{exitUsage, err}
 }
 
+// nothingToDeliver is said instead of that all is well where there is nothing that could be.
+const nothingToDeliver = "the configuration has no connector and no Space, so that nothing can be delivered: add one, as in config.example.yaml"
+
 // named checks that the configuration has the connectors, and gives all of
 // them, in order, for no names.
 func named(cfg *config.Config, names []string) ([]string, error) {
@@ -92,6 +95,9 @@ func named(cfg *config.Config, names []string) ([]string, error) {
 		known = append(known, name)
 	}
 	slices.Sort(known)
+	if cfg.Empty() && len(names) == 0 {
+		return nil, usage("%s", nothingToDeliver)
+	}
 	if len(names) == 0 {
 		return known, nil
 	}

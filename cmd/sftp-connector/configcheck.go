@@ -20,7 +20,7 @@ func (a *app) configCommand() *cobra.Command {
 		Short: "Validate the configuration file, naming the line and the key of each mistake",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return a.configCheck() },
-	})
+	}, a.configShowCommand())
 	return c
 }
 

@@ -170,7 +170,7 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 		known = append(known, c.Name)
 	}
 	if len(names) == 0 {
-		return known, nil
+		return known, somethingToDeliver(ctx, client, known)
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
@@ -178,6 +178,17 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 		}
 	}
 	return names, nil
+}
+
+// somethingToDeliver says so where a daemon has neither connectors nor Spaces.
+func somethingToDeliver(ctx context.Context, client *interapp.Client, known []string) error {
+	if len(known) > 0 {
+		return nil
+	}
+	if spaces, err := client.Spaces(ctx); err == nil && len(spaces) > 0 {
+		return nil
+	}
+	return failed(errors.New("the daemon has no connector and no Space, so that nothing can be delivered: add one to its configuration"))
 }
 
 // tokenFor gives a token with the scope; one that may read besides, if there is.

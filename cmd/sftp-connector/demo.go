@@ -188,7 +188,7 @@ func (a *app) demoRun(ctx context.Context, cfg *config.Config, source string) er
 			say("        %-8s  %s (%s)", what, d.Delivery.Target.Name, bytes(d.Delivery.Source.Size))
 		},
 	}
-	d, err := startDaemon(ctx, cfg, log, false, watch)
+	d, err := startDaemon(ctx, cfg, nil, log, false, watch)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	_ "time/tzdata" // time_zone works on machines without a tz database
@@ -18,6 +20,7 @@ import (
 
 	"sftpconnector/backoff"
 	"sftpconnector/config"
+	"sftpconnector/config/edit"
 	"sftpconnector/connector"
 	"sftpconnector/durable"
 	"sftpconnector/interapp"
@@ -50,9 +53,13 @@ after the next start.`,
 }
 
 func (a *app) run(ctx context.Context, pprof bool) error {
-	cfg, err := a.load()
+	path, err := filepath.Abs(a.configPath)
 	if err != nil {
-		return err
+		return failed(err)
+	}
+	cfg, version, _, err := loadVersion(&edit.File{Path: a.configPath})
+	if err != nil {
+		return a.unloaded(err)
 	}
 	log, err := a.logger(slog.LevelInfo)
 	if err != nil {
@@ -76,7 +83,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	d, err := startDaemon(ctx, cfg, log, pprof, connector.Parts{})
+	d, err := startDaemon(ctx, cfg, newConfiguration(path, version), log, pprof, connector.Parts{})
 	if err != nil {
 		return err
 	}
@@ -87,7 +94,7 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 			log.Warn("pending files may be left at the destinations", "error", err)
 		}
 	}
-	d.reloads.Go(func() { d.reloadOn(d.alive, hangups, a.load) })
+	d.reloads.Go(func() { d.reloadOn(d.alive, hangups) })
 	select {
 	case err := <-d.broken:
 		return failed(errors.Join(err, d.stop()))
@@ -99,23 +106,29 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 
 // daemon is the running program.
 type daemon struct {
-	*backend
-	log     *slog.Logger
-	api     *server.Server
-	events  *server.Events
-	asked   *requests.Service
-	http    *http.Server
-	broken  chan error      // the listener failed
-	alive   context.Context // until it stops
-	end     context.CancelFunc
-	sets    sync.WaitGroup
-	reloads sync.WaitGroup
+	*backend      // its cfg is what it was started with
+	now           atomic.Pointer[config.Config]
+	configuration *configuration // nil: it was started without a file
+	reloading     chan struct{}  // holds a value while a reload is under way: there is one at a time
+	log           *slog.Logger
+	api           *server.Server
+	events        *server.Events
+	asked         *requests.Service
+	http          *http.Server
+	broken        chan error      // the listener failed
+	alive         context.Context // until it stops
+	end           context.CancelFunc
+	sets          sync.WaitGroup
+	reloads       sync.WaitGroup
 }
 
-// startDaemon starts serving and the schedules. watch may have some of the On
+// startDaemon starts serving and the schedules. file, which may be nil, is where cfg
+// is from. watch may have some of the On
 // functions, which are told as well.
-func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
-	d := &daemon{log: log, broken: make(chan error, 3)}
+func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
+	d := &daemon{log: log, broken: make(chan error, 3), configuration: file, reloading: make(chan struct{}, 1)}
+	d.now.Store(cfg)
+	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
 		return nil, failed(fmt.Errorf("server.listen: %w", err))
@@ -136,8 +149,13 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 		d.close()
 		return nil, failed(err)
 	}
+	var configured server.Configuration
+	if file != nil {
+		file.daemon, configured = d, file
+	}
 	d.api = server.New(server.Options{
-		Set: d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+		Configuration: configured,
+		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
 	d.http.Handler = withPages(d.api, web.New(web.Options{API: d.api, Version: buildVersion()}))
@@ -163,7 +181,6 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 			d.broken <- err
 		}
 	}()
-	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	d.sets.Go(func() { d.set.Run(d.alive) })
 	d.sets.Go(func() {
 		if err := d.asked.Run(d.alive); err != nil && d.alive.Err() == nil {
@@ -176,6 +193,9 @@ func startDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger, ppro
 				d.broken <- err
 			}
 		})
+	}
+	if cfg.Empty() {
+		log.Warn("nothing can be delivered: there is no connector and no Space yet; add one to the configuration")
 	}
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
@@ -244,55 +264,73 @@ func (d *daemon) stop() error {
 // reloadOn reloads at each hangup until ctx ends, and tries Spaces again that could
 // not be opened. It is beside the loop that waits for the end of the program, as a
 // reload waits for passes to end.
-func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal, load func() (*config.Config, error)) {
+func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-hangups:
-			d.reload(ctx, load)
+			_, _ = d.configuration.Reload(ctx) // which logs what comes of it
 		case <-time.After(backoff.Spool.Wait(1)):
-			if d.spaces != nil && d.spaces.Unopened(d.cfg) && d.spaces.Reload(ctx, d.cfg) == nil {
-				d.log.Info("all Spaces receive uploads")
-			}
+			d.openSpaces(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// reload reads the configuration anew.
-func (d *daemon) reload(ctx context.Context, load func() (*config.Config, error)) {
-	cfg, err := load()
-	if err != nil {
-		d.log.Error("reload: the configuration has mistakes, the old one is kept", "error", err)
+// openSpaces tries Spaces again that could not be opened, unless a reload does.
+func (d *daemon) openSpaces(ctx context.Context) {
+	select {
+	case d.reloading <- struct{}{}:
+		defer func() { <-d.reloading }()
+	default:
 		return
 	}
-	if old := d.cfg; cfg.DataDirectory != old.DataDirectory || cfg.Server.Listen != old.Server.Listen || cfg.Server.TLS != old.Server.TLS {
-		d.log.Warn("reload: data_directory, server.listen and server.tls take effect at the next start")
+	if cfg := d.current(); d.spaces != nil && d.spaces.Unopened(cfg) && d.spaces.Reload(ctx, cfg) == nil {
+		d.log.Info("all Spaces receive uploads")
 	}
-	wait, cancel := context.WithTimeoutCause(ctx, stopWithin, fmt.Errorf("passes did not end within %s", stopWithin))
+}
+
+// errEnding: the daemon is about to end.
+var errEnding = errors.New("the daemon ends")
+
+// current is the configuration that the daemon runs with.
+func (d *daemon) current() *config.Config { return d.now.Load() }
+
+// reload goes over to another configuration, and puts what came of it into r. The
+// caller sees to it that there is one reload at a time.
+func (d *daemon) reload(cfg *config.Config, r *interapp.Reload) {
+	// First, as a token that leaked has to go whatever happens to the rest.
+	d.api.SetServer(cfg.Server)
+	if err := d.asked.SetServer(cfg.Server); err != nil {
+		d.log.Error("reload: the old reply_to_allow is kept", "error", err)
+		r.Refused = append(r.Refused, "server.reply_to_allow: "+err.Error())
+	}
+	differences(d.current(), cfg, r)
+	for _, late := range atNextStart(d.cfg, cfg) {
+		d.log.Warn("reload: " + late)
+		r.Refused = append(r.Refused, late)
+	}
+	wait, cancel := context.WithTimeoutCause(d.alive, stopWithin, fmt.Errorf("passes did not end within %s", stopWithin))
 	defer cancel()
-	if (d.spaces != nil) != cfg.SpaceServer.Enabled() {
-		d.log.Warn("reload: space_server takes effect at the next start")
-	} else if d.spaces != nil {
+	if d.spaces != nil && cfg.SpaceServer.Enabled() {
 		if err := d.spaces.Reload(wait, cfg); err != nil {
 			d.log.Error("reload: not all Spaces receive uploads; the others are tried again", "error", err)
+			r.Refused = append(r.Refused, "spaces: "+err.Error())
 		}
 	}
 	late, err := d.set.Reload(wait, withSpaces(cfg, d.spaces))
-	if ctx.Err() != nil {
-		return // the program ends
+	if d.alive.Err() != nil {
+		r.Error = errEnding.Error()
+		return
 	}
 	if err != nil {
-		d.log.Error("reload: failed, send SIGHUP again to go over to the new configuration", "error", err)
+		d.log.Error("reload: failed, reload again to go over to the new configuration", "error", err)
+		r.Error = "the tokens of the file are in force, and its connectors are not: " + err.Error()
 		return
 	}
 	if len(late) > 0 {
 		d.log.Warn("reload: passes have not ended yet; their connectors go over to the new configuration when they have", "connectors", late)
 	}
-	d.api.SetServer(cfg.Server)
-	if err := d.asked.SetServer(cfg.Server); err != nil {
-		d.log.Error("reload: the old reply_to_allow is kept", "error", err)
-	}
-	d.cfg = cfg
-	d.log.Info("reloaded", "connectors", len(cfg.Connectors))
+	d.now.Store(cfg)
+	d.log.Info("reloaded", "connectors", len(cfg.Connectors), "added", len(r.Added), "changed", len(r.Changed), "removed", len(r.Removed))
 }

@@ -26,7 +26,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		return err
 	}
 	if client == nil {
-		return failed(fmt.Errorf("no daemon runs with this configuration's data directory: start it with 'sftp-connector run', or name it with --server"))
+		return failed(errNoDaemon)
 	}
 	all, err := client.Connectors(ctx)
 	if err != nil {
@@ -46,6 +46,15 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if len(names) == 0 && !a.json {
 		if spaces, err := client.Spaces(ctx); err == nil && len(spaces) > 0 { // a daemon that has none says so by an error
 			fmt.Fprintf(a.stdout, "Spaces: %d, which 'sftp-connector space list' shows\n", len(spaces))
+		}
+	}
+	if len(names) == 0 {
+		var known []string
+		for _, c := range all {
+			known = append(known, c.Name)
+		}
+		if err := somethingToDeliver(ctx, client, known); err != nil {
+			return err
 		}
 	}
 	return statusCode(all)

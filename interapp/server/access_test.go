@@ -52,6 +52,13 @@ var access = []struct {
 	{"POST", "/api/v1/connectors/results/subscriptions/none/send", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"POST", "/api/v1/spaces/us_1/subscriptions/nosub/send", "", config.ScopeRequest, 404, config.ScopeConfigure},
 	{"GET", "/api/v1/events?connector=nobody", "", config.ScopeRead, 404, ""},
+	// There is no configuration file.
+	{"GET", "/api/v1/configuration", "", config.ScopeRead, 404, ""},
+	{"GET", "/api/v1/connectors/results/configuration", "", config.ScopeRead, 404, ""},
+	{"PUT", "/api/v1/connectors/results", `{"version":"1"}`, config.ScopeConfigure, 404, ""},
+	{"POST", "/api/v1/connectors/results", `{"version":"1"}`, config.ScopeConfigure, 404, ""},
+	{"DELETE", "/api/v1/connectors/results?version=1", "", config.ScopeConfigure, 404, ""},
+	{"POST", "/api/v1/reload", "", config.ScopeConfigure, 404, ""},
 	{"GET", "/api/v1/spaces", "", config.ScopeRead, 200, ""},
 	{"GET", "/api/v1/spaces/us_1", "", config.ScopeRead, 200, ""},
 	{"GET", "/api/v1/spaces/us_1/files", "", config.ScopeRead, 200, ""},

@@ -39,6 +39,7 @@ func (s *Server) describe(version string) {
 		{Name: tagConnectors, Description: "Their state, their passes and their files"},
 		{Name: tagRequests, Description: "Files that another program asks for, or wants to be told of"},
 		{Name: tagSpaces, Description: "Uploads that are received over SFTP, and who may send them"},
+		{Name: tagConfiguration, Description: "What the configuration file says, and its changes"},
 		{Name: tagOperation, Description: "For supervisors and monitoring"},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -49,6 +50,7 @@ func (s *Server) describe(version string) {
 	connectorRoutes{s}.add(api)
 	scheduleRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
+	configurationRoutes{s}.add(api)
 	if s.requests != nil {
 		asked := requestRoutes{s}
 		asked.add(api)
@@ -157,6 +159,7 @@ func tidy(schemas huma.Registry) {
 		}
 	}
 	for schema, properties := range map[string][]string{
+		"ConfigurationFile": {"last_reload"}, "ConnectorChanged": {"check", "reload"},
 		"Connector": {"running", "last_pass"}, "Space": {"importing", "last_import"}, "Running": {"progress"}, "PassEvent": {"progress"}, "RequestState": {"progress", "reply", "posting"},
 	} {
 		if all[schema] == nil {

@@ -33,7 +33,7 @@ func TestProblems(t *testing.T) {
 		{"GET", "/", "", 404, nil},
 		{"GET", "/docs", "", 404, nil},
 		{"GET", "/schemas/Pass.json", "", 404, nil},
-		{"DELETE", one, "", 405, []string{"DELETE", "GET"}},
+		{"DELETE", one + "/files", "", 405, []string{"DELETE", "GET"}},
 		{"GET", one + "/apply", "", 405, []string{"POST"}},
 		{"POST", one + "/schedule", "{}", 405, []string{"PUT"}},
 		{"POST", one + "/apply?wait=soon", "", 422, []string{"wait", "allowed", "15m"}},

@@ -27,11 +27,13 @@ type Options struct {
 	Spaces   *space.Spaces     // whose connectors are in Set; nil: no uploads are received
 	Ledger   *ledger.Ledger    // that has the audit; nil: there is none
 	Server   config.Server     // its tokens; see SetServer
-	Version  string            // of the program
-	Metrics  *Metrics          // that hear of every pass; nil: passes are not timed
-	Events   *Events           // that hear of everything; nil: only progress is told
-	Log      *slog.Logger
-	Pprof    bool // serve /debug/pprof/
+	// Configuration is the configuration file; nil: there is none.
+	Configuration Configuration
+	Version       string   // of the program
+	Metrics       *Metrics // that hear of every pass; nil: passes are not timed
+	Events        *Events  // that hear of everything; nil: only progress is told
+	Log           *slog.Logger
+	Pprof         bool // serve /debug/pprof/
 }
 
 // Server is the http.Handler of the daemon. What it answers is in types over it, one a
@@ -44,12 +46,14 @@ type Server struct {
 	refusals    refusals
 	keyFailures keyFailures
 	events      *Events
-	log         *slog.Logger
-	mux         *http.ServeMux
-	handler     http.Handler // mux behind the guards
-	tokens      atomic.Pointer[tokens]
-	serving     context.Context // until the http.Server shuts down
-	end         context.CancelFunc
+	// configuration is nil where there is no file.
+	configuration Configuration
+	log           *slog.Logger
+	mux           *http.ServeMux
+	handler       http.Handler // mux behind the guards
+	tokens        atomic.Pointer[tokens]
+	serving       context.Context // until the http.Server shuts down
+	end           context.CancelFunc
 }
 
 // New makes a Server.
@@ -63,7 +67,7 @@ func New(o Options) *Server {
 	if o.Events == nil {
 		o.Events = NewEvents()
 	}
-	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, ledger: o.Ledger, events: o.Events, log: o.Log, mux: http.NewServeMux()}
+	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, ledger: o.Ledger, events: o.Events, configuration: o.Configuration, log: o.Log, mux: http.NewServeMux()}
 	s.keyFailures.failures = authdelay.New()
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
