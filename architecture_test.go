@@ -72,6 +72,7 @@ func arrows() map[string]arrow {
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},
+		"web/webtest":            {[]string{"interapp"}, none},
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
 		"store/smb/smbtest":      {nil, nil},
