@@ -154,12 +154,13 @@ type board struct {
 	Words            []string // that may be filtered by
 	Page, Pages      int
 	Empty            bool
+	Receives         bool // there are Spaces
 }
 
 // Verdict is the first sentence.
 func (b board) Verdict() string {
 	what := plural(b.Total, "connector", "connectors")
-	if n := b.spaces(); n > 0 {
+	if b.Receives {
 		what = plural(b.Total, "connector or Space", "connectors and Spaces")
 	}
 	switch {
@@ -174,8 +175,6 @@ func (b board) Verdict() string {
 	}
 	return count(b.Attention) + " of " + what + " need attention"
 }
-
-func (b board) spaces() int { return len(b.Spaces) }
 
 // Turn is the address of another page of the overview.
 func (b board) Turn(page int) string {
@@ -204,7 +203,7 @@ func (b board) Next() int {
 
 // arrange makes the overview of rows: what is wrong first, and the rest by name.
 func arrange(connectors, spaces []row, status, query string, page int) board {
-	b := board{Total: len(connectors) + len(spaces), Status: status, Query: query, Empty: len(connectors)+len(spaces) == 0}
+	b := board{Total: len(connectors) + len(spaces), Status: status, Query: query, Empty: len(connectors)+len(spaces) == 0, Receives: len(spaces) > 0}
 	words := map[string]bool{}
 	for _, r := range slices.Concat(connectors, spaces) {
 		if r.Attention() {

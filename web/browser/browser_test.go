@@ -193,7 +193,9 @@ func (b *tab) follow(selector string) {
 // write types into a field, over what is in it.
 func (b *tab) write(selector, text string) {
 	b.t.Helper()
-	b.do("type into "+selector, chromedp.Clear(chromedp.CSS(selector)), chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.do("type into "+selector, chromedp.Focus(chromedp.CSS(selector)))
+	eval[bool](b, `document.activeElement.select(), true`)
+	b.do("type into "+selector, chromedp.KeyEvent(text))
 }
 
 // eval gives the value of an expression; the zero value while a document is loaded.
