@@ -31,6 +31,9 @@ type Parts struct {
 	// Destination opens its destination, and reports the stages of that where it is
 	// the SFTP server. Pending files are of the epoch.
 	Destination func(ctx context.Context, cfg *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
+	// HostKey asks the server of a connector for its host key. Without an error it is
+	// remembered then, if trust is not nil; if it is not to be, ErrNotTrusted is in the chain.
+	HostKey func(ctx context.Context, cfg *config.Connector, trust *interapp.TrustRequest) (interapp.ServerHostKey, error)
 	// Credentials fetches logins; nil: no connector has a credentials API.
 	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it

@@ -62,7 +62,11 @@ func (s connectorRoutes) add(api huma.API) {
 	}, s.apply)
 	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "check", Method: http.MethodPost, Path: pathConnector + "/check", Tags: []string{tagConnectors},
-		Summary: "Test the connection, stage by stage", Description: "The answer is 200 whether the test succeeds or not. Nothing is copied.",
+		Summary: "Test the connection, stage by stage",
+		Description: "The answer is 200 whether the test succeeds or not. Nothing is copied. With the header 'Accept: text/event-stream' " +
+			"it comes as it goes: begin (a stage begins), stage (it ended), and check, the whole, at the end. A client that goes away ends the test.",
+		Responses: streamable[interapp.Check](api, eventSchema("begin", reference[interapp.StageBegun](api)),
+			eventSchema("stage", reference[interapp.Stage](api)), eventSchema("check", reference[interapp.Check](api))),
 		Errors: []int{http.StatusNotFound},
 	}, s.check)
 	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
@@ -187,14 +191,31 @@ func parseWait(text string) (time.Duration, error) {
 	return wait.Std(), nil
 }
 
-func (s connectorRoutes) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
+func (s connectorRoutes) check(_ context.Context, in *Named) (*huma.StreamResponse, error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	found := c.Check(ctx)
-	noteDetail(ctx, "%s", found.ConnectionStatus)
-	return &answer[interapp.Check]{found}, nil
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		if !wantsStream(r) {
+			found := c.Check(r.Context(), nil)
+			noteDetail(r.Context(), "%s", found.ConnectionStatus)
+			writeJSON(w, found)
+			return
+		}
+		s.stream(r, w, func(ctx context.Context, tell func(event string, data any)) {
+			found := c.Check(ctx, func(stage string, ended *interapp.Stage) {
+				if ended == nil {
+					tell("begin", interapp.StageBegun{Stage: stage})
+				} else {
+					tell("stage", ended)
+				}
+			})
+			noteDetail(ctx, "%s", found.ConnectionStatus)
+			tell("check", found)
+		})
+	}}, nil
 }
 
 type retryInput struct {
