@@ -6,18 +6,27 @@ import (
 	"strings"
 	"time"
 
+	"sftpconnector/config"
 	"sftpconnector/interapp"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/pass"
 )
 
+// Watch is told of a check as it goes: of each stage that begins, with a nil ended, and
+// of each that ended. It is called from one goroutine at a time and must not block.
+type Watch func(stage string, ended *status.Stage)
+
 // Check tries the connection stage by stage, up to the first that fails, and
-// sets the Connection Status. It copies nothing.
-func (c *Connector) Check(ctx context.Context) interapp.Check {
+// sets the Connection Status. It copies nothing. watch may be nil.
+func (c *Connector) Check(ctx context.Context, watch Watch) interapp.Check {
 	c.health.checking()
 	stages := []status.Stage{}
-	err := c.ends.check(ctx, func(s status.Stage) { stages = append(stages, s) })
+	observe := func(s status.Stage) { stages = append(stages, s) }
+	if watch != nil {
+		observe = watched(c.cfg, observe, watch)
+	}
+	err := c.ends.check(ctx, observe)
 	if ctx.Err() != nil {
 		c.health.abandon()
 	} else {
@@ -35,6 +44,23 @@ func (c *Connector) Check(ctx context.Context) interapp.Check {
 		c.ends.loginWorks(ctx)
 	}
 	return r
+}
+
+// watched has watch told of what observe is told, and of the stages that begin: each
+// does when the one before it has ended.
+func watched(cfg *config.Connector, observe status.Observer, watch Watch) status.Observer {
+	first := status.StageResolve
+	if cfg.SFTP.CredentialsAPI.Enabled() {
+		first = status.StageCredentials
+	}
+	watch(first, nil)
+	return func(s status.Stage) {
+		observe(s)
+		watch(s.Stage, &s)
+		if next := status.StageAfter(s.Stage); s.OK && next != "" {
+			watch(next, nil)
+		}
+	}
 }
 
 // check tries both ends stage by stage.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sftpconnector/config"
+	"sftpconnector/interapp"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -30,6 +31,9 @@ type Parts struct {
 	// Destination opens its destination, and reports the stages of that where it is
 	// the SFTP server. Pending files are of the epoch.
 	Destination func(ctx context.Context, cfg *config.Connector, epoch int64, observe status.Observer) (filesync.Destination, error)
+	// HostKey asks the server of a connector for its host key. Without an error it is
+	// remembered then, if trust is not nil; if it is not to be, ErrNotTrusted is in the chain.
+	HostKey func(ctx context.Context, cfg *config.Connector, trust *interapp.TrustRequest) (interapp.ServerHostKey, error)
 	// Credentials fetches logins; nil: no connector has a credentials API.
 	Credentials *Credentials
 	// Lock makes sure that no other process runs a pass of the connector; it
@@ -185,6 +189,44 @@ func (c *Connector) SetSchedule(ctx context.Context, s config.Schedule) error {
 	c.planner.set(s, compiled)
 	c.log.Info("schedule set", "automatic_sftp_file_sync", s.String())
 	return nil
+}
+
+// UseFileSchedule forgets what SetSchedule has set: the file's schedule counts.
+func (c *Connector) UseFileSchedule(ctx context.Context) error {
+	compiled, err := newSchedule(c.cfg.Name, c.cfg.Sync, c.cfg.TimeZone.Location)
+	if err != nil {
+		return err
+	}
+	if err := c.ledger.SetSchedule(ctx, "", ""); err != nil {
+		return err
+	}
+	if inForce, _ := c.planner.plan(); inForce != c.cfg.Sync {
+		c.planner.set(c.cfg.Sync, compiled)
+		c.log.Info("schedule of the file", "automatic_sftp_file_sync", c.cfg.Sync.String())
+	}
+	return nil
+}
+
+// shownRuns is how many of the next runs of a schedule are shown.
+const shownRuns = 5
+
+// Schedule gives the schedule in force, with its next runs.
+func (c *Connector) Schedule() interapp.Schedule {
+	inForce, _ := c.planner.plan()
+	out := interapp.Schedule{AutomaticSFTPFileSync: inForce.String(), Next: c.planner.upcoming(nil, shownRuns)}
+	if file := c.cfg.Sync.String(); file != out.AutomaticSFTPFileSync {
+		out.InFile = file
+	}
+	return out
+}
+
+// PreviewSchedule gives the next runs of a schedule that is not set.
+func (c *Connector) PreviewSchedule(s config.Schedule) (interapp.Schedule, error) {
+	compiled, err := newSchedule(c.cfg.Name, s, c.cfg.TimeZone.Location)
+	if err != nil {
+		return interapp.Schedule{}, err
+	}
+	return interapp.Schedule{AutomaticSFTPFileSync: s.String(), Next: c.planner.upcoming(&compiled, shownRuns)}, nil
 }
 
 // Retry releases quarantined files: the named ones, or all for none.

@@ -199,11 +199,11 @@ func TestCheckLiftsTheHold(t *testing.T) {
 		w.answer(func() error { return &status.Error{Word: status.AuthenticationFailed, Op: "log in"} })
 		c := w.start(w.connectorNamed("a", "10s"))
 		w.pass(time.Hour)
-		if r := c.Check(t.Context()); r.ConnectionStatus != string(status.AuthenticationFailed) || r.Hint == "" || c.Report().Held.IsZero() {
+		if r := c.Check(t.Context(), nil); r.ConnectionStatus != string(status.AuthenticationFailed) || r.Hint == "" || c.Report().Held.IsZero() {
 			t.Errorf("%+v, held %v", r, c.Report().Held)
 		}
 		w.answer(nil)
-		r := c.Check(t.Context())
+		r := c.Check(t.Context(), nil)
 		if r.ConnectionStatus != string(status.ConnectionValid) || r.Error != "" || !c.Report().Held.IsZero() {
 			t.Errorf("%+v, held %v", r, c.Report().Held)
 		}
@@ -550,7 +550,7 @@ func TestDestinationThatIsGone(t *testing.T) {
 		if len(w.logins()) != 0 {
 			t.Error("the server was bothered")
 		}
-		if r := c.Check(t.Context()); r.ConnectionStatus != string(status.DestinationUnavailable) || len(r.Stages) != 2 || r.Stages[1].OK {
+		if r := c.Check(t.Context(), nil); r.ConnectionStatus != string(status.DestinationUnavailable) || len(r.Stages) != 2 || r.Stages[1].OK {
 			t.Errorf("%+v", r)
 		}
 		os.Mkdir(filepath.Dir(cfg.Files.DestinationDirectoryPath), 0o777)

@@ -120,8 +120,8 @@ func TestOutdatedLoginIsFetchedAgain(t *testing.T) {
 					}
 				}
 				c, tried := fetching(t, direction, failures)
-				first := c.Check(t.Context())
-				c.Check(t.Context())
+				first := c.Check(t.Context(), nil)
+				c.Check(t.Context(), nil)
 				if !slices.Equal(*tried, test.want) {
 					t.Errorf("logged in at %q, want %q", *tried, test.want)
 				}
@@ -147,7 +147,7 @@ func TestAdviceOfAFetchedLogin(t *testing.T) {
 	for hint, want := range map[string]string{"": "refetch credentials", "Ask the jump host.": "Ask the jump host."} {
 		refused := loginFailure(status.AuthenticationFailed, hint)
 		c, _ := fetching(t, config.Download, []error{refused, refused})
-		if r := c.Check(t.Context()); !strings.Contains(r.Hint, want) {
+		if r := c.Check(t.Context(), nil); !strings.Contains(r.Hint, want) {
 			t.Errorf("the advice is %q, want %q", r.Hint, want)
 		}
 	}

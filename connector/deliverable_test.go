@@ -42,7 +42,7 @@ func TestNothingDeliverable(t *testing.T) {
 				}
 			}
 			since := r.connector.Report().Health.Since
-			if c := r.connector.Check(t.Context()); c.ConnectionStatus != string(status.ConnectionValid) {
+			if c := r.connector.Check(t.Context(), nil); c.ConnectionStatus != string(status.ConnectionValid) {
 				t.Errorf("the check says %+v", c)
 			}
 			if h := r.connector.Report().Health; h.Status != status.NothingDeliverable || !h.Since.Equal(since) {

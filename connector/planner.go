@@ -118,6 +118,18 @@ func (p *planner) plan() (inForce config.Schedule, next time.Time) {
 	return p.inForce, p.next
 }
 
+// upcoming gives the next runs, at most n of them, in the connector's time zone: those of
+// the schedule in force, or of another one, if it went over to that now.
+func (p *planner) upcoming(other *schedule, n int) []time.Time {
+	p.mu.Lock()
+	s, next := p.schedule, p.next
+	p.mu.Unlock()
+	if other != nil {
+		s, next = *other, other.next(p.now())
+	}
+	return s.runs(next, n)
+}
+
 // interval is the time between two passes; 0: they come by a cron expression, or never.
 func (p *planner) interval() time.Duration {
 	p.mu.Lock()

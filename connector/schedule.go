@@ -23,6 +23,7 @@ type schedule struct {
 	interval time.Duration // of an interval
 	cron     *cronTimes    // of a cron expression
 	phase    uint64        // tells connectors apart, so that they do not start together
+	zone     *time.Location
 }
 
 // newSchedule compiles what config has validated.
@@ -32,7 +33,7 @@ func newSchedule(name string, s config.Schedule, zone *time.Location) (schedule,
 	if zone == nil {
 		zone = time.UTC
 	}
-	out := schedule{interval: s.Interval, phase: h.Sum64()}
+	out := schedule{interval: s.Interval, phase: h.Sum64(), zone: zone}
 	if s.Cron == "" {
 		return out, nil
 	}
@@ -74,6 +75,15 @@ func (s schedule) next(tick time.Time) time.Time {
 		grid = grid.Add(s.interval)
 	}
 	return grid
+}
+
+// runs gives at most n runs from the first of them on, in the connector's time zone.
+func (s schedule) runs(first time.Time, n int) []time.Time {
+	var all []time.Time
+	for at := first; !at.IsZero() && len(all) < n; at = s.next(at) {
+		all = append(all, at.In(s.zone))
+	}
+	return all
 }
 
 // stepped is the next pass after the clock was set or the machine slept, when

@@ -322,7 +322,7 @@ func TestUploadStatus(t *testing.T) {
 	u := newUpload(t, e)
 	check := func(word status.Word, last string) {
 		t.Helper()
-		c := u.connector.Check(t.Context())
+		c := u.connector.Check(t.Context(), nil)
 		if n := len(c.Stages); c.ConnectionStatus != string(word) || n == 0 || c.Stages[n-1].Stage != last || c.Stages[n-1].OK != (word == status.ConnectionValid) {
 			t.Errorf("%s, want %s at %s: %+v", c.ConnectionStatus, word, last, c.Stages)
 		}
@@ -332,7 +332,7 @@ func TestUploadStatus(t *testing.T) {
 	}
 	check(status.ConnectionValid, status.StageDestination)
 	names := []string{}
-	for _, s := range u.connector.Check(t.Context()).Stages {
+	for _, s := range u.connector.Check(t.Context(), nil).Stages {
 		names = append(names, s.Stage)
 	}
 	if got := strings.Join(names, " "); got != "resolve connect handshake host-key authenticate sftp list destination" {

@@ -145,6 +145,16 @@ func (c *Client) Passes(ctx context.Context, name string, limit int) ([]Pass, er
 	return out.Passes, wrap(err, "passes of "+name)
 }
 
+// RecentPasses gives the last passes of up to 100 connectors, and Spaces as
+// SpaceConnector names them, newest first: up to limit of each, 1 to 100, or 0 for the
+// server's default. Names that are not configured have none.
+func (c *Client) RecentPasses(ctx context.Context, names []string, limit int) (map[string][]PassMark, error) {
+	var out RecentPasses
+	query := nonEmpty("connectors", strings.Join(names, ","), "limit", number(limit))
+	err := c.call(ctx, callTimeout, http.MethodGet, query, nil, &out, "passes")
+	return out.Connectors, wrap(err, "recent passes")
+}
+
 func number(n int) string {
 	if n == 0 {
 		return ""
@@ -169,11 +179,7 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 	if err != nil {
 		return err
 	}
-	// The API never redirects. Who does is another, and gets no token.
-	client := *c.HTTP
-	client.Transport = unfollowed{client.Transport}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	answer, err := client.Do(r)
+	answer, err := c.do(r)
 	if err != nil {
 		return err
 	}
@@ -189,6 +195,14 @@ func (c *Client) call(ctx context.Context, timeout time.Duration, method string,
 		return fmt.Errorf("%s %s: the answer is not one of sftp-connector: %w", method, r.URL.Redacted(), err)
 	}
 	return nil
+}
+
+// do sends a request. The API never redirects. Who does is another, and gets no token.
+func (c *Client) do(r *http.Request) (*http.Response, error) {
+	client := *c.HTTP
+	client.Transport = unfollowed{client.Transport}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client.Do(r)
 }
 
 // unfollowed is a transport for redirects that nobody follows: http.Client makes an

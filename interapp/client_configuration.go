@@ -122,6 +122,20 @@ func (c *Client) Resume(ctx context.Context, name string) (Connector, error) {
 	return out, wrap(err, "resume "+name)
 }
 
+// Schedule gives the schedule of a connector, with its next runs.
+func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
+	var out Schedule
+	err := c.call(ctx, callTimeout, http.MethodGet, nil, nil, &out, "connectors", name, "schedule")
+	return out, wrap(err, "schedule of "+name)
+}
+
+// PreviewSchedule gives the next runs of a schedule that is not set.
+func (c *Client) PreviewSchedule(ctx context.Context, name, schedule string) (Schedule, error) {
+	var out Schedule
+	err := c.call(ctx, callTimeout, http.MethodGet, url.Values{"automatic_sftp_file_sync": {schedule}}, nil, &out, "connectors", name, "schedule")
+	return out, wrap(err, "preview the schedule of "+name)
+}
+
 // UseFileSchedule forgets a schedule that was set over the API: the file's counts.
 func (c *Client) UseFileSchedule(ctx context.Context, name string) (Schedule, error) {
 	var out Schedule

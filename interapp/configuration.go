@@ -121,13 +121,16 @@ type ServerHostKey struct {
 	Type        string   `json:"type" example:"ssh-ed25519"`
 	Fingerprint string   `json:"fingerprint" doc:"SHA256:…"`
 	Trusted     bool     `json:"trusted" doc:"It is the one that is remembered or configured"`
+	Changed     bool     `json:"changed" doc:"Another one is trusted: to trust this one replaces it. Either the server was set up anew, or somebody sits between"`
+	Pinned      []string `json:"pinned,omitempty" doc:"The fingerprints of sftp.host_key, if it has some: known_hosts does not count then"`
+	KnownHosts  string   `json:"known_hosts" doc:"The file in which keys are remembered"`
 	Remembered  []string `json:"remembered" doc:"Fingerprints that known_hosts has for the host"`
 }
 
 // TrustRequest remembers a host key. The fingerprint is the one that was looked at:
 // if the server shows another one by now, nothing is remembered.
 type TrustRequest struct {
-	Fingerprint string `json:"fingerprint"`
+	Fingerprint string `json:"fingerprint" pattern:"^SHA256:[A-Za-z0-9+/]{43}$" patternDescription:"a fingerprint, SHA256:…"`
 	Replace     bool   `json:"replace,omitempty" doc:"Forget the keys of the host that are remembered"`
 }
 

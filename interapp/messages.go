@@ -97,6 +97,23 @@ type PassList struct {
 	Passes []Pass `json:"passes" doc:"Without their failures, which the ledger keeps by file"`
 }
 
+// PassMark is a pass in short.
+type PassMark struct {
+	Pass    string    `json:"pass" doc:"Its number in the ledger"`
+	Mode    string    `json:"mode" enum:"automatic,apply,request"`
+	State   string    `json:"state" enum:"running,succeeded,partial,failed,cancelled"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds" doc:"How long it took; of one that runs, so far"`
+	Files   int64     `json:"files" doc:"Copied"`
+	Bytes   int64     `json:"bytes" doc:"Of the copied files"`
+	Failed  int64     `json:"failed" doc:"Failed, in quarantine, in conflict or unsafe"`
+}
+
+// RecentPasses is the last passes of connectors, newest first, by the names of these.
+type RecentPasses struct {
+	Connectors map[string][]PassMark `json:"connectors" doc:"Each that was asked for; Spaces as spaces/ID"`
+}
+
 // Counts are the files of a pass by what became of them.
 type Counts struct {
 	Seen        int64 `json:"seen" doc:"Files in the source directory"`
@@ -130,10 +147,15 @@ type Check struct {
 
 // Stage is one step of a Check.
 type Stage struct {
-	Stage  string `json:"stage" enum:"resolve,connect,handshake,host-key,authenticate,sftp,list,destination,inbox"`
+	Stage  string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination,inbox"`
 	OK     bool   `json:"ok"`
 	MS     int64  `json:"ms" doc:"How long it took, in milliseconds"`
 	Detail string `json:"detail" doc:"What was found, or why it failed"`
+}
+
+// StageBegun says that a step of a Check begins.
+type StageBegun struct {
+	Stage string `json:"stage" enum:"credentials,resolve,connect,handshake,host-key,authenticate,sftp,list,destination"`
 }
 
 // File is one file as the ledger knows it.

@@ -113,6 +113,22 @@ func (l hostLines) all() []knownLine {
 	return append(l.exact[:len(l.exact):len(l.exact)], l.bare...)
 }
 
+// keys gives the plain keys: those of the name with its port, or else without.
+func (l hostLines) keys() []ssh.PublicKey {
+	var keys []ssh.PublicKey
+	for _, lines := range [][]knownLine{l.exact, l.bare} {
+		for _, line := range lines {
+			if line.isKey() {
+				keys = append(keys, line.key)
+			}
+		}
+		if len(keys) > 0 {
+			break
+		}
+	}
+	return keys
+}
+
 // algorithms gives the types of the host's keys, and whether there is an
 // authority for its certificates.
 func (k knownHosts) algorithms(addr string) (types []string, authority bool) {
@@ -120,15 +136,8 @@ func (k knownHosts) algorithms(addr string) (types []string, authority bool) {
 	for _, line := range found.all() {
 		authority = authority || line.marker == markerAuthority && line.key != nil
 	}
-	for _, lines := range [][]knownLine{found.exact, found.bare} {
-		for _, line := range lines {
-			if line.isKey() {
-				types = append(types, line.key.Type())
-			}
-		}
-		if len(types) > 0 {
-			break
-		}
+	for _, key := range found.keys() {
+		types = append(types, key.Type())
 	}
 	return types, authority
 }

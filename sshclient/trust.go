@@ -3,6 +3,9 @@ package sshclient
 import (
 	"context"
 	"errors"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // FetchHostKey gets the key that the server shows, without trusting it and
@@ -30,4 +33,19 @@ func FetchHostKey(ctx context.Context, cfg Config) (HostKey, error) {
 			return HostKey{}, err
 		}
 	}
+}
+
+// Remembered gives the fingerprints that the known_hosts file has for the host.
+func Remembered(cfg Config) ([]string, error) {
+	known, err := readKnownHosts(cfg.KnownHosts)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, key := range known.lines(hostAddr(cfg.WithDefaults())).keys() {
+		if print := ssh.FingerprintSHA256(key); !slices.Contains(all, print) {
+			all = append(all, print)
+		}
+	}
+	return all, nil
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -193,6 +194,23 @@ const (
 	StageList         = "list"
 	StageDestination  = "destination"
 )
+
+// Stages lists the stages in their order. One begins when the one before it has ended.
+func Stages() []string {
+	return []string{
+		StageCredentials, StageResolve, StageConnect, StageHandshake, StageHostKey,
+		StageAuthenticate, StageSFTP, StageList, StageDestination,
+	}
+}
+
+// StageAfter is the stage that follows one that went well; "" after the last.
+func StageAfter(stage string) string {
+	all := Stages()
+	if i := slices.Index(all, stage); i >= 0 && i+1 < len(all) {
+		return all[i+1]
+	}
+	return ""
+}
 
 // Stage is one finished step of a check.
 type Stage = interapp.Stage

@@ -38,6 +38,9 @@ func (b *api) untilStopped(ctx context.Context) (calls context.Context, release 
 	return context.WithoutCancel(ctx), context.AfterFunc(ctx, b.inside.set.Stop)
 }
 
+// errNotThere: the daemon does not have a connector.
+var errNotThere = errors.New("no connector")
+
 // errNoToken: the configuration has no token that the daemon would take.
 var errNoToken = errors.New("none")
 
@@ -63,6 +66,16 @@ func (a *app) reach(ctx context.Context, scope config.Scope, names []string, par
 func (a *app) reachLedger(ctx context.Context, scope config.Scope, name string) (*api, error) {
 	by, _, err := a.reach(ctx, scope, []string{name}, connector.Parts{})
 	if errors.Is(err, errNoToken) {
+		by, _, err = a.own(ctx, []string{name}, connector.Parts{})
+	}
+	return by, err
+}
+
+// reachNamed is reach for a verb that looks at one connector, and runs no pass. What the
+// daemon does not have, or has no token for, this process looks at itself.
+func (a *app) reachNamed(ctx context.Context, scope config.Scope, name string) (*api, error) {
+	by, _, err := a.reach(ctx, scope, []string{name}, connector.Parts{})
+	if a.server == "" && (errors.Is(err, errNoToken) || errors.Is(err, errNotThere)) {
 		by, _, err = a.own(ctx, []string{name}, connector.Parts{})
 	}
 	return by, err

@@ -176,7 +176,7 @@ func openBackend(ctx context.Context, cfg *config.Config, parts connector.Parts,
 	if parts.Source == nil {
 		parts.Source = s.source
 	}
-	parts.Destination = s.destination
+	parts.Destination, parts.HostKey = s.destination, s.hostKey
 	parts.Credentials = new(connector.Credentials)
 	if parts.Lock == nil {
 		parts.Lock = locks(cfg)

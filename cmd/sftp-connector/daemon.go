@@ -174,7 +174,7 @@ func namesAt(ctx context.Context, client *interapp.Client, names []string) ([]st
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, usage("the daemon has no connector %q", name)
+			return nil, usage("the daemon has %w %q", errNotThere, name)
 		}
 	}
 	return names, nil

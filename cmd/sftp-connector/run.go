@@ -28,6 +28,7 @@ import (
 	"sftpconnector/interapp/server"
 	"sftpconnector/space"
 	filesync "sftpconnector/sync"
+	"sftpconnector/web"
 )
 
 // stopWithin is how long the passes under way may take to end.
@@ -157,6 +158,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
+	d.http.Handler = withPages(d.api, web.New(web.Options{API: d.api, Version: buildVersion()}))
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
 	if cfg.Server.TLS.Enabled() {

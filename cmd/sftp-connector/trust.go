@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sftpconnector/config"
 	"sftpconnector/connector"
-
+	"sftpconnector/interapp"
 	"sftpconnector/sshclient"
 )
 
@@ -43,50 +46,38 @@ type trusted struct {
 }
 
 func (a *app) trust(ctx context.Context, name string, yes bool) error {
-	cfg, err := a.load()
+	by, key, err := a.hostKeyOf(ctx, name)
 	if err != nil {
 		return err
 	}
-	if _, err := named(cfg, []string{name}); err != nil {
-		return err
-	}
-	c, err := serverOf(ctx, cfg.Connectors[name])
-	if err != nil {
-		return failed(err)
-	}
-	key, err := sshclient.FetchHostKey(ctx, c)
-	if err != nil {
-		return failed(err)
-	}
-	t := trusted{Connector: name, Host: key.Addr, Type: key.Type, Fingerprint: key.Fingerprint, Known: key.Known, Changed: key.Changed}
+	defer by.close()
+	t := trusted{Connector: name, Host: key.Host, Type: key.Type, Fingerprint: key.Fingerprint, Known: key.Trusted, Changed: key.Changed}
 	if !a.json {
-		fmt.Fprintf(a.stdout, "%s key of %s: %s\n", key.Type, key.Addr, key.Fingerprint)
+		fmt.Fprintf(a.stdout, "%s key of %s: %s\n", key.Type, key.Host, key.Fingerprint)
 	}
-	if pin := cfg.Connectors[name].SFTP.HostKey.String(); strings.HasPrefix(pin, "SHA256:") && !key.Known {
-		return failed(fmt.Errorf("sftp.host_key pins %s, and the server shows another key: if it is the right one, change sftp.host_key", pin))
-	}
-	if key.Changed && (yes || !terminal(a.stdin)) {
-		fmt.Fprint(a.stderr, warning(key)) // who is asked sees it with the question
+	if len(key.Pinned) == 0 && key.Changed && (yes || !terminal(a.stdin)) {
+		fmt.Fprint(a.stderr, warning(key.Changed)) // who is asked sees it with the question
 	}
 	switch {
-	case key.Known:
+	case key.Trusted:
 		if !a.json {
 			fmt.Fprintln(a.stdout, "It is trusted already.")
 		}
+	case len(key.Pinned) > 0: // which the API refuses with the reason
 	case !yes && !terminal(a.stdin):
 		return failed(errors.New("nobody can be asked here: compare the fingerprint, then run it again with --yes"))
-	default:
-		if !yes {
-			if ok, err := a.console.confirm(ctx, warning(key)); err != nil || !ok {
-				return failed(errors.Join(err, errors.New("the key is not trusted")))
-			}
+	case !yes:
+		if ok, err := a.console.confirm(ctx, warning(key.Changed)); err != nil || !ok {
+			return failed(errors.Join(err, errors.New("the key is not trusted")))
 		}
-		if err := sshclient.Remember(ctx, c.KnownHosts, key); err != nil {
+	}
+	if !key.Trusted {
+		if key, err = by.Trust(ctx, name, interapp.TrustRequest{Fingerprint: key.Fingerprint, Replace: key.Changed}); err != nil {
 			return failed(err)
 		}
 		t.Remembered = true
 		if !a.json {
-			fmt.Fprintf(a.stdout, "Remembered in %s.\n", c.KnownHosts)
+			fmt.Fprintf(a.stdout, "Remembered in %s.\n", key.KnownHosts)
 		}
 		a.tellDaemon(ctx, name)
 	}
@@ -96,15 +87,38 @@ func (a *app) trust(ctx context.Context, name string, yes bool) error {
 	return nil
 }
 
-// serverOf says how to reach a connector's server.
-func serverOf(ctx context.Context, c *config.Connector) (sshclient.Config, error) {
-	var credentials connector.Credentials
-	defer credentials.Close()
-	c, err := credentials.Resolve(ctx, c)
+// hostKeyOf asks the server of a connector for its host key, by the daemon if one runs
+// that has the connector and lets us, and knows the server that the configuration names
+// now; else in this process.
+func (a *app) hostKeyOf(ctx context.Context, name string) (*api, interapp.ServerHostKey, error) {
+	by, err := a.reachNamed(ctx, config.ScopeConfigure, name)
 	if err != nil {
-		return sshclient.Config{}, err
+		return nil, interapp.ServerHostKey{}, err
 	}
-	return sftpConfig(c).Config, nil
+	key, err := by.HostKey(ctx, name)
+	if p, refused := errors.AsType[*interapp.Problem](err); a.server == "" && by.inside == nil && (refused && p.Status == http.StatusForbidden || err == nil && a.another(name, key.Host)) {
+		by.close()
+		if by, _, err = a.own(ctx, []string{name}, connector.Parts{}); err != nil {
+			return nil, interapp.ServerHostKey{}, err
+		}
+		key, err = by.HostKey(ctx, name)
+	}
+	if err != nil {
+		by.close()
+		return nil, interapp.ServerHostKey{}, failed(err)
+	}
+	return by, key, nil
+}
+
+// another reports whether the configuration has another server for the connector than the
+// daemon, which has not read it again.
+func (a *app) another(name, host string) bool {
+	cfg, err := config.Load(a.configPath)
+	if err != nil {
+		return false
+	}
+	c := cfg.Connectors[name]
+	return c != nil && !c.SFTP.CredentialsAPI.Enabled() && !strings.EqualFold(net.JoinHostPort(c.SFTP.Host, strconv.Itoa(c.SFTP.Port)), host)
 }
 
 // tellDaemon has a running daemon check the connection, so that it does not
@@ -129,13 +143,13 @@ func (a *app) prompt() prompt {
 	}
 	return func(ctx context.Context, key sshclient.HostKey) (bool, error) {
 		return a.console.confirm(ctx, fmt.Sprintf("The authenticity of host %s can't be established.\n%s key fingerprint is %s.\n%s",
-			key.Addr, key.Type, key.Fingerprint, warning(key)))
+			key.Addr, key.Type, key.Fingerprint, warning(key.Changed)))
 	}
 }
 
 // warning is what there is to say about a key that takes another one's place.
-func warning(key sshclient.HostKey) string {
-	if !key.Changed {
+func warning(changed bool) string {
+	if !changed {
 		return ""
 	}
 	return "WARNING: another key is trusted for this host. Either the server was set up anew, or somebody sits between you and it.\n" +

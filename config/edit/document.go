@@ -36,6 +36,7 @@ var ErrAbsent = errors.New("the file does not have it")
 // It is never changed: each change gives another text.
 type Document struct {
 	text  []byte
+	all   string     // text
 	root  *yaml.Node // the mapping at the top; nil: the file has none
 	lines []int      // the offset at which each line starts
 	end   string     // of a line
@@ -46,7 +47,7 @@ const mark = "\ufeff"
 
 // Parse reads a text. It takes mistakes that are none of YAML's.
 func Parse(text []byte) (*Document, error) {
-	d := &Document{text: text, end: "\n", lines: []int{0}}
+	d := &Document{text: text, all: string(text), end: "\n", lines: []int{0}}
 	if bytes.HasPrefix(text, []byte(mark)) {
 		d.lines[0] = len(mark)
 	}
@@ -110,7 +111,7 @@ func (d *Document) offset(n *yaml.Node) int {
 
 // line gives a line, counted from 1, without its end.
 func (d *Document) line(number int) string {
-	return strings.TrimRight(string(d.text[d.lines[number-1]:d.after(number)]), "\r\n")
+	return strings.TrimRight(d.all[d.lines[number-1]:d.after(number)], "\r\n")
 }
 
 // after is the offset behind a line and its end.
@@ -194,8 +195,12 @@ func shared(n *yaml.Node, path []string) error {
 
 // fact is one node of a document, for comparing.
 type fact struct {
-	path  string // of keys, each with a NUL behind it
-	value string
+	path   string // of keys, each with a NUL behind it
+	key    bool   // a key of the mapping there; else what is there
+	kind   yaml.Kind
+	tag    string
+	anchor string
+	value  string
 }
 
 // factsOf lists a document's nodes in their order. Aliases are not followed: where
@@ -207,32 +212,36 @@ func factsOf(n *yaml.Node) []fact {
 		if n == nil {
 			return
 		}
-		f := fact{path: path, value: fmt.Sprintf("%d %s %s %s", n.Kind, n.ShortTag(), n.Anchor, n.Value)}
+		facts = append(facts, fact{path, false, n.Kind, n.ShortTag(), n.Anchor, n.Value})
 		switch n.Kind {
 		case yaml.MappingNode:
-			facts = append(facts, f)
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				key := n.Content[i]
-				facts = append(facts, fact{path: path, value: fmt.Sprintf("key %d %s %s", key.Kind, key.Anchor, key.Value)})
-				walk(n.Content[i+1], path+key.Value+"\x00")
+				facts = append(facts, fact{path, true, key.Kind, key.ShortTag(), key.Anchor, key.Value})
+				walk(n.Content[i+1], path+escapedKey(key.Value)+"\x00")
 			}
 		case yaml.SequenceNode:
-			facts = append(facts, f)
 			for i, item := range n.Content {
 				walk(item, path+"["+strconv.Itoa(i)+"]\x00")
 			}
-		default:
-			facts = append(facts, f)
 		}
 	}
 	walk(n, "")
 	return facts
 }
 
+// escapedKey is a key without a NUL.
+func escapedKey(key string) string {
+	if !strings.ContainsAny(key, "\x00\x01") {
+		return key
+	}
+	return strings.NewReplacer("\x01", "\x01\x01", "\x00", "\x01\x02").Replace(key)
+}
+
 func joined(path []string) string {
 	var out strings.Builder
 	for _, key := range path {
-		out.WriteString(key + "\x00")
+		out.WriteString(escapedKey(key) + "\x00")
 	}
 	return out.String()
 }
@@ -250,7 +259,7 @@ func outside(facts []fact, path []string) []fact {
 		}
 		// The mappings around it, and the keys that lead to it.
 		next, _, _ := strings.Cut(strings.TrimPrefix(changed, f.path), "\x00")
-		return !strings.HasPrefix(f.value, "key ") || f.value == fmt.Sprintf("key %d  %s", yaml.ScalarNode, next)
+		return !f.key || f.kind == yaml.ScalarNode && f.anchor == "" && escapedKey(f.value) == next
 	})
 }
 

@@ -28,13 +28,13 @@ func (d *Document) Masked() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return string(m.document.text), nil
+	return m.text, nil
 }
 
 // masked is a document without secrets.
 type masked struct {
-	document *Document
-	lines    []maskedLine
+	text  string
+	lines []maskedLine
 }
 
 // maskedLine is a line, with where it stood before secrets of several lines were
@@ -137,17 +137,22 @@ func (d *Document) masked() (*masked, error) {
 		}
 		line := string(text[after.lines[i]:after.after(i+1)])
 		ended := strings.TrimRight(line, "\r\n")
-		shown := commented.ReplaceAllStringFunc(ended, maskComment)
+		shown := withoutComment(ended)
 		m.lines = append(m.lines, maskedLine{number, shown, hidden[number]})
 		out.WriteString(shown + line[len(ended):])
 	}
-	if m.document, err = Parse([]byte(string(text[:after.lines[0]]) + out.String())); err != nil {
-		return nil, err
-	}
+	m.text = string(text[:after.lines[0]]) + out.String() // comments alone differ
 	return m, nil
 }
 
-// maskComment hides what may be a secret in a comment.
+// withoutComment hides what may be a secret in a comment.
+func withoutComment(line string) string {
+	if !strings.Contains(line, "#") {
+		return line
+	}
+	return commented.ReplaceAllStringFunc(line, maskComment)
+}
+
 func maskComment(text string) string {
 	parts := commented.FindStringSubmatch(text)
 	value := strings.Trim(parts[2], `"' `)
@@ -169,7 +174,7 @@ func (d *Document) hides(after *Document) error {
 		return &AsText{Key: "the file", Why: "its secrets cannot be hidden"}
 	}
 	for i := range a {
-		if a[i] != b[i] && (a[i].path != b[i].path || !strings.HasSuffix(b[i].value, " "+Redacted)) {
+		if a[i] != b[i] && (a[i].path != b[i].path || a[i].key || b[i].value != Redacted) {
 			return &AsText{Key: "the file", Why: "its secrets cannot be hidden"}
 		}
 	}
@@ -181,7 +186,7 @@ func (d *Document) extent(s secretAt) (start, end int, err error) {
 	bare := *s.node
 	start = d.offset(s.node)
 	for { // anchor and tag stand before the value
-		rest := string(d.text[start:])
+		rest := d.all[start:]
 		if bare.Anchor != "" && strings.HasPrefix(rest, "&") || bare.Style&yaml.TaggedStyle != 0 && strings.HasPrefix(rest, "!") {
 			_, after, _ := strings.Cut(rest, " ")
 			start = len(d.text) - len(strings.TrimLeft(after, " "))
@@ -189,7 +194,7 @@ func (d *Document) extent(s secretAt) (start, end int, err error) {
 		}
 		break
 	}
-	rest := string(d.text[start:])
+	rest := d.all[start:]
 	length := -1
 	switch style := bare.Style; {
 	case style&yaml.DoubleQuotedStyle != 0 && strings.HasPrefix(rest, `"`):
@@ -259,7 +264,7 @@ func (d *Document) Uncommented(name, text string) string {
 	}
 	was := map[string]string{}
 	for line := range strings.SplitSeq(old, "\n") {
-		if shown := commented.ReplaceAllStringFunc(line, maskComment); shown != line {
+		if shown := withoutComment(line); shown != line {
 			was[shown] = line
 		}
 	}

@@ -16,7 +16,7 @@ func (d *Document) span(n *yaml.Node, path []string) (start, end int, err error)
 		return 0, 0, err
 	}
 	start = d.offset(n)
-	rest := string(d.text[start:d.lineEnd(n.Line)])
+	rest := d.all[start:d.lineEnd(n.Line)]
 	length := -1
 	switch {
 	case n.Kind != yaml.ScalarNode && n.Style&yaml.FlowStyle != 0:
@@ -167,27 +167,31 @@ func plain(text string, flow, bare bool) bool {
 	if strings.ContainsRune("-?:,[]{}#&*!|>'\"%@`=~<", rune(text[0])) || strings.Contains(text, ": ") || strings.Contains(text, " #") || strings.HasSuffix(text, ":") {
 		return false
 	}
-	if flow && strings.ContainsAny(text, ",[]{}:\"'") {
+	if flow && strings.ContainsAny(text, ",[]{}:?\"'") {
 		return false
 	}
 	if bare {
-		return readsAs(text, "")
+		return readsAs(text, "", flow)
 	}
 	switch strings.ToLower(text) {
 	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
 		return false
 	}
-	return !sexagesimal.MatchString(text) && readsAs(text, "!!str")
+	return !sexagesimal.MatchString(text) && readsAs(text, "!!str", flow)
 }
 
 // readsAs reports whether YAML reads a text as one scalar with that value, and the
-// tag, if one is given.
-func readsAs(text, tag string) bool {
+// tag, if one is given; in brackets, for flow.
+func readsAs(text, tag string, flow bool) bool {
+	line := "- " + text + "\n"
+	if flow {
+		line = "[" + text + "]\n"
+	}
 	var n yaml.Node
-	if err := yaml.Unmarshal([]byte("k: "+text+"\n"), &n); err != nil || len(n.Content) != 1 || len(n.Content[0].Content) != 2 {
+	if err := yaml.Unmarshal([]byte(line), &n); err != nil || len(n.Content) != 1 || len(n.Content[0].Content) != 1 {
 		return false
 	}
-	v := n.Content[0].Content[1]
+	v := n.Content[0].Content[0]
 	return v.Kind == yaml.ScalarNode && v.Value == text && v.Anchor == "" && (tag == "" && v.ShortTag() != "!!null" || v.ShortTag() == tag)
 }
 

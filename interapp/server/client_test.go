@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -79,6 +80,16 @@ func testClient(t *testing.T, d *daemon, c *interapp.Client) {
 	if k, err := c.Check(ctx, "results"); err != nil || k.ConnectionStatus != "Connection Valid" {
 		t.Errorf("check: %+v %v", k, err)
 	}
+	var told []string
+	k, err := c.CheckStages(ctx, "results", func(stage string, ended *interapp.Stage) {
+		told = append(told, fmt.Sprint(stage, ended != nil))
+	})
+	if err != nil || k.ConnectionStatus != "Connection Valid" || len(k.Stages) != 3 || len(told) != 6 || told[0] != "resolvefalse" || told[5] != "destinationtrue" {
+		t.Errorf("check by stages: %+v %v, told of %v", k, err, told)
+	}
+	if _, err := c.CheckStages(ctx, "none", nil); err == nil {
+		t.Error("a check of a connector that there is not")
+	}
 	page, err := c.Files(ctx, "results", interapp.FileQuery{Limit: 1})
 	if err != nil || len(page.Files) != 1 || page.Files[0].State != "quarantined" || page.Cursor == "" {
 		t.Errorf("files: %+v %v", page, err)
@@ -99,6 +110,20 @@ func testClient(t *testing.T, d *daemon, c *interapp.Client) {
 	err = c.SetSchedule(ctx, "results", "now and then")
 	if p, ok := errors.AsType[*interapp.Problem](err); !ok || p.Status != 422 {
 		t.Errorf("set schedule: %v", err)
+	}
+	if key, err := c.HostKey(ctx, "results"); err != nil || key.Trusted || key.Host != "memory:22" {
+		t.Errorf("host key: %+v %v", key, err)
+	} else if key, err = c.Trust(ctx, "results", interapp.TrustRequest{Fingerprint: key.Fingerprint}); err != nil || !key.Trusted {
+		t.Errorf("trust: %+v %v", key, err)
+	}
+	if s, err := c.PreviewSchedule(ctx, "results", "@daily"); err != nil || s.AutomaticSFTPFileSync != "@daily" || len(s.Next) != 5 {
+		t.Errorf("preview: %+v %v", s, err)
+	}
+	if s, err := c.Schedule(ctx, "results"); err != nil || s.AutomaticSFTPFileSync != "15m" || s.InFile != "N/A" {
+		t.Errorf("schedule: %+v %v", s, err)
+	}
+	if s, err := c.UseFileSchedule(ctx, "results"); err != nil || s.AutomaticSFTPFileSync != "N/A" {
+		t.Errorf("the file's schedule: %+v %v", s, err)
 	}
 	if passes, err := c.Passes(ctx, "results", 2); err != nil || len(passes) != 2 {
 		t.Errorf("passes: %+v %v", passes, err)

@@ -62,7 +62,11 @@ func (s connectorRoutes) add(api huma.API) {
 	}, s.apply)
 	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
 		OperationID: "check", Method: http.MethodPost, Path: pathConnector + "/check", Tags: []string{tagConnectors},
-		Summary: "Test the connection, stage by stage", Description: "The answer is 200 whether the test succeeds or not. Nothing is copied.",
+		Summary: "Test the connection, stage by stage",
+		Description: "The answer is 200 whether the test succeeds or not. Nothing is copied. With the header 'Accept: text/event-stream' " +
+			"it comes as it goes: begin (a stage begins), stage (it ended), and check, the whole, at the end. A client that goes away ends the test.",
+		Responses: streamable[interapp.Check](api, eventSchema("begin", reference[interapp.StageBegun](api)),
+			eventSchema("stage", reference[interapp.Stage](api)), eventSchema("check", reference[interapp.Check](api))),
 		Errors: []int{http.StatusNotFound},
 	}, s.check)
 	register(s.Server, api, scopes{config.ScopeApply}, huma.Operation{
@@ -70,11 +74,6 @@ func (s connectorRoutes) add(api huma.API) {
 		Summary: "Release quarantined files", Description: "The next pass tries them again. Names that are not quarantined are passed over.",
 		Errors: []int{http.StatusNotFound},
 	}, s.retry)
-	register(s.Server, api, scopes{config.ScopeConfigure}, huma.Operation{
-		OperationID: "set-schedule", Method: http.MethodPut, Path: pathConnector + "/schedule", Tags: []string{tagConnectors},
-		Summary: "Change automatic_sftp_file_sync", Description: "It is kept across restarts, until the configuration file says something else than now.",
-		Errors: []int{http.StatusNotFound},
-	}, s.setSchedule)
 }
 
 func (s connectorRoutes) listConnectors(context.Context, *struct{}) (*answer[interapp.ConnectorList], error) {
@@ -192,14 +191,31 @@ func parseWait(text string) (time.Duration, error) {
 	return wait.Std(), nil
 }
 
-func (s connectorRoutes) check(ctx context.Context, in *Named) (*answer[interapp.Check], error) {
+func (s connectorRoutes) check(_ context.Context, in *Named) (*huma.StreamResponse, error) {
 	c, err := s.set.Get(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	found := c.Check(ctx)
-	noteDetail(ctx, "%s", found.ConnectionStatus)
-	return &answer[interapp.Check]{found}, nil
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		if !wantsStream(r) {
+			found := c.Check(r.Context(), nil)
+			noteDetail(r.Context(), "%s", found.ConnectionStatus)
+			writeJSON(w, found)
+			return
+		}
+		s.stream(r, w, func(ctx context.Context, tell func(event string, data any)) {
+			found := c.Check(ctx, func(stage string, ended *interapp.Stage) {
+				if ended == nil {
+					tell("begin", interapp.StageBegun{Stage: stage})
+				} else {
+					tell("stage", ended)
+				}
+			})
+			noteDetail(ctx, "%s", found.ConnectionStatus)
+			tell("check", found)
+		})
+	}}, nil
 }
 
 type retryInput struct {
@@ -224,25 +240,4 @@ func release(ctx context.Context, c *connector.Connector, of *interapp.RetryRequ
 	released, err := c.Retry(ctx, paths)
 	noteDetail(ctx, "%s", counted(released, "released"))
 	return &answer[interapp.RetryReply]{interapp.RetryReply{Connector: c.Name(), Released: released}}, err
-}
-
-type scheduleInput struct {
-	Named
-	Body interapp.Schedule
-}
-
-func (s connectorRoutes) setSchedule(ctx context.Context, in *scheduleInput) (*answer[interapp.Schedule], error) {
-	c, err := s.set.Get(in.Name)
-	if err != nil {
-		return nil, err
-	}
-	schedule, err := config.ParseSchedule(in.Body.AutomaticSFTPFileSync)
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("automatic_sftp_file_sync: %v", err))
-	}
-	noteDetail(ctx, "%s", schedule)
-	if err := c.SetSchedule(ctx, schedule); err != nil {
-		return nil, err
-	}
-	return &answer[interapp.Schedule]{interapp.Schedule{AutomaticSFTPFileSync: schedule.String()}}, nil
 }

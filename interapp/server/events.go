@@ -256,16 +256,14 @@ func (s eventRoutes) listen(_ context.Context, in *eventsInput) (*huma.StreamRes
 			return
 		}
 		defer s.events.remove(l)
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Accel-Buffering", "no") // a proxy holds nothing back
-		s.stream(r, w, l)
+		eventHeaders(w)
+		s.follow(r, w, l)
 	}}, nil
 }
 
-// stream sends a listener what it hears, until it goes away, may not read any
+// follow sends a listener what it hears, until it goes away, may not read any
 // more or the server ends.
-func (s eventRoutes) stream(r *http.Request, w http.ResponseWriter, l *listener) {
+func (s eventRoutes) follow(r *http.Request, w http.ResponseWriter, l *listener) {
 	conn := http.NewResponseController(w)
 	progress, comment := time.NewTicker(progressEvery), time.NewTicker(commentEvery)
 	defer progress.Stop()

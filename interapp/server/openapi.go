@@ -49,6 +49,8 @@ func (s *Server) describe(version string) {
 	}
 	api := humago.New(s.mux, cfg)
 	connectorRoutes{s}.add(api)
+	scheduleRoutes{s}.add(api)
+	hostKeyRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
 	configurationRoutes{s}.add(api)
 	if s.requests != nil {

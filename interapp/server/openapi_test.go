@@ -113,6 +113,9 @@ func TestOpenAPIOperations(t *testing.T) {
 			t.Errorf("%s answers %v", path, slices.Collect(maps.Keys(op.Responses)))
 		}
 	}
+	if check := doc.Paths["/api/v1/connectors/{name}/check"]["post"].Responses["200"].Content; check["text/event-stream"] == nil || check["application/json"] == nil {
+		t.Errorf("a check is %v", check)
+	}
 	if events := doc.Paths["/api/v1/events"]["get"]; events.Responses["200"].Content["text/event-stream"] == nil {
 		t.Errorf("events are %v", events.Responses["200"].Content)
 	}

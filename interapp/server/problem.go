@@ -16,6 +16,7 @@ import (
 	"sftpconnector/interapp/requests"
 	"sftpconnector/space"
 	"sftpconnector/space/credentials"
+	"sftpconnector/status"
 	"sftpconnector/sync/ledger"
 )
 
@@ -31,6 +32,8 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, connector.ErrBusy):
 		return huma.Error409Conflict(err.Error() + ": try again when it has ended")
+	case errors.Is(err, connector.ErrNotTrusted):
+		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, connector.ErrStopped):
 		return huma.Error503ServiceUnavailable(err.Error() + ", or is being reconfigured: try again in a moment")
 	case errors.Is(err, requests.ErrUnknown):
@@ -49,6 +52,9 @@ func (s *Server) problem(err error) huma.StatusError {
 	}
 	if p, ok := errors.AsType[huma.StatusError](err); ok {
 		return p
+	}
+	if e, ok := errors.AsType[*status.Error](err); ok && e.Word != status.LedgerUnavailable {
+		return huma.Error502BadGateway(fmt.Sprintf("%s: %v. %s", e.Word, err, e.Advice())) // the connector's server, say
 	}
 	s.log.Error("request failed", "error", err)
 	detail := err.Error()

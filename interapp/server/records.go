@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -28,6 +30,14 @@ func (s recordRoutes) add(api huma.API) {
 		Summary: "Passes of the past", Description: "Newest first; the one under way is among them.",
 		Errors: []int{http.StatusNotFound},
 	}, s.listPasses)
+	if s.ledger == nil {
+		return
+	}
+	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
+		OperationID: "recent-passes", Method: http.MethodGet, Path: "/api/v1/passes", Tags: []string{tagConnectors},
+		Summary: "The last passes of many connectors", Description: "In short, newest first; those under way are among them. Connectors that are not configured have none.",
+		Errors: []int{http.StatusServiceUnavailable},
+	}, s.recentPasses)
 }
 
 type filesInput struct {
@@ -88,4 +98,29 @@ func (s recordRoutes) listPasses(ctx context.Context, in *passesInput) (*answer[
 		out.Passes = append(out.Passes, p.Message(in.Name))
 	}
 	return &answer[interapp.PassList]{out}, nil
+}
+
+type recentInput struct {
+	Connectors []string `query:"connectors" required:"true" minItems:"1" maxItems:"100" doc:"Their names, and Spaces as spaces/ID"`
+	Limit      int      `query:"limit" minimum:"1" maximum:"100" default:"30"`
+}
+
+func (s recordRoutes) recentPasses(ctx context.Context, in *recentInput) (*answer[interapp.RecentPasses], error) {
+	configured := slices.DeleteFunc(slices.Clone(in.Connectors), func(name string) bool {
+		_, err := s.set.Get(name)
+		return err != nil
+	})
+	recent, err := s.ledger.RecentPasses(ctx, configured, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out, now := interapp.RecentPasses{Connectors: map[string][]interapp.PassMark{}}, time.Now()
+	for _, name := range in.Connectors {
+		marks := []interapp.PassMark{}
+		for _, p := range recent[name] {
+			marks = append(marks, p.Mark(now))
+		}
+		out.Connectors[name] = marks
+	}
+	return &answer[interapp.RecentPasses]{out}, nil
 }

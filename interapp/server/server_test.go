@@ -56,6 +56,8 @@ type daemon struct {
 	fetching chan struct{} // gets a value when a fetch waits
 	refuse   error         // of opening the source
 	lock     error         // of another process
+
+	opening func(context.Context) // before the source is opened; nil: nothing
 }
 
 // newDaemon starts a daemon. Its schedules do not run yet.
@@ -89,6 +91,14 @@ func newDaemon(t testing.TB, o server.Options) *daemon {
 		Source: d.source,
 		Destination: func(_ context.Context, c *config.Connector, _ int64, _ status.Observer) (filesync.Destination, error) {
 			return local.Open(c.Files.DestinationDirectoryPath, pending.NewOwner(l.Owner(), "c", 0))
+		},
+		HostKey: func(_ context.Context, c *config.Connector, trust *interapp.TrustRequest) (interapp.ServerHostKey, error) {
+			key := interapp.ServerHostKey{Connector: c.Name, Host: "memory:22", Type: "ssh-ed25519", Fingerprint: "SHA256:" + strings.Repeat("B", 43), Remembered: []string{}}
+			if trust != nil && trust.Fingerprint != key.Fingerprint {
+				return key, connector.ErrNotTrusted
+			}
+			key.Trusted = trust != nil
+			return key, nil
 		},
 		Lock: func(string) (func(), error) { d.mu.Lock(); defer d.mu.Unlock(); return func() {}, d.lock },
 		OnPass: func(name string, p connector.PassReport) {
@@ -142,9 +152,15 @@ func (d *daemon) serveRequests(l *ledger.Ledger) {
 	})
 }
 
-func (d *daemon) source(_ context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
+func (d *daemon) source(ctx context.Context, c *config.Connector, observe status.Observer) (connector.Source, error) {
 	if c.Space != nil {
 		return d.spaces.Source(c.Space.Name)
+	}
+	d.mu.Lock()
+	opening := d.opening
+	d.mu.Unlock()
+	if opening != nil {
+		opening(ctx)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -447,6 +463,31 @@ func TestFilesAndRetry(t *testing.T) {
 }
 
 // Ten thousand connectors with a thousand failures each would not be a list.
+// The last passes of connectors and Spaces come with one call.
+func TestRecentPasses(t *testing.T) {
+	d := newDaemon(t, server.Options{Spaces: openSpaces(t)})
+	d.src.Put("a", "12", old)
+	for range 2 {
+		d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
+	}
+	var recent interapp.RecentPasses
+	d.ask("GET", "/api/v1/passes?connectors=results,spaces/us_1,none", "").want(t, 200, &recent)
+	marks := recent.Connectors["results"]
+	if len(recent.Connectors) != 3 || len(marks) != 2 || recent.Connectors["none"] == nil || len(recent.Connectors["spaces/us_1"]) != 0 {
+		t.Fatalf("%+v", recent)
+	}
+	if m := marks[1]; m.Mode != "apply" || m.State != "succeeded" || m.Files != 1 || m.Bytes != 2 || m.Failed != 0 || m.Started.After(marks[0].Started) {
+		t.Errorf("%+v", marks)
+	}
+	byClient, err := interapp.NewClient(d.http.URL, "").RecentPasses(t.Context(), []string{"results"}, 1)
+	if err != nil || len(byClient["results"]) != 1 || byClient["results"][0] != marks[0] {
+		t.Errorf("%+v %v", byClient, err)
+	}
+	for _, query := range []string{"", "?connectors=", "?connectors=results&limit=101", "?connectors=" + strings.Repeat("x,", 100) + "x"} {
+		d.ask("GET", "/api/v1/passes"+query, "").problem(t, 422)
+	}
+}
+
 func TestListShowsFewFailures(t *testing.T) {
 	d := newDaemon(t, server.Options{})
 	d.src.OnFetch = func(filesync.Entry, int64) error { return errors.New("broken sector") }
@@ -473,6 +514,26 @@ func TestSchedule(t *testing.T) {
 		if s.AutomaticSFTPFileSync != want || c.Schedule != want || (c.NextPass == nil) != (want == "N/A") {
 			t.Errorf("%s: %+v %+v", text, s, c)
 		}
+	}
+	const schedule = "/api/v1/connectors/results/schedule"
+	d.ask("PUT", schedule, `{"automatic_sftp_file_sync":"15m"}`).want(t, 200, &s)
+	if s.InFile != "N/A" || len(s.Next) != 5 {
+		t.Errorf("set: %+v", s)
+	}
+	var preview, now interapp.Schedule
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=@daily", "").want(t, 200, &preview)
+	if preview.AutomaticSFTPFileSync != "@daily" || preview.InFile != "" || len(preview.Next) != 5 || preview.Next[4].Sub(preview.Next[0]) != 96*time.Hour {
+		t.Errorf("preview: %+v", preview)
+	}
+	d.ask("GET", schedule+"?automatic_sftp_file_sync=0+0+30+2+*", "").problem(t, 422, "automatic_sftp_file_sync: never comes")
+	d.ask("GET", schedule, "").want(t, 200, &now)
+	if now.AutomaticSFTPFileSync != "15m" || now.InFile != "N/A" || len(now.Next) != 5 {
+		t.Errorf("after a preview: %+v", now)
+	}
+	var file interapp.Schedule
+	d.ask("DELETE", schedule, "").want(t, 200, &file)
+	if file.AutomaticSFTPFileSync != "N/A" || file.InFile != "" || len(file.Next) != 0 {
+		t.Errorf("the file's: %+v", file)
 	}
 }
 

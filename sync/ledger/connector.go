@@ -75,7 +75,7 @@ func (c *Connector) Bind(ctx context.Context, source string) error {
 }
 
 // SetSchedule keeps a schedule that takes the place of the file's until the
-// file changes.
+// file changes; "" forgets it.
 func (c *Connector) SetSchedule(ctx context.Context, set, file string) error {
 	return c.exec(ctx, "set schedule", "UPDATE connectors SET schedule = ?, schedule_over = ? WHERE id = ?", set, file, c.id)
 }

@@ -76,23 +76,13 @@ func parseCursor(s string) (table string, from int64, err error) {
 }
 
 // failing pages through the failures.
-func (c history) failing(ctx context.Context, q Query, from int64) ([]File, error) {
-	where, args := c.where(q, from)
-	switch q.State {
-	case "":
-	case filesync.StateFailed:
-		where += " AND NOT quarantined AND NOT conflict AND (discards = 0 OR discards >= ?)"
-		args = append(args, filesync.MaxDiscards)
-	case filesync.StateWaiting:
-		where += " AND discards > 0 AND discards < ?"
-		args = append(args, filesync.MaxDiscards)
-	case filesync.StateQuarantined, filesync.StateConflict:
-		where += " AND " + string(q.State)
-	default:
+func (c history) failing(ctx context.Context, q Query, from int64) (page []File, err error) {
+	wheres := failingIn(q.State)
+	if len(wheres) == 0 {
 		return nil, nil
 	}
-	var page []File
-	err := c.ledger.show(ctx, "SELECT "+failureColumns+" FROM failures WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+	query, args := c.newest(failureColumns, "failures", wheres, q, from)
+	err = c.ledger.show(ctx, query, func(rows *sql.Rows) error {
 		id, f, err := scanFailure(rows)
 		state := filesync.StateFailed
 		switch {
@@ -105,33 +95,77 @@ func (c history) failing(ctx context.Context, q Query, from int64) ([]File, erro
 		}
 		page = append(page, File{ID: strconv.FormatInt(id, 10), State: state, Record: filesync.Record{FailureID: id, Failure: f}})
 		return err
-	}, append(args, q.Limit)...)
+	}, args...)
 	return page, err
 }
 
-// delivered pages through the delivered files.
-func (c history) delivered(ctx context.Context, q Query, from int64) ([]File, error) {
-	where, args := c.where(q, from)
-	switch q.State {
+// failingIn says which failures are in a state, as the index has them.
+func failingIn(s filesync.State) (wheres []string) {
+	switch s {
 	case "":
-	case filesync.StateDelivered:
-		where += " AND NOT adopted"
-	case filesync.StatePresent:
-		where += " AND adopted"
-	default:
+		return []string{"quarantined = 0 AND conflict = 0", "quarantined = 0 AND conflict = 1", "quarantined = 1 AND conflict = 0", "quarantined = 1 AND conflict = 1"}
+	case filesync.StateFailed:
+		return []string{fmt.Sprintf("quarantined = 0 AND conflict = 0 AND (discards = 0 OR discards >= %d)", filesync.MaxDiscards)}
+	case filesync.StateWaiting:
+		return []string{fmt.Sprintf("discards > 0 AND discards < %d", filesync.MaxDiscards)}
+	case filesync.StateQuarantined:
+		return []string{"quarantined = 1 AND conflict = 0", "quarantined = 1 AND conflict = 1"}
+	case filesync.StateConflict:
+		return []string{"quarantined = 0 AND conflict = 1", "quarantined = 1 AND conflict = 1"}
+	}
+	return nil
+}
+
+// delivered pages through the delivered files.
+func (c history) delivered(ctx context.Context, q Query, from int64) (page []File, err error) {
+	wheres := deliveredIn(q.State)
+	if len(wheres) == 0 {
 		return nil, nil
 	}
-	if q.Pass != "" {
-		where += " AND pass = ?"
-		args = append(args, q.Pass)
-	}
-	var page []File
-	err := c.ledger.show(ctx, "SELECT "+fileColumns+" FROM files WHERE "+where+" ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+	query, args := c.newest(fileColumns, "files", wheres, q, from)
+	err = c.ledger.show(ctx, query, func(rows *sql.Rows) error {
 		f, err := scanDelivered(rows)
 		page = append(page, f)
 		return err
-	}, append(args, q.Limit)...)
+	}, args...)
 	return page, err
+}
+
+// deliveredIn says which delivered files are in a state, as the index has them.
+func deliveredIn(s filesync.State) (wheres []string) {
+	switch s {
+	case "":
+		return []string{"adopted = 0", "adopted = 1"}
+	case filesync.StateDelivered:
+		return []string{"adopted = 0"}
+	case filesync.StatePresent:
+		return []string{"adopted = 1"}
+	}
+	return nil
+}
+
+// newest makes a query for a page of rows, of any of the wheres, each of which an index
+// has in the order of the ids.
+func (c history) newest(columns, table string, wheres []string, q Query, from int64) (query string, args []any) {
+	common, args := "connector = ?1 AND id < ?2", []any{c.id, from, q.Limit}
+	if q.Name != "" {
+		name := q.Name
+		if !strings.ContainsAny(name, "*?") {
+			name = "*" + name + "*"
+		}
+		// GLOB reads [ as the start of a set: a name is taken literally.
+		args = append(args, strings.ReplaceAll(name, "[", "[[]"))
+		common += fmt.Sprintf(" AND path GLOB ?%d", len(args))
+	}
+	if q.Pass != "" {
+		args = append(args, q.Pass)
+		common += fmt.Sprintf(" AND pass = ?%d", len(args))
+	}
+	var parts []string
+	for _, where := range wheres {
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s FROM %s WHERE %s AND %s ORDER BY id DESC LIMIT ?3)", columns, table, common, where))
+	}
+	return strings.Join(parts, " UNION ALL ") + " ORDER BY 1 DESC LIMIT ?3", args
 }
 
 // DeliveredFiles implements pass.Ledger. The records are in the order of their
@@ -195,21 +229,6 @@ func successor(prefix string) string {
 		}
 	}
 	return ""
-}
-
-// where is what both tables have in common.
-func (c history) where(q Query, from int64) (string, []any) {
-	where, args := "connector = ? AND id < ?", []any{c.id, from}
-	if q.Name != "" {
-		name := q.Name
-		if !strings.ContainsAny(name, "*?") {
-			name = "*" + name + "*"
-		}
-		// GLOB reads [ as the start of a set: a name is taken literally.
-		where += " AND path GLOB ?"
-		args = append(args, strings.ReplaceAll(name, "[", "[[]"))
-	}
-	return where, args
 }
 
 // scanDelivered reads a row of fileColumns, for those who look at it.

@@ -123,6 +123,23 @@ func (i *idlePasses) ofConnector(c *part) []Pass {
 	return passes
 }
 
+// ofConnectors gives the passes of many connectors as they are, by name.
+func (i *idlePasses) ofConnectors(names []string) map[string][]Pass {
+	passes := map[string][]Pass{}
+	wanted := map[string]bool{}
+	for _, name := range names {
+		wanted[name] = true
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.rows {
+		if wanted[p.c.name] {
+			passes[p.c.name] = append(passes[p.c.name], p.Pass)
+		}
+	}
+	return passes
+}
+
 // forget gives up a pass that did not start.
 func (i *idlePasses) forget(p *idlePass) {
 	i.mu.Lock()

@@ -1,6 +1,11 @@
 package ledger
 
-import "sftpconnector/interapp"
+import (
+	"time"
+
+	"sftpconnector/interapp"
+	filesync "sftpconnector/sync"
+)
 
 // Message gives a pass of the named connector as the API tells it. It lists no
 // failures, because the ledger keeps these by file.
@@ -11,6 +16,22 @@ func (p Pass) Message(connector string) interapp.Pass {
 		Started: p.Started.UTC(), Finished: interapp.TimeOrNull(p.Finished),
 		Files: p.Files, Failures: []interapp.FileFailure{},
 	}
+}
+
+// Mark gives a pass in short, as it is now.
+func (p Pass) Mark(now time.Time) interapp.PassMark {
+	m := interapp.PassMark{
+		Pass: p.ID, Mode: string(p.Mode), State: string(p.State), Started: p.Started.UTC(), Files: p.Files.Copied, Bytes: p.Files.Bytes,
+		Failed: p.Files.Failed + p.Files.Quarantined + p.Files.Conflict + p.Files.Unsafe,
+	}
+	switch {
+	case p.State == filesync.Running:
+		m.Seconds = now.Sub(p.Started).Seconds()
+	case !p.Finished.IsZero(): // of one that was killed nobody knows
+		m.Seconds = p.Finished.Sub(p.Started).Seconds()
+	}
+	m.Seconds = max(m.Seconds, 0) // the clock may have been set back
+	return m
 }
 
 // Message gives a delivery or a failure as the API tells it.

@@ -205,3 +205,35 @@ func (c passes) Passes(ctx context.Context, limit int) ([]Pass, error) {
 	}
 	return withIdle(passes, not, limit), nil
 }
+
+// RecentPasses gives the last passes of many connectors, newest first: up to limit of
+// each. There is none of a connector that the ledger does not know.
+func (l *Ledger) RecentPasses(ctx context.Context, connectors []string, limit int) (map[string][]Pass, error) {
+	list, err := json.Marshal(append([]string{}, connectors...))
+	if err != nil {
+		return nil, err
+	}
+	not, more := l.idle.ofConnectors(connectors), 0
+	for _, passes := range not {
+		more = max(more, len(passes)) // some of which hide what is in the file
+	}
+	inFile := map[string][]Pass{}
+	err = l.show(ctx, `SELECT c.name, p.id, p.mode, p.state, p.started, p.finished, p.status, p.error, p.counts
+		FROM connectors c JOIN passes p ON p.id IN (SELECT id FROM passes WHERE connector = c.id ORDER BY id DESC LIMIT ?)
+		WHERE c.name IN (SELECT value FROM json_each(?))`, func(rows *sql.Rows) error {
+		var name string
+		p, err := scanPass(scanner(func(pass ...any) error { return rows.Scan(append([]any{&name}, pass...)...) }))
+		inFile[name] = append(inFile[name], p)
+		return err
+	}, limit+more, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: recent passes: %w", err)
+	}
+	all := map[string][]Pass{}
+	for _, name := range connectors {
+		if passes := withIdle(inFile[name], not[name], limit); len(passes) > 0 {
+			all[name] = passes
+		}
+	}
+	return all, nil
+}

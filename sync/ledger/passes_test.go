@@ -143,3 +143,36 @@ func TestClear(t *testing.T) {
 		t.Errorf("to be swept: %v, %v", unclean, err)
 	}
 }
+
+// The last passes of many connectors are those that each gives: with those that are not
+// in the file yet, and each up to the limit.
+func TestRecentPasses(t *testing.T) {
+	l := open(t, t.TempDir())
+	names := []string{"a", "b", "c"}
+	for i, name := range names {
+		c := connector(t, l, name)
+		for n := range 3 * i {
+			finish(t, c, start(t, c, filesync.Automatic, day.Add(time.Duration(n)*time.Second)), int64(n%2))
+		}
+		if name != "a" {
+			start(t, c, filesync.Apply, day)
+		}
+	}
+	for _, limit := range []int{1, 3, 100} {
+		all, err := l.RecentPasses(t.Context(), append(names, "unknown"), limit)
+		must(t, err)
+		for _, name := range names {
+			want, err := connector(t, l, name).Passes(t.Context(), limit)
+			must(t, err)
+			if !slices.Equal(all[name], want) {
+				t.Errorf("%s: %+v\nwant %+v", name, all[name], want)
+			}
+		}
+		if len(all) != 2 || len(all["c"]) != min(limit, 7) {
+			t.Errorf("of %d connectors, %d of c", len(all), len(all["c"]))
+		}
+	}
+	if all, err := l.RecentPasses(t.Context(), nil, 10); err != nil || len(all) != 0 {
+		t.Error(all, err)
+	}
+}

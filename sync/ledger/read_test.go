@@ -79,9 +79,11 @@ func TestPlans(t *testing.T) {
 	l, _ := newLedger(t)
 	defer l.Close()
 	for query, want := range map[string]string{
-		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                                      "files_by_connector",
-		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 AND path GLOB '*x*' AND NOT adopted ORDER BY id DESC LIMIT 100":                  "files_by_connector",
-		"SELECT " + failureColumns + " FROM failures WHERE connector = 1 AND id < 9 ORDER BY id DESC LIMIT 100":                                                "failures_by_connector",
+		"SELECT " + fileColumns + " FROM files WHERE connector = 1 AND id < 9 AND path GLOB '*x*' AND adopted = 0 ORDER BY id DESC LIMIT 100":        "files_by_connector",
+		"SELECT " + failureColumns + " FROM failures WHERE connector = 1 AND id < 9 AND quarantined = 0 AND conflict = 1 ORDER BY id DESC LIMIT 100": "failures_by_connector",
+		"SELECT " + failureColumns + " FROM failures WHERE connector = 1 AND id < 9 AND discards > 0 AND discards < 3 ORDER BY id DESC LIMIT 100":    "failures_discarded",
+		"SELECT rowid FROM requests r WHERE rowid < 9 AND state = 'x' ORDER BY rowid DESC LIMIT 100":                                                 "requests_by_state",
+		"SELECT rowid FROM requests r WHERE rowid < 9 AND connector = 1 AND +state = 'x' ORDER BY rowid DESC LIMIT 100":                              "requests_by_connector",
 		"SELECT id, gone FROM files WHERE connector = 1":                                                                                                       "COVERING INDEX files_by_gone",
 		"SELECT rowid, gone FROM files WHERE connector = 1 AND gone > 0 AND gone < 9 AND gone >= 0 ORDER BY gone LIMIT 9":                                      "COVERING INDEX files_by_gone",
 		"SELECT rowid, started FROM passes WHERE connector = 1 AND started < 9 AND state <> 'running' AND started >= 0 ORDER BY started LIMIT 9":               "passes_by_age",

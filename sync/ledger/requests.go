@@ -132,7 +132,10 @@ func (l requests) RequestPage(ctx context.Context, q RequestQuery) (page []Reque
 	if q.Connector != "" {
 		where, args = where+" AND r.connector = (SELECT id FROM connectors WHERE name = ?)", append(args, q.Connector)
 	}
-	if q.State != "" {
+	switch {
+	case q.State != "" && q.Connector != "": // it is the index by connector that has the few
+		where, args = where+" AND +r.state = ?", append(args, q.State)
+	case q.State != "":
 		where, args = where+" AND r.state = ?", append(args, q.State)
 	}
 	var last int64

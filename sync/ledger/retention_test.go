@@ -13,7 +13,7 @@ import (
 )
 
 // file opens the ledger file beside the ledger.
-func file(t *testing.T, dir string) *sql.DB {
+func file(t testing.TB, dir string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db")+"?_pragma=busy_timeout(30000)")
 	must(t, err)

@@ -54,7 +54,7 @@ CREATE TABLE files (
 , version TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0, pair INTEGER NOT NULL DEFAULT 0, copy INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX files_by_path ON files (connector, pair, path, copy);
 CREATE INDEX files_by_key   ON files (connector, pair, key) WHERE key IS NOT NULL;
-CREATE INDEX files_by_connector ON files (connector); -- with the id, for pages
+CREATE INDEX files_by_connector ON files (connector, adopted); -- with the id, for pages
 CREATE INDEX files_by_gone  ON files (connector, gone, pair); -- covers the scan of a pass's end
 
 -- One row a file whose original is still to be removed or moved.
@@ -85,7 +85,8 @@ CREATE TABLE failures (
     seq         INTEGER NOT NULL DEFAULT 0,
     UNIQUE (connector, pair, path)
 );
-CREATE INDEX failures_by_connector ON failures (connector);
+CREATE INDEX failures_by_connector ON failures (connector, quarantined, conflict); -- with the id, for pages
+CREATE INDEX failures_discarded ON failures (connector) WHERE discards > 0;
 
 -- Batches that are about to get their names.
 CREATE TABLE intents (
@@ -124,7 +125,7 @@ CREATE TABLE requests (
     reply     TEXT    NOT NULL DEFAULT ''
 );
 CREATE INDEX requests_by_connector ON requests (connector);
-CREATE INDEX requests_open ON requests (state) WHERE state IN ('accepted', 'running');
+CREATE INDEX requests_by_state ON requests (state); -- with the rowid, for pages
 
 -- Who is told of deliveries; the cursor is the last that the receiver has.
 CREATE TABLE subscriptions (

@@ -1,4 +1,5 @@
--- From version 7 to 8: who changed what is kept, and a connector can be paused.
+-- From version 7 to 8: who changed what is kept, a connector can be paused, and indexes
+-- find the rows in a state.
 CREATE TABLE audit (
     id        INTEGER PRIMARY KEY, -- without gaps, as only the oldest go
     at        INTEGER NOT NULL, -- unix milliseconds
@@ -16,3 +17,11 @@ CREATE INDEX audit_by_connector ON audit (connector); -- with the id, for pages
 ALTER TABLE connectors ADD COLUMN paused_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE connectors ADD COLUMN paused_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE connectors ADD COLUMN pause_reason TEXT NOT NULL DEFAULT '';
+
+DROP INDEX files_by_connector;
+CREATE INDEX files_by_connector ON files (connector, adopted); -- with the id, for pages
+DROP INDEX failures_by_connector;
+CREATE INDEX failures_by_connector ON failures (connector, quarantined, conflict); -- with the id, for pages
+CREATE INDEX failures_discarded ON failures (connector) WHERE discards > 0;
+DROP INDEX requests_open;
+CREATE INDEX requests_by_state ON requests (state); -- with the rowid, for pages
