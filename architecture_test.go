@@ -65,12 +65,14 @@ func arrows() map[string]arrow {
 		"interapp/notify":    {[]string{"backoff", "interapp", "sync/ledger"}, none},
 		"interapp/dataminer": {[]string{"interapp"}, none},
 		"interapp/requests":  {append(running, "backoff", "interapp/notify"), nil},
-		"interapp/server":    {append(running, "config/edit", "interapp/dataminer", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
-		"cmd/sftp-connector": {append(running, "backoff", "config/edit", "interapp/requests", "interapp/server",
+		"interapp/server":    {append(running, "config/edit", "interapp/dataminer", "interapp/notify", "interapp/requests", "space", "space/credentials", "space/authdelay", "space/spool", "space/sshd"), nil},
+		"web":                {[]string{"interapp"}, none},
+		"cmd/sftp-connector": {append(running, "backoff", "config/edit", "interapp/requests", "interapp/server", "web",
 			"charset", "durable", "sshclient", "store/local", "store/pending", "store/sftp", "store/smb", "space", "space/sshd"), nil},
 
 		// For tests, measurements and readers.
 		"docs/examples/getfiles": {[]string{"interapp"}, none},
+		"web/webtest":            {[]string{"interapp"}, none},
 		"store/storetest":        {types, nil},
 		"store/sftp/sftptest":    {nil, nil},
 		"store/smb/smbtest":      {nil, nil},

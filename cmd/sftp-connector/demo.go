@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,35 +19,38 @@ import (
 	filesync "sftpconnector/sync"
 )
 
-// The connectors and the Space of the demo.
-const (
-	demoPull  = "demo"
-	demoPush  = "demo-upload"
-	demoSpace = "us_sp_demo"
-)
-
-// How the demo goes: a file every demoEvery, for demoFor, fetched every demoInterval.
+// How the demo goes: files appear at first every demoEvery, so that there is something
+// to see, and after demoBusy of them every demoLater, so that it may go on for days. The
+// oldest go when there are more than demoKept.
 const (
 	demoEvery    = 1500 * time.Millisecond
+	demoBusy     = 40
+	demoLater    = 10 * time.Second
+	demoKept     = 200
 	demoInterval = 2 * time.Second
-	demoFor      = 30 * time.Second
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	var once, forever bool
+	var once bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show it at work: an embedded SFTP server, a connector that pulls from it, and uploads to a Space",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), once, forever) },
+		Short: "Show it at work: an embedded SFTP server, connectors that copy from it and one that cannot, and uploads to a Space",
+		Long: `Runs the daemon with a configuration of its own, until it is interrupted: connectors
+that copy from an embedded SFTP server, one that fails, and one that uploads to a Space.
+All of it lies in a temporary directory, which is removed at the end.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), once) },
 	}
 	c.Flags().BoolVar(&once, "once", false, "do one Apply, print the summary and exit")
-	c.Flags().BoolVar(&forever, "forever", false, "go on until interrupted")
+	c.Flags().Bool("forever", true, "go on until interrupted")
+	if err := c.Flags().MarkHidden("forever"); err != nil { // it was an option once
+		panic(err)
+	}
 	return c
 }
 
 // demo builds both ends in a temporary directory and runs the daemon on them.
-func (a *app) demo(ctx context.Context, once, forever bool) error {
+func (a *app) demo(ctx context.Context, once bool) error {
 	dir, err := os.MkdirTemp("", "sftp-connector-demo-")
 	if err != nil {
 		return failed(err)
@@ -71,77 +72,14 @@ func (a *app) demo(ctx context.Context, once, forever bool) error {
 			return failed(err)
 		}
 	}
-	cfg, err := demoConfig(dir, srv)
+	cfg, file, err := demoConfig(dir, srv)
 	if err != nil {
 		return err
 	}
 	if once {
 		return a.demoOnce(ctx, cfg)
 	}
-	if !forever {
-		var end context.CancelFunc
-		ctx, end = context.WithTimeout(ctx, demoFor)
-		defer end()
-	}
-	return a.demoRun(ctx, cfg, source)
-}
-
-// demoConfig is the configuration that a user would write for the demo: one
-// connector pulls from the server, another one uploads to a Space of this very
-// program, with a login that it fetches.
-func demoConfig(dir string, srv *demoServer) (*config.Config, error) {
-	api, err := freePort()
-	if err != nil {
-		return nil, failed(err)
-	}
-	secret := "sk_" + rand.Text()
-	text := fmt.Sprintf(`data_directory: %q
-server:
-  listen: 127.0.0.1:%d
-space_server:
-  listen: 127.0.0.1:0
-  secret_keys: [{name: demo, key: %q, spaces: [%s]}]
-spaces:
-  %s: {destination_directory_path: %q}
-connectors:
-  %s:
-    sftp: {host: 127.0.0.1, port: %d, username: %s, password: %q, host_key: %q}
-    files:
-      source_directory_path: /results
-      destination_directory_path: %q
-      settle: 1s
-    automatic_sftp_file_sync: %s
-  %s:
-    direction: upload
-    sftp:
-      host_key: accept-new
-      credentials_api: {url: "http://127.0.0.1:%d/v1/auth/sftp-credentials", secret_key: %q, space_id: %s}
-    files:
-      source_directory_path: %q
-      destination_directory_path: /
-      settle: 1s
-    automatic_sftp_file_sync: %s
-`, filepath.Join(dir, "data"), api, secret, demoSpace, demoSpace, filepath.Join(dir, "imported"),
-		demoPull, srv.port, demoUser, srv.password, srv.fingerprint, filepath.Join(dir, "copied"), demoInterval,
-		demoPush, api, secret, demoSpace, filepath.Join(dir, "outbox"), demoInterval)
-	path := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return nil, failed(err)
-	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		return nil, failed(err)
-	}
-	return cfg, nil
-}
-
-// freePort gives a port of loopback that nobody uses at the moment.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return a.demoRun(ctx, cfg, file, source)
 }
 
 // demoOnce does one Apply.
@@ -164,62 +102,105 @@ func (a *app) demoOnce(ctx context.Context, cfg *config.Config) error {
 }
 
 // demoRun lets files appear at the server and in the outbox while the daemon runs.
-func (a *app) demoRun(ctx context.Context, cfg *config.Config, source string) error {
-	log, err := a.logger(slog.LevelWarn)
+func (a *app) demoRun(ctx context.Context, cfg *config.Config, file *configuration, source string) error {
+	log, err := a.logger(slog.LevelError) // what happens to connectors is said below
 	if err != nil {
 		return err
 	}
-	pull, push, imports := cfg.Connectors[demoPull].Files, cfg.Connectors[demoPush].Files, cfg.Spaces[demoSpace]
-	fmt.Fprintf(a.stdout, "An SFTP server runs at 127.0.0.1:%d; its directory is %s.\n", cfg.Connectors[demoPull].SFTP.Port, source)
-	fmt.Fprintf(a.stdout, "One connector looks at it every %s, and copies what stands still to %s.\n", demoInterval, pull.DestinationDirectoryPath)
-	fmt.Fprintf(a.stdout, "Another one uploads what appears in %s to the Space %s, which imports it into %s.\n\n", push.SourceDirectoryPath, demoSpace, imports.DestinationDirectoryPath)
-	var mu sync.Mutex
+	var mu sync.Mutex // of the output
 	say := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(a.stdout, time.Now().Format("15:04:05")+"  "+format+"\n", args...)
 	}
-	did := map[string]*atomic.Int64{"copied": {}, "uploaded": {}, "imported": {}}
+	var copied, uploaded, imported atomic.Int64
 	watch := connector.Parts{
-		OnHealth: func(name string, h connector.Health) { say("Connection Status of %s: %s", name, h.Status) },
+		OnHealth: func(name string, h connector.Health) {
+			say("Connection Status of %s: %s", name, h.Status)
+			if h.Hint != "" {
+				say("        %s", h.Hint)
+			}
+		},
 		OnDelivered: func(name string, d filesync.Delivered) {
-			what := map[string]string{demoPull: "copied", demoPush: "uploaded", interapp.SpaceConnector(demoSpace): "imported"}[name]
-			did[what].Add(1)
+			what, count := "copied", &copied
+			switch name {
+			case demoPush:
+				what, count = "uploaded", &uploaded
+			case interapp.SpaceConnector(demoSpace):
+				what, count = "imported", &imported
+			}
+			count.Add(1)
 			say("        %-8s  %s (%s)", what, d.Delivery.Target.Name, bytes(d.Delivery.Source.Size))
 		},
 	}
-	d, err := startDaemon(ctx, cfg, nil, log, false, watch)
+	d, err := startDaemon(ctx, cfg, file, log, false, watch)
 	if err != nil {
 		return err
 	}
-	appear := time.NewTicker(demoEvery)
-	defer appear.Stop()
-	for i := 3; ctx.Err() == nil; i++ {
-		dir, where := source, "at the server"
-		if i%2 == 0 {
-			dir, where = push.SourceDirectoryPath, "in the outbox"
-		}
-		select {
-		case <-ctx.Done():
-		case <-appear.C:
-			name, err := demoFile(dir, i)
-			if err != nil {
-				return failed(errors.Join(err, d.stop()))
-			}
-			say("new %s: %s", where, name)
-		}
-	}
-	if err := d.stop(); err != nil {
+	mu.Lock()
+	a.demoSays(d, source)
+	mu.Unlock()
+	err = demoAppear(ctx, source, cfg.Connectors[demoPush].Files.SourceDirectoryPath, say)
+	if err := errors.Join(err, d.stop()); err != nil {
 		return failed(err)
 	}
 	fmt.Fprintf(a.stdout, "\n%d files copied, %d uploaded, %d imported. Next: copy config.example.yaml to config.yaml, put your server in, and run\n  sftp-connector check, sftp-connector trust NAME, sftp-connector apply, sftp-connector run\n",
-		did["copied"].Load(), did["uploaded"].Load(), did["imported"].Load())
+		copied.Load(), uploaded.Load(), imported.Load())
 	return nil
+}
+
+// demoSays what there is to see, and where.
+func (a *app) demoSays(d *daemon, source string) {
+	cfg := d.cfg
+	pull, cron, push := cfg.Connectors[demoPull], cfg.Connectors[demoCron].Files, cfg.Connectors[demoPush].Files
+	fmt.Fprintf(a.stdout, "Open %s in a browser. One of the connectors fails, to show what that looks like.\n\n", demoAddress(d))
+	fmt.Fprintf(a.stdout, "  %-14s copies from an SFTP server at 127.0.0.1:%d, every %s; its directory is %s.\n", demoPull, pull.SFTP.Port, demoInterval, source)
+	fmt.Fprintf(a.stdout, "  %-14s copies the same to %s, each minute.\n", demoCron, cron.DestinationDirectoryPath)
+	fmt.Fprintf(a.stdout, "  %-14s uploads what appears in %s to the Space %s.\n", demoPush, push.SourceDirectoryPath, demoSpace)
+	fmt.Fprintf(a.stdout, "  %-14s imports what is uploaded into %s.\n", demoSpace, cfg.Spaces[demoSpace].DestinationDirectoryPath)
+	fmt.Fprintf(a.stdout, "  %-14s fails, as nothing listens at its port. Its server is at the port %d; the password is %s.\n\n", demoFails, pull.SFTP.Port, pull.SFTP.Password.Reveal())
+	fmt.Fprintf(a.stdout, "Its settings are in %s. Ctrl-C ends it, and removes everything.\n\n", d.configuration.File().Path)
+}
+
+// demoAddress is what to open in a browser.
+func demoAddress(d *daemon) string { return "http://" + d.cfg.Server.Listen + "/" }
+
+// demoAppear lets files appear at the server and in the outbox until ctx ends.
+func demoAppear(ctx context.Context, source, outbox string, say func(string, ...any)) error {
+	appear := time.NewTicker(demoEvery)
+	defer appear.Stop()
+	for i := 3; ; i++ {
+		if i == demoBusy {
+			appear.Reset(demoLater)
+		}
+		dir, where := source, "at the server"
+		if i%2 == 0 {
+			dir, where = outbox, "in the outbox"
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-appear.C:
+		}
+		if i >= demoKept {
+			_ = os.Remove(filepath.Join(dir, demoName(i-demoKept))) // it has been copied long ago
+		}
+		name, err := demoFile(dir, i)
+		if err != nil {
+			return err
+		}
+		say("new %s: %s", where, name)
+	}
+}
+
+// demoName is the path of a sample file.
+func demoName(i int) string {
+	return filepath.Join(fmt.Sprintf("station-%d", i%3+1), fmt.Sprintf("trace-%03d.csv", i))
 }
 
 // demoFile writes one more sample file, and gives its path.
 func demoFile(source string, i int) (string, error) {
-	name := filepath.Join(fmt.Sprintf("station-%d", i%3+1), fmt.Sprintf("trace-%03d.csv", i))
+	name := demoName(i)
 	path := filepath.Join(source, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err

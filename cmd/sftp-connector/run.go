@@ -28,6 +28,7 @@ import (
 	"sftpconnector/interapp/server"
 	"sftpconnector/space"
 	filesync "sftpconnector/sync"
+	"sftpconnector/web"
 )
 
 // stopWithin is how long the passes under way may take to end.
@@ -151,7 +152,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		listener.Close()
 		return nil, err
 	}
-	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: access, Log: log, OnChange: func(s interapp.RequestState) {
+	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: access, Log: log, OnPosting: metrics.ObservePosting, OnChange: func(s interapp.RequestState) {
 		metrics.ObserveRequest(s)
 		d.events.Request(s)
 	}})
@@ -166,6 +167,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	}
 	d.api = server.New(server.Options{
 		Configuration: configured,
+		Pages:         web.New(web.Options{API: http.HandlerFunc(d.serveAPI), Version: buildVersion()}),
 		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: access, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
@@ -212,6 +214,9 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
 }
+
+// serveAPI answers what the pages ask.
+func (d *daemon) serveAPI(w http.ResponseWriter, r *http.Request) { d.api.ServeHTTP(w, r) }
 
 // signInLink is what a terminal shows: a link that signs a browser in as the operator.
 func (d *daemon) signInLink() (string, error) {

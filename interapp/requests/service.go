@@ -73,6 +73,9 @@ type Options struct {
 	// OnChange is told of every change of a request's state, without the reply,
 	// which may have 200,000 names, and the query of reply_to. It must not block.
 	OnChange func(interapp.RequestState)
+	// OnPosting is told of each try to post something: its event, and why it failed. It
+	// must not block, and may be nil.
+	OnPosting func(event string, err error)
 }
 
 // Service is the requests and subscriptions of all connectors. Its methods may
@@ -116,9 +119,23 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s.poster = notify.NewPoster(settings)
-	s.sender = notify.NewSender(outbox{o.Ledger.Outbox(), s}, s.poster.Post, s.log)
+	s.sender = notify.NewSender(outbox{o.Ledger.Outbox(), s}, told(s.poster.Post, o.OnPosting), s.log)
 	s.subscriptions = subscriptions{o.Set, o.Ledger, s.poster, s.sender}
 	return s, nil
+}
+
+// told is post, and tells of each try that was not cut short by the end of the program.
+func told(post func(context.Context, notify.Message) error, onPosting func(string, error)) func(context.Context, notify.Message) error {
+	if onPosting == nil {
+		return post
+	}
+	return func(ctx context.Context, m notify.Message) error {
+		err := post(ctx, m)
+		if err == nil || ctx.Err() == nil {
+			onPosting(m.Event, err)
+		}
+		return err
+	}
 }
 
 // SetServer goes over to the tokens and the reply_to_allow of another configuration.

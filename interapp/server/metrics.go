@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -13,9 +14,9 @@ import (
 
 	"sftpconnector/connector"
 	"sftpconnector/interapp"
+	"sftpconnector/interapp/notify"
 	"sftpconnector/space"
 	"sftpconnector/space/sshd"
-	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 )
 
@@ -27,6 +28,7 @@ type Metrics struct {
 	// connectors would be a hundred thousand series.
 	duration *prometheus.HistogramVec
 	requests *prometheus.CounterVec
+	postings *prometheus.CounterVec
 	logins   *prometheus.CounterVec // of Spaces
 	refusals *prometheus.CounterVec // of wrong tokens and secret keys
 
@@ -46,6 +48,10 @@ func NewMetrics(version string) *Metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sftp_connector_requests_total", Help: "Requests that ended, by how: replied, failed, expired, cancelled.",
 		}, []string{"state"}),
+		postings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sftp_connector_postings_total",
+			Help: "Tries to post replies and deliveries to the programs that want them, by how they went: posted, failed (it is tried again), given-up (the receiver answered 410).",
+		}, []string{"event", "result"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sftp_connector_space_logins_total",
 			Help: "Logins to Spaces: connected; refused-login (no password or key was right), refused-full, refused-space-full (too many connections), refused-dropped (had to make room for others that log in), refused-cut (the credentials were revoked meanwhile).",
@@ -64,6 +70,11 @@ func NewMetrics(version string) *Metrics {
 	for _, state := range []string{interapp.RequestReplied, interapp.RequestFailed, interapp.RequestExpired, interapp.RequestCancelled} {
 		m.requests.WithLabelValues(state) // so that the first is an increase
 	}
+	for _, event := range []string{interapp.EventReply, interapp.EventDeliveries} {
+		for _, result := range []string{postingPosted, postingFailed, postingGivenUp} {
+			m.postings.WithLabelValues(event, result)
+		}
+	}
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sftp_connector_requests_open", Help: "Requests that have no answer yet.",
 	}, m.openRequests)
@@ -71,7 +82,7 @@ func NewMetrics(version string) *Metrics {
 		Name: "sftp_connector_build_info", Help: "Always 1; the labels say which program this is.",
 	}, []string{"version", "go_version"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.duration, m.requests, m.logins, m.refusals, open, build, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.duration, m.requests, m.postings, m.logins, m.refusals, open, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -99,6 +110,26 @@ func (m *Metrics) ObserveRequest(r interapp.RequestState) {
 	}
 	delete(m.open, r.ID)
 	m.requests.WithLabelValues(r.State).Inc()
+}
+
+// How a try to post went.
+const (
+	postingPosted  = "posted"
+	postingFailed  = "failed"
+	postingGivenUp = "given-up"
+)
+
+// ObservePosting is told of each try to post, by requests.Options.OnPosting. It may be
+// called concurrently.
+func (m *Metrics) ObservePosting(event string, err error) {
+	result := postingPosted
+	switch {
+	case errors.Is(err, notify.ErrGone):
+		result = postingGivenUp
+	case err != nil:
+		result = postingFailed
+	}
+	m.postings.WithLabelValues(event, result).Inc()
 }
 
 // loginResults are the labels of logins. There are no others, whatever comes.
@@ -155,94 +186,4 @@ func (m *Metrics) handler(set *connector.Set, spaces *space.Spaces, log *slog.Lo
 	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, connectors}, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: 4,
 	})
-}
-
-// setCollector turns connector.Reports into metrics when they are asked for.
-type setCollector struct {
-	set     *connector.Set
-	metrics *Metrics
-
-	count, passes, files, bytes, failures, errors, skipped *prometheus.Desc
-	success, status, valid, running                        *prometheus.Desc
-}
-
-func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("sftp_connector_"+name, help, labels, nil)
-	}
-	const c = "connector"
-	return &setCollector{
-		set: set, metrics: m,
-		count:    desc("connectors", "Connectors that are configured, Spaces not among them. What a Space imports has the label connector=\"spaces/ID\" in the metrics of connectors."),
-		passes:   desc("passes_total", "Passes that ended, by how: succeeded, partial (some files could not be copied), failed (could not run), cancelled.", c, "state"),
-		files:    desc("files_copied_total", "Files that were copied to the destination; those that were imported for a Space have connector=\"spaces/ID\".", c),
-		bytes:    desc("bytes_copied_total", "Bytes of the files that were copied to the destination; of those that were imported for a Space with connector=\"spaces/ID\".", c),
-		failures: desc("file_failures_total", "Failures of single files and directories; one that fails in every pass counts in each.", c),
-		errors:   desc("errors_total", "Passes and checks that failed, by the Connection Status that they ended in.", c, "status"),
-		skipped:  desc("skipped_ticks_total", "Automatic passes that were due while another pass ran.", c),
-		success:  desc("last_success_timestamp_seconds", "When the last pass ended that succeeded or was partial; absent until there is one since the program started.", c),
-		status:   desc("connection_status", "Always 1; the label status is the Connection Status of the moment.", c, "status"),
-		valid:    desc("connection_valid", "1 when the Connection Status is Connection Valid, else 0.", c),
-		running:  desc("pass_running", "1 while a pass runs, else 0.", c),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *setCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		c.count, c.passes, c.files, c.bytes, c.failures, c.errors, c.skipped, c.success, c.status, c.valid, c.running,
-	} {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *setCollector) Collect(out chan<- prometheus.Metric) {
-	all := c.set.All()
-	names := make([]string, 0, len(all))
-	count := 0
-	for _, one := range all {
-		if one.Config().Space == nil {
-			count++
-		}
-		r := one.Report()
-		names = append(names, r.Name)
-		c.totals(out, r.Name, r.Totals)
-		word := r.Health.Status
-		gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{r.Name}, labels...)...)
-		}
-		gauge(c.status, 1, string(word))
-		gauge(c.valid, truth(word == status.ConnectionValid))
-		gauge(c.running, truth(r.Running != nil))
-	}
-	out <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(count))
-	for name, at := range c.metrics.lastSuccess(names) {
-		out <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, float64(at.UnixMilli())/1000, name)
-	}
-}
-
-// totals are the counters of one connector. All outcomes are there from the
-// start, so that the first of each is an increase that a rate sees.
-func (c *setCollector) totals(out chan<- prometheus.Metric, name string, t connector.Totals) {
-	counter := func(d *prometheus.Desc, v int64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), append([]string{name}, labels...)...)
-	}
-	for _, o := range []filesync.Outcome{filesync.Succeeded, filesync.Partial, filesync.Failed, filesync.Cancelled} {
-		counter(c.passes, t.Passes[o], string(o))
-	}
-	for word, n := range t.Errors {
-		counter(c.errors, n, string(word))
-	}
-	counter(c.files, t.Files)
-	counter(c.bytes, t.Bytes)
-	counter(c.failures, t.Failed)
-	counter(c.skipped, t.Skipped)
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -80,6 +82,8 @@ func TestMetricsOfPasses(t *testing.T) {
 		`sftp_connector_files_copied_total{connector="results"}`:                          1,
 		`sftp_connector_bytes_copied_total{connector="results"}`:                          5,
 		`sftp_connector_file_failures_total{connector="results"}`:                         1,
+		`sftp_connector_last_pass_files{connector="results",state="failed"}`:              1,
+		`sftp_connector_last_pass_files{connector="results",state="quarantined"}`:         0,
 		`sftp_connector_connection_status{connector="results",status="Connection Valid"}`: 1,
 		`sftp_connector_connection_valid{connector="results"}`:                            1,
 		`sftp_connector_pass_duration_seconds_count{state="partial"}`:                     1,
@@ -101,6 +105,9 @@ func TestMetricsOfPasses(t *testing.T) {
 	})
 	if _, ok := d.sample(`sftp_connector_connection_status{connector="results",status="Connection Valid"}`); ok {
 		t.Error("the old status is still shown")
+	}
+	if n, ok := d.sample(`sftp_connector_last_pass_files{connector="results",state="failed"}`); ok {
+		t.Errorf("a pass that could not run knows of %v failed files", n)
 	}
 }
 
@@ -138,6 +145,41 @@ func TestMetricsOfRequests(t *testing.T) {
 	})
 }
 
+func TestMetricsOfTheSchedule(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	const next, interval = `sftp_connector_next_pass_timestamp_seconds{connector="results"}`, `sftp_connector_interval_seconds{connector="results"}`
+	schedule := func(text string) (at, every float64, due, even bool) {
+		d.ask("PUT", "/api/v1/connectors/results/schedule", `{"automatic_sftp_file_sync":"`+text+`"}`).want(t, 200, nil)
+		at, due = d.sample(next)
+		every, even = d.sample(interval)
+		return at, every, due, even
+	}
+	if _, _, due, even := schedule("N/A"); due || even {
+		t.Errorf("without a schedule: due %t, interval %t", due, even)
+	}
+	now := float64(time.Now().Unix())
+	if at, every, _, _ := schedule("2h"); every != 7200 || at < now || at > now+3*3600 {
+		t.Errorf("next %f at %f, interval %f", at, now, every)
+	}
+	if at, _, due, even := schedule("0 0 1 1 *"); !due || at < now || even {
+		t.Errorf("by cron: next %f (due %t), interval %t", at, due, even)
+	}
+}
+
+// Each try to post is counted, by what became of it.
+func TestMetricsOfPostings(t *testing.T) {
+	d := newDaemon(t, server.Options{})
+	for result, code := range map[string]int{"posted": http.StatusNoContent, "failed": http.StatusBadGateway, "given-up": http.StatusGone} {
+		series := `sftp_connector_postings_total{event="reply",result="` + result + `"}`
+		d.wantSamples(map[string]float64{series: 0})
+		r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
+		t.Cleanup(r.Close)
+		d.ask("POST", pathOfRequests, `{"reply_to":"`+r.URL+`"}`).want(t, 202, nil)
+		d.until("the try is counted as "+result, func() bool { n, _ := d.sample(series); return n > 0 })
+	}
+	d.wantSamples(map[string]float64{`sftp_connector_postings_total{event="deliveries",result="failed"}`: 0})
+}
+
 // A connector that is no longer configured leaves no series behind.
 func TestMetricsForgetConnectors(t *testing.T) {
 	d := newDaemon(t, server.Options{})
@@ -153,6 +195,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	d.ask("POST", "/api/v1/connectors/results/apply?wait=1m", "").want(t, 200, nil)
 	d.change(func() { d.refuse = &status.Error{Word: status.ConnectionLost, Op: "read"} })
 	d.ask("POST", "/api/v1/connectors/results/check", "").want(t, 200, nil)
+	d.ask("PUT", "/api/v1/connectors/results/schedule", `{"automatic_sftp_file_sync":"2h"}`).want(t, 200, nil)
 	text := d.ask("GET", "/metrics", "").body
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
@@ -164,6 +207,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	for _, name := range []string{
 		"passes_total", "files_copied_total", "bytes_copied_total", "file_failures_total", "errors_total", "skipped_ticks_total",
 		"last_success_timestamp_seconds", "connection_status", "connection_valid", "pass_duration_seconds", "pass_running", "connectors", "build_info", "requests_total", "requests_open",
+		"last_pass_files", "next_pass_timestamp_seconds", "interval_seconds", "postings_total",
 	} {
 		if !strings.Contains(text, "# HELP sftp_connector_"+name+" ") {
 			t.Errorf("no sftp_connector_%s", name)

@@ -132,6 +132,7 @@ func (d *daemon) serveRequests(l *ledger.Ledger) {
 	var err error
 	d.asked, err = requests.New(requests.Options{
 		Set: d.set, Ledger: l, Server: config.Server{ReplyToAllow: []string{"http://127.0.0.1:*"}},
+		OnPosting: d.metrics.ObservePosting,
 		OnChange: func(r interapp.RequestState) {
 			d.metrics.ObserveRequest(r)
 			d.events.Request(r)

@@ -81,6 +81,12 @@ func Gesftpserver(tb testing.TB) string {
 	return lookProgram(tb, "gesftpserver", "gesftpserver")
 }
 
+// Chromium is Debian's browser.
+func Chromium(tb testing.TB) string {
+	tb.Helper()
+	return lookProgram(tb, "chromium", "chromium")
+}
+
 // startOnFreePort starts a daemon for the first time; configure writes its
 // configuration for s.Port.
 func (s *Server) startOnFreePort(configure func() error) {

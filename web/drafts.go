@@ -1,0 +1,80 @@
+package web
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"net/http"
+	"sync"
+	"time"
+
+	"sftpconnector/interapp"
+)
+
+// How many forms wait for a second look at a time, and for how long.
+const (
+	maxDrafts  = 200
+	draftsLast = 30 * time.Minute
+)
+
+// drafts are forms between their review and their confirmation. They are kept here and not
+// in the page, as a password that was just typed stands in no page.
+type drafts struct {
+	mu   sync.Mutex
+	kept map[string]draft
+}
+
+// draft is what somebody typed.
+type draft struct {
+	name    string // of the connector
+	change  interapp.ConnectorChange
+	apply   bool // and then copies all files
+	create  bool
+	back    string // the page it was typed in, seen from the overview
+	of      [sha256.Size]byte
+	expires time.Time
+}
+
+func newDrafts() *drafts { return &drafts{kept: map[string]draft{}} }
+
+// sender tells callers apart by what they sign in with.
+func sender(r *http.Request) [sha256.Size]byte {
+	return sha256.Sum256([]byte(r.Header.Get("Cookie") + "\x00" + r.Header.Get("Authorization")))
+}
+
+// keep keeps a draft and gives its id. Where there are too many, the oldest goes.
+func (d *drafts) keep(r *http.Request, now time.Time, what draft) string {
+	what.of, what.expires = sender(r), now.Add(draftsLast)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	oldest := ""
+	for id, k := range d.kept {
+		if now.After(k.expires) {
+			delete(d.kept, id)
+			continue
+		}
+		if oldest == "" || k.expires.Before(d.kept[oldest].expires) {
+			oldest = id
+		}
+	}
+	if len(d.kept) >= maxDrafts {
+		delete(d.kept, oldest)
+	}
+	id := rand.Text()
+	d.kept[id] = what
+	return id
+}
+
+// get gives a draft to who typed it.
+func (d *drafts) get(r *http.Request, now time.Time, id string) (draft, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.kept[id]
+	return k, ok && k.of == sender(r) && now.Before(k.expires)
+}
+
+// drop forgets a draft.
+func (d *drafts) drop(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.kept, id)
+}
