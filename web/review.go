@@ -87,10 +87,20 @@ func (a *ask) showReview(code int, d draft, out interapp.ConnectorChanged, faile
 // refused answers a change that was refused: with both versions if the file is another one
 // by now, else with the form as it was typed.
 func (a *ask) refused(d draft, err error) error {
-	switch status(err) {
+	code := http.StatusUnprocessableEntity
+	switch got := status(err); got {
 	case http.StatusConflict:
-		return a.conflict(d)
+		file, ferr := a.api.Configuration(a.Context())
+		if ferr != nil {
+			return ferr
+		}
+		if file.Version != d.change.Version {
+			return a.conflict(d)
+		}
+		// The file is the same: there is a connector of that name.
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case http.StatusServiceUnavailable: // the file cannot be written
+		code = got
 	default:
 		return err
 	}
@@ -98,11 +108,11 @@ func (a *ask) refused(d draft, err error) error {
 	detail := reason(err)
 	switch {
 	case d.create:
-		return a.addForm(http.StatusUnprocessableEntity, d, id, detail)
+		return a.addForm(code, d, id, detail)
 	case strings.HasSuffix(d.back, "/configuration"):
-		return a.configuration(http.StatusUnprocessableEntity, d, id, detail)
+		return a.configuration(code, d, id, detail)
 	}
-	return a.general(http.StatusUnprocessableEntity, d, id, detail)
+	return a.general(code, d, id, detail)
 }
 
 // reason is what the API says, without what was called.
