@@ -74,12 +74,13 @@ type Connector struct {
 	log       *slog.Logger
 
 	mu       sync.Mutex
-	running  *Run        // the pass under way
-	waiting  *Run        // the Apply that follows it
-	last     *PassReport // the last that ended
-	skipped  int64       // automatic passes that found another one running
-	requests int         // under way, those that wait for their turn included
-	totals   Totals      // since the program started
+	running  *Run            // the pass under way
+	waiting  *Run            // the Apply that follows it
+	last     *PassReport     // the last that ended
+	left     []interapp.File // by the last pass over the whole source; nil: there was none
+	skipped  int64           // automatic passes that found another one running
+	requests int             // under way, those that wait for their turn included
+	totals   Totals          // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
 	ctx      context.Context // of the passes
