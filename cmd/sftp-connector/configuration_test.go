@@ -30,7 +30,7 @@ func edited(t *testing.T, text string) *editing {
 	e := &editing{site: &site{t, t.TempDir()}}
 	e.writeAsIs(text)
 	e.d = e.daemon()
-	e.client = interapp.NewClient(e.url(), "")
+	e.client = e.operator()
 	t.Cleanup(e.client.Close)
 	return e
 }

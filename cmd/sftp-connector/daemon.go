@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -126,7 +127,7 @@ func findDaemon(dir string) (info daemonInfo, ok bool, err error) {
 // daemon that runs: they are said, as the daemon would not start with them.
 func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if a.server != "" {
-		return interapp.NewClient(a.server, a.token), nil
+		return interapp.NewClient(a.server, a.tokenFor(a.server)), nil
 	}
 	dir, server, mistakes := config.LoadServer(a.configPath)
 	if dir == "" {
@@ -155,6 +156,24 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	return c, nil
 }
 
+// tokenFor gives the token for a URL of --server: that of --token, or the operator's if the
+// daemon of the configuration is at that URL. No other server gets to see it.
+func (a *app) tokenFor(url string) string {
+	if a.token != "" {
+		return a.token
+	}
+	dir, _, _ := config.LoadServer(a.configPath)
+	if dir == "" {
+		return ""
+	}
+	info, ok, err := findDaemon(dir)
+	if err != nil || !ok || strings.TrimSuffix(url, "/") != info.URL {
+		return ""
+	}
+	token, _ := readOperatorToken(dir) // the server says that one is missing
+	return token.Reveal()
+}
+
 // tokenAt gives the token for the daemon of a data directory: that of --token, the
 // operator's, or one of the configuration.
 func (a *app) tokenAt(dir string, configured []config.Token, scope config.Scope) (string, error) {
@@ -165,10 +184,13 @@ func (a *app) tokenAt(dir string, configured []config.Token, scope config.Scope)
 	if operator != "" {
 		return operator.Reveal(), nil
 	}
-	if token := tokenFor(configured, scope); token != "" {
+	if token := configuredToken(configured, scope); token != "" {
 		return token, nil
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(configured) == 0:
+		return "", nil // a daemon of a version that asks for none
+	case err != nil:
 		return "", usage("the daemon asks for a token with the scope %s: %v, and the configuration has %w: use --token", scope, err, errNoToken)
 	}
 	return "", usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
@@ -211,7 +233,7 @@ func somethingToDeliver(ctx context.Context, client *interapp.Client, known []st
 }
 
 // tokenFor gives a token with the scope; one that may read besides, if there is.
-func tokenFor(tokens []config.Token, scope config.Scope) string {
+func configuredToken(tokens []config.Token, scope config.Scope) string {
 	var token string
 	for _, t := range tokens {
 		switch {

@@ -221,7 +221,7 @@ func (d *daemon) serveAPI(w http.ResponseWriter, r *http.Request) { d.api.ServeH
 // signInLink is what a terminal shows: a link that signs a browser in as the operator.
 func (d *daemon) signInLink() (string, error) {
 	l, err := d.api.SignInLink(config.OperatorToken, d.url)
-	return fmt.Sprintf("open %s in a browser: it signs in once, until %s", l.URL, l.Expires.Local().Format("15:04")), err
+	return fmt.Sprintf("Open %s in a browser: it signs in once, until %s.", l.URL, l.Expires.Local().Format("15:04")), err
 }
 
 // parts are those of the daemon's connectors: all that happens is told on.
