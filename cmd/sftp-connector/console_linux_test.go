@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
 )
 
