@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
 )
 

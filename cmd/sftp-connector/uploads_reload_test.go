@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"sftpconnector/interapp"
 )
 
 // reload writes other settings and has the daemon go over to them.
