@@ -52,9 +52,11 @@ func TestSaveAndApply(t *testing.T) {
 	has(t, page, `value="other.example"`, "typed a moment ago", "is not saved")
 	hasNot(t, page, secret)
 	// Another caller has nothing of it.
-	if w := s.ask("POST", "/connectors/trace-results/confirm", url.Values{"draft": {id}}.Encode(), "Cookie", "another"); w.Code != http.StatusGone {
+	s.api.Session.Name = "another"
+	if w := s.ask("POST", "/connectors/trace-results/confirm", url.Values{"draft": {id}}.Encode()); w.Code != http.StatusGone {
 		t.Errorf("another caller: %d", w.Code)
 	}
+	s.api.Session.Name = "operator"
 	if to := s.post("/connectors/trace-results/confirm", url.Values{"draft": {id}}); to != "../../connectors/trace-results?done=saved-apply" {
 		t.Errorf("leads to %s", to)
 	}

@@ -162,7 +162,7 @@ func (a *ask) checkTyped(base connectorPage, d draft) error {
 	if err != nil {
 		return a.refused(d, err)
 	}
-	page := checkPage{connectorPage: base, Typed: true, Draft: a.pages.drafts.keep(a.Request, a.view.Now, d)}
+	page := checkPage{connectorPage: base, Typed: true, Draft: a.keep(d)}
 	if out.Check != nil {
 		page.Check = *out.Check
 	}

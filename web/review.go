@@ -38,7 +38,7 @@ func (a *ask) typed(apply bool) (draft, error) {
 		}
 		return d, nil
 	}
-	earlier, _ := a.pages.drafts.get(a.Request, a.view.Now, a.PostForm.Get("draft"))
+	earlier, _ := a.kept(a.PostForm.Get("draft"))
 	d.change.Set = changesOf(conf.Settings, a.PostForm, earlier.change.Set)
 	return d, nil
 }
@@ -79,7 +79,7 @@ func (a *ask) propose(d draft) error {
 
 func (a *ask) showReview(code int, d draft, out interapp.ConnectorChanged, failed *interapp.Check) error {
 	page := reviewPage{Name: d.name, Path: "connectors/" + segment(d.name), Back: d.back, Apply: d.apply, Create: d.create, Changed: out, Failed: failed,
-		Draft: a.pages.drafts.keep(a.Request, a.view.Now, d)}
+		Draft: a.keep(d)}
 	a.view.Failing = failed != nil
 	return a.show(code, "review", titled(d.name, "What will change"), page)
 }
@@ -104,7 +104,7 @@ func (a *ask) refused(d draft, err error) error {
 	default:
 		return err
 	}
-	id := a.pages.drafts.keep(a.Request, a.view.Now, d)
+	id := a.keep(d)
 	detail := reason(err)
 	switch {
 	case d.create:
@@ -180,7 +180,7 @@ func (a *ask) conflict(d draft) error {
 		}
 		page.Rows = append(page.Rows, b)
 	}
-	page.Draft = a.pages.drafts.keep(a.Request, a.view.Now, d)
+	page.Draft = a.keep(d)
 	a.view.Failing = true
 	return a.show(http.StatusConflict, "conflict", titled(d.name, "Changed by another hand"), page)
 }
@@ -192,7 +192,7 @@ func confirmConnector(a *ask) error { return a.confirm() }
 
 func (a *ask) confirm() error {
 	id := a.PostForm.Get("draft")
-	d, ok := a.pages.drafts.get(a.Request, a.view.Now, id)
+	d, ok := a.kept(id)
 	if !ok || !d.create && d.name != a.PathValue("name") {
 		return &interapp.Problem{Status: http.StatusGone, Title: "Gone", Detail: "What was typed is not kept any more, as it waited for longer than half an hour, the program was started anew, or it was saved already: look at the settings, and type it again if need be."}
 	}
