@@ -177,7 +177,7 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 		status:   desc("connection_status", "Always 1; the label status is the Connection Status of the moment.", c, "status"),
 		valid:    desc("connection_valid", "1 when the Connection Status is Connection Valid, else 0.", c),
 		running:  desc("pass_running", "1 while a pass runs, else 0.", c),
-		paused:   desc("connector_paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
+		paused:   desc("paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
 	}
 }
 
