@@ -83,7 +83,11 @@ func (s *Service) serve(ctx context.Context, state interapp.RequestState, starte
 		}
 		report, err := c.Request(ctx, sel, started)
 		reply := replyOf(state, c.Config().Files.DestinationDirectoryPath, report, err == nil)
-		if !errors.Is(err, connector.ErrStopped) && !errors.Is(err, connector.ErrBusy) || ctx.Err() != nil {
+		paused, isPaused := errors.AsType[*connector.PausedError](err) // since it was accepted
+		if isPaused {
+			reply.Description = paused.Error()
+		}
+		if !errors.Is(err, connector.ErrStopped) && !errors.Is(err, connector.ErrBusy) && !isPaused || ctx.Err() != nil {
 			return reply, err
 		}
 		select {

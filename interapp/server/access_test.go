@@ -35,6 +35,8 @@ var access = []struct {
 	{"POST", "/api/v1/connectors/results/apply?wait=1m", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/check", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/retry", "{}", config.ScopeApply, 200, ""},
+	{"POST", "/api/v1/connectors/results/pause", `{"reason":"a look"}`, config.ScopeApply, 200, ""},
+	{"POST", "/api/v1/connectors/results/resume", "", config.ScopeApply, 200, ""},
 	{"GET", "/api/v1/connectors/results/listing", "", config.ScopeApply, 200, ""},
 	{"GET", "/api/v1/connectors/results/host-key", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/trust", `{"fingerprint":"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, config.ScopeConfigure, 409, ""},

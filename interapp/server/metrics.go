@@ -156,7 +156,7 @@ type setCollector struct {
 	metrics *Metrics
 
 	count, passes, files, bytes, failures, errors, skipped *prometheus.Desc
-	success, status, valid, running                        *prometheus.Desc
+	success, status, valid, running, paused                *prometheus.Desc
 }
 
 func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
@@ -177,13 +177,14 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 		status:   desc("connection_status", "Always 1; the label status is the Connection Status of the moment.", c, "status"),
 		valid:    desc("connection_valid", "1 when the Connection Status is Connection Valid, else 0.", c),
 		running:  desc("pass_running", "1 while a pass runs, else 0.", c),
+		paused:   desc("paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *setCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.count, c.passes, c.files, c.bytes, c.failures, c.errors, c.skipped, c.success, c.status, c.valid, c.running,
+		c.count, c.passes, c.files, c.bytes, c.failures, c.errors, c.skipped, c.success, c.status, c.valid, c.running, c.paused,
 	} {
 		out <- d
 	}
@@ -208,6 +209,7 @@ func (c *setCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.status, 1, string(word))
 		gauge(c.valid, truth(word == status.ConnectionValid))
 		gauge(c.running, truth(r.Running != nil))
+		gauge(c.paused, truth(r.Paused != nil))
 	}
 	out <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(count))
 	for name, at := range c.metrics.lastSuccess(names) {
