@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"math"
 	"net/url"
@@ -186,6 +187,14 @@ func nameOf(s string) name {
 func segment(s string) string { return strings.ReplaceAll(url.PathEscape(s), "+", "%2B") }
 
 func queryEscape(s string) string { return url.QueryEscape(s) }
+
+// rowID is an id for the row of something by its name, so that a row is found again when
+// the page is laid over itself, and what is open in it stays with it.
+func rowID(name string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // to memory
+	return strconv.FormatUint(h.Sum64(), 36)
+}
 
 // carried is a name as a form carries it: browsers change line ends in values.
 func carried(s string) string { return url.QueryEscape(s) }

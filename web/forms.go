@@ -1,7 +1,6 @@
 package web
 
 import (
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -239,11 +238,4 @@ func items(text string) string {
 		}
 	}
 	return strings.Join(out, "\n")
-}
-
-// sameSet reports whether two sets of changes are the same.
-func sameSet(a, b map[string]*string) bool {
-	return maps.EqualFunc(a, b, func(x, y *string) bool {
-		return x == nil && y == nil || x != nil && y != nil && *x == *y
-	})
 }

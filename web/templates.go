@@ -13,7 +13,7 @@ func (p *Pages) parse() map[string]*template.Template {
 	functions := template.FuncMap{
 		"asset": p.asset, "rel": relative, "abs": absolute, "took": took, "span": span, "count": count, "plural": plural,
 		"size":    func(n any) string { return sizeOf(n) },
-		"visible": visible, "name": nameOf, "seg": segment, "query": query, "carried": carried, "why": why, "shape": shape,
+		"visible": visible, "name": nameOf, "seg": segment, "query": query, "carried": carried, "why": why, "shape": shape, "id": rowID,
 		"dict": dict, "add": func(a, b int64) int64 { return a + b }, "join": strings.Join,
 		"spaceOf": spaceOf, "lines": func(s string) []string { return strings.Split(s, "\n") },
 	}

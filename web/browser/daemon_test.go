@@ -3,7 +3,6 @@ package browser_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"sftpconnector/store/sftp/sftptest"
 )
 
 // daemon is the program at work, in a directory of its own.
@@ -150,11 +147,6 @@ func (d *daemon) visit(path string) *tab {
 		b.follow("main form button")
 	}
 	return b
-}
-
-// login is the sftp part of a connector that logs in at the server with its key.
-func login(e sftptest.Endpoint) string {
-	return fmt.Sprintf("{host: %s, port: %d, username: %s, authentication: key-pairs, key_pairs_path: %q, known_hosts_path: %q}", e.Host, e.Port, e.User, e.PrivateKeyPath, e.KnownHosts)
 }
 
 // put writes a file at a server, modified long ago.
