@@ -9,8 +9,6 @@ import (
 	"sftpconnector/config"
 	"sftpconnector/interapp"
 	"sftpconnector/status"
-	filesync "sftpconnector/sync"
-	"sftpconnector/sync/pass"
 )
 
 // Watch is told of a check as it goes: of each stage that begins, with a nil ended, and
@@ -138,22 +136,6 @@ func stageWithDetail(observe status.Observer, name, detail string, do func() (mo
 	}
 	observe.Report(status.Stage{Stage: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Detail: detail})
 	return err
-}
-
-// Survey decides about each file as a pass would, and copies nothing. decide
-// is called from several goroutines.
-func (c *Connector) Survey(ctx context.Context, decide func(filesync.Decision)) (filesync.Result, error) {
-	src, dst, err := c.ends.open(ctx, false)
-	if err != nil {
-		c.health.report(err)
-		return filesync.Result{}, err
-	}
-	defer c.ends.dst.release(dst, false)
-	o := c.options(filesync.Survey, "", false)
-	o.AwaitSettle = false
-	o.OnDecision = decide
-	result := pass.New(src, c.ends.reopen, dst, c.ledger, pass.NewShared(0), o).Run(ctx)
-	return result, result.Err
 }
 
 // below gives dir relative to the source directory, if it lies there: what was

@@ -69,16 +69,18 @@ type Connector struct {
 	planner   *planner
 	pruner    *pruner
 	slots     chan struct{} // has room for the requests that may run at a time
+	listing   chan struct{} // has room for one listing
 	health    *health
 	log       *slog.Logger
 
 	mu       sync.Mutex
-	running  *Run        // the pass under way
-	waiting  *Run        // the Apply that follows it
-	last     *PassReport // the last that ended
-	skipped  int64       // automatic passes that found another one running
-	requests int         // under way, those that wait for their turn included
-	totals   Totals      // since the program started
+	running  *Run            // the pass under way
+	waiting  *Run            // the Apply that follows it
+	last     *PassReport     // the last that ended
+	left     []interapp.File // by the last pass over the whole source; nil: there was none
+	skipped  int64           // automatic passes that found another one running
+	requests int             // under way, those that wait for their turn included
+	totals   Totals          // since the program started
 	stopped  bool
 	passes   sync.WaitGroup
 	ctx      context.Context // of the passes
@@ -114,7 +116,7 @@ func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string
 	}
 	c := &Connector{
 		cfg: cfg, parts: parts, ledger: past.Connector, filter: filter,
-		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests),
+		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests), listing: make(chan struct{}, 1),
 		claim: newClaim(cfg, parts, past.Connector), log: parts.Log.With("connector", cfg.Name),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"sftpconnector/backoff"
 	"sftpconnector/config"
+	"sftpconnector/interapp"
 	"sftpconnector/status"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
@@ -36,6 +37,7 @@ type Run struct {
 
 	selection *filesync.Selection // of a request
 	observe   *collector
+	left      *leftFiles                              // of a pass over the whole source; nil until the connection stands
 	began     func(progress func() filesync.Progress) // may be nil
 
 	mu      sync.Mutex
@@ -137,14 +139,21 @@ func (c *Connector) start(r *Run) {
 
 // ended notes the end of a pass and starts the Apply that waits for it.
 func (c *Connector) ended(r *Run, report PassReport, err error) {
+	var left []interapp.File
 	if err == nil {
 		c.count(report)
+		if o := report.Result.Outcome; r.left != nil && (o == filesync.Succeeded || o == filesync.Partial) {
+			left = r.left.of(report.ID)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = nil
 	if err == nil {
 		c.last = &report
+	}
+	if left != nil {
+		c.left = left
 	}
 	r.finish(report, err)
 	if next := c.waiting; next != nil && !c.stopped {
@@ -287,6 +296,10 @@ func (c *Connector) runOnce(ctx context.Context, r *Run, id string, sweep bool) 
 	}
 	o := c.options(r.Mode, id, sweep)
 	o.Rerun = r.current() != nil
+	if r.Mode != filesync.Request {
+		r.left = &leftFiles{} // of this run: a pass that begins anew decides about all again
+		o.OnDecision = r.left.decided
+	}
 	if r.observe != nil {
 		o.Selection, o.OnDecision = r.selection, r.observe.decided
 		o.OnDelivered = func(d filesync.Delivered) { r.observe.delivered(d); c.delivered(d) }

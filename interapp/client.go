@@ -109,7 +109,7 @@ func (c *Client) SetSchedule(ctx context.Context, name, schedule string) error {
 
 // FileQuery selects files. The zero FileQuery selects all.
 type FileQuery struct {
-	State  string // delivered, present, failed, quarantined or conflict
+	State  string // delivered, present, failed, quarantined or conflict; waiting, unsafe or excluded: by the last pass
 	Name   string // a part of the path, or a pattern of it with * and ?
 	Cursor string // of the page before
 	Limit  int    // 1 to 1000; 0 for the server's default

@@ -39,6 +39,24 @@ func (c *Client) CheckStages(ctx context.Context, name string, told func(stage s
 	return out, wrap(err, "check "+name)
 }
 
+// ListingOf is Listing for all files, of which each is told as it is found. The Listing
+// itself has none then.
+func (c *Client) ListingOf(ctx context.Context, name string, each func(File)) (Listing, error) {
+	var out Listing
+	err := c.stream(ctx, MaxListing+callTimeout, http.MethodGet, nil, "listing", &out, func(event string, data []byte) error {
+		if event != "file" {
+			return nil
+		}
+		var f File
+		if err := json.Unmarshal(data, &f); err != nil {
+			return err
+		}
+		each(f)
+		return nil
+	}, "connectors", name, "listing")
+	return out, wrap(err, "listing of "+name)
+}
+
 // stream makes a call whose answer comes as it goes, and tells of its events. The one
 // that is called last is the answer, and read into out.
 func (c *Client) stream(ctx context.Context, timeout time.Duration, method string, query url.Values, last string, out any,
@@ -70,6 +88,13 @@ func (c *Client) stream(ctx context.Context, timeout time.Duration, method strin
 		case "event":
 			event = string(value)
 		case "data":
+			if event == "problem" {
+				p := &Problem{}
+				if err := json.Unmarshal(value, p); err != nil {
+					return foreign(err)
+				}
+				return p
+			}
 			if event == last {
 				if err := json.Unmarshal(value, out); err != nil {
 					return foreign(err)

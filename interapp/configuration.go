@@ -138,10 +138,13 @@ type TrustRequest struct {
 type Listing struct {
 	Connector string    `json:"connector"`
 	At        time.Time `json:"at"`
-	Files     []File    `json:"files" doc:"At most as many as the limit"`
-	Counts    Counts    `json:"counts"`
+	Files     []File    `json:"files" doc:"The first ones by their names, at most as many as the limit"`
+	Counts    Counts    `json:"counts" doc:"Of all files"`
+	ToCopy    int64     `json:"to_copy" doc:"Files that a pass would copy"`
 	More      bool      `json:"more" doc:"There are more files than the limit"`
-	Error     string    `json:"error" doc:"Why it is incomplete; empty when it is not"`
+
+	Failures []FileFailure `json:"failures" doc:"Files and directories that a pass could not do, with what to check next; at most 1,000"`
+	Error    string        `json:"error" doc:"Why it is incomplete; empty when it is not"`
 }
 
 // Pause is a connector that does nothing until it is resumed.

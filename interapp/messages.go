@@ -200,6 +200,9 @@ type Schedule struct {
 	Next   []time.Time `json:"next,omitempty" readOnly:"true" doc:"The next five runs, in the connector's time zone"`
 }
 
+// MaxListing is how long a listing may take that comes as it goes.
+const MaxListing = time.Hour
+
 // MaxWait is how long the outcome of an Apply or a request may be waited for.
 const MaxWait = 10 * time.Minute
 

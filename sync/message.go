@@ -15,3 +15,11 @@ func (d Delivered) Event(connector string) interapp.FileEvent {
 		Target: v.Target.Name, Pass: v.Pass, DeliveredAt: interapp.TimeOrNull(v.At), Unverified: v.After == AfterUnverified,
 	}}
 }
+
+// Message gives the decision as the API tells it.
+func (d Decision) Message() interapp.File {
+	return interapp.File{
+		Name: d.Entry.Name, State: string(d.State), Size: d.Entry.Size, ModTime: interapp.TimeOrNull(d.Entry.ModTime),
+		Target: d.Target, Unverified: d.Unverified, Reason: d.Reason,
+	}
+}

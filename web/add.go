@@ -66,14 +66,14 @@ func (a *ask) addForm(code int, typed draft, id, refused string) error {
 
 // reviewConnector shows what a new connector would add to the file.
 func reviewConnector(a *ask) error {
-	earlier, _ := a.pages.drafts.get(a.Request, a.view.Now, a.PostForm.Get("draft"))
+	earlier, _ := a.kept(a.PostForm.Get("draft"))
 	d := draft{name: strings.TrimSpace(a.PostForm.Get("name")), create: true, back: "add",
 		change: interapp.ConnectorChange{Version: a.PostForm.Get("version"), Set: changesOf(newSettings(), a.PostForm, earlier.change.Set)}}
 	if text := scheduleText(a.PostForm.Get("mode"), a.PostForm.Get("interval"), a.PostForm.Get("cron")); text != "N/A" {
 		d.change.Set[scheduleKey] = &text
 	}
 	if d.name == "" {
-		return a.addForm(http.StatusUnprocessableEntity, d, a.pages.drafts.keep(a.Request, a.view.Now, d), "The connector needs a name.")
+		return a.addForm(http.StatusUnprocessableEntity, d, a.keep(d), "The connector needs a name.")
 	}
 	return a.propose(d)
 }

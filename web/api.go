@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -93,7 +94,11 @@ func (a *ask) get(ctx context.Context, path string) ([]byte, error) {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
-		err = &interapp.Problem{Status: answer.StatusCode, Title: answer.Status, Detail: "The API gives no " + path + "."}
+		p := &interapp.Problem{}
+		if json.Unmarshal(text, p) != nil || p.Status == 0 {
+			p = &interapp.Problem{Status: answer.StatusCode, Title: answer.Status, Detail: "The API gives no " + path + "."}
+		}
+		return nil, p
 	}
 	return text, err
 }

@@ -52,9 +52,11 @@ func TestSaveAndApply(t *testing.T) {
 	has(t, page, `value="other.example"`, "typed a moment ago", "is not saved")
 	hasNot(t, page, secret)
 	// Another caller has nothing of it.
-	if w := s.ask("POST", "/connectors/trace-results/confirm", url.Values{"draft": {id}}.Encode(), "Cookie", "another"); w.Code != http.StatusGone {
+	s.api.Session.Name = "another"
+	if w := s.ask("POST", "/connectors/trace-results/confirm", url.Values{"draft": {id}}.Encode()); w.Code != http.StatusGone {
 		t.Errorf("another caller: %d", w.Code)
 	}
+	s.api.Session.Name = "operator"
 	if to := s.post("/connectors/trace-results/confirm", url.Values{"draft": {id}}); to != "../../connectors/trace-results?done=saved-apply" {
 		t.Errorf("leads to %s", to)
 	}
@@ -160,6 +162,10 @@ func TestAddAndRemove(t *testing.T) {
 	if w := s.ask("POST", "/add", url.Values{"version": {"v1"}, "sftp.host": {"kept.example"}}.Encode()); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "kept.example") {
 		t.Errorf("without a name: %d", w.Code)
 	}
+	f.Set("name", "orders") // which there is
+	if w := s.ask("POST", "/add", f.Encode()); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "There is a connector") || !strings.Contains(w.Body.String(), `value="orders"`) {
+		t.Errorf("a name that is taken: %d", w.Code)
+	}
 	if to := s.post("/connectors/orders/remove", url.Values{"version": {"v1"}}); to != "../../?done=removed" {
 		t.Errorf("leads to %s", to)
 	}
@@ -250,6 +256,8 @@ func TestOverviewOrder(t *testing.T) {
 	s.api.Connectors = s.api.Connectors[2:3]
 	s.api.Spaces = nil
 	has(t, s.get("/"), "All is well with the one connector", "ok.")
+	s.api.Connectors[0].ConnectionStatus, s.api.Connectors[0].LastPass, s.api.Connectors[0].NextPass = "Not Checked", nil, nil
+	has(t, s.get("/"), "1 connector, not checked yet")
 	s.api.Connectors = nil
 	has(t, s.get("/"), "No connectors yet", "Add a connector")
 }

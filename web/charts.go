@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,14 +28,11 @@ const (
 // strip is the last passes of a connector, the oldest first.
 type strip []mark
 
-// stripOf gives the strip of a connector.
-func stripOf(c interapp.Connector) strip {
+// stripOf gives the strip of passes, which come newest first.
+func stripOf(passes []interapp.PassMark) strip {
 	var s strip
-	if c.LastPass != nil {
-		s = append(s, markOf(c.LastPass.State, c.LastPass.Files.Copied))
-	}
-	if c.Running != nil {
-		s = append(s, markRunning)
+	for _, p := range slices.Backward(passes) {
+		s = append(s, markOf(p.State, p.Files))
 	}
 	return s
 }

@@ -162,7 +162,7 @@ func (a *ask) checkTyped(base connectorPage, d draft) error {
 	if err != nil {
 		return a.refused(d, err)
 	}
-	page := checkPage{connectorPage: base, Typed: true, Draft: a.pages.drafts.keep(a.Request, a.view.Now, d)}
+	page := checkPage{connectorPage: base, Typed: true, Draft: a.keep(d)}
 	if out.Check != nil {
 		page.Check = *out.Check
 	}
@@ -217,13 +217,17 @@ func trust(a *ask) error {
 	return a.redirect("connectors/"+segment(name), "trusted")
 }
 
-// schedule asks for the schedule with its next runs; the zero Schedule where the daemon
-// does not tell.
-func (a *ask) schedule(name string) interapp.Schedule {
+// schedule asks for the schedule with its next runs, or for those of another one that is
+// only looked at.
+func (a *ask) schedule(name, other string) (interapp.Schedule, error) {
 	var out interapp.Schedule
-	text, err := a.get(a.Context(), "/api/v1/connectors/"+segment(name)+"/schedule")
-	if err != nil || json.Unmarshal(text, &out) != nil {
-		return interapp.Schedule{}
+	at := "/api/v1/connectors/" + segment(name) + "/schedule"
+	if other != "" {
+		at += "?" + query(scheduleKey, other)
 	}
-	return out
+	text, err := a.get(a.Context(), at)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	return out, err
 }

@@ -29,6 +29,7 @@ type scheduleForm struct {
 	Interval string
 	Cron     string
 	Now      string // what counts
+	Typed    string // what was typed and is not saved
 	InFile   string // what the file says, where that is something else
 	Zone     string
 	Next     []string
@@ -85,8 +86,9 @@ func (a *ask) configuration(code int, typed draft, id, refused string) error {
 		page.YAML = *typed.change.YAML
 	}
 	if s := typed.change.Set[scheduleKey]; s != nil {
-		form := scheduleFormOf(*s)
-		page.Schedule.Mode, page.Schedule.Interval, page.Schedule.Cron = form.Mode, form.Interval, form.Cron
+		if err := a.typedSchedule(&page.Schedule, base.Name, *s); err != nil {
+			return err
+		}
 	}
 	return a.show(code, "connector-configuration", titled(base.Name, "Configuration"), page)
 }
@@ -94,8 +96,12 @@ func (a *ask) configuration(code int, typed draft, id, refused string) error {
 // scheduleForm is the schedule as it counts, with the next runs in the connector's zone.
 func (a *ask) scheduleForm(c interapp.Connector, conf interapp.ConnectorConfiguration) scheduleForm {
 	f := scheduleFormOf(c.Schedule)
-	told := a.schedule(c.Name)
-	f.InFile, f.Zone = told.InFile, "UTC"
+	f.Zone = "UTC"
+	told, err := a.schedule(c.Name, "")
+	if err != nil {
+		told = interapp.Schedule{} // a daemon that does not tell
+	}
+	f.InFile = told.InFile
 	for _, s := range conf.Settings {
 		switch {
 		case s.Key == "time_zone":
@@ -104,10 +110,39 @@ func (a *ask) scheduleForm(c interapp.Connector, conf interapp.ConnectorConfigur
 			f.InFile = cmpText(s.Written, s.Default)
 		}
 	}
-	for _, at := range told.Next[:min(5, len(told.Next))] {
-		f.Next = append(f.Next, at.Format("Mon 2006-01-02 15:04:05 -07:00"))
-	}
+	f.Next = runs(told)
 	return f
+}
+
+// runs are the next runs, in the zone in which they come.
+func runs(s interapp.Schedule) []string {
+	var out []string
+	for _, at := range s.Next[:min(5, len(s.Next))] {
+		out = append(out, at.Format("Mon 2006-01-02 15:04:05 -07:00"))
+	}
+	return out
+}
+
+// typedSchedule puts a schedule that is not saved over the form, with its runs.
+func (a *ask) typedSchedule(f *scheduleForm, name, text string) error {
+	typed := scheduleFormOf(text)
+	f.Mode, f.Interval, f.Cron, f.Typed = typed.Mode, typed.Interval, typed.Cron, text
+	told, err := a.schedule(name, text)
+	switch status(err) {
+	case http.StatusUnprocessableEntity, http.StatusNotFound: // a mistake in it, which is told of elsewhere
+	default:
+		return err
+	}
+	f.Next = runs(told)
+	return nil
+}
+
+// previewSchedule shows when a schedule would run, and saves nothing.
+func (a *ask) previewSchedule(d draft, text string) error {
+	if _, err := a.schedule(d.name, text); err != nil {
+		return a.refused(d, err)
+	}
+	return a.configuration(http.StatusOK, d, "", "")
 }
 
 // setSchedule changes Automatic SFTP File Sync: in the file, or beside it where the file
@@ -116,6 +151,9 @@ func setSchedule(a *ask) error {
 	name, back := a.PathValue("name"), "connectors/"+segment(a.PathValue("name"))+"/configuration"
 	text := scheduleText(a.PostForm.Get("mode"), a.PostForm.Get("interval"), a.PostForm.Get("cron"))
 	d := draft{name: name, back: back, change: interapp.ConnectorChange{Version: a.PostForm.Get("version"), Set: map[string]*string{scheduleKey: &text}}}
+	if a.PostForm.Has("preview") {
+		return a.previewSchedule(d, text)
+	}
 	if d.change.Version == "" { // the configuration cannot be changed here
 		if err := a.api.SetSchedule(a.Context(), name, text); err != nil {
 			return a.refused(d, err)

@@ -2,8 +2,6 @@ package web
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"net/http"
 	"sync"
 	"time"
 
@@ -30,20 +28,15 @@ type draft struct {
 	apply   bool // and then copies all files
 	create  bool
 	back    string // the page it was typed in, seen from the overview
-	of      [sha256.Size]byte
+	of      string // who typed it: the name of the session
 	expires time.Time
 }
 
 func newDrafts() *drafts { return &drafts{kept: map[string]draft{}} }
 
-// sender tells callers apart by what they sign in with.
-func sender(r *http.Request) [sha256.Size]byte {
-	return sha256.Sum256([]byte(r.Header.Get("Cookie") + "\x00" + r.Header.Get("Authorization")))
-}
-
 // keep keeps a draft and gives its id. Where there are too many, the oldest goes.
-func (d *drafts) keep(r *http.Request, now time.Time, what draft) string {
-	what.of, what.expires = sender(r), now.Add(draftsLast)
+func (d *drafts) keep(of string, now time.Time, what draft) string {
+	what.of, what.expires = of, now.Add(draftsLast)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	oldest := ""
@@ -65,11 +58,11 @@ func (d *drafts) keep(r *http.Request, now time.Time, what draft) string {
 }
 
 // get gives a draft to who typed it.
-func (d *drafts) get(r *http.Request, now time.Time, id string) (draft, bool) {
+func (d *drafts) get(of string, now time.Time, id string) (draft, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k, ok := d.kept[id]
-	return k, ok && k.of == sender(r) && now.Before(k.expires)
+	return k, ok && k.of == of && now.Before(k.expires)
 }
 
 // drop forgets a draft.
@@ -77,4 +70,12 @@ func (d *drafts) drop(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.kept, id)
+}
+
+// keep keeps what the caller typed.
+func (a *ask) keep(d draft) string { return a.pages.drafts.keep(a.view.Session.Name, a.view.Now, d) }
+
+// kept gives what the caller typed.
+func (a *ask) kept(id string) (draft, bool) {
+	return a.pages.drafts.get(a.view.Session.Name, a.view.Now, id)
 }

@@ -165,7 +165,9 @@ func pick(settings []interapp.Setting, keys []string) []field {
 	var out []field
 	for _, key := range keys {
 		if i := slices.IndexFunc(settings, func(s interapp.Setting) bool { return s.Key == key }); i >= 0 {
-			out = append(out, fieldOf(settings[i]))
+			f := fieldOf(settings[i])
+			f.Unset = false // which is for the Configuration page
+			out = append(out, f)
 		}
 	}
 	return out

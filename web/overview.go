@@ -68,7 +68,7 @@ func severity(state string) int {
 // connectorRow judges a connector.
 func connectorRow(c interapp.Connector, now time.Time) row {
 	r := row{Name: c.Name, Link: "connectors/" + segment(c.Name), Word: c.ConnectionStatus, Since: c.Since, Cause: c.Error, Hint: c.Hint,
-		Held: c.HeldUntil, Paused: c.Paused, Schedule: c.Schedule, Running: c.Running, Last: c.LastPass, Next: c.NextPass, Strip: stripOf(c)}
+		Held: c.HeldUntil, Paused: c.Paused, Schedule: c.Schedule, Running: c.Running, Last: c.LastPass, Next: c.NextPass}
 	r.State = judge(&r)
 	late := c.NextPass != nil && now.Sub(*c.NextPass) > overdueBy
 	if late && c.HeldUntil == nil && (r.State == stateHealthy || r.State == stateUnknown) {
@@ -98,7 +98,7 @@ func judge(r *row) string {
 		return stateFailing
 	case r.Running != nil:
 		return stateRunning
-	case r.Last == nil:
+	case r.Last == nil, r.Word == "Not Checked" && r.Last.State != "failed" && r.Last.State != "partial":
 		return stateUnknown
 	case r.Last.State == "failed":
 		r.Cause, r.Hint = cmp.Or(r.Cause, r.Last.Error), cmp.Or(r.Hint, r.Last.Hint)
@@ -146,6 +146,7 @@ func trouble(p interapp.Pass) (cause, hint string) {
 // board is the overview.
 type board struct {
 	Total, Attention int
+	Unchecked        int
 	Wrong            []row
 	Rest             []row
 	Spaces           []row
@@ -166,6 +167,10 @@ func (b board) Verdict() string {
 	switch {
 	case b.Empty:
 		return "No connectors yet"
+	case b.Attention == 0 && b.Unchecked == b.Total:
+		return what + ", not checked yet"
+	case b.Attention == 0 && b.Unchecked > 0:
+		return "Nothing needs attention; " + count(b.Unchecked) + " of " + what + " not checked yet"
 	case b.Attention == 0 && b.Total == 1:
 		return "All is well with the one " + strings.TrimPrefix(what, "1 ")
 	case b.Attention == 0:
@@ -174,6 +179,17 @@ func (b board) Verdict() string {
 		return "1 of " + what + " needs attention"
 	}
 	return count(b.Attention) + " of " + what + " need attention"
+}
+
+// Shape is the state that the verdict is drawn with.
+func (b board) Shape() string {
+	switch {
+	case b.Attention > 0:
+		return stateFailing
+	case b.Unchecked == b.Total:
+		return stateUnknown
+	}
+	return stateHealthy
 }
 
 // Turn is the address of another page of the overview.
@@ -208,6 +224,9 @@ func arrange(connectors, spaces []row, status, query string, page int) board {
 	for _, r := range slices.Concat(connectors, spaces) {
 		if r.Attention() {
 			b.Attention++
+		}
+		if r.Word == "Not Checked" && r.State == stateUnknown {
+			b.Unchecked++
 		}
 		words[r.Word] = true
 		if !r.matches(status, query) {
@@ -278,6 +297,9 @@ func overview(a *ask) error {
 	q := a.URL.Query()
 	page, _ := strconv.Atoi(q.Get("page")) // 0 for what is no number
 	b := arrange(ofConnectors, ofSpaces, q.Get("status"), q.Get("q"), page)
+	if err := a.strips(b.Rest); err != nil {
+		return err
+	}
 	a.view.Tab, a.view.Live, a.view.Failing = "overview", "*", b.Attention > 0
 	return a.show(http.StatusOK, "overview", b.Verdict(), b)
 }
@@ -297,4 +319,23 @@ func (r row) Tag() string {
 		return r.State
 	}
 	return ""
+}
+
+// strips puts the last passes into the rows, of which there are no more than perPage.
+func (a *ask) strips(rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.Name)
+	}
+	recent, err := a.api.RecentPasses(a.Context(), names, stripLength)
+	if _, err := optional(err); err != nil {
+		return err
+	}
+	for i := range rows {
+		rows[i].Strip = stripOf(recent[rows[i].Name])
+	}
+	return nil
 }

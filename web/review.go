@@ -38,7 +38,7 @@ func (a *ask) typed(apply bool) (draft, error) {
 		}
 		return d, nil
 	}
-	earlier, _ := a.pages.drafts.get(a.Request, a.view.Now, a.PostForm.Get("draft"))
+	earlier, _ := a.kept(a.PostForm.Get("draft"))
 	d.change.Set = changesOf(conf.Settings, a.PostForm, earlier.change.Set)
 	return d, nil
 }
@@ -79,7 +79,7 @@ func (a *ask) propose(d draft) error {
 
 func (a *ask) showReview(code int, d draft, out interapp.ConnectorChanged, failed *interapp.Check) error {
 	page := reviewPage{Name: d.name, Path: "connectors/" + segment(d.name), Back: d.back, Apply: d.apply, Create: d.create, Changed: out, Failed: failed,
-		Draft: a.pages.drafts.keep(a.Request, a.view.Now, d)}
+		Draft: a.keep(d)}
 	a.view.Failing = failed != nil
 	return a.show(code, "review", titled(d.name, "What will change"), page)
 }
@@ -87,22 +87,32 @@ func (a *ask) showReview(code int, d draft, out interapp.ConnectorChanged, faile
 // refused answers a change that was refused: with both versions if the file is another one
 // by now, else with the form as it was typed.
 func (a *ask) refused(d draft, err error) error {
-	switch status(err) {
+	code := http.StatusUnprocessableEntity
+	switch got := status(err); got {
 	case http.StatusConflict:
-		return a.conflict(d)
+		file, ferr := a.api.Configuration(a.Context())
+		if ferr != nil {
+			return ferr
+		}
+		if file.Version != d.change.Version {
+			return a.conflict(d)
+		}
+		// The file is the same: there is a connector of that name.
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case http.StatusServiceUnavailable: // the file cannot be written
+		code = got
 	default:
 		return err
 	}
-	id := a.pages.drafts.keep(a.Request, a.view.Now, d)
+	id := a.keep(d)
 	detail := reason(err)
 	switch {
 	case d.create:
-		return a.addForm(http.StatusUnprocessableEntity, d, id, detail)
+		return a.addForm(code, d, id, detail)
 	case strings.HasSuffix(d.back, "/configuration"):
-		return a.configuration(http.StatusUnprocessableEntity, d, id, detail)
+		return a.configuration(code, d, id, detail)
 	}
-	return a.general(http.StatusUnprocessableEntity, d, id, detail)
+	return a.general(code, d, id, detail)
 }
 
 // reason is what the API says, without what was called.
@@ -170,7 +180,7 @@ func (a *ask) conflict(d draft) error {
 		}
 		page.Rows = append(page.Rows, b)
 	}
-	page.Draft = a.pages.drafts.keep(a.Request, a.view.Now, d)
+	page.Draft = a.keep(d)
 	a.view.Failing = true
 	return a.show(http.StatusConflict, "conflict", titled(d.name, "Changed by another hand"), page)
 }
@@ -182,7 +192,7 @@ func confirmConnector(a *ask) error { return a.confirm() }
 
 func (a *ask) confirm() error {
 	id := a.PostForm.Get("draft")
-	d, ok := a.pages.drafts.get(a.Request, a.view.Now, id)
+	d, ok := a.kept(id)
 	if !ok || !d.create && d.name != a.PathValue("name") {
 		return &interapp.Problem{Status: http.StatusGone, Title: "Gone", Detail: "What was typed is not kept any more, as it waited for longer than half an hour, the program was started anew, or it was saved already: look at the settings, and type it again if need be."}
 	}

@@ -10,13 +10,11 @@ type signInPage struct {
 
 // signInErrors are why a sign-in failed, by the code in the address.
 var signInErrors = map[string]string{
-	"wrong":   "The token is not one that this program knows: check it for a typing error, or whether it was replaced.",
-	"slow":    "There were too many wrong tokens from this address: wait a moment, and try again.",
-	"link":    "The link was used before, or is too old: make another one with 'sftp-connector open'.",
-	"expired": "The session has ended: sign in again.",
+	"1":    "The token is not one that this program knows: check it for a typing error, or whether it was replaced.",
+	"link": "The link was used before, or is too old: make another one with 'sftp-connector open'.",
 }
 
 func signIn(a *ask) error {
 	q := a.URL.Query()
-	return a.show(http.StatusOK, "sign-in", "Sign in", signInPage{q.Get("next"), signInErrors[q.Get("error")]})
+	return a.show(http.StatusOK, "sign-in", "Sign in", signInPage{q.Get("next"), signInErrors[q.Get("failed")]})
 }

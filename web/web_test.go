@@ -220,7 +220,7 @@ func TestSignInIsAskedFor(t *testing.T) {
 	if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != "../../sign-in?next=connectors%2Ftrace-results%2Ffiles%3Fstate%3Dfailed" {
 		t.Errorf("%d to %q", w.Code, got)
 	}
-	page := s.get("/sign-in?next=connectors%2Fa&error=wrong")
+	page := s.get("/sign-in?next=connectors%2Fa&failed=1")
 	has(t, page, `value="connectors/a"`, "not one that this program knows")
 	hasNot(t, page, "Overview</a></li>")
 }

@@ -223,22 +223,6 @@ func (b *backend) free() {
 	b.ledger.Close()
 }
 
-// backend opens everything for a verb that does its work itself.
-func (a *app) backend(ctx context.Context, names []string, parts connector.Parts) (*backend, []string, error) {
-	cfg, err := a.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	if names, err = named(cfg, names); err != nil {
-		return nil, nil, err
-	}
-	if parts.Log, err = a.verbLogger(); err != nil {
-		return nil, nil, err
-	}
-	b, err := openBackend(ctx, cfg, parts, a.prompt(), nil)
-	return b, names, err
-}
-
 // terminal reports whether a stream is one.
 func terminal(stream any) bool {
 	f, ok := stream.(*os.File)

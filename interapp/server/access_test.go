@@ -35,6 +35,7 @@ var access = []struct {
 	{"POST", "/api/v1/connectors/results/apply?wait=1m", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/check", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/retry", "{}", config.ScopeApply, 200, ""},
+	{"GET", "/api/v1/connectors/results/listing", "", config.ScopeApply, 200, ""},
 	{"GET", "/api/v1/connectors/results/host-key", "", config.ScopeApply, 200, ""},
 	{"POST", "/api/v1/connectors/results/trust", `{"fingerprint":"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, config.ScopeConfigure, 409, ""},
 	{"GET", "/api/v1/connectors/results/schedule?automatic_sftp_file_sync=15m", "", config.ScopeRead, 200, ""},

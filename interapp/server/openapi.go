@@ -51,6 +51,7 @@ func (s *Server) describe(version string) {
 	connectorRoutes{s}.add(api)
 	scheduleRoutes{s}.add(api)
 	hostKeyRoutes{s}.add(api)
+	listingRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
 	configurationRoutes{s}.add(api)
 	if s.requests != nil {

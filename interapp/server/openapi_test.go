@@ -113,8 +113,10 @@ func TestOpenAPIOperations(t *testing.T) {
 			t.Errorf("%s answers %v", path, slices.Collect(maps.Keys(op.Responses)))
 		}
 	}
-	if check := doc.Paths["/api/v1/connectors/{name}/check"]["post"].Responses["200"].Content; check["text/event-stream"] == nil || check["application/json"] == nil {
-		t.Errorf("a check is %v", check)
+	for path, method := range map[string]string{"/check": "post", "/listing": "get"} {
+		if kinds := doc.Paths["/api/v1/connectors/{name}"+path][method].Responses["200"].Content; kinds["text/event-stream"] == nil || kinds["application/json"] == nil {
+			t.Errorf("%s answers %v", path, kinds)
+		}
 	}
 	if events := doc.Paths["/api/v1/events"]["get"]; events.Responses["200"].Content["text/event-stream"] == nil {
 		t.Errorf("events are %v", events.Responses["200"].Content)

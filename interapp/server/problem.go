@@ -30,6 +30,8 @@ func (s *Server) problem(err error) huma.StatusError {
 		return huma.Error404NotFound(fmt.Sprintf("%v; %s", err, listed(s.spaces.IDs(), pathSpaces)))
 	case errors.Is(err, errNoSpaces), errors.Is(err, credentials.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, connector.ErrListing):
+		return huma.Error409Conflict(err.Error() + ": wait for its end")
 	case errors.Is(err, connector.ErrBusy):
 		return huma.Error409Conflict(err.Error() + ": try again when it has ended")
 	case errors.Is(err, connector.ErrNotTrusted):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,7 +23,9 @@ type recordRoutes struct{ *Server }
 func (s recordRoutes) add(api huma.API) {
 	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
 		OperationID: "list-files", Method: http.MethodGet, Path: pathConnector + "/files", Tags: []string{tagConnectors},
-		Summary: "Files that were delivered or failed", Description: "A page of the ledger: first the files that fail, then those delivered, the newest first.",
+		Summary: "Files that were delivered or failed",
+		Description: "A page of the ledger: first the files that fail, then those delivered, the newest first. " +
+			"In the states waiting, unsafe and excluded it is those that the last pass has left so, with the reason: the first 1,000, and none before the first pass since the program started.",
 		Errors: []int{http.StatusNotFound},
 	}, s.listFiles)
 	register(s.Server, api, scopes{config.ScopeRead}, huma.Operation{
@@ -42,9 +45,9 @@ func (s recordRoutes) add(api huma.API) {
 
 type filesInput struct {
 	Named
-	State  string `query:"state" enum:"delivered,present,failed,quarantined,conflict" doc:"Only files in this state"`
+	State  string `query:"state" enum:"delivered,present,failed,quarantined,conflict,waiting,unsafe,excluded" doc:"Only files in this state"`
 	Match  string `query:"name" maxLength:"4096" doc:"Only files with this in their path; or a pattern of the whole path with * and ?"`
-	Cursor string `query:"cursor" pattern:"^[fd][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
+	Cursor string `query:"cursor" pattern:"^[fdl][0-9]{1,18}$" patternDescription:"the cursor of the page before" doc:"For the next page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Order  string `query:"order" enum:"delivered" doc:"delivered: only what was delivered or found in place, the last delivery first, also of a file that was delivered before; one page, without state, name and cursor"`
 }
@@ -60,6 +63,12 @@ func (s recordRoutes) listFiles(ctx context.Context, in *filesInput) (*answer[in
 		}
 		rows, err := c.Ledger().Delivered(ctx, in.Limit)
 		return &answer[interapp.FilePage]{pageOf(rows, "")}, err
+	}
+	if page, ok := leftPage(c, in); ok {
+		return &answer[interapp.FilePage]{page}, nil
+	}
+	if strings.HasPrefix(in.Cursor, leftCursor) {
+		return nil, huma.Error422UnprocessableEntity("cursor: it is of another list, or of one from before the program started: begin with the first page")
 	}
 	page, err := filePage(ctx, c, ledger.Query{State: filesync.State(in.State), Name: in.Match, Cursor: in.Cursor, Limit: in.Limit})
 	return &answer[interapp.FilePage]{page}, err

@@ -54,6 +54,10 @@ func (s *Server) stream(r *http.Request, w http.ResponseWriter, run func(ctx con
 	defer cancel()
 	defer context.AfterFunc(s.serving, cancel)()
 	eventHeaders(w)
+	w.WriteHeader(http.StatusOK)
+	if http.NewResponseController(w).Flush() != nil {
+		return
+	}
 	texts, sent := make(chan []byte, maxQueued), make(chan struct{})
 	go func() {
 		defer close(sent)

@@ -143,6 +143,9 @@ func (l *lister) unreadable(name string, err error) {
 		advice += " Or name it in files.exclude: it is not entered then."
 	}
 	l.listFailure(filesync.FileFailure{Name: name, Error: err.Error(), Hint: advice, Unlisted: true})
+	if l.o.Mode == filesync.Survey { // whose files there are nobody else tells of
+		l.decide(filesync.Entry{Name: name, Size: -1}, filesync.StateFailed, err.Error())
+	}
 }
 
 func (l *lister) listEntries(ctx context.Context, t *tree, d directory, names *seenNames) error {

@@ -6,6 +6,7 @@
 const body = document.body;
 const base = body.dataset.base;
 const about = decodeURIComponent(body.dataset.live); // a connector; "*": all; "": this page is not live
+const place = new URL(base, location.href).pathname; // of the pages
 const skew = Date.parse(body.dataset.now) - Date.now(); // the daemon's clock less ours
 const now = () => Date.now() + skew;
 
@@ -86,10 +87,69 @@ function dirty(event) {
 function once(event) {
 	const form = event.target, by = event.submitter;
 	if (form.dataset.sent) { event.preventDefault(); return; }
+	const to = new URL(by?.formAction || form.action);
+	if (to.pathname.endsWith("/check") && !edited.has(form) && "HTMLDialogElement" in window) {
+		event.preventDefault();
+		check(to.pathname.slice(place.length), () => { edited.add(form); form.requestSubmit(by); });
+		return;
+	}
 	if (form.method === "post") {
 		form.dataset.sent = "yes";
 		if (by) by.setAttribute("aria-busy", "true");
 		leaving = true;
+	}
+}
+
+// check draws a check stage by stage, as it runs. Where the daemon does not tell of
+// stages, the form is sent as it would be without this.
+async function check(path, otherwise) {
+	const dialog = document.createElement("dialog");
+	dialog.setAttribute("aria-labelledby", "checked");
+	dialog.innerHTML = '<h2 id="checked">Check</h2><ol class="plain stages"></ol><p class="outcome" role="status"></p><p class="hint" hidden></p><form method="dialog" class="buttons"><button>Close</button></form>';
+	const list = dialog.querySelector("ol"), outcome = dialog.querySelector(".outcome"), hint = dialog.querySelector(".hint");
+	const ended = new AbortController();
+	dialog.addEventListener("close", () => { ended.abort(); dialog.remove(); });
+	body.append(dialog);
+	dialog.showModal();
+	let line = null;
+	const on = {
+		begin(stage) {
+			line = document.createElement("li");
+			line.textContent = stage.stage + " …";
+			list.append(line);
+		},
+		stage(stage) {
+			if (!line) on.begin(stage);
+			line.className = stage.ok ? "passed" : "failed";
+			line.textContent = `${stage.stage}: ${stage.ok ? "passed" : "failed"}, ${stage.ms} ms, ${stage.detail}`;
+			line = null;
+		},
+		check(whole) {
+			outcome.textContent = whole.connection_status + (whole.error ? ": " + whole.error : "");
+			outcome.classList.add(whole.connection_status === "Connection Valid" ? "passed" : "failed");
+			hint.textContent = whole.hint;
+			hint.hidden = !whole.hint;
+			refresh();
+		},
+	};
+	try {
+		const answer = await fetch(base + "api/v1/" + path, { method: "POST", headers: { Accept: "text/event-stream" }, signal: ended.signal });
+		if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new Error(answer.statusText);
+		const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+		for (let rest = ""; ;) {
+			const { value, done } = await reader.read();
+			if (done) break;
+			const events = (rest + value).split("\n\n");
+			rest = events.pop();
+			for (const e of events) {
+				const event = /^event: (.*)$/m.exec(e)?.[1], data = /^data: (.*)$/m.exec(e)?.[1];
+				if (event && data && on[event]) on[event](JSON.parse(data));
+			}
+		}
+	} catch {
+		if (ended.signal.aborted) return;
+		dialog.close();
+		otherwise();
 	}
 }
 
@@ -242,7 +302,6 @@ async function ping() {
 // ---- Events ----
 
 // The channel has the path of the pages in its name: two daemons behind one proxy are two.
-const place = new URL(base, location.href).pathname;
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("sftp-connector " + place) : null;
 if (channel) channel.onmessage = e => told(e.data.event, e.data.of);
 

@@ -63,7 +63,7 @@ func TestEveryPage(t *testing.T) {
 		"/configuration":                "configuration",
 		"/audit":                        "audit",
 		"/docs":                         "docs",
-		"/sign-in?error=wrong":          "sign-in",
+		"/sign-in?failed=1":             "sign-in",
 		"/requests":                     "requests",
 		"/requests/r1":                  "request",
 		"/connectors/trace-results":     "general",

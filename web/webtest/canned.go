@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"sftpconnector/interapp"
@@ -70,6 +71,28 @@ func passes() []interapp.Pass {
 		list = append(list, p)
 	}
 	return list
+}
+
+// recent is the last passes of connectors, of every kind.
+func recent(names string) interapp.RecentPasses {
+	out := interapp.RecentPasses{Connectors: map[string][]interapp.PassMark{}}
+	for name := range strings.SplitSeq(names, ",") {
+		for i := range 30 {
+			m := interapp.PassMark{Pass: fmt.Sprint(i), State: "succeeded", Started: *at(time.Duration(i) * time.Hour), Files: int64(i % 3)}
+			switch {
+			case i == 0:
+				m.State = "running"
+			case i%9 == 4:
+				m.State = "partial"
+			case i%11 == 6:
+				m.State = "failed"
+			case i == 20:
+				m.State = "cancelled"
+			}
+			out.Connectors[name] = append(out.Connectors[name], m)
+		}
+	}
+	return out
 }
 
 func requests() []interapp.RequestState {

@@ -170,6 +170,7 @@ func (a *API) routes() {
 		}
 		return interapp.Schedule{AutomaticSFTPFileSync: "15m", InFile: "1h", Next: next}, nil
 	})
+	get("GET /api/v1/passes", "read", func(r *http.Request) (any, error) { return recent(r.URL.Query().Get("connectors")), nil })
 	get("GET /api/v1/spaces", "read", func(*http.Request) (any, error) { return interapp.SpaceList{Spaces: a.Spaces}, nil })
 	get("GET /api/v1/spaces/{id}", "read", func(r *http.Request) (any, error) { return a.space(r) })
 	get("GET /api/v1/spaces/{id}/files", "read", func(r *http.Request) (any, error) {
@@ -238,6 +239,10 @@ func (a *API) change(w http.ResponseWriter, r *http.Request, body string) {
 	}
 	if c.Version != a.File.Version {
 		problem(w, http.StatusConflict, "The file is another one by now.")
+		return
+	}
+	if _, err := a.connector(r); r.Method == http.MethodPost && err == nil {
+		problem(w, http.StatusConflict, "There is a connector "+r.PathValue("name")+" already.")
 		return
 	}
 	if p := c.Set["sftp.port"]; p != nil {
