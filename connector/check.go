@@ -31,7 +31,7 @@ func (c *Connector) Check(ctx context.Context, watch Watch) interapp.Check {
 		c.health.checked(err)
 	}
 	word := status.Of(err)
-	r := interapp.Check{Connector: c.cfg.Name, ConnectionStatus: string(word), Stages: stages}
+	r := interapp.Check{Connector: c.cfg.Name, ConnectionStatus: string(word), Stages: stages, Paused: c.Paused()}
 	if err != nil {
 		r.Error, r.Hint = err.Error(), status.HintOf(err)
 		c.mu.Lock()

@@ -70,6 +70,7 @@ type Connector struct {
 	pruner    *pruner
 	slots     chan struct{} // has room for the requests that may run at a time
 	listing   chan struct{} // has room for one listing
+	pausing   chan struct{} // has room for one change of the pause
 	health    *health
 	log       *slog.Logger
 
@@ -82,7 +83,8 @@ type Connector struct {
 	requests int             // under way, those that wait for their turn included
 	totals   Totals          // since the program started
 	stopped  bool
-	passes   sync.WaitGroup
+	paused   *interapp.Pause // nil: it is not
+	passes   sync.WaitGroup  // and what else stop waits for
 	ctx      context.Context // of the passes
 	cancel   context.CancelCauseFunc
 }
@@ -116,7 +118,7 @@ func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string
 	}
 	c := &Connector{
 		cfg: cfg, parts: parts, ledger: past.Connector, filter: filter,
-		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests), listing: make(chan struct{}, 1),
+		passState: pass.NewShared(int64(cfg.Files.BandwidthLimit)), slots: make(chan struct{}, maxRequests), listing: make(chan struct{}, 1), pausing: make(chan struct{}, 1),
 		claim: newClaim(cfg, parts, past.Connector), log: parts.Log.With("connector", cfg.Name),
 		totals: Totals{Passes: map[filesync.Outcome]int64{}, Errors: map[status.Word]int64{}},
 	}
@@ -127,6 +129,8 @@ func New(cfg *config.Connector, parts Parts, past ledger.Remembered, over string
 	if c.planner, err = newPlanner(cfg, over, past.LastStart, parts.now); err != nil {
 		return nil, fmt.Errorf("connector %s: %w", cfg.Name, err)
 	}
+	c.setPause(past.WasPaused)
+	c.health.paused = healthOf(c.paused)
 	if past.Last != nil {
 		last := remembered(*past.Last)
 		c.last = &last
@@ -149,6 +153,9 @@ func (c *Connector) followSchedule(ctx context.Context) {
 	if err := c.ends.refusal(); err != nil {
 		c.health.report(err)
 	}
+	if p := c.Paused(); p != nil {
+		c.log.Info("connector paused", "by", p.By, "reason", p.Reason, "since", p.Since)
+	}
 	for c.planner.await(ctx) {
 		c.tick()
 	}
@@ -163,7 +170,7 @@ func (c *Connector) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.stopped:
+	case c.stopped, c.paused != nil:
 	case c.running != nil:
 		c.skipped++
 		c.totals.Skipped++
@@ -264,7 +271,7 @@ func (c *Connector) healthChanged(h, was Health) {
 	if was.Error != "" && was.Status != h.Status {
 		attrs = append(attrs, "was", was.Status, "lasted", h.Since.Sub(was.Since).Round(time.Second))
 	}
-	if h.Error == "" {
+	if h.Error == "" || h.Status == status.Paused {
 		c.log.Info("connection status", attrs...)
 	} else {
 		c.log.Warn("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)

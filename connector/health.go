@@ -25,7 +25,8 @@ type Health struct {
 type health struct {
 	mu       sync.Mutex
 	now      Health
-	settled  Health // the last that was not Checking
+	settled  Health  // the last that was not Checking
+	paused   *Health // shown in place of both; nil: the connector is not paused
 	onChange func(next, was Health)
 	changes  []healthChange // that onChange has not been told of yet
 	telling  bool           // somebody is at it
@@ -109,6 +110,40 @@ func (h *health) set(next Health) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.change(next)
+	h.tell()
+}
+
+// pause shows the pause in place of the Connection Status; nil shows that again. What
+// passes and checks report meanwhile is kept.
+func (h *health) pause(p *Health) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.paused
+	switch h.paused = p; {
+	case p != nil && was == nil:
+		h.changed(*p, h.settled)
+	case p != nil:
+		h.changed(*p, *was)
+	case was != nil:
+		h.settled.Since = time.Now()
+		if h.now.Status != status.Checking {
+			h.now = h.settled
+		}
+		h.changed(h.settled, *was)
+	}
+	h.tell()
+}
+
+// changed notes a change that onChange is to be told of. The caller holds h.mu.
+func (h *health) changed(now, was Health) {
+	if h.onChange != nil {
+		h.changes = append(h.changes, healthChange{now, was})
+	}
+}
+
+// tell tells onChange of what has changed. The caller holds h.mu, which is released for
+// each call.
+func (h *health) tell() {
 	if h.telling {
 		return
 	}
@@ -138,14 +173,17 @@ func (h *health) change(next Health) {
 	}
 	h.now, h.settled = next, next
 	another := next.Hint != was.Hint && !status.SameCause(next.Error, was.Error)
-	if (next.Status != was.Status || another) && h.onChange != nil {
-		h.changes = append(h.changes, healthChange{next, was})
+	if (next.Status != was.Status || another) && h.paused == nil {
+		h.changed(next, was)
 	}
 }
 
 func (h *health) get() Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.paused != nil {
+		return *h.paused
+	}
 	return h.now
 }
 

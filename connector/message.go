@@ -12,7 +12,7 @@ func (r Report) Message() interapp.Connector {
 		Name: r.Name, Direction: string(r.Config.Direction),
 		ConnectionStatus: string(r.Health.Status), Since: r.Health.Since.UTC(), Hint: r.Health.Hint, Error: r.Health.Error,
 		Schedule: r.Schedule.String(), NextPass: interapp.TimeOrNull(r.Next), HeldUntil: interapp.TimeOrNull(r.Held), SkippedTicks: r.Skipped,
-		Running: r.RunningMessage(), LastPass: r.LastMessage(),
+		Running: r.RunningMessage(), LastPass: r.LastMessage(), Paused: r.Paused,
 	}
 }
 

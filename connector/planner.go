@@ -19,6 +19,7 @@ type planner struct {
 	schedule schedule
 	next     time.Time // of the next automatic pass; zero: none
 	ran      time.Time // when the last automatic pass was due; zero: there was none
+	paused   bool      // none is due
 }
 
 // newPlanner plans by the schedule of the file, or by over if that is not "". last is when
@@ -55,7 +56,7 @@ func (p *planner) await(ctx context.Context) bool {
 func (p *planner) take() (left time.Duration, due bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.next.IsZero() {
+	if p.next.IsZero() || p.paused {
 		return 0, false
 	}
 	now := p.now()
@@ -95,6 +96,18 @@ func (p *planner) set(s config.Schedule, compiled schedule) {
 	p.wake()
 }
 
+// pause has no pass be due until it is ended. Then the next one is planned as after a
+// start of the program: an interval that has passed is due at once.
+func (p *planner) pause(paused bool) {
+	p.mu.Lock()
+	if p.paused && !paused {
+		p.next = p.schedule.first(p.now(), p.ran)
+	}
+	p.paused = paused
+	p.mu.Unlock()
+	p.wake()
+}
+
 // stepped plans the next pass anew, as the wall clock shows now.
 func (p *planner) stepped(now time.Time) {
 	p.mu.Lock()
@@ -111,15 +124,20 @@ func (p *planner) wake() {
 	}
 }
 
-// plan gives the schedule, and when the next pass is due by it; zero: none is planned.
+// plan gives the schedule, and when the next pass is due by it; zero: none is planned, or
+// the connector is paused.
 func (p *planner) plan() (inForce config.Schedule, next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.paused {
+		return p.inForce, time.Time{}
+	}
 	return p.inForce, p.next
 }
 
 // upcoming gives the next runs, at most n of them, in the connector's time zone: those of
-// the schedule in force, or of another one, if it went over to that now.
+// the schedule in force, or of another one, if it went over to that now. A pause is not
+// taken into account.
 func (p *planner) upcoming(other *schedule, n int) []time.Time {
 	p.mu.Lock()
 	s, next := p.schedule, p.next

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sftpconnector/config"
+	"sftpconnector/interapp"
 	filesync "sftpconnector/sync"
 	"sftpconnector/sync/ledger"
 )
@@ -21,6 +22,7 @@ type Report struct {
 	Running  *PassReport // the pass under way; nil: none
 	Last     *PassReport // the last pass that ended; nil: none
 	Skipped  int64
+	Paused   *interapp.Pause // nil: it is not
 	Totals   Totals
 }
 
@@ -31,7 +33,7 @@ func (c *Connector) Report() Report {
 	c.mu.Lock()
 	r := Report{
 		Name: c.cfg.Name, Health: h, Config: c.cfg, Schedule: inForce,
-		Next: next, Last: c.last, Skipped: c.skipped, Totals: c.totals,
+		Next: next, Last: c.last, Skipped: c.skipped, Paused: c.paused, Totals: c.totals,
 	}
 	r.Totals.Passes, r.Totals.Errors = maps.Clone(c.totals.Passes), maps.Clone(c.totals.Errors)
 	running := c.running

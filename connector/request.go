@@ -50,7 +50,7 @@ type RequestedFile struct {
 // Request makes sure that every ready file that sel matches is at the
 // destination, beside all other passes. started, which may be nil, is given a
 // look at the progress once the connection stands. The report is as far as it came when
-// there is an error: ErrBusy, ErrStopped, ErrTooMany, ErrHeld, the context's
+// there is an error: ErrBusy, ErrStopped, a *PausedError, ErrTooMany, ErrHeld, the context's
 // cause, a *status.Error, or one of the ledger.
 func (c *Connector) Request(ctx context.Context, sel *filesync.Selection, started func(progress func() filesync.Progress)) (RequestReport, error) {
 	done, err := c.begin()
@@ -66,6 +66,9 @@ func (c *Connector) Request(ctx context.Context, sel *filesync.Selection, starte
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return RequestReport{}, context.Cause(ctx)
+	}
+	if err := c.Refused(); err != nil { // while it waited for its turn
+		return RequestReport{}, err
 	}
 	sel = sel.Below(rootOf(c.cfg))
 	collected := &collector{sel: sel, filter: c.filter, found: map[string]found{}, full: func() { cancel(ErrTooMany) }}
@@ -88,6 +91,9 @@ func (c *Connector) begin() (done func(), err error) {
 	defer c.mu.Unlock()
 	if c.stopped {
 		return nil, ErrStopped
+	}
+	if err := c.refusePaused(); err != nil {
+		return nil, err
 	}
 	c.passes.Add(1)
 	c.requests++

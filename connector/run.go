@@ -52,7 +52,7 @@ func newRun(mode filesync.Mode) *Run { return &Run{Mode: mode, done: make(chan s
 func (r *Run) Done() <-chan struct{} { return r.done }
 
 // Report is how the pass ended; only after Done. The error says that there was
-// no pass at all: ErrBusy, ErrStopped, or one of the ledger.
+// no pass at all: ErrBusy, ErrStopped, a *PausedError, or one of the ledger.
 func (r *Run) Report() (PassReport, error) { return r.report, r.err }
 
 // Wait waits for the end of the pass, or of ctx.
@@ -92,10 +92,13 @@ func (r *Run) finish(p PassReport, err error) {
 
 // Apply validates the connection and makes sure that every matching file is at
 // the destination. It joins an Apply that runs or waits, and follows an
-// automatic pass.
+// automatic pass. Its error is ErrStopped, or a *PausedError.
 func (c *Connector) Apply() (*Run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.refusePaused(); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.stopped:
 		return nil, ErrStopped
@@ -116,6 +119,9 @@ func (c *Connector) Apply() (*Run, error) {
 func (c *Connector) Sync() (*Run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.refusePaused(); err != nil {
+		return nil, err
+	}
 	if c.stopped {
 		return nil, ErrStopped
 	}

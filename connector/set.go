@@ -189,7 +189,6 @@ func (s *Set) replace(name string, next *Connector) (done <-chan struct{}) {
 	s.group.Go(func() {
 		defer close(r.done)
 		old.stop()
-		last := old.Report().Last
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.retiring, name)
@@ -198,7 +197,7 @@ func (s *Set) replace(name string, next *Connector) (done <-chan struct{}) {
 		}
 		delete(s.connectors, name)
 		if r.next != nil {
-			r.next.last = last // it came after next was made
+			r.next.inherit(old) // what came after next was made
 			s.put(r.next)
 		}
 	})

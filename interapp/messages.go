@@ -143,6 +143,7 @@ type Check struct {
 	Hint             string  `json:"hint"`
 	Error            string  `json:"error"`
 	Stages           []Stage `json:"stages"`
+	Paused           *Pause  `json:"paused,omitempty" doc:"It copies nothing until it is resumed, whatever the check says; absent when it is not paused"`
 }
 
 // Stage is one step of a Check.

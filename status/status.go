@@ -40,6 +40,7 @@ const (
 	ConnectionLost            Word = "Connection Lost"
 	NothingDeliverable        Word = "Nothing Deliverable"
 	LedgerUnavailable         Word = "Ledger Unavailable"
+	Paused                    Word = "Paused" // by a person
 )
 
 // Words lists every word in the order of the stages that they belong to.
@@ -49,7 +50,7 @@ func Words() []Word {
 		ConnectionTimedOut, NotAnSSHServer, NoCommonAlgorithm, HostKeyUnknown,
 		HostKeyVerificationFailed, AuthenticationFailed, SFTPUnavailable,
 		SourceDirectoryNotFound, PermissionDenied, DestinationUnavailable, ConnectionLost,
-		NothingDeliverable, LedgerUnavailable,
+		NothingDeliverable, LedgerUnavailable, Paused,
 	}
 }
 
@@ -87,6 +88,8 @@ func (w Word) Hint() string {
 		return "The connection works and there are files, but pass after pass none of them can be delivered: 'sftp-connector ls NAME' tells the reason for each."
 	case LedgerUnavailable:
 		return "Nothing is copied while the ledger cannot be written: check that the disk of data_directory works and has room, that it is writable, and that no other program has ledger.db open."
+	case Paused:
+		return "Resume it with 'sftp-connector resume NAME' when the reason for the pause is gone: nothing is copied until then."
 	default:
 		return ""
 	}

@@ -111,4 +111,7 @@ func (o *output) printCheck(c interapp.Check) {
 	if c.Hint != "" {
 		fmt.Fprintf(o.stdout, "  %s\n", c.Hint)
 	}
+	if c.Paused != nil {
+		o.printPause("  "+c.Connector, *c.Paused)
+	}
 }

@@ -82,6 +82,9 @@ func (o *output) printStatus(all []interapp.Connector) error {
 		if c.HeldUntil != nil {
 			next = "held until " + stampOf(c.HeldUntil)
 		}
+		if c.Paused != nil {
+			next = "none: paused"
+		}
 		t.row(c.Name, c.ConnectionStatus, stamp(c.Since), last, copied, waiting, bad, next, c.SkippedTicks)
 	}
 	t.flush()
@@ -96,12 +99,13 @@ func (o *output) printStatus(all []interapp.Connector) error {
 	return nil
 }
 
-// statusCode is 1 when a connection is not to be had, 3 when files failed.
+// statusCode is 1 when a connection is not to be had, 3 when files failed. A connector
+// that somebody has paused is as it is meant to be.
 func statusCode(all []interapp.Connector) error {
 	code := exitOK
 	for _, c := range all {
 		switch status.Word(c.ConnectionStatus) {
-		case status.NotChecked, status.Checking, status.ConnectionValid:
+		case status.NotChecked, status.Checking, status.ConnectionValid, status.Paused:
 		default:
 			return &exitError{code: exitFailed}
 		}

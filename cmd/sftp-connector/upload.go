@@ -20,6 +20,7 @@ import (
 	"sftpconnector/status"
 	"sftpconnector/store/local"
 	filesync "sftpconnector/sync"
+	"sftpconnector/sync/ledger"
 )
 
 // uploadFlags are how files are put.
@@ -191,6 +192,9 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 		return none, err
 	}
 	defer by.close()
+	if err := refusePaused(ctx, by.inside.ledger, name); err != nil {
+		return none, failed(err)
+	}
 	c, err := by.inside.set.Get(own.Name)
 	if err == nil {
 		err = c.Ledger().Clear(ctx)
@@ -210,6 +214,19 @@ func (a *app) putFiles(ctx context.Context, cfg *config.Config, name string, pat
 		pass.Failures[i].Hint = strings.Replace(hint, "; it is tried again on its own", "", 1)
 	}
 	return pass, nil
+}
+
+// refusePaused gives a *connector.PausedError if the ledger has the connector as paused.
+func refusePaused(ctx context.Context, l *ledger.Ledger, name string) error {
+	c, err := l.Connector(ctx, name)
+	if err != nil {
+		return err
+	}
+	p, err := c.Paused(ctx)
+	if err == nil && !p.Since.IsZero() {
+		err = &connector.PausedError{Connector: name, Pause: interapp.Pause{Since: p.Since, By: p.By, Reason: p.Reason}}
+	}
+	return err
 }
 
 // await takes a lock, and waits while another process has it.

@@ -1,6 +1,7 @@
 package requests
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,7 +22,8 @@ const (
 
 // Accept takes a request for a connector from the caller with that token name,
 // "" for none. It is in the ledger when Accept returns. The same id with the same request
-// gives what became of it. Errors: *Invalid, ErrTaken, ErrFull, connector.ErrUnknown.
+// gives what became of it. Errors: *Invalid, ErrTaken, ErrFull, connector.ErrUnknown,
+// *connector.PausedError.
 func (s *Service) Accept(ctx context.Context, connector, token string, r interapp.Request) (interapp.RequestState, error) {
 	c, err := s.set.Get(connector)
 	if err != nil {
@@ -32,9 +34,9 @@ func (s *Service) Accept(ctx context.Context, connector, token string, r interap
 	if err != nil {
 		return interapp.RequestState{}, err
 	}
-	if full := s.full(token); full != nil {
+	if refused := cmp.Or(c.Refused(), s.full(token)); refused != nil {
 		if _, err := s.kept(ctx, r.ID); errors.Is(err, ErrUnknown) {
-			return interapp.RequestState{}, full
+			return interapp.RequestState{}, refused
 		}
 	}
 	body, err := json.Marshal(r)

@@ -16,7 +16,7 @@ type setCollector struct {
 	metrics *Metrics
 
 	count, passes, files, bytes, failures, errors, skipped *prometheus.Desc
-	success, status, valid, running                        *prometheus.Desc
+	success, status, valid, running, paused                *prometheus.Desc
 	last, next, interval                                   *prometheus.Desc
 }
 
@@ -38,6 +38,7 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 		status:   desc("connection_status", "Always 1; the label status is the Connection Status of the moment.", c, "status"),
 		valid:    desc("connection_valid", "1 when the Connection Status is Connection Valid, else 0.", c),
 		running:  desc("pass_running", "1 while a pass runs, else 0.", c),
+		paused:   desc("connector_paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
 		last:     desc("last_pass_files", "Files that the last pass left undone, by their state: waiting, failed, conflict, quarantined, unsafe; absent when it could not run, or was cancelled.", c, "state"),
 		next:     desc("next_pass_timestamp_seconds", "When the next automatic pass is due; absent when none is.", c),
 		interval: desc("interval_seconds", "The interval of the automatic passes; absent when they come by a cron expression, or never.", c),
@@ -47,7 +48,7 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 // Describe implements prometheus.Collector.
 func (c *setCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.count, c.passes, c.files, c.bytes, c.failures, c.errors, c.skipped, c.success, c.status, c.valid, c.running, c.last, c.next, c.interval,
+		c.count, c.passes, c.files, c.bytes, c.failures, c.errors, c.skipped, c.success, c.status, c.valid, c.running, c.paused, c.last, c.next, c.interval,
 	} {
 		out <- d
 	}
@@ -72,6 +73,7 @@ func (c *setCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.status, 1, string(word))
 		gauge(c.valid, truth(word == status.ConnectionValid))
 		gauge(c.running, truth(r.Running != nil))
+		gauge(c.paused, truth(r.Paused != nil))
 		if !r.Next.IsZero() {
 			gauge(c.next, seconds(r.Next))
 		}

@@ -52,6 +52,7 @@ func (s *Server) describe(version string) {
 	scheduleRoutes{s}.add(api)
 	hostKeyRoutes{s}.add(api)
 	listingRoutes{s}.add(api)
+	pauseRoutes{s}.add(api)
 	recordRoutes{s}.add(api)
 	configurationRoutes{s}.add(api)
 	if s.requests != nil {

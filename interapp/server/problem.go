@@ -49,6 +49,9 @@ func (s *Server) problem(err error) huma.StatusError {
 	case errors.Is(err, ledger.ErrSlow):
 		return huma.Error503ServiceUnavailable(err.Error() + ": ask for less, such as fewer rows or a longer part of a name, or try again in a moment")
 	}
+	if paused, ok := errors.AsType[*connector.PausedError](err); ok {
+		return huma.Error409Conflict(paused.Error() + ": resume it first")
+	}
 	if invalid, ok := errors.AsType[*requests.Invalid](err); ok {
 		return huma.Error422UnprocessableEntity(invalid.Error())
 	}
