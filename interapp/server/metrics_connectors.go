@@ -38,7 +38,7 @@ func newSetCollector(set *connector.Set, m *Metrics) *setCollector {
 		status:   desc("connection_status", "Always 1; the label status is the Connection Status of the moment.", c, "status"),
 		valid:    desc("connection_valid", "1 when the Connection Status is Connection Valid, else 0.", c),
 		running:  desc("pass_running", "1 while a pass runs, else 0.", c),
-		paused:   desc("connector_paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
+		paused:   desc("paused", "1 while the connector is paused by a person, else 0; its connection_valid is 0 then.", c),
 		last:     desc("last_pass_files", "Files that the last pass left undone, by their state: waiting, failed, conflict, quarantined, unsafe; absent when it could not run, or was cancelled.", c, "state"),
 		next:     desc("next_pass_timestamp_seconds", "When the next automatic pass is due; absent when none is.", c),
 		interval: desc("interval_seconds", "The interval of the automatic passes; absent when they come by a cron expression, or never.", c),
