@@ -12,7 +12,7 @@ import (
 var (
 	markdownLink = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 	heading      = regexp.MustCompile(`(?m)^#+ +(.+)$`)
-	notInAnchors = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	codeBlock    = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
 )
 

@@ -240,7 +240,7 @@ func (l labels) lacks(name, pattern string) string {
 	for v := range strings.SplitSeq(pattern, "|") {
 		known := values[v]
 		if name == "status" {
-			known = v == "Paused" || slices.Contains(status.Words(), status.Word(v))
+			known = slices.Contains(status.Words(), status.Word(v))
 		}
 		if !known {
 			return fmt.Sprintf("%s is never %q", name, v)

@@ -207,7 +207,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	for _, name := range []string{
 		"passes_total", "files_copied_total", "bytes_copied_total", "file_failures_total", "errors_total", "skipped_ticks_total",
 		"last_success_timestamp_seconds", "connection_status", "connection_valid", "pass_duration_seconds", "pass_running", "connectors", "build_info", "requests_total", "requests_open",
-		"last_pass_files", "next_pass_timestamp_seconds", "interval_seconds", "postings_total",
+		"paused", "last_pass_files", "next_pass_timestamp_seconds", "interval_seconds", "postings_total",
 	} {
 		if !strings.Contains(text, "# HELP sftp_connector_"+name+" ") {
 			t.Errorf("no sftp_connector_%s", name)
