@@ -93,6 +93,7 @@ func spaceRow(s interapp.Space) row {
 func judge(r *row) string {
 	switch {
 	case r.Paused != nil:
+		r.Cause, r.Hint = "", "Nothing is copied until it is resumed." // who paused it, and why, stands below
 		return statePaused
 	case !healthy(r.Word):
 		return stateFailing

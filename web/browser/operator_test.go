@@ -310,3 +310,22 @@ func TestFromNothingToCopiedFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connector is paused and resumed, and says so.
+func TestPause(t *testing.T) {
+	server := sftptest.StartOpenSSH(t, sftptest.OpenSSHOptions{})
+	d := newDaemon(t, results(server.Endpoint, "    automatic_sftp_file_sync: 1s\n"))
+	b := d.visit("/connectors/results")
+	b.click("#pause summary")
+	b.write(`#pause input[name="reason"]`, "the server is being moved")
+	b.follow("#pause button")
+	b.shows("Paused", "the server is being moved", "Resume")
+	b.shoot("paused")
+	b.follow(`form[action$="/resume"] button`)
+	b.shows("Resumed", "Connection Valid")
+	b.visit("/connectors/results/listing")
+	b.shows("0 files seen")
+	b.visit("/audit")
+	b.shows("pause", "resume")
+	b.shoot("audit")
+}
