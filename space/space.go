@@ -81,6 +81,8 @@ type Options struct {
 	Mode   Mode
 	Ledger *ledger.Ledger // keeps the indexes of the spools; it is closed after the Spaces
 	Log    *slog.Logger
+	// Descriptors is how many file descriptors its SSH server may use; 0: any number.
+	Descriptors int
 	// OnSession, which may be nil, is told of logins and their ends. It must not block.
 	OnSession func(sshd.Event)
 }
@@ -122,7 +124,7 @@ func (s *Spaces) receive(ctx context.Context, o Options) (err error) {
 		HostKeys:     sshd.HostKeyDirectory(filepath.Join(c.DataDirectory, "host_keys")),
 		Authenticate: s.authenticate, AuthenticateKey: s.authenticateKey, Handlers: s.handlers,
 		MaximumConnections: c.SpaceServer.Connections, MaximumConnectionsPerSpace: c.SpaceServer.ConnectionsSpace,
-		Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
+		Descriptors: o.Descriptors, Idle: c.SpaceServer.IdleTimeout.Std(), Log: o.Log, OnEvent: o.OnSession,
 	})
 	if err != nil {
 		return err

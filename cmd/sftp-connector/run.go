@@ -140,6 +140,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		return nil, failed(err)
 	}
 	access := withOperator(cfg.Server, d.operator)
+	room := roomFor(descriptors())
 	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
@@ -147,7 +148,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	}
 	metrics := server.NewMetrics(buildVersion())
 	d.events = server.NewEvents()
-	receive := space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession}
+	receive := space.Options{Config: cfg, Log: log, OnSession: metrics.ObserveSession, Descriptors: room.spaces}
 	if d.backend, err = openBackend(ctx, cfg, d.parts(metrics, watch), nil, &receive); err != nil {
 		listener.Close()
 		return nil, err
@@ -171,7 +172,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: access, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
-	bounded := d.api.Bound(listener, d.http, server.DefaultLimits())
+	bounded := d.api.Bound(listener, d.http, room.api)
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
 	if cfg.Server.TLS.Enabled() {

@@ -12,11 +12,11 @@ import (
 
 // Limits bound the connections of a Listener.
 type Limits struct {
-	All     int // 0: DefaultLimits
+	All     int
 	Address int // of one address; a trusted proxy or this machine may have All
 }
 
-// DefaultLimits are those of the daemon.
+// DefaultLimits are those of a daemon that has descriptors enough.
 func DefaultLimits() Limits { return Limits{All: 512, Address: 128} }
 
 // Listener bounds the connections to a server, in all and by address, so that nobody's

@@ -122,13 +122,14 @@ func (s *Server) sessionCookie() string {
 
 // setCookie signs the browser in, or out with an empty value.
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, value string, expires time.Time) {
-	public := s.access.Load().public
 	c := &http.Cookie{
-		Name: s.sessionCookie(), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Expires: expires,
-		Secure: r.TLS != nil || public != nil && public.Scheme == "https",
+		Name: s.sessionCookie(), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Expires: expires, Secure: r.TLS != nil,
 	}
-	if public != nil && public.Path != "" {
-		c.Path = public.Path
+	// Who comes past the proxy, from this machine, has neither its TLS nor its path.
+	past := loopbackHost(r.Host) && r.Header.Get("X-Forwarded-For") == ""
+	if public := s.access.Load().public; public != nil && !past {
+		c.Secure = c.Secure || public.Scheme == "https"
+		c.Path = public.Path + "/"
 	}
 	if value == "" {
 		c.MaxAge = -1
@@ -142,6 +143,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, k *token) {
 	rand.Read(id)
 	n := session{token: k.name, id: base64.RawURLEncoding.EncodeToString(id), expires: time.Now().Add(sessionTime)}
 	s.setCookie(w, r, n.encode(k.session), n.expires)
+	s.log.Info("signed in", "token", k.name, "address", s.clientAddress(r), "until", n.expires.UTC())
 }
 
 // sessionCaller finds out who is signed in by the cookie.

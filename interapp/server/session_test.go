@@ -82,7 +82,7 @@ func TestSessions(t *testing.T) {
 	code, to = b.get("/assets/style.css")
 	b.expect(t, "an asset", code, to, 200, "")
 	code, to = b.post("/sign-in", url.Values{"token": {"wrong"}, "next": {"requests"}})
-	b.expect(t, "wrong token", code, to, 303, "sign-in?failed=token&next=requests")
+	b.expect(t, "wrong token", code, to, 303, "sign-in?failed=1&next=requests")
 	code, to = b.post("/sign-in", url.Values{"token": {" " + tokenOf(config.ScopeRead) + "\n"}, "next": {"connectors/a%2Fb?x=1"}})
 	b.expect(t, "right token", code, to, 303, "./connectors/a%2Fb?x=1")
 	code, to = b.get("/connectors/a%2Fb?x=1")
@@ -106,7 +106,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("cookies %v", held)
 	}
 	code, to = b.post("/sign-out", nil)
-	b.expect(t, "sign out", code, to, 303, "sign-in?done=signed-out")
+	b.expect(t, "sign out", code, to, 303, "sign-in")
 	b.Jar.SetCookies(mustURL(t, d.http.URL), held)
 	code, _ = b.get("/api/v1/connectors")
 	b.expect(t, "a cookie that was copied before", code, "", 401, "")
@@ -132,10 +132,15 @@ func TestSignInLink(t *testing.T) {
 	}
 	path := strings.TrimPrefix(link.URL, d.http.URL)
 	b := d.newBrowser()
+	if code, _ := b.do(http.MethodHead, path, "", nil); code != 200 {
+		t.Errorf("a look at the link: %d", code)
+	}
 	code, to := b.get(path)
 	b.expect(t, "the link", code, to, 303, "./")
 	code, _ = b.get("/api/v1/audit")
 	b.expect(t, "as the token that made it", code, "", 200, "")
+	code, to = b.get(path)
+	b.expect(t, "once more, signed in", code, to, 303, "./")
 	code, to = d.newBrowser().get(path)
 	b.expect(t, "a second time", code, to, 303, "sign-in?failed=link")
 }
@@ -161,12 +166,13 @@ func TestSessionsAndOtherOrigins(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Host = "files.example.com"
 	a, err := b.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Body.Close()
-	if c := a.Cookies()[0]; !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/sftp" {
+	if c := a.Cookies()[0]; !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/sftp/" {
 		t.Errorf("cookie %+v", c)
 	}
 	link, err := d.api.SignInLink("of-read", d.http.URL)

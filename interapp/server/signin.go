@@ -82,16 +82,21 @@ func (s *Server) SignInLink(token, base string) (interapp.SignInLink, error) {
 	return interapp.SignInLink{URL: u.String(), Expires: n.expires.UTC()}, nil
 }
 
-// signInByLink answers GET /sign-in: a link signs in; without one it is a page.
+// signInByLink answers GET /sign-in: a link signs in; without one it is a page. Who is
+// signed in and follows a link again, as a browser does that restores a tab, stays so.
 func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) {
 	code := r.URL.Query().Get("link")
-	if code == "" {
+	if code == "" || r.Method != http.MethodGet { // a HEAD is somebody's look at the link
 		s.page(w, r)
 		return
 	}
 	name, ok := s.links.take(code, time.Now())
 	k := s.access.Load().named(name)
 	if !ok || k == nil {
+		if callerOf(r.Context()).name != "" {
+			seeOther(w, "./")
+			return
+		}
 		s.refused(r, tokenRefused)
 		seeOther(w, "sign-in?failed=link")
 		return
@@ -107,7 +112,7 @@ func (s *Server) signInByToken(w http.ResponseWriter, r *http.Request) {
 	k := s.access.Load().known(strings.TrimSpace(r.PostFormValue("token")))
 	if k == nil {
 		s.refused(r, tokenRefused)
-		seeOther(w, "sign-in?"+url.Values{"failed": {"token"}, "next": {next}}.Encode())
+		seeOther(w, "sign-in?"+url.Values{"failed": {"1"}, "next": {next}}.Encode())
 		return
 	}
 	noteCaller(r.Context(), k.name)
@@ -121,7 +126,7 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) {
 		s.ended.add(c.session)
 	}
 	s.setCookie(w, r, "", time.Unix(0, 0))
-	seeOther(w, "sign-in?done=signed-out")
+	seeOther(w, "sign-in")
 }
 
 // relative is where a sign-in leads on to: a path below the root of the pages, or "".

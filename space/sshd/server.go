@@ -49,6 +49,10 @@ type Options struct {
 	MaximumOpenFilesPerSpace int // 1,024
 	MaximumOpenFilesInAll    int // 4,096
 
+	// Descriptors lowers these numbers to what so many file descriptors suffice for; 0:
+	// they are as they are.
+	Descriptors int
+
 	// Handshake is how long a client may take until it is logged in: 2 minutes, as in
 	// OpenSSH. People need it to compare a fingerprint and find a password.
 	Handshake time.Duration
@@ -76,6 +80,9 @@ func (o Options) withDefaults() Options {
 	o.MaximumOpenFiles = cmp.Or(o.MaximumOpenFiles, 256)
 	o.MaximumOpenFilesPerSpace = cmp.Or(o.MaximumOpenFilesPerSpace, 1024)
 	o.MaximumOpenFilesInAll = cmp.Or(o.MaximumOpenFilesInAll, 4096)
+	if o.Descriptors > 0 {
+		o.fit()
+	}
 	o.Handshake = cmp.Or(o.Handshake, 2*time.Minute)
 	o.Idle = cmp.Or(o.Idle, 15*time.Minute)
 	o.Keepalive = cmp.Or(o.Keepalive, 30*time.Second)
@@ -87,6 +94,17 @@ func (o Options) withDefaults() Options {
 		o.OnEvent = func(Event) {}
 	}
 	return o
+}
+
+// fit divides the descriptors: five of sixteen for clients that log in, most of which
+// wait, four for those that have, and seven for their files.
+func (o *Options) fit() {
+	lower := func(n *int, to int) { *n = max(1, min(*n, to)) }
+	lower(&o.MaximumUnauthenticated, o.Descriptors*5/16/(1+waitingPerActive))
+	lower(&o.MaximumUnauthenticatedPerAddress, o.MaximumUnauthenticated/2)
+	lower(&o.MaximumConnections, o.Descriptors*4/16)
+	lower(&o.MaximumConnectionsPerSpace, o.MaximumConnections)
+	lower(&o.MaximumOpenFilesInAll, o.Descriptors*7/16)
 }
 
 // Server accepts clients and serves them. Its methods may be called concurrently.
