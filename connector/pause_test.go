@@ -119,9 +119,9 @@ func TestPause(t *testing.T) {
 // The pass under way ends as any other. The Apply that waits for it is not begun.
 func TestPauseWhileAPassRuns(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		c := w.start(w.connectorNamed("a", "1h"))
 		w.src.Put("b", "two", time.Now().Add(-48*time.Hour))
 		w.src.OnFetch = func(filesync.Entry, int64) error { time.Sleep(time.Minute); return nil }
+		c := w.start(w.connectorNamed("a", "1h"))
 		w.pass(firstSpread)
 		running, err := c.Sync()
 		if err != nil {
