@@ -147,7 +147,13 @@ func (d *daemon) usage() (cpu time.Duration, resident int64) {
 
 // passes reads from the metrics how many passes ended, and how many not well.
 func (d *daemon) passes() (all, bad int) {
-	r, err := http.Get(d.url + "/metrics")
+	q, err := http.NewRequest(http.MethodGet, d.url+"/metrics", nil)
+	if err != nil {
+		return 0, 0
+	}
+	token, _ := os.ReadFile(filepath.Join(d.dir, "data", "operator.token")) // an older program has none
+	q.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	r, err := http.DefaultClient.Do(q)
 	if err != nil {
 		return 0, 0
 	}

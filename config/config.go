@@ -23,7 +23,16 @@ type Server struct {
 	TLS          TLS      `yaml:"tls"`
 	Tokens       []Token  `yaml:"tokens"`
 	ReplyToAllow []string `yaml:"reply_to_allow"`
+	// PublicURL is where browsers find the pages behind a proxy: scheme, host and a
+	// path below it; empty where there is no proxy.
+	PublicURL string `yaml:"public_url"`
+	// TrustedProxies are whose X-Forwarded-For is believed.
+	TrustedProxies []Prefix `yaml:"trusted_proxies"`
 }
+
+// OperatorToken is the name of the token that the daemon makes for people on its own
+// machine. No token of a file has it.
+const OperatorToken = "operator"
 
 // TLS names the files of a certificate and its key, in PEM; both or neither.
 type TLS struct {

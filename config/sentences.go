@@ -12,6 +12,8 @@ func sentences() map[string]string {
 		"server.tokens.token":    "What the program sends as Authorization: Bearer TOKEN, 16 characters or more.",
 		"server.tokens.scopes":   "What the token allows.",
 		"server.reply_to_allow":  "Where replies to requests may be posted; a port may be *.",
+		"server.public_url":      "Where browsers find the pages behind a proxy, such as https://files.example.com/sftp.",
+		"server.trusted_proxies": "Addresses of proxies whose X-Forwarded-For is believed.",
 
 		"space_server.listen":                "Where uploads are received over SFTP; empty: nowhere.",
 		"space_server.public_host":           "The host that clients are told; empty: the host of listen.",

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -88,6 +89,9 @@ func (s Server) validate(at *place) {
 	for i, token := range s.Tokens {
 		item := at.at("tokens", "["+strconv.Itoa(i)+"]")
 		token.validate(item)
+		if token.Name == OperatorToken {
+			item.at("name").refuse("the name of the token that the daemon makes for its own machine; allowed: another")
+		}
 		if token.Name != "" && names[token.Name] {
 			item.at("name").refuse("another token has this name; allowed: a name of its own")
 		}
@@ -97,11 +101,24 @@ func (s Server) validate(at *place) {
 		}
 		secrets[token.Token] = token.Name
 	}
+	if problem := validatePublicURL(s.PublicURL); problem != "" {
+		at.at("public_url").refuse("%s", problem)
+	}
 	for i, text := range s.ReplyToAllow {
 		if !allowsReplies(text) {
 			at.at("reply_to_allow", "["+strconv.Itoa(i)+"]").fail("not understood; allowed: http:// or https://, a host, and a port or :*, such as http://127.0.0.1:*")
 		}
 	}
+}
+
+// validatePublicURL says what is wrong with a public URL, or "".
+func validatePublicURL(text string) string {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+		u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && path.Clean("/"+u.Path) == "/"+strings.Trim(u.Path, "/") {
+		return ""
+	}
+	return "not understood; allowed: https://HOST or https://HOST/PATH, as browsers have it"
 }
 
 // minToken is the least length of a token or a secret key, in characters.

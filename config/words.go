@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -175,5 +176,25 @@ func (z *TimeZone) UnmarshalText(text []byte) error {
 		return errors.New("not a known time zone; allowed: UTC, Local, or a name such as Europe/Brussels")
 	}
 	z.Location = location
+	return nil
+}
+
+// Prefix is an IP address, or a range of them in CIDR notation.
+type Prefix struct{ netip.Prefix }
+
+// MarshalText gives the notation.
+func (p Prefix) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads an address or a range.
+func (p *Prefix) UnmarshalText(text []byte) error {
+	if a, err := netip.ParseAddr(string(text)); err == nil && a.Zone() == "" {
+		p.Prefix = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		return nil
+	}
+	parsed, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return errors.New("not an address or a range of them; allowed: 10.0.0.7, 10.0.0.0/8, 2001:db8::/32 or the like")
+	}
+	p.Prefix = parsed.Masked()
 	return nil
 }

@@ -153,8 +153,8 @@ func (c *Connector) followSchedule(ctx context.Context) {
 	if err := c.ends.refusal(); err != nil {
 		c.health.report(err)
 	}
-	if p := c.Paused(); p != nil {
-		c.log.Info("connector paused", "by", p.By, "reason", p.Reason, "since", p.Since)
+	if h := c.health.get(); h.Status == status.Paused {
+		c.log.Info("connection status", "status", h.Status, "since", h.Since, "error", h.Error, "hint", h.Hint)
 	}
 	for c.planner.await(ctx) {
 		c.tick()
@@ -271,9 +271,12 @@ func (c *Connector) healthChanged(h, was Health) {
 	if was.Error != "" && was.Status != h.Status {
 		attrs = append(attrs, "was", was.Status, "lasted", h.Since.Sub(was.Since).Round(time.Second))
 	}
-	if h.Error == "" || h.Status == status.Paused {
+	switch {
+	case h.Error == "":
 		c.log.Info("connection status", attrs...)
-	} else {
+	case h.Status == status.Paused: // which somebody wants
+		c.log.Info("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)
+	default:
 		c.log.Warn("connection status", append(attrs, "error", h.Error, "hint", h.Hint)...)
 	}
 	if c.parts.OnHealth != nil && h.Status != was.Status {

@@ -63,19 +63,12 @@ func (c *Connector) changePause(ctx context.Context, change func() error) error 
 	if err != nil {
 		return err
 	}
-	was := c.Paused()
 	unbegun := c.setPause(p)
 	now := c.Paused()
 	if unbegun != nil {
 		unbegun.finish(PassReport{}, &PausedError{c.Name(), *now})
 	}
 	c.health.pause(healthOf(now))
-	switch {
-	case now != nil:
-		c.log.Info("connector paused", "by", now.By, "reason", now.Reason, "since", now.Since)
-	case was != nil:
-		c.log.Info("connector resumed", "lasted", time.Since(was.Since).Round(time.Second))
-	}
 	return nil
 }
 

@@ -43,6 +43,8 @@ connectors:
 	}
 	s.run("config", "check").gives(2).says("RESULTS_UNSET")
 	s.write("config.yaml", strings.Replace(bad, requestToken, `"${TOKEN_UNSET}"`, 1))
+	s.run("status").gives(0, "results").says("TOKEN_UNSET")
+	s.withoutOperator()
 	s.run("status").gives(2).says("TOKEN_UNSET", "use --token")
 	s.run("status", "--token", requestToken).gives(0, "results")
 	s.write("config.yaml", bad)
@@ -60,6 +62,7 @@ func TestHistoryWithoutAToken(t *testing.T) {
 	s := &site{t, t.TempDir()}
 	s.write("config.yaml", "server:\n  listen: 127.0.0.1:0\n  tokens: [{name: ci, token: "+requestToken+", scopes: [configure]}]\n"+idle)
 	r := s.daemon()
+	s.withoutOperator()
 	s.run("history", "idle").gives(0, "PASS")
 	s.run("retry", "idle").gives(0, "no quarantined file")
 	s.run("status").gives(2).says("use --token")

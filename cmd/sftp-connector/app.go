@@ -63,7 +63,7 @@ configuration, 3 done, but some files failed.`,
 	flags.StringVar(&a.server, "server", "", "`URL` of a running daemon to talk to")
 	flags.StringVar(&a.token, "token", "", "token for that daemon (default: one of the configuration's)")
 	root.AddCommand(a.runCommand(), a.applyCommand(), a.requestCommand(), a.uploadCommand(), a.checkCommand(), a.lsCommand(), a.statusCommand(),
-		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.pauseCommand(), a.resumeCommand(), a.spaceCommand(), a.configCommand(), a.reloadCommand(), a.demoCommand(), a.versionCommand())
+		a.historyCommand(), a.retryCommand(), a.trustCommand(), a.pauseCommand(), a.resumeCommand(), a.spaceCommand(), a.configCommand(), a.reloadCommand(), a.openCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 

@@ -107,6 +107,12 @@ func differences(old, now *config.Config, r *interapp.Reload) {
 	if !slices.Equal(old.Server.ReplyToAllow, now.Server.ReplyToAllow) {
 		r.Changed = append(r.Changed, "server.reply_to_allow")
 	}
+	if old.Server.PublicURL != now.Server.PublicURL {
+		r.Changed = append(r.Changed, "server.public_url")
+	}
+	if !slices.Equal(old.Server.TrustedProxies, now.Server.TrustedProxies) {
+		r.Changed = append(r.Changed, "server.trusted_proxies")
+	}
 	if !old.SpaceServer.Equal(now.SpaceServer) {
 		r.Changed = append(r.Changed, "space_server")
 	}

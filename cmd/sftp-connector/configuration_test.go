@@ -30,7 +30,7 @@ func edited(t *testing.T, text string) *editing {
 	e := &editing{site: &site{t, t.TempDir()}}
 	e.writeAsIs(text)
 	e.d = e.daemon()
-	e.client = interapp.NewClient(e.url(), "")
+	e.client = e.operator()
 	t.Cleanup(e.client.Close)
 	return e
 }
@@ -390,12 +390,20 @@ func TestTheFirstConnector(t *testing.T) {
 	e.run("apply").gives(0, "succeeded")
 	sftptest.CompareTrees(t, server.Root, e.path("results"))
 	e.run("reload").gives(0, "nothing changed")
+	// A test of other settings says nothing of those that run.
 	change = set("sftp.port", closed)
-	change.Check, change.Force = true, true
+	change.Check = true
+	if out, err = e.put("results", change); err != nil || out.Saved || out.Check.ConnectionStatus == "Connection Valid" {
+		t.Errorf("a test that fails: %+v, %v", out, err)
+	}
+	if c := connectorOf(t, e.site, "results"); c.ConnectionStatus != "Connection Valid" {
+		t.Errorf("the connector is %s", c.ConnectionStatus)
+	}
+	change.Force = true
 	if out, err = e.put("results", change); err != nil || !out.Saved || out.Check.ConnectionStatus == "Connection Valid" {
 		t.Errorf("with force: %+v, %v", out, err)
 	}
-	// Without any again, and an emptied file takes nothing away.
+	// An emptied file takes nothing away.
 	e.writeAsIs("")
 	e.run("reload").gives(1, "says nothing")
 	if _, err := e.client.Connector(t.Context(), "results"); err != nil {
@@ -404,7 +412,8 @@ func TestTheFirstConnector(t *testing.T) {
 	e.d.stop().gives(0)
 }
 
-// A reload puts new tokens into force, though its connectors cannot go over.
+// The verbs say what is in force, from where, and what a reload changed; new tokens are
+// asked for at once.
 func TestReloadVerb(t *testing.T) {
 	t.Parallel()
 	e := edited(t, noted)

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
 )
 
@@ -92,7 +91,7 @@ func TestSignalsAreHeardWhileAReloadWaits(t *testing.T) {
 		return err == nil
 	})
 	configure("./moved")
-	client := interapp.NewClient(s.url(), "")
+	client := s.operator()
 	defer client.Close()
 	r.signal(syscall.SIGHUP)
 	r.until("the reload waits", func() bool {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,6 +34,9 @@ func daemonInfoPath(dir string) string { return filepath.Join(dir, "daemon.json"
 
 // errDaemon: another daemon has the data directory.
 var errDaemon = errors.New("another daemon runs with this data directory")
+
+// errNoDaemon: a verb needs a daemon, and none runs.
+var errNoDaemon = errors.New("no daemon runs with this configuration's data directory: start it with 'sftp-connector run', or name it with --server")
 
 // claimWithin is how long a daemon tries to get its data directory: a verb that
 // looks for a daemon has the lock for a moment.
@@ -123,7 +127,7 @@ func findDaemon(dir string) (info daemonInfo, ok bool, err error) {
 // daemon that runs: they are said, as the daemon would not start with them.
 func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if a.server != "" {
-		return interapp.NewClient(a.server, a.token), nil
+		return interapp.NewClient(a.server, a.tokenFor(a.server)), nil
 	}
 	dir, server, mistakes := config.LoadServer(a.configPath)
 	if dir == "" {
@@ -139,12 +143,9 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 	if mistakes != nil {
 		fmt.Fprintf(a.stderr, "sftp-connector: the daemon runs, but would not start again with this configuration:\n%v\n", mistakes)
 	}
-	token := a.token
-	if token == "" {
-		token = tokenFor(server.Tokens, scope)
-	}
-	if len(server.Tokens) > 0 && token == "" {
-		return nil, usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
+	token, err := a.tokenAt(dir, server.Tokens, scope)
+	if err != nil {
+		return nil, err
 	}
 	c := interapp.NewClient(info.URL, token)
 	if server.TLS.Enabled() {
@@ -153,6 +154,46 @@ func (a *app) client(scope config.Scope) (*interapp.Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// tokenFor gives the token for a URL of --server: that of --token, or the operator's if the
+// daemon of the configuration is at that URL. No other server gets to see it.
+func (a *app) tokenFor(url string) string {
+	if a.token != "" {
+		return a.token
+	}
+	dir, _, _ := config.LoadServer(a.configPath)
+	if dir == "" {
+		return ""
+	}
+	info, ok, err := findDaemon(dir)
+	if err != nil || !ok || strings.TrimSuffix(url, "/") != info.URL {
+		return ""
+	}
+	token, _ := readOperatorToken(dir) // the server says that one is missing
+	return token.Reveal()
+}
+
+// tokenAt gives the token for the daemon of a data directory: that of --token, the
+// operator's, or one of the configuration.
+func (a *app) tokenAt(dir string, configured []config.Token, scope config.Scope) (string, error) {
+	if a.token != "" {
+		return a.token, nil
+	}
+	operator, err := readOperatorToken(dir)
+	if operator != "" {
+		return operator.Reveal(), nil
+	}
+	if token := configuredToken(configured, scope); token != "" {
+		return token, nil
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(configured) == 0:
+		return "", nil // a daemon of a version that asks for none
+	case err != nil:
+		return "", usage("the daemon asks for a token with the scope %s: %v, and the configuration has %w: use --token", scope, err, errNoToken)
+	}
+	return "", usage("the daemon asks for a token with the scope %s, and the configuration has %w: use --token", scope, errNoToken)
 }
 
 // namesAt checks that the daemon has the connectors, and gives all of them for
@@ -192,7 +233,7 @@ func somethingToDeliver(ctx context.Context, client *interapp.Client, known []st
 }
 
 // tokenFor gives a token with the scope; one that may read besides, if there is.
-func tokenFor(tokens []config.Token, scope config.Scope) string {
+func configuredToken(tokens []config.Token, scope config.Scope) string {
 	var token string
 	for _, t := range tokens {
 		switch {

@@ -44,7 +44,7 @@ func progress(t *testing.T, s *site, name string) int64 {
 // connectorOf is what the daemon says of a connector.
 func connectorOf(t *testing.T, s *site, name string) interapp.Connector {
 	t.Helper()
-	client := interapp.NewClient(s.url(), "")
+	client := s.operator()
 	defer client.Close()
 	c, err := client.Connector(t.Context(), name)
 	if err != nil {

@@ -153,7 +153,9 @@ func (a *app) demoRun(ctx context.Context, cfg *config.Config, file *configurati
 func (a *app) demoSays(d *daemon, source string) {
 	cfg := d.cfg
 	pull, cron, push := cfg.Connectors[demoPull], cfg.Connectors[demoCron].Files, cfg.Connectors[demoPush].Files
-	fmt.Fprintf(a.stdout, "Open %s in a browser. One of the connectors fails, to show what that looks like.\n\n", demoAddress(d))
+	if link, err := d.signInLink(); err == nil {
+		fmt.Fprintf(a.stdout, "%s One of the connectors fails, to show what that looks like.\n\n", link)
+	}
 	fmt.Fprintf(a.stdout, "  %-14s copies from an SFTP server at 127.0.0.1:%d, every %s; its directory is %s.\n", demoPull, pull.SFTP.Port, demoInterval, source)
 	fmt.Fprintf(a.stdout, "  %-14s copies the same to %s, each minute.\n", demoCron, cron.DestinationDirectoryPath)
 	fmt.Fprintf(a.stdout, "  %-14s uploads what appears in %s to the Space %s.\n", demoPush, push.SourceDirectoryPath, demoSpace)
@@ -161,9 +163,6 @@ func (a *app) demoSays(d *daemon, source string) {
 	fmt.Fprintf(a.stdout, "  %-14s fails, as nothing listens at its port. Its server is at the port %d; the password is %s.\n\n", demoFails, pull.SFTP.Port, pull.SFTP.Password.Reveal())
 	fmt.Fprintf(a.stdout, "Its settings are in %s. Ctrl-C ends it, and removes everything.\n\n", d.configuration.File().Path)
 }
-
-// demoAddress is what to open in a browser.
-func demoAddress(d *daemon) string { return "http://" + d.cfg.Server.Listen + "/" }
 
 // demoAppear lets files appear at the server and in the outbox until ctx ends.
 func demoAppear(ctx context.Context, source, outbox string, say func(string, ...any)) error {

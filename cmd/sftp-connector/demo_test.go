@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http/cookiejar"
 	"os"
 	"regexp"
 	"strings"
@@ -72,7 +73,17 @@ func TestDemoIsMended(t *testing.T) {
 		})
 		return m[1]
 	}
-	client := interapp.NewClient(strings.TrimSuffix(found(`Open (\S+) in a browser`), "/"), "")
+	link := found(`Open (\S+) in a browser`)
+	client := interapp.NewClient(link[:strings.Index(link, "/sign-in")], "")
+	var err error
+	if client.HTTP.Jar, err = cookiejar.New(nil); err != nil {
+		t.Fatal(err)
+	}
+	page, err := client.HTTP.Get(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Body.Close()
 	port, password := found(`Its server is at the port (\d+)`), found(`the password is (\S+)\.\n`)
 	found(`(Connection Status of vendor-down: Connection Refused)`)
 	settings, err := client.ConnectorConfiguration(t.Context(), "vendor-down")

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
 )
 
@@ -290,6 +291,26 @@ func (s *site) url() string {
 		s.t.Fatalf("no daemon: %v", err)
 	}
 	return info.URL
+}
+
+// operator talks to the daemon as the operator.
+func (s *site) operator() *interapp.Client {
+	s.t.Helper()
+	token, err := readOperatorToken(s.path("data"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := interapp.NewClient(s.url(), token.Reveal())
+	s.t.Cleanup(c.Close)
+	return c
+}
+
+// withoutOperator takes the operator's token away, as for somebody who may not read it.
+func (s *site) withoutOperator() {
+	s.t.Helper()
+	if err := os.Remove(s.path("data/operator.token")); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // exists reports whether there is a file, below the site's directory.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -25,9 +24,6 @@ It exits with 1 if the file, or some of its settings, were refused.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.reload(c.Context()) },
 	}
 }
-
-// errNoDaemon: the verb is about a daemon that runs.
-var errNoDaemon = errors.New("no daemon runs with this configuration's data directory: start it with 'sftp-connector run', or name it with --server")
 
 func (a *app) reload(ctx context.Context) error {
 	client, err := a.client(config.ScopeConfigure)

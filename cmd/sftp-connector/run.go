@@ -94,6 +94,11 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 			log.Warn("pending files may be left at the destinations", "error", err)
 		}
 	}
+	if terminal(a.stderr) {
+		if link, err := d.signInLink(); err == nil {
+			fmt.Fprintln(a.stderr, link)
+		}
+	}
 	d.reloads.Go(func() { d.reloadOn(d.alive, hangups) })
 	select {
 	case err := <-d.broken:
@@ -113,6 +118,8 @@ type daemon struct {
 	log           *slog.Logger
 	api           *server.Server
 	events        *server.Events
+	url           string        // where this machine reaches it
+	operator      config.Secret // the operator's token
 	asked         *requests.Service
 	http          *http.Server
 	broken        chan error      // the listener failed
@@ -128,6 +135,11 @@ type daemon struct {
 func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, log *slog.Logger, pprof bool, watch connector.Parts) (*daemon, error) {
 	d := &daemon{log: log, broken: make(chan error, 3), configuration: file, reloading: make(chan struct{}, 1)}
 	d.now.Store(cfg)
+	var err error
+	if d.operator, err = makeOperatorToken(cfg.DataDirectory); err != nil {
+		return nil, failed(err)
+	}
+	access := withOperator(cfg.Server, d.operator)
 	d.alive, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := net.Listen("tcp", cfg.Server.Listen)
 	if err != nil {
@@ -140,7 +152,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		listener.Close()
 		return nil, err
 	}
-	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: cfg.Server, Log: log, OnPosting: metrics.ObservePosting, OnChange: func(s interapp.RequestState) {
+	d.asked, err = requests.New(requests.Options{Set: d.set, Ledger: d.ledger, Server: access, Log: log, OnPosting: metrics.ObservePosting, OnChange: func(s interapp.RequestState) {
 		metrics.ObserveRequest(s)
 		d.events.Request(s)
 	}})
@@ -155,16 +167,18 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	}
 	d.api = server.New(server.Options{
 		Configuration: configured,
-		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: cfg.Server, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
+		Pages:         web.New(web.Options{API: http.HandlerFunc(d.serveAPI), Version: buildVersion()}),
+		Set:           d.set, Requests: d.asked, Spaces: d.spaces, Ledger: d.ledger, Events: d.events, Server: access, Version: buildVersion(), Log: log, Metrics: metrics, Pprof: pprof,
 	})
 	d.http = server.NewHTTPServer(d.api)
-	d.http.Handler = withPages(d.api, web.New(web.Options{API: d.api, Version: buildVersion()}))
+	bounded := d.api.Bound(listener, d.http, server.DefaultLimits())
 	d.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	scheme := "http"
 	if cfg.Server.TLS.Enabled() {
 		scheme = "https"
 	}
-	info := daemonInfo{PID: os.Getpid(), URL: scheme + "://" + reachable(listener.Addr().String())}
+	d.url = scheme + "://" + reachable(listener.Addr().String())
+	info := daemonInfo{PID: os.Getpid(), URL: d.url}
 	if err := info.write(cfg.DataDirectory); err != nil {
 		listener.Close()
 		d.close()
@@ -173,9 +187,9 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	go func() {
 		var err error
 		if t := cfg.Server.TLS; t.Enabled() {
-			err = d.http.ServeTLS(listener, t.Certificate, t.Key)
+			err = d.http.ServeTLS(bounded, t.Certificate, t.Key)
 		} else {
-			err = d.http.Serve(listener)
+			err = d.http.Serve(bounded)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			d.broken <- err
@@ -199,6 +213,15 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 	}
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil
+}
+
+// serveAPI answers what the pages ask.
+func (d *daemon) serveAPI(w http.ResponseWriter, r *http.Request) { d.api.ServeHTTP(w, r) }
+
+// signInLink is what a terminal shows: a link that signs a browser in as the operator.
+func (d *daemon) signInLink() (string, error) {
+	l, err := d.api.SignInLink(config.OperatorToken, d.url)
+	return fmt.Sprintf("Open %s in a browser: it signs in once, until %s.", l.URL, l.Expires.Local().Format("15:04")), err
 }
 
 // parts are those of the daemon's connectors: all that happens is told on.
@@ -300,8 +323,9 @@ func (d *daemon) current() *config.Config { return d.now.Load() }
 // caller sees to it that there is one reload at a time.
 func (d *daemon) reload(cfg *config.Config, r *interapp.Reload) {
 	// First, as a token that leaked has to go whatever happens to the rest.
-	d.api.SetServer(cfg.Server)
-	if err := d.asked.SetServer(cfg.Server); err != nil {
+	access := withOperator(cfg.Server, d.operator)
+	d.api.SetServer(access)
+	if err := d.asked.SetServer(access); err != nil {
 		d.log.Error("reload: the old reply_to_allow is kept", "error", err)
 		r.Refused = append(r.Refused, "server.reply_to_allow: "+err.Error())
 	}

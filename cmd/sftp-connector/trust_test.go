@@ -55,7 +55,7 @@ func TestTrustOverTheAPI(t *testing.T) {
 	foreign := sftptest.NewKey(t, sftptest.Ed25519).Signer.PublicKey()
 	s := newSite(t, trustSite, server.Port, server.User, server.PrivateKeyPath, "", server.Root)
 	r := s.daemon()
-	client := interapp.NewClient(s.url(), "")
+	client := s.operator()
 	defer client.Close()
 	ctx := t.Context()
 	conflict := func(what string, trust interapp.TrustRequest, says string) {

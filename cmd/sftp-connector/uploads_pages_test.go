@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"sftpconnector/interapp"
 	"sftpconnector/store/sftp/sftptest"
 )
 
@@ -38,7 +37,7 @@ func TestFromAServerByWayOfASpace(t *testing.T) {
 	k.until("the large file is under way", func() bool {
 		return progress(t, s, "outgoing") > 512<<10
 	})
-	api := interapp.NewClient(k.url(), "")
+	api := k.operator()
 	defer api.Close()
 	if _, err := api.RevokeCredentials(t.Context(), "us_sp_123", ""); err != nil {
 		t.Fatal(err)

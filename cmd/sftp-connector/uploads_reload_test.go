@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"sftpconnector/interapp"
 )
 
 // reload writes other settings and has the daemon go over to them.
@@ -143,7 +141,7 @@ func TestUploadsAfterTheirCredentialsAreRevoked(t *testing.T) {
 	k := newDock(t, "", spaces{"us_sp_123": "", "other": ""})
 	revoked, other := k.login("us_sp_123"), k.login("other")
 	k.mustUpload(revoked, "before.csv", "x")
-	client := interapp.NewClient(k.url(), "")
+	client := k.operator()
 	defer client.Close()
 	if _, err := client.RevokeCredentials(t.Context(), "us_sp_123", ""); err != nil {
 		t.Fatal(err)

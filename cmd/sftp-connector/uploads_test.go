@@ -229,7 +229,7 @@ func (k *dock) objects(id string) map[string]string {
 // waiting gives the uploads of a Space that are not imported.
 func (k *dock) waiting(id string) []interapp.InboxFile {
 	k.t.Helper()
-	page, err := interapp.NewClient(k.url(), "").SpaceFiles(k.t.Context(), id, interapp.FileQuery{Limit: 1000})
+	page, err := k.operator().SpaceFiles(k.t.Context(), id, interapp.FileQuery{Limit: 1000})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func (k *dock) imports(id string, files ...string) {
 // status waits until the daemon says this of a Space.
 func (k *dock) status(id string, word status.Word) interapp.Space {
 	k.t.Helper()
-	client := interapp.NewClient(k.url(), "")
+	client := k.operator()
 	defer client.Close()
 	var last interapp.Space
 	k.until(fmt.Sprintf("the status of %s is %s", id, word), func() (is bool) {

@@ -195,6 +195,9 @@ func (r *rig) ask(method, path string, body, into any) error {
 		return err
 	}
 	q.Header.Set("Content-Type", "application/json")
+	if token, err := os.ReadFile(r.path("data/operator.token")); err == nil {
+		q.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
 	a, err := http.DefaultClient.Do(q)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ func programFaults() map[string]scenario {
 		"Data directory in use": twoDaemons,
 		"Configuration invalid": invalidReload,
 		"Webhook receiver down": receiverDown,
+		"Connector paused":      paused,
 	}
 }
 
@@ -85,6 +86,15 @@ func ledgerSpoilt(spoil func([]byte) []byte) scenario {
 			r.valid()
 		}
 	}
+}
+
+func paused(r *rig) func() {
+	s := r.newSSHD()
+	r.write("source/good.csv", []byte("good"))
+	r.run(settings{sftp: s.login()})
+	r.valid()
+	r.must(r.ask(http.MethodPost, "/api/v1/connectors/results/pause", map[string]string{"reason": "the vendor works on it"}, nil))
+	return func() { r.must(r.ask(http.MethodPost, "/api/v1/connectors/results/resume", nil, nil)) }
 }
 
 func twoDaemons(r *rig) func() {

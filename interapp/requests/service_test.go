@@ -195,6 +195,44 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// A request that was accepted before a pause goes on when it is over, or says that it was
+// in the way. New ones are refused.
+func TestPaused(t *testing.T) {
+	w := newWorld(t)
+	w.start(false) // what is accepted is not begun
+	w.src.Put("f", "1", old)
+	short, long := w.accept(interapp.Request{Timeout: "1s"}), w.accept(interapp.Request{Timeout: "1h"})
+	c, err := w.set.Get("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Pause(t.Context(), "ops", "the vendor works on it"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.service.Accept(t.Context(), "c", "t", interapp.Request{ID: "new"})
+	if p, ok := errors.AsType[*connector.PausedError](err); !ok || p.Connector != "c" || p.By != "ops" {
+		t.Errorf("a new one: %v", err)
+	}
+	if s, err := w.service.Accept(t.Context(), "c", "t", interapp.Request{ID: long.ID, Timeout: "1h"}); err != nil || s.ID != long.ID {
+		t.Errorf("one that was accepted, again: %+v %v", s, err)
+	}
+	w.end()
+	w.start(true)
+	if s := w.ended(short.ID); s.State != interapp.RequestExpired || !strings.Contains(s.Reply.Description, "not done within 1s: connector c is paused by ops: the vendor works on it") {
+		t.Errorf("%+v %+v", s, s.Reply)
+	}
+	if c, err = w.set.Get("c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.ended(long.ID); s.State != interapp.RequestReplied || !s.Reply.Success || len(s.Reply.Files) != 1 {
+		t.Errorf("%+v %+v", s, s.Reply)
+	}
+	w.end()
+}
+
 func TestBadRequests(t *testing.T) {
 	w := newWorld(t)
 	w.start(true)

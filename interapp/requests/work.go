@@ -84,11 +84,11 @@ func (s *Service) serve(ctx context.Context, state interapp.RequestState, starte
 		report, err := c.Request(ctx, sel, started)
 		reply := replyOf(state, c.Config().Files.DestinationDirectoryPath, report, err == nil)
 		paused, isPaused := errors.AsType[*connector.PausedError](err) // since it was accepted
-		if !errors.Is(err, connector.ErrStopped) && !errors.Is(err, connector.ErrBusy) && !isPaused || ctx.Err() != nil {
-			return reply, err
-		}
 		if isPaused {
 			reply.Description = paused.Error()
+		}
+		if !errors.Is(err, connector.ErrStopped) && !errors.Is(err, connector.ErrBusy) && !isPaused || ctx.Err() != nil {
+			return reply, err
 		}
 		select {
 		case <-time.After(backoff.Connector.Wait(1)):

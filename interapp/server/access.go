@@ -8,40 +8,96 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"sftpconnector/config"
 	"sftpconnector/interapp/requests"
 )
 
-// tokens are the ways in. Without any, everybody who reaches the listener is
-// let in: config allows that on loopback only.
-type tokens struct{ known []token }
+// operator is the name of the token that the daemon makes for people on its machine.
+const operator = config.OperatorToken
 
-type token struct {
-	hash   [sha256.Size]byte
-	name   string
-	scopes []config.Scope
+func allScopes() []config.Scope {
+	return []config.Scope{config.ScopeRead, config.ScopeRequest, config.ScopeApply, config.ScopeConfigure}
 }
 
-func newTokens(cfg []config.Token) *tokens {
-	t := &tokens{}
-	for _, c := range cfg {
-		t.known = append(t.known, token{hash: sha256.Sum256([]byte(c.Token.Reveal())), name: c.Name, scopes: c.Scopes})
+// access is who may come in, and from where. Without tokens everybody who reaches the
+// server is let in: that is the API inside a verb, which nobody else reaches.
+type access struct {
+	tokens  []token
+	proxies []netip.Prefix
+	public  *url.URL // server.public_url, without a slash at its end; nil: there is none
+	// crossOrigin keeps out what pages of others have browsers send.
+	crossOrigin *http.CrossOriginProtection
+}
+
+type token struct {
+	hash    [sha256.Size]byte
+	session []byte // key of its sessions
+	name    string
+	scopes  []config.Scope
+}
+
+func newAccess(cfg config.Server) *access {
+	a := &access{crossOrigin: http.NewCrossOriginProtection()}
+	for _, c := range cfg.Tokens {
+		secret := c.Token.Reveal()
+		a.tokens = append(a.tokens, token{hash: sha256.Sum256([]byte(secret)), session: sessionKey(secret), name: c.Name, scopes: c.Scopes})
 	}
-	return t
+	for _, p := range cfg.TrustedProxies {
+		a.proxies = append(a.proxies, p.Prefix)
+	}
+	if u, err := url.Parse(cfg.PublicURL); err == nil && cfg.PublicURL != "" {
+		u.Path = strings.TrimRight(u.Path, "/")
+		a.public = u
+		// A proxy may rewrite Host; the browser says where it is. It is an origin, as
+		// config has looked at it.
+		_ = a.crossOrigin.AddTrustedOrigin(u.Scheme + "://" + u.Host)
+	}
+	return a
 }
 
 // open reports whether no token is asked for.
-func (t *tokens) open() bool { return len(t.known) == 0 }
+func (a *access) open() bool { return len(a.tokens) == 0 }
+
+// trusts reports whether an address is one of the trusted proxies.
+func (a *access) trusts(at netip.Addr) bool {
+	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(at) })
+}
+
+// named gives the token with the name, or nil.
+func (a *access) named(name string) *token {
+	for i := range a.tokens {
+		if a.tokens[i].name == name {
+			return &a.tokens[i]
+		}
+	}
+	return nil
+}
+
+// known gives the token with the secret, or nil. Hashes are compared, and all of them, so
+// that the time it takes says nothing about a token.
+func (a *access) known(secret string) (found *token) {
+	hash := sha256.Sum256([]byte(secret))
+	for i := range a.tokens {
+		if subtle.ConstantTimeCompare(hash[:], a.tokens[i].hash[:]) == 1 {
+			found = &a.tokens[i]
+		}
+	}
+	return found
+}
 
 // caller is who sent a request.
 type caller struct {
-	name   string // of the token; "" for none
-	scopes []config.Scope
-	open   bool // no token is asked for
-	wrong  bool // a token came that is not known
+	name    string // of the token; "" for none
+	scopes  []config.Scope
+	open    bool      // no token is asked for
+	wrong   bool      // a token came that is not known
+	session string    // id of the session of a browser; "" for a program
+	expires time.Time // when the session does; zero for a program
 }
 
 // scopes are some of which a caller needs one.
@@ -64,24 +120,22 @@ func (c caller) asker() requests.Caller {
 	return requests.Caller{Token: c.name, All: c.may(scopes{config.ScopeConfigure})}
 }
 
-// caller finds out who sent r. Hashes are compared, and all of them, so that
-// the time it takes says nothing about a token.
-func (t *tokens) caller(r *http.Request) caller {
-	if t.open() {
+// caller finds out who sent r: by its token, or by the session of its cookie.
+func (s *Server) caller(r *http.Request) caller {
+	a := s.access.Load()
+	if a.open() {
 		return caller{open: true}
 	}
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return caller{}
+		c, _ := s.sessionCaller(r, a)
+		return c
 	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	c := caller{wrong: true}
-	for _, k := range t.known {
-		if subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1 {
-			c = caller{name: k.name, scopes: k.scopes}
-		}
+	k := a.known(strings.TrimSpace(secret))
+	if k == nil {
+		return caller{wrong: true}
 	}
-	return c
+	return caller{name: k.name, scopes: k.scopes}
 }
 
 // callerKey is the context's key of the caller.
@@ -96,9 +150,10 @@ func callerOf(ctx context.Context) caller {
 // identify puts the caller into the request's context.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := s.tokens.Load().caller(r)
+		c := s.caller(r)
 		note(w, c.name)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		ctx := context.WithValue(r.Context(), callerKey{}, c)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, requestKey{}, r)))
 	})
 }
 
@@ -118,14 +173,21 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, needed scopes) 
 	if c.may(needed) {
 		return true
 	}
+	s.unauthorized(w, r, c, needed)
+	return false
+}
+
+// unauthorized answers who may not do what needs one of the scopes.
+func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request, c caller, needed scopes) {
 	challenge, code := `Bearer realm="sftp-connector"`, http.StatusUnauthorized
 	var detail string
 	switch {
 	case c.wrong:
+		s.refused(r, tokenRefused)
 		challenge += `, error="invalid_token"`
 		detail = "The token is not one of server.tokens: check it for a typing error, or whether it was replaced."
 	case c.name == "":
-		detail = fmt.Sprintf("Send a token of server.tokens that has the scope %s, in the header 'Authorization: Bearer TOKEN'.", needed.join(" or "))
+		detail = fmt.Sprintf("Send a token of server.tokens that has the scope %s, or the one in operator.token of the data directory, in the header 'Authorization: Bearer TOKEN'.", needed.join(" or "))
 	default:
 		code = http.StatusForbidden
 		challenge += fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, needed.join(" "))
@@ -133,20 +195,15 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, needed scopes) 
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	writeProblem(w, code, detail)
-	return false
 }
 
-// guard keeps web pages of others out. Where no token is asked for, a browser
-// on this machine can reach the listener for any page that it shows: by a
-// request to another origin, or by a DNS name of the page's that turns into
-// 127.0.0.1 (rebinding). And a reload may take the tokens away while the
-// listener is still the old one, for all the network: that opens nothing. Where
-// secret keys are asked for, they always are, and no page knows one.
+// guard keeps web pages of others out: a browser that is signed in sends its cookie
+// with what such a page asks for, too. A server without tokens, which only a program
+// inside this process should reach, answers on loopback alone, and under its names.
 func (s *Server) guard(next http.Handler) http.Handler {
-	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := crossOrigin.Check(r); err != nil {
-			writeProblem(w, http.StatusForbidden, "A page of another origin may not change anything here; send the request from a program, or from a page of this server.")
+		if err := s.access.Load().crossOrigin.Check(r); err != nil {
+			writeProblem(w, http.StatusForbidden, "A page of another origin may not change anything here; send the request from a program, or from a page of this server. Behind a proxy, server.public_url has to say where browsers find it.")
 			return
 		}
 		c := callerOf(r.Context())
@@ -160,9 +217,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				"The host %q is not this machine's loopback: use http://127.0.0.1 or http://localhost, or configure server.tokens.", r.Host))
 			return
 		}
-		// curl -d calls every body a form. No form means anything here, and that of
-		// a page did not come this far.
-		if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		// curl -d calls every body a form. The API takes none, and that of another
+		// page did not come this far.
+		if strings.HasPrefix(r.URL.Path, "/api/") && r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
 			r.Header.Set("Content-Type", "application/json")
 		}
 		next.ServeHTTP(w, r)

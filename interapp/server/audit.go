@@ -99,7 +99,7 @@ func (s *Server) record(r *http.Request, action string, rec *recorder) {
 			return
 		}
 	}
-	e := ledger.AuditEntry{At: now, Who: rec.caller, Address: clientAddress(r), Action: action, Status: rec.status, OK: rec.status < 400}
+	e := ledger.AuditEntry{At: now, Who: rec.caller, Address: s.clientAddress(r), Action: action, Status: rec.status, OK: rec.status < 400}
 	if e.Who == "" && by.open {
 		e.Who = "operator" // only a program on this machine comes without a token
 	}

@@ -50,6 +50,8 @@ func TestAudit(t *testing.T) {
 	call("POST", results+"/retry", `{"paths":["q","none"]}`).want(t, 200, nil)
 	call("PUT", results+"/schedule", `{"automatic_sftp_file_sync":"15m"}`).want(t, 200, nil)
 	call("PUT", results+"/schedule", `{"automatic_sftp_file_sync":"never <secret>"}`).want(t, 422, nil)
+	call("POST", results+"/pause", `{"reason":"a look"}`).want(t, 200, nil)
+	call("POST", results+"/resume", "").want(t, 200, nil)
 	call("DELETE", results+"/schedule", "").want(t, 200, nil)
 	call("POST", results+"/trust", `{"fingerprint":"SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"}`).want(t, 200, nil)
 	call("POST", results+"/requests?wait=1m", `{"id":"r1","file_name_filter":"*.csv","source":"element 1","reply_to":"http://127.0.0.1:1/in?key=<secret>"}`).want(t, 200, nil)
@@ -77,6 +79,8 @@ func TestAudit(t *testing.T) {
 		"ops retry results: 1 released: q 200",
 		"ops schedule results: 15m 200",
 		"ops schedule results:  422 refused",
+		"ops pause results: a look 200",
+		"ops resume results:  200",
 		"ops schedule results: the file's: N/A 200",
 		"ops trust results: ssh-ed25519 SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB of memory:22 200",
 		"ops request results: r1 for *.csv, of element 1 200",

@@ -299,6 +299,6 @@ func (s eventRoutes) follow(r *http.Request, w http.ResponseWriter, l *listener)
 // mayStill reports whether the caller of r, who was let in to read, would be
 // again: the tokens may have been swapped. That there are none now opens nothing.
 func (s eventRoutes) mayStill(r *http.Request) bool {
-	now := s.tokens.Load().caller(r)
+	now := s.caller(r)
 	return now.open == callerOf(r.Context()).open && now.may(scopes{config.ScopeRead})
 }

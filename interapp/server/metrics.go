@@ -30,6 +30,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	postings *prometheus.CounterVec
 	logins   *prometheus.CounterVec // of Spaces
+	refusals *prometheus.CounterVec // of wrong tokens and secret keys
 
 	mu      sync.Mutex
 	success map[string]time.Time // of each connector's last good pass
@@ -55,7 +56,13 @@ func NewMetrics(version string) *Metrics {
 			Name: "sftp_connector_space_logins_total",
 			Help: "Logins to Spaces: connected; refused-login (no password or key was right), refused-full, refused-space-full (too many connections), refused-dropped (had to make room for others that log in), refused-cut (the credentials were revoked meanwhile).",
 		}, []string{"result"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sftp_connector_secrets_refused_total", Help: "Wrong tokens, and wrong secret keys of Spaces.",
+		}, []string{"what"}),
 		success: map[string]time.Time{}, open: map[string]bool{},
+	}
+	for _, what := range []string{tokenRefused, credentialsRefused} {
+		m.refusals.WithLabelValues(what)
 	}
 	for _, result := range loginResults() {
 		m.logins.WithLabelValues(result)
@@ -75,7 +82,7 @@ func NewMetrics(version string) *Metrics {
 		Name: "sftp_connector_build_info", Help: "Always 1; the labels say which program this is.",
 	}, []string{"version", "go_version"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.duration, m.requests, m.postings, m.logins, open, build, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.duration, m.requests, m.postings, m.logins, m.refusals, open, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -47,6 +47,9 @@ func note(w http.ResponseWriter, caller string) {
 	}
 }
 
+// noteCaller is note for who became known while the call was answered.
+func noteCaller(ctx context.Context, caller string) { recorderOf(ctx).caller = caller }
+
 // recorderKey is the context's key of the recorder.
 type recorderKey struct{}
 

@@ -22,7 +22,8 @@ const description = `Start the passes of SFTP connectors, watch them, and see wh
 for files by name and time, and be told when they are there. Receive uploads to Spaces.
 
 Errors are problems as in RFC 9457; their detail says what to do. Tokens are those of
-server.tokens in the configuration; without any, the API is open on loopback.`
+server.tokens in the configuration, and that of the operator, which the daemon keeps in
+operator.token in its data directory.`
 
 // describe registers the operations with the mux, and serves their OpenAPI
 // document. huma's own pages are off: they load scripts from elsewhere.
@@ -40,6 +41,7 @@ func (s *Server) describe(version string) {
 		{Name: tagConnectors, Description: "Their state, their passes and their files"},
 		{Name: tagRequests, Description: "Files that another program asks for, or wants to be told of"},
 		{Name: tagSpaces, Description: "Uploads that are received over SFTP, and who may send them"},
+		{Name: tagSessions, Description: "Who the caller is, and how a browser signs in"},
 		{Name: tagConfiguration, Description: "What the configuration file says, and its changes"},
 		{Name: tagOperation, Description: "For supervisors and monitoring"},
 	}
@@ -68,6 +70,7 @@ func (s *Server) describe(version string) {
 		auditRoutes{s}.add(api)
 	}
 	eventRoutes{s}.add(api)
+	sessionRoutes{s}.add(api)
 	s.healthOperations(api)
 	describeSFTPCredentials(api)
 	describeText(api, "/metrics", "metrics", "Metrics in the Prometheus text format", "text/plain")

@@ -27,6 +27,7 @@ type Options struct {
 	Spaces   *space.Spaces     // whose connectors are in Set; nil: no uploads are received
 	Ledger   *ledger.Ledger    // that has the audit; nil: there is none
 	Server   config.Server     // its tokens; see SetServer
+	Pages    http.Handler      // answers what is not the API's; nil: there are no pages
 	// Configuration is the configuration file; nil: there is none.
 	Configuration Configuration
 	Version       string   // of the program
@@ -39,19 +40,23 @@ type Options struct {
 // Server is the http.Handler of the daemon. What it answers is in types over it, one a
 // resource and each in its file: connectorRoutes, requestRoutes and so on.
 type Server struct {
-	set         *connector.Set
-	requests    *requests.Service
-	spaces      *space.Spaces
-	ledger      *ledger.Ledger
-	refusals    refusals
-	keyFailures keyFailures
-	events      *Events
+	set          *connector.Set
+	requests     *requests.Service
+	spaces       *space.Spaces
+	ledger       *ledger.Ledger
+	refusals     refusals
+	authFailures authFailures
+	metrics      *Metrics
+	pages        http.Handler
+	ended        endedSessions
+	links        links
+	events       *Events
 	// configuration is nil where there is no file.
 	configuration Configuration
 	log           *slog.Logger
 	mux           *http.ServeMux
 	handler       http.Handler // mux behind the guards
-	tokens        atomic.Pointer[tokens]
+	access        atomic.Pointer[access]
 	serving       context.Context // until the http.Server shuts down
 	end           context.CancelFunc
 }
@@ -67,8 +72,8 @@ func New(o Options) *Server {
 	if o.Events == nil {
 		o.Events = NewEvents()
 	}
-	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, ledger: o.Ledger, events: o.Events, configuration: o.Configuration, log: o.Log, mux: http.NewServeMux()}
-	s.keyFailures.failures = authdelay.New()
+	s := &Server{set: o.Set, requests: o.Requests, spaces: o.Spaces, ledger: o.Ledger, events: o.Events, log: o.Log, mux: http.NewServeMux(), metrics: o.Metrics, pages: o.Pages, configuration: o.Configuration}
+	s.authFailures.failures = authdelay.New()
 	s.serving, s.end = context.WithCancel(context.Background())
 	s.SetServer(o.Server)
 	s.describe(o.Version)
@@ -81,15 +86,19 @@ func New(o Options) *Server {
 		s.mux.Handle("/debug/pprof/trace", s.require(config.ScopeConfigure, http.HandlerFunc(pprof.Trace)))
 	}
 	s.mux.HandleFunc("GET "+pathSFTPCredentials, credentialRoutes{s}.sftpCredentials)
-	s.mux.HandleFunc("/", s.nothing)
+	s.mux.HandleFunc("GET "+pathSignIn, s.signInByLink)
+	s.mux.HandleFunc("POST "+pathSignIn, s.signInByToken)
+	s.mux.HandleFunc("POST "+pathSignOut, s.signOut)
+	s.mux.HandleFunc("/", s.page)
 	s.handler = s.observe(s.identify(s.audit(s.guard(s.mux))))
 	return s
 }
 
-// SetServer goes over to the tokens of another configuration, at once and for
-// all requests that come after. A stream of events whose caller may not read any
+// SetServer goes over to the tokens, the trusted proxies and the public URL of another
+// configuration, at once and for all requests that come after. Sessions of tokens that
+// went end. A stream of events whose caller may not read any
 // more ends within a second. Listen and TLS are the listener's business.
-func (s *Server) SetServer(c config.Server) { s.tokens.Store(newTokens(c.Tokens)) }
+func (s *Server) SetServer(c config.Server) { s.access.Store(newAccess(c)) }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

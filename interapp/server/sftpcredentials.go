@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 
@@ -57,7 +56,7 @@ func (s credentialRoutes) sftpCredentials(w http.ResponseWriter, r *http.Request
 		writeProblem(w, http.StatusInternalServerError, "The credentials could not be made; the daemon's log says why.")
 		return
 	}
-	s.log.Info("credentials fetched", "space", id, "key", name, "id", login.ID, "address", r.RemoteAddr)
+	s.log.Info("credentials fetched", "space", id, "key", name, "id", login.ID, "address", s.clientAddress(r))
 	noteConnector(r.Context(), interapp.SpaceConnector(id))
 	noteDetail(r.Context(), "password %s, by the secret key %s", login.ID, name)
 	w.Header().Set("Content-Type", "application/json")
@@ -68,13 +67,7 @@ func (s credentialRoutes) sftpCredentials(w http.ResponseWriter, r *http.Request
 
 // refuseCredentials answers who has no key for the Space.
 func (s credentialRoutes) refuseCredentials(w http.ResponseWriter, r *http.Request) {
-	hold, flood := s.keyFailures.add(r.RemoteAddr)
-	level := slog.LevelInfo
-	if flood { // it is not to fill the log
-		level = slog.LevelDebug
-	}
-	s.log.Log(r.Context(), level, "credentials refused", "address", r.RemoteAddr)
-	s.keyFailures.hold(hold, r.Context().Done(), s.serving.Done())
+	s.refused(r, credentialsRefused)
 	w.Header().Set("WWW-Authenticate", `Bearer realm="sftp-connector"`)
 	writeProblem(w, http.StatusUnauthorized,
 		"Send a key of space_server.secret_keys that opens the Space, in the header 'Authorization: Bearer KEY', and the Space as ?spaceId=ID.")
