@@ -74,11 +74,12 @@ func TestLeftFilesAreBounded(t *testing.T) {
 	for i := range 3 * maxLeft {
 		l.decided(decision(fmt.Sprint("x", i), filesync.StateExcluded))
 	}
-	for i := range 10 {
+	const waiting = 200
+	for i := range waiting {
 		l.decided(decision(fmt.Sprint("w", i), filesync.StateWaiting))
+		l.decided(decision(fmt.Sprint("y", i), filesync.StateExcluded))
 	}
-	files := l.of("1")
-	if len(files) < 100 || len(files) > maxLeft || files[9].State != "waiting" || files[10].State != "excluded" {
-		t.Errorf("%d files, %+v", len(files), files[:min(11, len(files))])
+	if n := l.ranks[0]; n != waiting || l.ranks[2] == 0 {
+		t.Errorf("%d of %d that wait are kept, and %d that are excluded", n, waiting, l.ranks[2])
 	}
 }

@@ -20,7 +20,7 @@ func TestFirstFiles(t *testing.T) {
 		first := firstFiles{limit: limit, most: most}
 		held := 0
 		for _, name := range names {
-			first.add(interapp.File{Name: name})
+			first.add(interapp.File{Name: name, Reason: strings.Repeat("r", rapid.IntRange(0, 1000).Draw(t, "reason"))})
 			held = max(held, len(first.files))
 		}
 		first.cut()
@@ -43,6 +43,17 @@ func TestFirstFiles(t *testing.T) {
 			t.Fatalf("%d of %d with a limit of %d", len(got), len(names), limit)
 		}
 	})
+	// What comes behind one that was left out is left out, though there is room for it.
+	gap := firstFiles{limit: 10, most: 2000}
+	for name, reason := range map[string]int{"a": 1300, "c": 2400} {
+		gap.files = append(gap.files, interapp.File{Name: name, Reason: strings.Repeat("r", reason)})
+	}
+	gap.cut()
+	gap.add(interapp.File{Name: "d"})
+	gap.add(interapp.File{Name: "Z"})
+	if gap.cut(); len(gap.files) != 2 || gap.files[0].Name != "Z" || gap.files[1].Name != "a" || !gap.more {
+		t.Errorf("%d files, the last is %s", len(gap.files), gap.files[len(gap.files)-1].Name)
+	}
 	huge := firstFiles{limit: 10, most: 100}
 	huge.add(interapp.File{Name: strings.Repeat("x", 1000)})
 	if huge.cut(); len(huge.files) != 1 || huge.more {

@@ -62,6 +62,14 @@ func TestPause(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		shown(c)
+		w.answer(func() error { return &status.Error{Word: status.ConnectionRefused, Op: "connect"} })
+		if r := c.Check(t.Context(), nil); r.ConnectionStatus != string(status.ConnectionRefused) {
+			t.Errorf("%+v", r)
+		}
+		w.answer(nil)
+		c.tick() // that was due a moment before the pause
+		w.pass(time.Minute)
+		shown(c)
 
 		// It outlasts a restart, and a reload with other settings.
 		w.end()
