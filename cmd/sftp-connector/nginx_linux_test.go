@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -36,14 +37,11 @@ type behindNginx struct {
 	client *http.Client
 }
 
-// startNginx starts nginx with the configuration of the documents before the daemon at to.
-func startNginx(t *testing.T, to string) behindNginx {
+// startNginx starts nginx at a port, with the configuration of the documents, before the
+// daemon at to.
+func startNginx(t *testing.T, port int, to string) behindNginx {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/examples/nginx.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,9 +217,15 @@ func TestBehindNginx(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.write("config.yaml", strings.Replace(string(text), "server: {", "server: {tokens: [{name: all, token: "+nginxToken+", scopes: [read, request, apply, configure]}], ", 1))
-	s.daemon()
-	b := startNginx(t, s.url())
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("config.yaml", strings.Replace(string(text), "server: {", fmt.Sprintf(`server: {
+  public_url: "https://127.0.0.1:%d/sftp", trusted_proxies: [127.0.0.1],
+  tokens: [{name: all, token: %s, scopes: [read, request, apply, configure]}], `, port, nginxToken), 1))
+	r := s.daemon("--log-level", "info")
+	b := startNginx(t, port, s.url())
 	at := func(path string) string { return b.base.JoinPath(path).String() }
 
 	pages, forms := b.walk()
@@ -241,7 +245,16 @@ func TestBehindNginx(t *testing.T) {
 		t.Errorf("the API: %s: %.200s", answer.Status, body)
 	}
 	b.hearsAtOnce()
+	b.signsIn(s)
+	b.refusesByTheAddressThatNginxSaw(r)
 
+	b.applies(s, apply)
+}
+
+// applies presses Apply as a browser does, which brings the file, and as a program.
+func (b behindNginx) applies(s *site, apply string) {
+	t := b.t
+	t.Helper()
 	if answer, _ := b.do("POST", apply, "https://evil.example", url.Values{}); answer.StatusCode != http.StatusForbidden || s.exists("results/a.csv") {
 		t.Errorf("from another origin: %s", answer.Status)
 	}
@@ -263,8 +276,8 @@ func TestBehindNginx(t *testing.T) {
 		}
 	}
 	// The API tells where to look with a path of its own host.
-	answer, body = b.do("POST", at("api/v1/connectors/results/apply"), "", nil)
-	if to, err := answer.Location(); err != nil || answer.StatusCode != http.StatusAccepted || !strings.HasPrefix(to.String(), at("api/v1/")) {
+	answer, body = b.do("POST", b.base.JoinPath("api/v1/connectors/results/apply").String(), "", nil)
+	if to, err := answer.Location(); err != nil || answer.StatusCode != http.StatusAccepted || !strings.HasPrefix(to.Path, "/sftp/api/v1/") {
 		t.Errorf("Apply by the API: %s, Location %v (%v): %.200s", answer.Status, to, err, body)
 	}
 }
@@ -284,5 +297,65 @@ func (b behindNginx) hearsAtOnce() {
 	defer answer.Body.Close()
 	if line, err := bufio.NewReader(answer.Body).ReadString('\n'); err != nil || line != ": connected\n" {
 		b.t.Errorf("the stream of events: %s: %q (%v)", answer.Status, line, err)
+	}
+}
+
+// signsIn has a browser follow the link of 'open', which leads through nginx; then its
+// cookie is enough.
+func (b behindNginx) signsIn(s *site) {
+	b.t.Helper()
+	link := strings.TrimSpace(s.run("open").gives(0).stdout)
+	if !strings.HasPrefix(link, b.base.String()) {
+		b.t.Fatalf("the link is %s, not below %s", link, b.base)
+	}
+	cookies, err := cookiejar.New(nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	browser := &http.Client{Transport: b.client.Transport, Timeout: time.Minute, Jar: cookies}
+	for _, at := range []string{link, b.base.JoinPath("connectors/results").String()} {
+		answer, err := browser.Get(at)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		answer.Body.Close()
+		if end := answer.Request.URL; answer.StatusCode != http.StatusOK || !strings.HasPrefix(end.Path, b.base.Path) || strings.Contains(end.Path, "sign-in") {
+			b.t.Errorf("signed in by the link: %s ends at %s", answer.Status, end.Path)
+		}
+	}
+	// Nobody else has it: who is not signed in is led to where that is done, below the path.
+	answer, err := (&http.Client{Transport: b.client.Transport, Timeout: time.Minute}).Get(b.base.JoinPath("connectors/results").String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer.Body.Close()
+	if end := answer.Request.URL; end.Path != b.base.Path+"sign-in" {
+		b.t.Errorf("without a token: %s ends at %s", answer.Status, end.Path)
+	}
+}
+
+// refusesByTheAddressThatNginxSaw sends a wrong token, with a lie about where it is from.
+func (b behindNginx) refusesByTheAddressThatNginxSaw(daemon *running) {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), "GET", b.base.JoinPath("api/v1/connectors").String(), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer not-the-token")
+	r.Header.Set("X-Forwarded-For", "203.0.113.9")
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} // not nginx's own
+	transport := b.client.Transport.(*http.Transport).Clone()
+	transport.DialContext = from.DialContext
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer.Body.Close()
+	daemon.until("it logs the refusal as fail2ban reads it", func() bool {
+		return strings.Contains(daemon.stderr.String(), `msg="token refused" address=127.0.0.2`)
+	})
+	if answer.StatusCode != http.StatusUnauthorized || strings.Contains(daemon.stderr.String(), "address=203.0.113.9") {
+		b.t.Errorf("a wrong token: %s", answer.Status)
 	}
 }
