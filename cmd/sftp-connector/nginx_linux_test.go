@@ -28,7 +28,10 @@ import (
 	"sftpconnector/store/sftp/sftptest"
 )
 
-const nginxToken = "a-token-for-those-behind-nginx"
+const (
+	nginxToken   = "a-token-for-those-behind-nginx"
+	secretCanary = "canary-in-each-secret" // which no page may show
+)
 
 // behindNginx is a daemon as a browser sees it through nginx.
 type behindNginx struct {
@@ -160,6 +163,9 @@ func (b behindNginx) do(method, at, origin string, form url.Values) (*http.Respo
 	if _, err := io.Copy(&body, io.LimitReader(answer.Body, 4<<20)); err != nil {
 		b.t.Fatal(err)
 	}
+	if text := body.String(); strings.Contains(text, secretCanary) || strings.Contains(text, nginxToken) {
+		b.t.Errorf("%s %s tells a secret", method, at)
+	}
 	return answer, body.String()
 }
 
@@ -212,7 +218,16 @@ func TestBehindNginx(t *testing.T) {
   results:
     sftp: %s
     files: {source_directory_path: %q, destination_directory_path: ./results}
-`, login(server.Endpoint), server.Root)
+  secrets:
+    sftp: {host: 127.0.0.1, port: 1, username: u, authentication: both, password: %[3]s-1, key_pairs_path: ./none, key_pairs_passphrase: %[3]s-2,
+      interactive_answers: {Second: %[3]s-3}, proxy_jump: j@127.0.0.1:1, proxy_jump_password: %[3]s-4}
+    files: {source_directory_path: /, destination_directory_path: smb://127.0.0.1/s/d, system_username: u, system_password: %[3]s-5}
+  fetched:
+    sftp: {credentials_api: {url: "http://127.0.0.1:1/", secret_key: %[3]s-6, space_id: us_1}}
+    files: {source_directory_path: /, destination_directory_path: ./fetched}
+space_server: {listen: 127.0.0.1:0, secret_keys: [{name: ops, key: %[3]s-7, spaces: [us_1]}]}
+spaces: {us_1: {destination_directory_path: ./us_1}}
+`, login(server.Endpoint), server.Root, secretCanary)
 	text, err := os.ReadFile(s.path("config.yaml"))
 	if err != nil {
 		t.Fatal(err)
