@@ -58,7 +58,7 @@ func (s *Server) refused(r *http.Request, message string) {
 	}
 	s.log.Log(context.WithoutCancel(r.Context()), level, message, "address", address)
 	s.metrics.refusals.WithLabelValues(message).Inc()
-	s.authFailures.hold(hold, r.Context().Done(), s.serving.Done())
+	idly(r, func() { s.authFailures.hold(hold, r.Context().Done(), s.serving.Done()) })
 }
 
 // What is logged of wrong secrets.

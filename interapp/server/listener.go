@@ -173,15 +173,28 @@ func (l *Listener) serving(c *boundedConn) {
 
 // state hears when a connection has answered.
 func (l *Listener) state(c net.Conn, state http.ConnState) {
-	n := bounded(c)
-	if n == nil || state != http.StateIdle {
-		return
+	if n := bounded(c); n != nil && state == http.StateIdle {
+		l.idle(n)
 	}
+}
+
+// idle lets a connection make room from now on.
+func (l *Listener) idle(c *boundedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n.waits == nil && !n.gone {
-		n.waits = l.waiting.PushBack(n)
+	if c.waits == nil && !c.gone {
+		c.waits = l.waiting.PushBack(c)
 	}
+}
+
+// idly does something in the midst of an answer that waits for the client, or lets it
+// wait: the connection may make room meanwhile.
+func idly(r *http.Request, do func()) {
+	if c, _ := r.Context().Value(connKey{}).(*boundedConn); c != nil {
+		c.l.idle(c)
+		defer c.l.serving(c)
+	}
+	do()
 }
 
 func addressOf(c net.Conn) netip.Addr {

@@ -23,13 +23,17 @@ func TestHalfRequestsKeepNobodyOut(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(bounded) }()
 	defer func() { h.Close(); <-served }()
-	for range 40 {
+	for i := range 40 {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: local")
+		half := "GET /healthz HTTP/1.1\r\nHost: local"
+		if i%2 == 1 { // a form whose end does not come
+			half = "POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken="
+		}
+		fmt.Fprint(c, half)
 	}
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	a, err := client.Get("http://" + l.Addr().String() + "/healthz")

@@ -108,6 +108,7 @@ func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) {
 
 // signInByToken answers POST /sign-in, the form with the token.
 func (s *Server) signInByToken(w http.ResponseWriter, r *http.Request) {
+	idly(r, func() { _ = r.ParseForm() }) // what is no form has no token
 	next := relative(r.PostFormValue("next"))
 	k := s.access.Load().known(strings.TrimSpace(r.PostFormValue("token")))
 	if k == nil {
