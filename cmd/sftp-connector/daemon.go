@@ -167,11 +167,19 @@ func (a *app) tokenFor(url string) string {
 		return ""
 	}
 	info, ok, err := findDaemon(dir)
-	if err != nil || !ok || strings.TrimSuffix(url, "/") != info.URL {
+	if err != nil || !ok || !sameServer(url, info.URL) {
 		return ""
 	}
 	token, _ := readOperatorToken(dir) // the server says that one is missing
 	return token.Reveal()
+}
+
+// sameServer reports whether a URL, as --server has it, is that of the daemon.
+func sameServer(written, own string) bool {
+	if !strings.Contains(written, "://") {
+		written = "http://" + written
+	}
+	return strings.TrimSuffix(written, "/") == own
 }
 
 // tokenAt gives the token for the daemon of a data directory: that of --token, the

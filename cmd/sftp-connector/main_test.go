@@ -206,7 +206,12 @@ func (s *site) spawn(args ...string) *running {
 func (s *site) spawnFrom(stdin io.Reader, args ...string) *running {
 	s.t.Helper()
 	r := &running{t: s.t, verb: strings.Join(args, " "), done: make(chan struct{})}
-	cmd := command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...)
+	return s.spawnCommand(r, stdin, command(s.t, append([]string{"--config", s.path("config.yaml")}, args...)...))
+}
+
+// spawnCommand is spawnFrom for a command.
+func (s *site) spawnCommand(r *running, stdin io.Reader, cmd *exec.Cmd) *running {
+	s.t.Helper()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &r.stdout, &r.stderr
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)

@@ -115,6 +115,10 @@ func (c caller) may(needed scopes) bool {
 	return c.open || slices.ContainsFunc(c.scopes, func(s config.Scope) bool { return slices.Contains(needed, s) })
 }
 
+// listens names whose streams of events are counted together: those of a program, or of
+// one browser.
+func (c caller) listens() string { return c.name + " " + c.session }
+
 // asker is the caller as requests know it: configure opens what others asked for.
 func (c caller) asker() requests.Caller {
 	return requests.Caller{Token: c.name, All: c.may(scopes{config.ScopeConfigure})}

@@ -250,7 +250,7 @@ func (s eventRoutes) listen(_ context.Context, in *eventsInput) (*huma.StreamRes
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		l, err := s.events.add(callerOf(r.Context()).name, name)
+		l, err := s.events.add(callerOf(r.Context()).listens(), name)
 		if err != nil {
 			writeProblem(w, http.StatusServiceUnavailable, err.Error())
 			return
