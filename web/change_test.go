@@ -218,7 +218,6 @@ func TestButtons(t *testing.T) {
 	for at, want := range map[string]string{
 		"/connectors/orders/pause?reason=x":                        "POST /api/v1/connectors/orders/pause",
 		"/connectors/orders/resume":                                "POST /api/v1/connectors/orders/resume",
-		"/connectors/orders/trust?fingerprint=f":                   "POST /api/v1/connectors/orders/trust",
 		"/connectors/orders/schedule/file":                         "DELETE /api/v1/connectors/orders/schedule",
 		"/connectors/orders/requests":                              "POST /api/v1/connectors/orders/requests",
 		"/connectors/orders/subscriptions?do=send&subscription=s1": "POST /api/v1/connectors/orders/subscriptions/s1/send",
@@ -238,6 +237,36 @@ func TestButtons(t *testing.T) {
 		if c := s.last(); c.Method+" "+c.Path != want {
 			t.Errorf("%s calls %s %s", at, c.Method, c.Path)
 		}
+	}
+}
+
+// A key that is trusted is tried at once.
+func TestTrustChecks(t *testing.T) {
+	s := newSite(t)
+	s.post("/connectors/orders/trust", url.Values{"fingerprint": {"f"}})
+	calls := s.api.Calls()
+	var got []string
+	for _, c := range calls[max(0, len(calls)-2):] {
+		got = append(got, c.Method+" "+c.Path)
+	}
+	if want := []string{"POST /api/v1/connectors/orders/trust", "POST /api/v1/connectors/orders/check"}; !slices.Equal(got, want) {
+		t.Errorf("it calls %v", got)
+	}
+}
+
+// The address of a form's answer leads to the page of the form.
+func TestAddressesOfAnswers(t *testing.T) {
+	s := newSite(t)
+	for at, want := range map[string]string{
+		"/connectors/orders/apply": "../../connectors/orders", "/connectors/orders/check": "../../connectors/orders",
+		"/connectors/a%2Fb/schedule": "../../connectors/a%2Fb", "/spaces/us_sp_123/credentials": "../../spaces/us_sp_123",
+	} {
+		if w := s.ask("GET", at, ""); w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
+			t.Errorf("%s: %d %q, want %q", at, w.Code, w.Header().Get("Location"), want)
+		}
+	}
+	if w := s.ask("GET", "/connectors/orders/nothing", ""); w.Code != http.StatusNotFound {
+		t.Errorf("no page: %d", w.Code)
 	}
 }
 

@@ -214,6 +214,8 @@ func trust(a *ask) error {
 	if _, err := a.api.Trust(a.Context(), name, t); err != nil {
 		return err
 	}
+	// So that the Connection Status is the one with the key; it says what is wrong.
+	_, _ = a.api.Check(a.Context(), name)
 	return a.redirect("connectors/"+segment(name), "trusted")
 }
 

@@ -128,8 +128,9 @@ func (a *ask) typedSchedule(f *scheduleForm, name, text string) error {
 	typed := scheduleFormOf(text)
 	f.Mode, f.Interval, f.Cron, f.Typed = typed.Mode, typed.Interval, typed.Cron, text
 	told, err := a.schedule(name, text)
-	switch status(err) {
-	case http.StatusUnprocessableEntity, http.StatusNotFound: // a mistake in it, which is told of elsewhere
+	switch code := status(err); {
+	case err == nil:
+	case code == http.StatusUnprocessableEntity, code == http.StatusNotFound: // a mistake in it, which is told of elsewhere
 	default:
 		return err
 	}

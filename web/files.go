@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sftpconnector/interapp"
@@ -21,7 +22,7 @@ type filesPage struct {
 
 // fileStates are what files can be looked for by.
 func fileStates() []string {
-	return []string{"failed", "quarantined", "conflict", "delivered", "present"}
+	return []string{"failed", "quarantined", "conflict", "waiting", "unsafe", "excluded", "delivered", "present"}
 }
 
 func files(a *ask) error {
@@ -36,6 +37,11 @@ func files(a *ask) error {
 		return err
 	}
 	page.Files = out.Files
+	if page.State == "" && page.Find == "" && page.Cursor == "" {
+		if page.Files, err = a.withWaiting(base.Name, out.Files); err != nil {
+			return err
+		}
+	}
 	for _, f := range out.Files {
 		page.Quarantined = page.Quarantined || f.State == "quarantined"
 	}
@@ -44,6 +50,20 @@ func files(a *ask) error {
 	}
 	a.view.Files = true
 	return a.show(http.StatusOK, "files", titled(base.Name, "Files"), page)
+}
+
+// withWaiting puts the files that the last pass left waiting before those of the ledger.
+// One that was delivered in another version stands there once.
+func (a *ask) withWaiting(name string, files []interapp.File) ([]interapp.File, error) {
+	waiting, err := a.api.Files(a.Context(), name, interapp.FileQuery{State: "waiting", Limit: perPage})
+	if err != nil {
+		return nil, err
+	}
+	waits := map[string]bool{}
+	for _, f := range waiting.Files {
+		waits[f.Name] = true
+	}
+	return append(waiting.Files, slices.DeleteFunc(files, func(f interapp.File) bool { return waits[f.Name] })...), nil
 }
 
 // query makes a query of the pairs whose value is not empty.

@@ -103,6 +103,10 @@ func (p *Pages) routes() {
 		"POST /requests/{id}/send":              sendReply,
 		"POST /configuration/reload":            reload,
 
+		// The addresses of what a POST answered, for who loads them again.
+		"GET /connectors/{name}/{action}": afterPost,
+		"GET /spaces/{id}/{action}":       afterPost,
+
 		"/": nothing,
 	} {
 		p.mux.HandleFunc(pattern, p.serve(h))
@@ -224,6 +228,9 @@ func (a *ask) redirect(to, outcome string) error {
 // show draws a page.
 func (a *ask) show(code int, name, title string, data any) error {
 	a.view.Title, a.view.Data = title, data
+	if a.Method == http.MethodPost {
+		a.view.Live = "" // the page is an answer, which cannot be fetched again
+	}
 	t, ok := a.pages.templates[name]
 	if !ok {
 		return fmt.Errorf("there is no template %s", name)
@@ -284,6 +291,17 @@ type failure struct {
 }
 
 // nothing answers where no page is.
+// afterPost leads who loads the address of a form's answer to the page of the form.
+func afterPost(a *ask) error {
+	post := a.Clone(a.Context())
+	post.Method = http.MethodPost
+	if _, pattern := a.pages.mux.Handler(post); pattern == "/" {
+		return nothing(a)
+	}
+	at := strings.TrimLeft(a.URL.EscapedPath(), "/")
+	return a.redirect(at[:strings.LastIndexByte(at, '/')], "")
+}
+
 func nothing(a *ask) error {
 	return &interapp.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: "There is no page at this address."}
 }

@@ -77,6 +77,12 @@ const edited = new WeakSet();
 function dirty(event) {
 	const form = event.target.form;
 	if (!form) return;
+	edit(form);
+	const mode = form.querySelector(`input[name=mode][value="${CSS.escape(event.target.name)}"]`);
+	if (mode) mode.checked = true; // who types an interval wants one
+}
+
+function edit(form) {
 	edited.add(form);
 	for (const b of form.querySelectorAll("[data-dirty]")) {
 		b.textContent = b.dataset.dirty;
@@ -87,7 +93,7 @@ function dirty(event) {
 function once(event) {
 	const form = event.target, by = event.submitter;
 	if (form.dataset.sent) { event.preventDefault(); return; }
-	const to = new URL(by?.formAction || form.action);
+	const to = new URL(by?.hasAttribute("formaction") ? by.formAction : form.action);
 	if (to.pathname.endsWith("/check") && !edited.has(form) && "HTMLDialogElement" in window) {
 		event.preventDefault();
 		check(to.pathname.slice(place.length), () => { edited.add(form); form.requestSubmit(by); });
@@ -370,6 +376,7 @@ function shut() {
 
 // ---- Begin ----
 
+document.querySelectorAll("form[data-unsaved]").forEach(edit); // what was refused stands in it
 document.addEventListener("input", dirty);
 document.addEventListener("change", dirty);
 document.addEventListener("submit", once);

@@ -174,10 +174,18 @@ func (b *tab) visit(path string) {
 	b.do("open "+path, chromedp.Navigate("http://"+b.host+path))
 }
 
-// click presses what a CSS selector finds.
+// click presses what a CSS selector finds, once it can be seen. The page may be laid over
+// at any moment: it is looked for and pressed in one go, and not by where it stands.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+	b.until("click "+selector, func() bool {
+		return eval[bool](b, fmt.Sprintf(`(() => {
+			const e = document.querySelector(%q);
+			if (!e || !e.checkVisibility() || e.disabled) return false;
+			setTimeout(() => e.click()); // when this has been answered
+			return true;
+		})()`, selector))
+	})
 }
 
 // follow presses what leads to another document, and waits until that is there.
@@ -193,8 +201,15 @@ func (b *tab) follow(selector string) {
 // write types into a field, over what is in it.
 func (b *tab) write(selector, text string) {
 	b.t.Helper()
-	b.do("type into "+selector, chromedp.Focus(chromedp.CSS(selector)))
-	eval[bool](b, `document.activeElement.select(), true`)
+	b.until("type into "+selector, func() bool {
+		return eval[bool](b, fmt.Sprintf(`(() => {
+			const e = document.querySelector(%q);
+			if (!e || !e.checkVisibility()) return false;
+			e.focus();
+			e.select();
+			return document.activeElement === e;
+		})()`, selector))
+	})
 	b.do("type into "+selector, chromedp.KeyEvent(text))
 }
 

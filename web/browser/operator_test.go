@@ -92,6 +92,13 @@ func TestCheck(t *testing.T) {
 	b.look(axe(t), "check-dialog")
 	b.click("dialog button")
 	b.until("it is gone", func() bool { return eval[bool](b, `!document.querySelector("dialog")`) })
+
+	// The buttons of a check of what was typed do what they say.
+	b.write("#f-files-source-directory-path", server.Root+"/none")
+	b.follow("fieldset .buttons button:nth-of-type(2)")
+	b.shows("Source Directory Not Found", "they are not saved")
+	b.follow(`button[name="review"]`)
+	b.shows("What will change", "/none")
 }
 
 // A setting is saved as one line of the file, with its comment and its line ends.
