@@ -98,7 +98,7 @@ type AuditEntry struct {
 	Action    string    `json:"action" enum:"apply,check,retry,pause,resume,trust,schedule,configure,create,remove,reload,request,cancel,send,subscribe,unsubscribe,drop,credentials,revoke,upload,sign-in,sign-out"`
 	Connector string    `json:"connector" doc:"Or a Space as spaces/ID; empty for what concerns neither"`
 	Detail    string    `json:"detail" doc:"What exactly; never a secret"`
-	OK        bool      `json:"ok" doc:"It was done"`
+	OK        bool      `json:"ok" doc:"It was done; a change of the configuration that a failed check stopped was not, although its status is 200"`
 	Status    int       `json:"status" doc:"The HTTP status of the answer"`
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ type changing struct {
 // change makes a change, checks it, writes it and has the daemon go over to it: each
 // only after the one before.
 func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[interapp.ConnectorChanged], error) {
+	if c.DryRun {
+		noteNothing(ctx)
+	}
 	file, err := s.file()
 	if err != nil {
 		return nil, err
@@ -83,6 +87,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 			return nil, ctx.Err()
 		}
 		if check.ConnectionStatus != string(status.ConnectionValid) && !c.Force {
+			noteUndone(ctx, "not saved: "+check.ConnectionStatus)
 			return &answer[interapp.ConnectorChanged]{out}, nil
 		}
 	}
@@ -93,6 +98,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 		return nil, changeProblem(err)
 	}
 	out.Saved, out.Version = true, edit.VersionOf(c.after.Text())
+	noteDetail(ctx, "%s", whatChanged(out.Settings))
 	s.log.Info("configuration changed", "connector", c.name, "by", callerOf(ctx).name, "lines", len(out.Changes), "backup", out.Backup)
 	reload, err := s.configuration.Reload(ctx)
 	if err != nil { // it is saved all the same
@@ -331,6 +337,18 @@ func (c *changing) settingsNow() []interapp.SettingNow {
 		}
 	}
 	return out
+}
+
+// whatChanged is the settings of a change for the audit.
+func whatChanged(settings []interapp.SettingNow) string {
+	if len(settings) == 0 {
+		return "no setting, only how the file writes them"
+	}
+	parts := make([]string, 0, len(settings))
+	for _, s := range settings {
+		parts = append(parts, fmt.Sprintf("%s: %s → %s", s.Key, cmp.Or(s.Before, "none"), cmp.Or(s.After, "none")))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // diff puts the lines that change into the answer.
