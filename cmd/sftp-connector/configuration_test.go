@@ -389,6 +389,9 @@ func TestTheFirstConnector(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	put(t, server.Root, "a.csv", "x", old)
 	e := edited(t, "# nothing yet\nserver: {listen: 127.0.0.1:0}\n")
+	if log := e.d.stderr.String(); !strings.Contains(log, "add a connector on the pages") || !strings.Contains(log, "pages="+e.url()) {
+		t.Errorf("the log does not name the pages:\n%s", log)
+	}
 	for _, verb := range []string{"apply", "status"} {
 		e.run(verb).gives(1).says("nothing can be delivered")
 	}
