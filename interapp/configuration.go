@@ -60,6 +60,7 @@ type ConnectorChanged struct {
 	Version   string       `json:"version" doc:"Of the file now"`
 	Changes   []DiffLine   `json:"changes" doc:"The lines of the file that change, secrets hidden"`
 	Settings  []SettingNow `json:"settings" doc:"The settings that change"`
+	Warnings  []string     `json:"warnings" doc:"What to think of before it is saved, each in a sentence, such as a password in a file that others can read"`
 	Check     *Check       `json:"check" doc:"null if none was asked for"`
 	Backup    string       `json:"backup,omitempty" doc:"Where the file before the change is kept"`
 	Reload    *Reload      `json:"reload" doc:"null unless it was saved"`

@@ -74,7 +74,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 	if err := c.prepare(file.Path, text); err != nil {
 		return nil, changeProblem(err)
 	}
-	out := interapp.ConnectorChanged{Connector: c.name, Version: version, Changes: []interapp.DiffLine{}, Settings: c.settingsNow()}
+	out := interapp.ConnectorChanged{Connector: c.name, Version: version, Changes: []interapp.DiffLine{}, Settings: c.settingsNow(), Warnings: c.warnings(file.Path)}
 	if err := c.diff(&out); err != nil {
 		return nil, changeProblem(err)
 	}
