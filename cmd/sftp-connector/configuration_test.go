@@ -398,6 +398,8 @@ func TestTheFirstConnector(t *testing.T) {
 	for _, verb := range []string{"check", "config check"} {
 		e.run(strings.Fields(verb)...).gives(2).says("nothing can be delivered")
 	}
+	_, err := e.send("results", interapp.ConnectorChange{}, e.client.CreateConnector)
+	refused(t, err, 422, "needs at least sftp.host", "sftp.password", "files.destination_directory_path.")
 	change := set("sftp.host", server.Host, "sftp.port", fmt.Sprint(server.Port+1), "sftp.username", server.User, "sftp.authentication", "key-pairs",
 		"sftp.key_pairs_path", server.PrivateKeyPath, "sftp.known_hosts_path", server.KnownHosts, "files.settle", "0s",
 		"files.source_directory_path", server.Root, "files.destination_directory_path", "./results", "files.include", "*.csv\n*.txt")
@@ -445,6 +447,7 @@ func TestTheFirstConnector(t *testing.T) {
 		t.Errorf("a secret: %+v, %v", out, err)
 	}
 	if err := e.configured(
+		"create results: ", // of nothing
 		"create results: not saved: Connection Refused",
 		"create results: sftp.host: none → "+server.Host+", ",
 		"configure results: not saved: Connection Refused",

@@ -182,7 +182,7 @@ func (c *changing) edit() error {
 	case c.YAML != nil:
 		return c.editText()
 	case c.create && len(c.Set) == 0:
-		return huma.Error422UnprocessableEntity("set or yaml is required: a connector needs sftp.host, sftp.username, files.source_directory_path, files.destination_directory_path and a way to log in")
+		return huma.Error422UnprocessableEntity("A connector needs at least sftp.host, sftp.username, a way to log in such as sftp.password or sftp.key_pairs_path, files.source_directory_path and files.destination_directory_path.")
 	}
 	return c.editSettings()
 }
