@@ -60,6 +60,7 @@ type ConnectorChanged struct {
 	Version   string       `json:"version" doc:"Of the file now"`
 	Changes   []DiffLine   `json:"changes" doc:"The lines of the file that change, secrets hidden"`
 	Settings  []SettingNow `json:"settings" doc:"The settings that change"`
+	Warnings  []string     `json:"warnings" doc:"What to think of before it is saved, each in a sentence, such as a password in a file that others can read"`
 	Check     *Check       `json:"check" doc:"null if none was asked for"`
 	Backup    string       `json:"backup,omitempty" doc:"Where the file before the change is kept"`
 	Reload    *Reload      `json:"reload" doc:"null unless it was saved"`
@@ -98,7 +99,7 @@ type AuditEntry struct {
 	Action    string    `json:"action" enum:"apply,check,retry,pause,resume,trust,schedule,configure,create,remove,reload,request,cancel,send,subscribe,unsubscribe,drop,credentials,revoke,upload,sign-in,sign-out"`
 	Connector string    `json:"connector" doc:"Or a Space as spaces/ID; empty for what concerns neither"`
 	Detail    string    `json:"detail" doc:"What exactly; never a secret"`
-	OK        bool      `json:"ok" doc:"It was done"`
+	OK        bool      `json:"ok" doc:"It was done; a change of the configuration that a failed check stopped was not, although its status is 200"`
 	Status    int       `json:"status" doc:"The HTTP status of the answer"`
 }
 

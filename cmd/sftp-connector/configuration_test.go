@@ -225,6 +225,15 @@ func TestChangeAsText(t *testing.T) {
 	if err != nil || e.text() != before || !slices.Equal(out.Reload.Removed, []string{"third"}) {
 		t.Errorf("%+v, %v\n%s", out, err, e.text())
 	}
+	if err := e.configured(
+		"configure results: no setting",
+		"configure results: retention: 30d → 31d",
+		"create third: sftp.host: none → 127.0.0.1, ",
+		"create third: ",
+		"remove third: sftp.host: 127.0.0.1 → none, ",
+	); err != nil {
+		t.Error(err)
+	}
 	_, err = e.client.RemoveConnector(t.Context(), "third", e.version(), false)
 	refused(t, err, 404, "third")
 	e.notTold()
@@ -241,6 +250,30 @@ func (e *editing) notTold() {
 			}
 		}
 	}
+}
+
+// configured checks that the audit has these changes of the configuration, oldest first,
+// each by its beginning, and that those that were not saved are told as not done.
+func (e *editing) configured(want ...string) error {
+	page, err := e.client.Audit(e.t.Context(), "", "", 1000)
+	if err != nil {
+		return err
+	}
+	e.tell(page)
+	var got []string
+	for _, entry := range slices.Backward(page.Entries) {
+		if entry.Action != "configure" && entry.Action != "create" && entry.Action != "remove" {
+			continue
+		}
+		line := fmt.Sprintf("%s %s: %s", entry.Action, entry.Connector, entry.Detail)
+		if got = append(got, line); entry.OK != (entry.Status < 400 && !strings.Contains(line, "not saved")) {
+			return fmt.Errorf("%s: done is %t", line, entry.OK)
+		}
+	}
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		return fmt.Errorf("the audit has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	return nil
 }
 
 // The edit of another hand is neither lost nor overwritten.
@@ -356,12 +389,17 @@ func TestTheFirstConnector(t *testing.T) {
 	server := sftptest.StartFaulty(t, sftptest.Faults{})
 	put(t, server.Root, "a.csv", "x", old)
 	e := edited(t, "# nothing yet\nserver: {listen: 127.0.0.1:0}\n")
+	if log := e.d.stderr.String(); !strings.Contains(log, "add a connector on the pages") || !strings.Contains(log, "pages="+e.url()) {
+		t.Errorf("the log does not name the pages:\n%s", log)
+	}
 	for _, verb := range []string{"apply", "status"} {
 		e.run(verb).gives(1).says("nothing can be delivered")
 	}
 	for _, verb := range []string{"check", "config check"} {
 		e.run(strings.Fields(verb)...).gives(2).says("nothing can be delivered")
 	}
+	_, err := e.send("results", interapp.ConnectorChange{}, e.client.CreateConnector)
+	refused(t, err, 422, "needs at least sftp.host", "sftp.password", "files.destination_directory_path.")
 	change := set("sftp.host", server.Host, "sftp.port", fmt.Sprint(server.Port+1), "sftp.username", server.User, "sftp.authentication", "key-pairs",
 		"sftp.key_pairs_path", server.PrivateKeyPath, "sftp.known_hosts_path", server.KnownHosts, "files.settle", "0s",
 		"files.source_directory_path", server.Root, "files.destination_directory_path", "./results", "files.include", "*.csv\n*.txt")
@@ -402,6 +440,21 @@ func TestTheFirstConnector(t *testing.T) {
 	change.Force = true
 	if out, err = e.put("results", change); err != nil || !out.Saved || out.Check.ConnectionStatus == "Connection Valid" {
 		t.Errorf("with force: %+v, %v", out, err)
+	}
+	secret := set("sftp.key_pairs_passphrase", newCanary)
+	secret.Force = true
+	if out, err = e.put("results", secret); err != nil || !out.Saved {
+		t.Errorf("a secret: %+v, %v", out, err)
+	}
+	if err := e.configured(
+		"create results: ", // of nothing
+		"create results: not saved: Connection Refused",
+		"create results: sftp.host: none → "+server.Host+", ",
+		"configure results: not saved: Connection Refused",
+		"configure results: sftp.port: "+port+" → "+closed,
+		"configure results: sftp.key_pairs_passphrase: none → [redacted]",
+	); err != nil {
+		t.Error(err)
 	}
 	// An emptied file takes nothing away.
 	e.writeAsIs("")

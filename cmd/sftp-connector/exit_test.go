@@ -53,7 +53,7 @@ func TestWrongUsage(t *testing.T) {
 		{"trust of an unknown one", good, "trust result --yes", []string{`there is no connector "result"`}},
 		{"no file", "", "apply", []string{"there is no configuration file", "config.example.yaml"}},
 		{"no file to check", "", "config check", []string{"there is no configuration file"}},
-		{"no file to run", "", "run", []string{"there is no configuration file"}},
+		{"no file to run", "", "run", []string{"there is no configuration file", "an empty file will do", "in the browser"}},
 		{"bad file", bad, "config check", []string{"config.yaml:3: connectors.results.sftp.hots: ", "host", "config.yaml:3: connectors.results.sftp.port: "}},
 		{"bad file for apply", bad, "apply", []string{"connectors.results.sftp.hots"}},
 		{"bad file for check", bad, "check", []string{"connectors.results.sftp.hots"}},

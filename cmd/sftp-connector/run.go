@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -58,6 +59,9 @@ func (a *app) run(ctx context.Context, pprof bool) error {
 		return failed(err)
 	}
 	cfg, version, _, err := loadVersion(&edit.File{Path: a.configPath})
+	if errors.Is(err, fs.ErrNotExist) {
+		return usage("there is no configuration file %s: name one with --config, or start from config.example.yaml; an empty file will do, too, and connectors can then be added in the browser", a.configPath)
+	}
 	if err != nil {
 		return a.unloaded(err)
 	}
@@ -210,7 +214,7 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		})
 	}
 	if cfg.Empty() {
-		log.Warn("nothing can be delivered: there is no connector and no Space yet; add one to the configuration")
+		log.Warn("nothing can be delivered: there is no connector and no Space yet; add a connector on the pages, or write one into the configuration", "pages", info.URL)
 	}
 	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
 	return d, nil

@@ -90,6 +90,9 @@ func (s *Server) audit(next http.Handler) http.Handler {
 // record writes the entry of a call. Refusals of who is not known are not among them:
 // anybody can have as many of them as he likes.
 func (s *Server) record(r *http.Request, action string, rec *recorder) {
+	if rec.nothing {
+		return
+	}
 	now, by := time.Now(), callerOf(r.Context())
 	switch rec.status {
 	case 0:
@@ -99,7 +102,7 @@ func (s *Server) record(r *http.Request, action string, rec *recorder) {
 			return
 		}
 	}
-	e := ledger.AuditEntry{At: now, Who: rec.caller, Address: s.clientAddress(r), Action: action, Status: rec.status, OK: rec.status < 400}
+	e := ledger.AuditEntry{At: now, Who: rec.caller, Address: s.clientAddress(r), Action: action, Status: rec.status, OK: rec.status < 400 && !rec.undone}
 	if e.Who == "" && by.open {
 		e.Who = "operator" // only a program on this machine comes without a token
 	}

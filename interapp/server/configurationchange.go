@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ type changing struct {
 // change makes a change, checks it, writes it and has the daemon go over to it: each
 // only after the one before.
 func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[interapp.ConnectorChanged], error) {
+	if c.DryRun {
+		noteNothing(ctx)
+	}
 	file, err := s.file()
 	if err != nil {
 		return nil, err
@@ -70,7 +74,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 	if err := c.prepare(file.Path, text); err != nil {
 		return nil, changeProblem(err)
 	}
-	out := interapp.ConnectorChanged{Connector: c.name, Version: version, Changes: []interapp.DiffLine{}, Settings: c.settingsNow()}
+	out := interapp.ConnectorChanged{Connector: c.name, Version: version, Changes: []interapp.DiffLine{}, Settings: c.settingsNow(), Warnings: c.warnings(file.Path)}
 	if err := c.diff(&out); err != nil {
 		return nil, changeProblem(err)
 	}
@@ -83,6 +87,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 			return nil, ctx.Err()
 		}
 		if check.ConnectionStatus != string(status.ConnectionValid) && !c.Force {
+			noteUndone(ctx, "not saved: "+check.ConnectionStatus)
 			return &answer[interapp.ConnectorChanged]{out}, nil
 		}
 	}
@@ -93,6 +98,7 @@ func (s configurationRoutes) change(ctx context.Context, c changing) (*answer[in
 		return nil, changeProblem(err)
 	}
 	out.Saved, out.Version = true, edit.VersionOf(c.after.Text())
+	noteDetail(ctx, "%s", whatChanged(out.Settings))
 	s.log.Info("configuration changed", "connector", c.name, "by", callerOf(ctx).name, "lines", len(out.Changes), "backup", out.Backup)
 	reload, err := s.configuration.Reload(ctx)
 	if err != nil { // it is saved all the same
@@ -176,7 +182,7 @@ func (c *changing) edit() error {
 	case c.YAML != nil:
 		return c.editText()
 	case c.create && len(c.Set) == 0:
-		return huma.Error422UnprocessableEntity("set or yaml is required: a connector needs sftp.host, sftp.username, files.source_directory_path, files.destination_directory_path and a way to log in")
+		return huma.Error422UnprocessableEntity("A connector needs at least sftp.host, sftp.username, a way to log in such as sftp.password or sftp.key_pairs_path, files.source_directory_path and files.destination_directory_path.")
 	}
 	return c.editSettings()
 }
@@ -331,6 +337,18 @@ func (c *changing) settingsNow() []interapp.SettingNow {
 		}
 	}
 	return out
+}
+
+// whatChanged is the settings of a change for the audit.
+func whatChanged(settings []interapp.SettingNow) string {
+	if len(settings) == 0 {
+		return "no setting, only how the file writes them"
+	}
+	parts := make([]string, 0, len(settings))
+	for _, s := range settings {
+		parts = append(parts, fmt.Sprintf("%s: %s → %s", s.Key, cmp.Or(s.Before, "none"), cmp.Or(s.After, "none")))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // diff puts the lines that change into the answer.

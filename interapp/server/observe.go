@@ -19,6 +19,8 @@ type recorder struct {
 	caller    string
 	connector string // that a call is about, where its path does not say so
 	detail    string // what exactly was done
+	nothing   bool   // the call was not to do anything
+	undone    bool   // it did nothing, though the answer is no error
 }
 
 func (w *recorder) WriteHeader(code int) {
@@ -65,6 +67,17 @@ func recorderOf(ctx context.Context) *recorder {
 // It is never a secret, nor a body as it came.
 func noteDetail(ctx context.Context, format string, args ...any) {
 	recorderOf(ctx).detail = fmt.Sprintf(format, args...)
+}
+
+// noteNothing tells the audit that a call is not to do anything, so that there is
+// nothing to record.
+func noteNothing(ctx context.Context) { recorderOf(ctx).nothing = true }
+
+// noteUndone tells the audit that a call did not do what it was to do, and why, where
+// its status does not say so.
+func noteUndone(ctx context.Context, why string) {
+	rec := recorderOf(ctx)
+	rec.undone, rec.detail = true, why
 }
 
 // noteConnector tells the audit which connector a call is about, where its path does
