@@ -117,7 +117,12 @@ func (c caller) may(needed scopes) bool {
 
 // listens names whose streams of events are counted together: those of a program, or of
 // one browser.
-func (c caller) listens() string { return c.name + " " + c.session }
+func (c caller) listens() string {
+	if c.session == "" {
+		return c.name
+	}
+	return c.name + ", session " + c.session
+}
 
 // asker is the caller as requests know it: configure opens what others asked for.
 func (c caller) asker() requests.Caller {

@@ -15,6 +15,7 @@ type job struct {
 	next    *job      // another version of the file, that follows
 	begun   bool
 	whole   bool // it is copied, and is being committed
+	orphan  bool // its last pass leaves, and its copy is being cancelled
 	anew    bool // has to be decided about again before it is begun
 	alone   bool // it found no room beside others
 	seq     int64

@@ -42,7 +42,7 @@ func (s *schedule) place(c *Client, f File) *Result {
 		switch {
 		case j.has(c):
 			return &Result{Entry: f.Entry} // another listing of the same file has it
-		case j.file.Entry.SameVersion(f.Entry):
+		case !j.orphan && j.file.Entry.SameVersion(f.Entry): // an orphan gives nobody its file any more
 			j.clients = append(j.clients, c)
 			if j.at >= 0 {
 				heap.Fix(s.heapOf(j), j.at)
@@ -176,6 +176,7 @@ func (s *schedule) dropAll(c *Client) (dropped int, orphans []*job) {
 			switch {
 			case !j.has(c) || j.whole:
 			case j.begun && len(j.clients) == 1:
+				j.orphan = true
 				orphans = append(orphans, j)
 			default:
 				s.drop(j, c)
