@@ -66,6 +66,9 @@ func (a *ask) addForm(code int, typed draft, id, refused string) error {
 
 // reviewConnector shows what a new connector would add to the file.
 func reviewConnector(a *ask) error {
+	if !a.view.Can("configure") { // whose drafts would push out those of others
+		return &interapp.Problem{Status: http.StatusForbidden, Title: "Forbidden", Detail: "To add a connector needs the scope configure."}
+	}
 	earlier, _ := a.kept(a.PostForm.Get("draft"))
 	d := draft{name: strings.TrimSpace(a.PostForm.Get("name")), create: true, back: "add",
 		change: interapp.ConnectorChange{Version: a.PostForm.Get("version"), Set: changesOf(newSettings(), a.PostForm, earlier.change.Set)}}

@@ -19,7 +19,7 @@ const Redacted = "[redacted]"
 var variable = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 
 // commented is a secret in a line that was made a comment.
-var commented = regexp.MustCompile(`(#.*\b(?:password|passphrase|secret_key|token|key)["']?\s*:\s*)([^\s#].*)$`)
+var commented = regexp.MustCompile(`(#.*?[\w-]*(?:password|passphrase|secret|token|key|answers)\w*["']?\s*:\s*)([^\s#].*)$`)
 
 // Masked gives the text with each secret that is written out replaced by [redacted].
 // Variables and the names of files stay.

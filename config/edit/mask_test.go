@@ -45,6 +45,7 @@ func TestMasked(t *testing.T) {
 		"an unknown key":    {"pasword: s3cret", `pasword: "[redacted]"`},
 		"below one":         {"old: {password: [s3cret]}", `old: {password: ["[redacted]"]}`},
 		"a comment":         {"# password: s3cret\nport: 22", "# password: [redacted]\nport: 22"},
+		"a longer name":     {"# system_password: s3cret\nport: 22", "# system_password: [redacted]\nport: 22"},
 		"a comment behind":  {"port: 22 # \"password\": 's3cret'", "port: 22 # \"password\": [redacted]"},
 		"no secret comment": {"port: 22 # password: ${NAME}", "port: 22 # password: ${NAME}"},
 	} {

@@ -35,20 +35,13 @@ type Listener struct {
 	by      map[netip.Addr]int
 }
 
-// Bound makes a Listener over l for h, whose Handler, ConnContext and ConnState it sets.
+// Bound makes a Listener over l for h, whose ConnContext and ConnState it sets.
 func (s *Server) Bound(l net.Listener, h *http.Server, limits Limits) *Listener {
 	b := &Listener{Listener: l, limits: limits, waiting: list.New(), by: map[netip.Addr]int{}}
 	b.unbounded = func(a netip.Addr) bool { return a.IsLoopback() || s.access.Load().trusts(a) }
-	next := h.Handler
 	h.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, bounded(c))
 	}
-	h.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, _ := r.Context().Value(connKey{}).(*boundedConn); c != nil {
-			b.serving(c)
-		}
-		next.ServeHTTP(w, r)
-	})
 	h.ConnState = b.state
 	return b
 }
@@ -163,8 +156,14 @@ func (c *boundedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// serving notes that a whole request has come: one that is half does not keep a
-// connection from making room.
+// known notes that the caller of a request is known: its connection makes no room until
+// it is answered. Half requests, and what anybody may ask for, keep nobody out.
+func known(r *http.Request) {
+	if c, _ := r.Context().Value(connKey{}).(*boundedConn); c != nil {
+		c.l.serving(c)
+	}
+}
+
 func (l *Listener) serving(c *boundedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,7 +191,6 @@ func (l *Listener) idle(c *boundedConn) {
 func idly(r *http.Request, do func()) {
 	if c, _ := r.Context().Value(connKey{}).(*boundedConn); c != nil {
 		c.l.idle(c)
-		defer c.l.serving(c)
 	}
 	do()
 }

@@ -85,21 +85,21 @@ func TestLinks(t *testing.T) {
 	t.Parallel()
 	var l links
 	now := time.Now()
-	first := l.add("a", now)
+	first := l.add(&token{name: "a"}, now)
 	for i := range maxLinks {
-		l.add(fmt.Sprint(i), now)
+		l.add(&token{name: fmt.Sprint(i)}, now)
 	}
 	if _, ok := l.take(first.code, now); ok {
 		t.Error("the oldest of too many serves")
 	}
-	last := l.add("b", now)
-	if token, ok := l.take(last.code, now.Add(linkTime-1)); !ok || token != "b" {
-		t.Errorf("%q %v", token, ok)
+	last := l.add(&token{name: "b"}, now)
+	if n, ok := l.take(last.code, now.Add(linkTime-1)); !ok || n.token != "b" {
+		t.Errorf("%q %v", n.token, ok)
 	}
 	if _, ok := l.take(last.code, now); ok {
 		t.Error("it serves twice")
 	}
-	if _, ok := l.take(l.add("c", now).code, now.Add(linkTime)); ok {
+	if _, ok := l.take(l.add(&token{name: "c"}, now).code, now.Add(linkTime)); ok {
 		t.Error("it serves when it is over")
 	}
 }

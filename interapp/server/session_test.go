@@ -145,6 +145,24 @@ func TestSignInLink(t *testing.T) {
 	b.expect(t, "a second time", code, to, 303, "sign-in?failed=link")
 }
 
+// A link of a token that was replaced meanwhile signs nobody in.
+func TestSignInLinkOfAReplacedToken(t *testing.T) {
+	d := newDaemon(t, withPages(eachScope()))
+	link, err := d.api.SignInLink("of-configure", d.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := eachScope()
+	for i := range other.Tokens {
+		other.Tokens[i].Token += "-replaced"
+	}
+	d.api.SetServer(other)
+	code, to := d.newBrowser().get(strings.TrimPrefix(link.URL, d.http.URL))
+	if code != 303 || to != "sign-in?failed=link" {
+		t.Errorf("%d %q", code, to)
+	}
+}
+
 // A page of another origin cannot use the browser's session.
 func TestSessionsAndOtherOrigins(t *testing.T) {
 	s := eachScope()

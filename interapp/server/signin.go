@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -30,16 +31,18 @@ type links struct {
 	known []link // the oldest first
 }
 
+// link signs in as a token, for as long as that is the one that made it.
 type link struct {
 	code    string
 	token   string
+	hash    [sha256.Size]byte // of the token
 	expires time.Time
 }
 
-func (l *links) add(token string, now time.Time) link {
+func (l *links) add(k *token, now time.Time) link {
 	code := make([]byte, 24)
 	rand.Read(code)
-	n := link{base64.RawURLEncoding.EncodeToString(code), token, now.Add(linkTime)}
+	n := link{base64.RawURLEncoding.EncodeToString(code), k.name, k.hash, now.Add(linkTime)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.known) == maxLinks {
@@ -49,24 +52,25 @@ func (l *links) add(token string, now time.Time) link {
 	return n
 }
 
-// take gives the token of a link that serves, which it does not from then on.
-func (l *links) take(code string, now time.Time) (token string, ok bool) {
+// take gives a link that serves, which it does not from then on.
+func (l *links) take(code string, now time.Time) (n link, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, n := range l.known {
 		if n.code == code {
 			l.known = append(l.known[:i:i], l.known[i+1:]...)
-			return n.token, now.Before(n.expires)
+			return n, now.Before(n.expires)
 		}
 	}
-	return "", false
+	return link{}, false
 }
 
 // SignInLink makes a link that signs a browser in as the token, once and within ten
 // minutes. It leads to server.public_url, or where that is not set, to base.
 func (s *Server) SignInLink(token, base string) (interapp.SignInLink, error) {
 	a := s.access.Load()
-	if a.named(token) == nil {
+	k := a.named(token)
+	if k == nil {
 		return interapp.SignInLink{}, huma.Error409Conflict("nobody has to sign in here")
 	}
 	u := a.public
@@ -76,7 +80,7 @@ func (s *Server) SignInLink(token, base string) (interapp.SignInLink, error) {
 			return interapp.SignInLink{}, fmt.Errorf("sign-in link: %w", err)
 		}
 	}
-	n := s.links.add(token, time.Now())
+	n := s.links.add(k, time.Now())
 	u = u.JoinPath("sign-in")
 	u.RawQuery = url.Values{"link": {n.code}}.Encode()
 	return interapp.SignInLink{URL: u.String(), Expires: n.expires.UTC()}, nil
@@ -90,9 +94,9 @@ func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) {
 		s.page(w, r)
 		return
 	}
-	name, ok := s.links.take(code, time.Now())
-	k := s.access.Load().named(name)
-	if !ok || k == nil {
+	n, ok := s.links.take(code, time.Now())
+	k := s.access.Load().named(n.token)
+	if !ok || k == nil || k.hash != n.hash {
 		if callerOf(r.Context()).name != "" {
 			seeOther(w, "./")
 			return
@@ -101,7 +105,7 @@ func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) {
 		seeOther(w, "sign-in?failed=link")
 		return
 	}
-	noteCaller(r.Context(), name)
+	noteCaller(r.Context(), k.name)
 	s.signIn(w, r, k)
 	seeOther(w, "./")
 }
