@@ -287,6 +287,11 @@ func TestOverviewOrder(t *testing.T) {
 	has(t, s.get("/"), "All is well with the one connector", "ok.")
 	s.api.Connectors[0].ConnectionStatus, s.api.Connectors[0].LastPass, s.api.Connectors[0].NextPass = "Not Checked", nil, nil
 	has(t, s.get("/"), "1 connector, not checked yet")
+	s.api.Connectors[0].ConnectionStatus, s.api.Connectors[0].Paused = "Paused", &interapp.Pause{}
+	has(t, s.get("/"), "Nothing needs attention; 1 of 1 connector paused", "is-paused")
+	s.api.Connectors[0].ConnectionStatus, s.api.Connectors[0].Paused = "Connection Valid", nil
+	s.api.Connectors[0].LastPass, s.api.Connectors[0].Running = &interapp.Pass{State: "partial"}, &interapp.Running{}
+	has(t, s.get("/"), "1 of 1 connector needs attention")
 	s.api.Connectors = nil
 	has(t, s.get("/"), "No connectors yet", "Add a connector")
 }

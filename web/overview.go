@@ -97,19 +97,21 @@ func judge(r *row) string {
 		return statePaused
 	case !healthy(r.Word):
 		return stateFailing
-	case r.Running != nil:
-		return stateRunning
-	case r.Last == nil, r.Word == "Not Checked" && r.Last.State != "failed" && r.Last.State != "partial":
+	case r.Last == nil && r.Running == nil:
 		return stateUnknown
-	case r.Last.State == "failed":
+	case r.Last != nil && r.Last.State == "failed":
 		r.Cause, r.Hint = cmp.Or(r.Cause, r.Last.Error), cmp.Or(r.Hint, r.Last.Hint)
 		return stateFailing
-	case r.Last.State == "partial":
+	case r.Last != nil && r.Last.State == "partial":
 		r.Cause, r.Hint = trouble(*r.Last)
 		if r.Last.Finished != nil {
 			r.Since = *r.Last.Finished
 		}
 		return statePartial
+	case r.Running != nil: // a pass that runs mends nothing yet
+		return stateRunning
+	case r.Word == "Not Checked":
+		return stateUnknown
 	}
 	return stateHealthy
 }
@@ -148,6 +150,7 @@ func trouble(p interapp.Pass) (cause, hint string) {
 type board struct {
 	Total, Attention int
 	Unchecked        int
+	Paused           int
 	Wrong            []row
 	Rest             []row
 	Spaces           []row
@@ -170,6 +173,8 @@ func (b board) Verdict() string {
 		return "No connectors yet"
 	case b.Attention == 0 && b.Unchecked == b.Total:
 		return what + ", not checked yet"
+	case b.Attention == 0 && b.Paused > 0:
+		return "Nothing needs attention; " + count(b.Paused) + " of " + what + " paused"
 	case b.Attention == 0 && b.Unchecked > 0:
 		return "Nothing needs attention; " + count(b.Unchecked) + " of " + what + " not checked yet"
 	case b.Attention == 0 && b.Total == 1:
@@ -189,6 +194,8 @@ func (b board) Shape() string {
 		return stateFailing
 	case b.Unchecked == b.Total:
 		return stateUnknown
+	case b.Paused == b.Total:
+		return statePaused
 	}
 	return stateHealthy
 }
@@ -228,6 +235,9 @@ func arrange(connectors, spaces []row, status, query string, page int) board {
 		}
 		if r.Word == "Not Checked" && r.State == stateUnknown {
 			b.Unchecked++
+		}
+		if r.State == statePaused {
+			b.Paused++
 		}
 		words[r.Word] = true
 		if !r.matches(status, query) {
