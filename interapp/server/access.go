@@ -161,7 +161,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.caller(r)
 		note(w, c.name)
-		if c.open || c.name != "" {
+		if c.name != "" {
 			known(r)
 		}
 		ctx := context.WithValue(r.Context(), callerKey{}, c)

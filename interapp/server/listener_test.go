@@ -13,7 +13,7 @@ import (
 // Half requests, however many, keep nobody out, and hold no more connections than the
 // bound.
 func TestHalfRequestsKeepNobodyOut(t *testing.T) {
-	d := newDaemon(t, server.Options{})
+	d := newDaemon(t, server.Options{Server: eachScope()}) // so that nobody below is known
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
