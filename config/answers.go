@@ -11,6 +11,9 @@ import (
 // password, by pattern: a part of its prompt, or a glob for all of it.
 type Answers map[string]Secret
 
+// maxAnswers is how many a connector may have: no server asks for as much.
+const maxAnswers = 100
+
 // Reveal gives the answers themselves.
 func (a Answers) Reveal() map[string]string {
 	if len(a) == 0 {
@@ -28,6 +31,10 @@ func (a Answers) Reveal() map[string]string {
 func (d *decoder) secrets(n *yaml.Node, v reflect.Value, at *place) {
 	entries, ok := d.entries(n, at)
 	if !ok {
+		return
+	}
+	if len(entries) > maxAnswers {
+		at.fail("too many answers; allowed: up to %d", maxAnswers)
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,6 +23,18 @@ func TestInteractiveAnswers(t *testing.T) {
 	alone := parse(t, strings.Replace(oneConnector("interactive_answers: {Code: x}", "", ""), "password: pw", "port: 22", 1))
 	if alone.Connectors["a"].SFTP.Password != "" {
 		t.Error("a password out of nowhere")
+	}
+}
+
+// TestTooManyAnswers: a list that is long on purpose is refused, and not worked through.
+func TestTooManyAnswers(t *testing.T) {
+	var text strings.Builder
+	for i := range 101 {
+		fmt.Fprintf(&text, "P%d: x, ", i)
+	}
+	_, err := Parse("config.yaml", []byte(oneConnector("interactive_answers: {"+text.String()+"}", "", "")), nil)
+	if err == nil || !strings.Contains(err.Error(), "too many answers; allowed: up to 100") {
+		t.Errorf("got %v", err)
 	}
 }
 
