@@ -150,7 +150,8 @@ func writeLike(path string, text []byte, like fs.FileInfo) error {
 		return err
 	}
 	_, err = file.Write(text)
-	err = errors.Join(err, keepOwner(file, like), file.Chmod(like.Mode().Perm()), file.Sync(), file.Close())
+	mode, owned := keepOwner(file, like)
+	err = errors.Join(err, owned, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {
 		_ = os.Remove(path)
 	}

@@ -14,4 +14,4 @@ func readOnly(path string) string {
 	return ""
 }
 
-func keepOwner(*os.File, fs.FileInfo) error { return nil }
+func keepOwner(_ *os.File, like fs.FileInfo) (fs.FileMode, error) { return like.Mode().Perm(), nil }

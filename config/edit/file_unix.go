@@ -46,15 +46,21 @@ func isMount(path string) bool {
 	return false
 }
 
-// keepOwner gives a file the owner and the group of another one, as far as that is allowed.
-func keepOwner(file *os.File, like fs.FileInfo) error {
+// keepOwner gives a file the owner and the group of another one, as far as that is
+// allowed, and says which mode it may have: where the group cannot be kept, no other one
+// may use the file instead.
+func keepOwner(file *os.File, like fs.FileInfo) (fs.FileMode, error) {
+	mode := like.Mode().Perm()
 	owner, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {
-		return nil
+		return mode, nil
 	}
 	err := file.Chown(int(owner.Uid), int(owner.Gid))
-	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-		return nil // it is ours then, in our group
+	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() == 0 {
+		return mode, err
 	}
-	return err
+	if err = file.Chown(-1, int(owner.Gid)); errors.Is(err, fs.ErrPermission) {
+		return mode &^ 0o070, nil
+	}
+	return mode, err
 }
