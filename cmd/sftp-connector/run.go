@@ -189,12 +189,23 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 		d.close()
 		return nil, failed(err)
 	}
+	d.begin(bounded, cfg.Server.TLS)
+	if cfg.Empty() {
+		log.Warn("nothing can be delivered: there is no connector and no Space yet; add a connector on the pages, or write one into the configuration", "pages", info.URL)
+	}
+	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
+	return d, nil
+}
+
+// begin serves the API and the pages, and has schedules, requests and Spaces run, until
+// the daemon stops. What breaks is told to d.broken.
+func (d *daemon) begin(listener net.Listener, tls config.TLS) {
 	go func() {
 		var err error
-		if t := cfg.Server.TLS; t.Enabled() {
-			err = d.http.ServeTLS(bounded, t.Certificate, t.Key)
+		if tls.Enabled() {
+			err = d.http.ServeTLS(listener, tls.Certificate, tls.Key)
 		} else {
-			err = d.http.Serve(bounded)
+			err = d.http.Serve(listener)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
 			d.broken <- err
@@ -213,11 +224,6 @@ func startDaemon(ctx context.Context, cfg *config.Config, file *configuration, l
 			}
 		})
 	}
-	if cfg.Empty() {
-		log.Warn("nothing can be delivered: there is no connector and no Space yet; add a connector on the pages, or write one into the configuration", "pages", info.URL)
-	}
-	log.Info("running", "version", buildVersion(), "connectors", len(cfg.Connectors), "listen", info.URL, "data_directory", cfg.DataDirectory)
-	return d, nil
 }
 
 // serveAPI answers what the pages ask.
